@@ -1,0 +1,226 @@
+//! Market bars, and what makes a delivered bar usable.
+//!
+//! Vendors deliver nulls, zeros, duplicates and gaps as a matter of routine. Cleaning is one pure function, so that what
+//! a replay computes is what the live node computed (promise 5). It drops and counts; it never invents a price.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::time::UtcMs;
+
+/// A bar as a vendor delivered it; anything may be absent. Prices in quote currency, volume in the vendor's unit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RawBar {
+    /// Open time.
+    pub time: UtcMs,
+    /// First price.
+    pub open: Option<f64>,
+    /// Highest price.
+    pub high: Option<f64>,
+    /// Lowest price.
+    pub low: Option<f64>,
+    /// Last price.
+    pub close: Option<f64>,
+    /// Traded volume; routinely absent for FX.
+    pub volume: Option<f64>,
+}
+
+/// A bar whose prices are finite, positive and ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Bar {
+    /// Open time.
+    pub time: UtcMs,
+    /// First price.
+    pub open: f64,
+    /// Highest price.
+    pub high: f64,
+    /// Lowest price.
+    pub low: f64,
+    /// Last price.
+    pub close: f64,
+    /// Traded volume; `None` when the vendor gave none.
+    pub volume: Option<f64>,
+}
+
+/// The length of a bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Interval(Duration);
+
+impl Interval {
+    /// A bar length; must be a whole number of seconds that divides a day.
+    #[must_use]
+    pub fn new(length: Duration) -> Option<Self> {
+        let seconds = length.as_secs();
+        (seconds > 0 && length.subsec_nanos() == 0 && 86_400 % seconds == 0).then_some(Self(length))
+    }
+
+    /// The length.
+    #[must_use]
+    pub fn length(self) -> Duration {
+        self.0
+    }
+
+    fn millis(self) -> i64 {
+        i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Open time of the newest bar that is closed at `now`.
+    #[must_use]
+    pub fn newest_closed(self, now: UtcMs) -> UtcMs {
+        let length = self.millis();
+        UtcMs((now.0.div_euclid(length) - 1) * length)
+    }
+
+    /// When the bar that opened at `open` closes.
+    #[must_use]
+    pub fn close_of(self, open: UtcMs) -> UtcMs {
+        open.plus(self.0)
+    }
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_secs() {
+            s if s % 86_400 == 0 => write!(f, "{}d", s / 86_400),
+            s if s % 3600 == 0 => write!(f, "{}h", s / 3600),
+            s if s % 60 == 0 => write!(f, "{}m", s / 60),
+            s => write!(f, "{s}s"),
+        }
+    }
+}
+
+/// Why a delivered bar was not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// A price is null, NaN or infinite.
+    Null,
+    /// A price is zero or negative.
+    NonPositive,
+    /// High below low.
+    HighBelowLow,
+    /// Close outside `[low, high]` by more than a tick.
+    CloseOutsideRange,
+    /// A second bar for the same open time; the last received stays.
+    Duplicate,
+    /// The bar is still forming.
+    Forming,
+}
+
+impl DropReason {
+    /// Stable code for journal and reports.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::NonPositive => "non_positive",
+            Self::HighBelowLow => "high_below_low",
+            Self::CloseOutsideRange => "close_outside",
+            Self::Duplicate => "duplicate",
+            Self::Forming => "forming",
+        }
+    }
+}
+
+/// Bars that may be computed on: sorted by time, unique, clean. At most the asked-for window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CleanBars {
+    /// Oldest first.
+    pub bars: Vec<Bar>,
+    /// How many delivered bars were not used, by reason.
+    pub dropped: BTreeMap<DropReason, u32>,
+    /// Newest delivered open time, used or not.
+    pub newest_delivered: Option<UtcMs>,
+}
+
+impl CleanBars {
+    /// The newest usable bar.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Bar> {
+        self.bars.last()
+    }
+
+    /// SHA-256 over times, prices and volumes, first 16 bytes, hex: equal digests mean equal input.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for bar in &self.bars {
+            hash.update(bar.time.0.to_le_bytes());
+            for value in [bar.open, bar.high, bar.low, bar.close, bar.volume.unwrap_or(f64::NAN)] {
+                hash.update(value.to_bits().to_le_bytes());
+            }
+        }
+        data_encoding::HEXLOWER.encode(&hash.finalize()[..16])
+    }
+}
+
+/// How to clean.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cleaning {
+    /// A close may lie outside `[low, high]` by this much (quote currency); FX vendors round.
+    pub tick: f64,
+    /// Bars that open after this are still forming (`None`: keep all).
+    pub newest_closed: Option<UtcMs>,
+    /// Keep at most this many of the newest bars (`None`: keep all).
+    pub window: Option<usize>,
+}
+
+/// Applies the edge rules of the feature specification to delivered bars.
+///
+/// Drops what is not usable, sorts, merges and counts bars with the same open time (the last received
+/// stays), and keeps the newest `window` bars. Never fails: an empty result is for the caller to judge.
+#[must_use]
+pub fn clean(delivered: &[RawBar], how: &Cleaning) -> CleanBars {
+    let mut dropped: BTreeMap<DropReason, u32> = BTreeMap::new();
+    let mut newest_delivered: Option<UtcMs> = None;
+    let mut bars: Vec<Bar> = Vec::with_capacity(delivered.len());
+    for raw in delivered {
+        if how.newest_closed.is_some_and(|newest| raw.time > newest) {
+            *dropped.entry(DropReason::Forming).or_default() += 1;
+            continue;
+        }
+        newest_delivered = newest_delivered.max(Some(raw.time));
+        match check(raw, how.tick) {
+            Ok(bar) => bars.push(bar),
+            Err(reason) => *dropped.entry(reason).or_default() += 1,
+        }
+    }
+    // Stable: among equal times the last received comes last.
+    bars.sort_by_key(|bar| bar.time);
+    let mut unique: Vec<Bar> = Vec::with_capacity(bars.len());
+    for bar in bars {
+        match unique.last_mut() {
+            Some(last) if last.time == bar.time => {
+                *dropped.entry(DropReason::Duplicate).or_default() += 1;
+                *last = bar;
+            }
+            _ => unique.push(bar),
+        }
+    }
+    if let Some(window) = how.window
+        && unique.len() > window
+    {
+        unique.drain(..unique.len() - window);
+    }
+    CleanBars { bars: unique, dropped, newest_delivered }
+}
+
+fn check(raw: &RawBar, tick: f64) -> Result<Bar, DropReason> {
+    let finite = |price: Option<f64>| price.filter(|p| p.is_finite()).ok_or(DropReason::Null);
+    let (open, high, low, close) = (finite(raw.open)?, finite(raw.high)?, finite(raw.low)?, finite(raw.close)?);
+    if open <= 0.0 || high <= 0.0 || low <= 0.0 || close <= 0.0 {
+        return Err(DropReason::NonPositive);
+    }
+    if high < low {
+        return Err(DropReason::HighBelowLow);
+    }
+    if close > high + tick || close < low - tick {
+        return Err(DropReason::CloseOutsideRange);
+    }
+    let volume = raw.volume.filter(|v| v.is_finite() && *v >= 0.0);
+    Ok(Bar { time: raw.time, open, high, low, close, volume })
+}

@@ -1,0 +1,333 @@
+//! One cycle: the record of a slot, and the pure machine that says which slot is worked on, missed or run again.
+//!
+//! Promise 1 lives here: every slot that the schedule makes due leaves [`SlotMachine`] in exactly one [`SlotCommand::End`]
+//! or inside exactly one [`SlotCommand::Miss`] range, or is the slot in flight.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::intent::{IntentKey, Mode};
+use super::prediction::ModelIdentity;
+use super::reason::{Outcome, Reason};
+use super::schedule::{Schedule, Window};
+use super::time::UtcMs;
+
+/// The four stages of a cycle, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Bars.
+    DataFetcher,
+    /// Bars to frame.
+    FeatureBuilder,
+    /// Frame to prediction.
+    Predictor,
+    /// Decision, risk, intent, effect.
+    Executor,
+}
+
+impl Stage {
+    /// All, in order.
+    pub const ALL: [Self; 4] = [Self::DataFetcher, Self::FeatureBuilder, Self::Predictor, Self::Executor];
+
+    /// Position in the flow.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DataFetcher => "data_fetcher",
+            Self::FeatureBuilder => "feature_builder",
+            Self::Predictor => "predictor",
+            Self::Executor => "executor",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The journal's row of one slot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlotRecord {
+    /// Pipeline.
+    pub pipeline: String,
+    /// Due time.
+    pub slot: UtcMs,
+    /// Dry run or live.
+    pub mode: Mode,
+    /// How it ended; its outcome follows.
+    pub reason: Reason,
+    /// What a person should know beyond the reason.
+    pub detail: String,
+    /// How often the cycle was started: 0 for missed slots, 2 after a re-run.
+    pub attempts: u32,
+    /// Schedule time at which the cycle started.
+    pub started_at: Option<UtcMs>,
+    /// Schedule time at which the slot ended.
+    pub ended_at: UtcMs,
+    /// Elapsed microseconds per stage, in the order of [`Stage::ALL`].
+    pub stage_us: [Option<u64>; 4],
+    /// Open time of the newest usable bar.
+    pub newest_bar: Option<UtcMs>,
+    /// Usable bars in the window.
+    pub bars: Option<u32>,
+    /// Delivered bars that were not used, by reason code: `null=3,duplicate=1`.
+    pub dropped: String,
+    /// Bars that should exist inside the window and do not.
+    pub missing_bars: Option<u32>,
+    /// Digest of the bars.
+    pub bars_digest: Option<String>,
+    /// Feature set.
+    pub feature_set: Option<String>,
+    /// Digest of the frame.
+    pub features_digest: Option<String>,
+    /// The model that answered.
+    pub model: Option<ModelIdentity>,
+    /// Its answer.
+    pub raw_output: Option<Vec<f64>>,
+    /// The winner, as a signal's code.
+    pub signal: Option<String>,
+    /// The winner's probability.
+    pub confidence: Option<f64>,
+    /// Open time of the bar that was decided; `None` when no decision was reached.
+    pub decided_bar: Option<UtcMs>,
+    /// Intents of this decision.
+    pub intents: Vec<IntentKey>,
+}
+
+impl SlotRecord {
+    /// An empty record; `reason` stands until the cycle says otherwise.
+    #[must_use]
+    pub fn new(pipeline: &str, slot: UtcMs, mode: Mode, reason: Reason, ended_at: UtcMs) -> Self {
+        Self {
+            pipeline: pipeline.to_owned(),
+            slot,
+            mode,
+            reason,
+            detail: String::new(),
+            attempts: 0,
+            started_at: None,
+            ended_at,
+            stage_us: [None; 4],
+            newest_bar: None,
+            bars: None,
+            dropped: String::new(),
+            missing_bars: None,
+            bars_digest: None,
+            feature_set: None,
+            features_digest: None,
+            model: None,
+            raw_output: None,
+            signal: None,
+            confidence: None,
+            decided_bar: None,
+            intents: Vec::new(),
+        }
+    }
+
+    /// Acted, no action, skipped or missed.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        self.reason.outcome()
+    }
+}
+
+/// What the machine is asked to react to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotEvent {
+    /// Schedule time is `now`.
+    Tick {
+        /// Schedule time.
+        now: UtcMs,
+    },
+    /// The cycle of this slot and attempt reported its end.
+    Ended {
+        /// Slot.
+        slot: UtcMs,
+        /// Attempt that ended.
+        attempt: u32,
+    },
+    /// The stage that held the cycle died.
+    StageDied {
+        /// Slot.
+        slot: UtcMs,
+        /// Attempt that it held.
+        attempt: u32,
+        /// Whether the elapsed deadline leaves room for another attempt.
+        time_left: bool,
+        /// Whether an earlier attempt died on the same input.
+        same_input: bool,
+    },
+}
+
+/// What must be done about slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotCommand {
+    /// Start a cycle; `attempt` is 1 or 2.
+    Begin {
+        /// Slot.
+        slot: UtcMs,
+        /// 1, or 2 for the re-run.
+        attempt: u32,
+    },
+    /// The slot's record is complete: write what the cycle reported.
+    Finish {
+        /// Slot.
+        slot: UtcMs,
+    },
+    /// The slot ends with this reason without a report.
+    Abort {
+        /// Slot.
+        slot: UtcMs,
+        /// Reason.
+        reason: Reason,
+    },
+    /// All slots in `(after, until]` end as missed.
+    Miss {
+        /// Exclusive.
+        after: UtcMs,
+        /// Inclusive.
+        until: UtcMs,
+        /// Reason.
+        reason: Reason,
+    },
+}
+
+/// A cycle in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InFlight {
+    /// Slot.
+    pub slot: UtcMs,
+    /// 1 or 2.
+    pub attempt: u32,
+}
+
+/// Which slots are accounted for and which one is in flight. Knows no clock: time comes in events.
+#[derive(Debug, Clone)]
+pub struct SlotMachine {
+    schedule: Schedule,
+    window: Window,
+    /// A slot that is noticed later than this is missed.
+    lateness: Duration,
+    /// Every slot up to and including this one has been handed out.
+    accounted: UtcMs,
+    /// Slots up to and including this one were due before this pipeline (or node) was up.
+    gone: UtcMs,
+    gone_reason: Reason,
+    in_flight: Option<InFlight>,
+}
+
+impl SlotMachine {
+    /// A machine that has accounted for every slot up to and including `accounted`. Slots in `(accounted, gone]` passed
+    /// while nobody was there and end with `gone_reason`, except the newest one if it is still fresh.
+    #[must_use]
+    pub fn new(
+        schedule: Schedule,
+        window: Window,
+        lateness: Duration,
+        accounted: UtcMs,
+        gone: UtcMs,
+        gone_reason: Reason,
+    ) -> Self {
+        Self { schedule, window, lateness, accounted, gone, gone_reason, in_flight: None }
+    }
+
+    /// The cycle in flight.
+    #[must_use]
+    pub const fn in_flight(&self) -> Option<InFlight> {
+        self.in_flight
+    }
+
+    /// Every slot up to and including this one has been handed out.
+    #[must_use]
+    pub const fn accounted(&self) -> UtcMs {
+        self.accounted
+    }
+
+    /// The next slot that will become due; `None` after the window's end.
+    #[must_use]
+    pub fn next_due(&self) -> Option<UtcMs> {
+        let floor = self.window.start.map_or(self.accounted, |start| self.accounted.max(UtcMs(start.0 - 1)));
+        let next = self.schedule.after(floor);
+        (!self.window.is_over(next)).then_some(next)
+    }
+
+    /// Whether every slot of the window has its end.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.in_flight.is_none() && self.next_due().is_none()
+    }
+
+    /// Reacts to one event.
+    #[must_use]
+    pub fn on(&mut self, event: SlotEvent) -> Vec<SlotCommand> {
+        match event {
+            SlotEvent::Tick { now } => self.tick(now),
+            SlotEvent::Ended { slot, attempt } => {
+                if self.in_flight != Some(InFlight { slot, attempt }) {
+                    return Vec::new(); // an answer from an incarnation that was given up
+                }
+                self.in_flight = None;
+                vec![SlotCommand::Finish { slot }]
+            }
+            SlotEvent::StageDied { slot, attempt, time_left, same_input } => {
+                if self.in_flight != Some(InFlight { slot, attempt }) {
+                    return Vec::new();
+                }
+                if attempt == 1 && time_left {
+                    self.in_flight = Some(InFlight { slot, attempt: 2 });
+                    return vec![SlotCommand::Begin { slot, attempt: 2 }];
+                }
+                self.in_flight = None;
+                let reason = if same_input { Reason::PoisonInput } else { Reason::StageCrashed };
+                vec![SlotCommand::Abort { slot, reason }]
+            }
+        }
+    }
+
+    fn tick(&mut self, now: UtcMs) -> Vec<SlotCommand> {
+        let mut commands = Vec::new();
+        let Some(first) = self.next_due().filter(|first| *first <= now) else { return commands };
+        // Slots after the window's end are nobody's.
+        let until = match self.window.end {
+            Some(end) if end <= now => UtcMs(end.0 - 1),
+            _ => now,
+        };
+        let newest = self.schedule.newest_due(until);
+        let before_newest = UtcMs(newest.0 - 1);
+        self.accounted = self.accounted.max(UtcMs(first.0 - 1));
+
+        let passing_reason = if self.in_flight.is_some() { Reason::Overrun } else { Reason::Late };
+        self.miss_until(self.gone.min(before_newest), self.gone_reason, &mut commands);
+        self.miss_until(before_newest, passing_reason, &mut commands);
+        if self.in_flight.is_some() {
+            self.miss_until(newest, Reason::Overrun, &mut commands);
+        } else if now.since(newest) > self.lateness {
+            let reason = if newest <= self.gone { self.gone_reason } else { Reason::Late };
+            self.miss_until(newest, reason, &mut commands);
+        } else {
+            self.accounted = newest;
+            self.in_flight = Some(InFlight { slot: newest, attempt: 1 });
+            commands.push(SlotCommand::Begin { slot: newest, attempt: 1 });
+        }
+        commands
+    }
+
+    fn miss_until(&mut self, until: UtcMs, reason: Reason, commands: &mut Vec<SlotCommand>) {
+        if self.schedule.count(self.accounted, until) == 0 {
+            return;
+        }
+        commands.push(SlotCommand::Miss { after: self.accounted, until, reason });
+        self.accounted = until;
+    }
+}

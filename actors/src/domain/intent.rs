@@ -1,0 +1,269 @@
+//! Intents: the durable record of each effect, and the state machine that forbids invented endings.
+//!
+//! Promise 2: no effect without a durable intent, at most one effect per key. An order whose fate is unknown stays
+//! `unknown` until evidence or a person settles it; no event of this machine is a timer or a count of retries.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::order::{Order, Receipt, Role};
+use super::time::UtcMs;
+
+/// Bumped when the derivation of keys changes; keys of different versions never meet.
+const KEY_VERSION: &str = "sentinel-intent-1";
+
+/// Derived identity of one effect: the same decision derives the same key on every run, after any crash.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IntentKey(String);
+
+/// Whether effects are real. Dry runs derive their keys in a namespace of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Effects go to a local book only.
+    DryRun,
+    /// Effects leave the node.
+    Live,
+}
+
+impl Mode {
+    /// Stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::DryRun => "dry_run",
+            Self::Live => "live",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl IntentKey {
+    /// Derives the key. `basis` is the open time of the decided bar, or the slot when every slot decides.
+    #[must_use]
+    pub fn derive(mode: Mode, account: &str, pipeline: &str, basis: UtcMs, role: Role) -> Self {
+        let mut hash = Sha256::new();
+        for part in [KEY_VERSION, mode.code(), account, pipeline, &basis.0.to_string(), &role.to_string()] {
+            // Length-prefixed: ("ab", "c") and ("a", "bc") are different keys.
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+        Self(data_encoding::BASE32_NOPAD.encode(&hash.finalize()[..20]).to_ascii_lowercase())
+    }
+
+    /// A key read back from the journal.
+    #[must_use]
+    pub fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// 32 base32 characters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for IntentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where an intent stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntentState {
+    /// Written; nothing has left the node.
+    Planned,
+    /// About to leave, or left; from here on the venue may have it.
+    Sent,
+    /// The venue has it, and said so.
+    Acked,
+    /// The venue refused it, and said so.
+    Rejected,
+    /// Left, fate not known. Blocks new exposure in its symbol.
+    Unknown,
+    /// Provably not at the venue.
+    Absent,
+    /// Cannot be settled by asking; waits for a person. Blocks new exposure in its symbol.
+    Held,
+}
+
+impl IntentState {
+    /// All states.
+    pub const ALL: [Self; 7] =
+        [Self::Planned, Self::Sent, Self::Acked, Self::Rejected, Self::Unknown, Self::Absent, Self::Held];
+
+    /// Stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Sent => "sent",
+            Self::Acked => "acked",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+            Self::Absent => "absent",
+            Self::Held => "held",
+        }
+    }
+
+    /// The state with this code.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.code() == code)
+    }
+
+    /// Whether nothing can change it any more.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Acked | Self::Rejected | Self::Absent)
+    }
+
+    /// Whether the venue may have received it.
+    #[must_use]
+    pub const fn may_have_left(self) -> bool {
+        !matches!(self, Self::Planned | Self::Absent)
+    }
+
+    /// The state after `event`.
+    ///
+    /// # Errors
+    /// When the machine has no such transition; the caller has a bug or a stale view, and nothing may change.
+    pub fn after(self, event: &IntentEvent) -> Result<Self, IllegalTransition> {
+        use IntentEvent as E;
+        let next = match (self, event) {
+            (Self::Planned, E::Send) => Self::Sent,
+            (Self::Planned, E::Abandon) => Self::Absent,
+            (Self::Sent, E::NeverLeft { .. }) => Self::Absent,
+            (Self::Sent | Self::Unknown, E::Acked { .. }) => Self::Acked,
+            (Self::Sent | Self::Unknown, E::Rejected { .. }) => Self::Rejected,
+            (Self::Sent, E::LostTrack { .. }) => Self::Unknown,
+            (Self::Unknown, E::FoundAbsent { .. }) => Self::Absent,
+            (Self::Unknown, E::Hold { .. }) => Self::Held,
+            (Self::Held, E::SettledAcked { .. }) => Self::Acked,
+            (Self::Held, E::SettledAbsent { .. }) => Self::Absent,
+            _ => return Err(IllegalTransition { from: self, event: event.name() }),
+        };
+        Ok(next)
+    }
+}
+
+impl fmt::Display for IntentState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// What can happen to an intent. Each names its evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum IntentEvent {
+    /// The node is about to hand the bytes over.
+    Send,
+    /// Planned, and will not be sent: the node knows that nothing left.
+    Abandon,
+    /// The transport proves that no byte left.
+    NeverLeft {
+        /// The proof.
+        evidence: String,
+    },
+    /// The venue confirmed.
+    Acked {
+        /// What it said.
+        receipt: Receipt,
+    },
+    /// The venue refused.
+    Rejected {
+        /// Its code, when it has one.
+        code: Option<i64>,
+        /// Its text, shortened.
+        text: String,
+    },
+    /// No usable answer: the fate is open.
+    LostTrack {
+        /// What is known.
+        evidence: String,
+    },
+    /// The venue was asked and provably does not have it.
+    FoundAbsent {
+        /// The proof.
+        evidence: String,
+    },
+    /// Asking cannot settle it; a person must.
+    Hold {
+        /// Why not.
+        evidence: String,
+    },
+    /// A person found it at the venue.
+    SettledAcked {
+        /// Who, and what was seen.
+        evidence: String,
+    },
+    /// A person found it nowhere.
+    SettledAbsent {
+        /// Who, and what was seen.
+        evidence: String,
+    },
+}
+
+impl IntentEvent {
+    /// Stable name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Abandon => "abandon",
+            Self::NeverLeft { .. } => "never_left",
+            Self::Acked { .. } => "acked",
+            Self::Rejected { .. } => "rejected",
+            Self::LostTrack { .. } => "lost_track",
+            Self::FoundAbsent { .. } => "found_absent",
+            Self::Hold { .. } => "hold",
+            Self::SettledAcked { .. } => "settled_acked",
+            Self::SettledAbsent { .. } => "settled_absent",
+        }
+    }
+}
+
+/// A transition that the machine does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an intent that is {from} cannot take the event '{event}'")]
+pub struct IllegalTransition {
+    /// State that was kept.
+    pub from: IntentState,
+    /// Name of the refused event.
+    pub event: &'static str,
+}
+
+/// One effect, as the journal keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Derived key; unique.
+    pub key: IntentKey,
+    /// Namespace of the key.
+    pub mode: Mode,
+    /// Account that it trades on.
+    pub account: String,
+    /// Pipeline that decided it.
+    pub pipeline: String,
+    /// Slot whose cycle wrote it first.
+    pub slot: UtcMs,
+    /// Bar or slot that was decided.
+    pub basis: UtcMs,
+    /// The order; a re-run that would order something else does not replace it.
+    pub order: Order,
+    /// Where it stands.
+    pub state: IntentState,
+    /// The venue's confirmation, once acked.
+    pub receipt: Option<Receipt>,
+}

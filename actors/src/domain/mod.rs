@@ -1,0 +1,14 @@
+//! Plain data and pure rules: no actors, no clock, no I/O. Everything here is tested without a runtime.
+
+pub mod bar;
+pub mod calendar;
+pub mod cycle;
+pub mod decision;
+pub mod feature;
+pub mod intent;
+pub mod order;
+pub mod prediction;
+pub mod reason;
+pub mod risk;
+pub mod schedule;
+pub mod time;

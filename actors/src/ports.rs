@@ -1,0 +1,390 @@
+//! What the node needs from outside. Adapters in the root package implement these; the simulator implements all of them.
+//!
+//! An adapter keeps the deadline that it is given and answers with an error value. One that neither answers nor returns is
+//! a hang: the supervisor ends the stage that waits for it (promise 3).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::domain::bar::{Bar, CleanBars, Interval, RawBar};
+use crate::domain::cycle::SlotRecord;
+use crate::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
+use crate::domain::intent::{Intent, IntentEvent, IntentKey, Mode};
+use crate::domain::order::{Order, Position, Receipt};
+use crate::domain::prediction::{ModelIdentity, RawAnswer};
+use crate::domain::reason::Reason;
+use crate::domain::risk::Exposure;
+use crate::domain::schedule::Schedule;
+use crate::domain::time::UtcMs;
+
+/// The future of a port call.
+pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The only source of elapsed time: monotonic, never set back. Paused and moved by the simulator.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that hands out elapsed time")]
+pub fn elapsed_now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
+/// Schedule time of one pipeline: the wall clock, or in a replay the source's clock.
+pub trait Clock: Send + Sync {
+    /// Now, on the schedule.
+    fn now(&self) -> UtcMs;
+
+    /// Ends when schedule time has reached `until`, or earlier; callers look at [`Clock::now`] again.
+    fn wait_until(&self, until: UtcMs) -> PortFuture<'_, ()>;
+}
+
+/// The only source of chance.
+pub trait Chance: Send + Sync {
+    /// Uniform in `[0, 1)`.
+    fn unit(&self) -> f64;
+}
+
+/// What to fetch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BarRequest {
+    /// The source's symbol.
+    pub symbol: String,
+    /// Bar length.
+    pub interval: Interval,
+    /// Number of newest bars wanted; a source may deliver more.
+    pub count: usize,
+    /// Schedule time; bars that open later are of no use.
+    pub now: UtcMs,
+    /// The whole call must end within this.
+    pub deadline: Duration,
+}
+
+/// Why there are no bars.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SourceError {
+    /// No answer inside the deadline.
+    #[error("the bar source did not answer within {0:?}")]
+    Timeout(Duration),
+    /// It answered with an error; the text is safe to print.
+    #[error("the bar source failed: {0}")]
+    Failed(String),
+}
+
+/// Where bars come from.
+pub trait BarSource: Send + Sync {
+    /// Bars as delivered, in any order.
+    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Vec<RawBar>, SourceError>>;
+}
+
+/// Turns bars into what a model is asked about. One implementation for live, replay and export.
+pub trait FeatureSet: Send + Sync {
+    /// Identity, window included.
+    fn id(&self) -> &FeatureSetId;
+
+    /// Names of the columns in a frame's row.
+    fn columns(&self) -> &[&'static str];
+
+    /// The frame of the newest bar. `bars` is sorted and clean, at most the window.
+    ///
+    /// # Errors
+    /// When history is short or a cell is undefined.
+    fn build(&self, bars: &[Bar]) -> Result<FeatureFrame, FeatureError>;
+}
+
+/// Why a model did not answer.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ModelError {
+    /// It is not the model that was configured, or it does not work.
+    #[error("the model failed validation: {0}")]
+    Invalid(String),
+    /// It cannot be asked now.
+    #[error("the model is not available: {0}")]
+    Unavailable(String),
+    /// No answer inside the deadline.
+    #[error("the model did not answer within {0:?}")]
+    Timeout(Duration),
+    /// The answer could not be read.
+    #[error("the model's answer could not be read: {0}")]
+    Unparseable(String),
+}
+
+/// A model.
+pub trait Model: Send + Sync {
+    /// This cycle's validation; takes up a changed model when it passes all checks.
+    fn validate(&self) -> PortFuture<'_, Result<ModelIdentity, ModelError>>;
+
+    /// Asks for the prediction of one frame. The answer is unchecked.
+    fn predict<'a>(
+        &'a self,
+        frame: &'a FeatureFrame,
+        deadline: Duration,
+    ) -> PortFuture<'a, Result<RawAnswer, ModelError>>;
+}
+
+/// What became of a submitted order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Submission {
+    /// Confirmed.
+    Acked(Receipt),
+    /// Refused.
+    Rejected {
+        /// The venue's code.
+        code: Option<i64>,
+        /// Its text, shortened.
+        text: String,
+    },
+    /// No byte left; the text is the proof.
+    NeverLeft(String),
+    /// Anything else.
+    Unknown(String),
+}
+
+/// What asking the venue about an order brought to light.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Evidence {
+    /// The venue has it.
+    Found(Receipt),
+    /// The venue refused it.
+    Refused {
+        /// The venue's code.
+        code: Option<i64>,
+        /// Its text.
+        text: String,
+    },
+    /// The venue provably does not have it and never will.
+    Absent(String),
+    /// Not answered now; ask again later.
+    NotNow(String),
+    /// Asking can never settle it.
+    Undecidable(String),
+}
+
+/// The venue could not be asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("the venue cannot be asked: {0}")]
+pub struct VenueError(pub String);
+
+/// Where effects go. Every call keeps its deadline.
+pub trait Venue: Send + Sync {
+    /// Dry run or live.
+    fn mode(&self) -> Mode;
+
+    /// The account, part of every intent key.
+    fn account(&self) -> &str;
+
+    /// Hands over an order. Called at most once per key, after `sent` is durable.
+    fn submit<'a>(
+        &'a self,
+        key: &'a IntentKey,
+        order: &'a Order,
+        now: UtcMs,
+        deadline: Duration,
+    ) -> PortFuture<'a, Submission>;
+
+    /// Asks, without effect, what became of an intent.
+    fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence>;
+
+    /// Open positions of a symbol.
+    fn positions<'a>(
+        &'a self,
+        symbol: &'a str,
+        deadline: Duration,
+    ) -> PortFuture<'a, Result<Vec<Position>, VenueError>>;
+
+    /// Shows the venue closed bars, so that a paper book can apply stops and targets. Repeating a bar changes nothing.
+    fn observe<'a>(&'a self, symbol: &'a str, bars: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>>;
+}
+
+/// One change of the journal. A batch of them is one transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JournalWrite {
+    /// The end of a slot. Writing the same slot again changes nothing: the first row stands.
+    EndSlot(Box<SlotRecord>),
+    /// Every slot of `schedule` in `(after, until]` that has no row ends as missed. Slots that have an intent get the
+    /// intent's ending instead: what was done is never reported as missed.
+    MissSlots {
+        /// Pipeline.
+        pipeline: String,
+        /// Dry run or live.
+        mode: Mode,
+        /// Its schedule.
+        schedule: Schedule,
+        /// Exclusive.
+        after: UtcMs,
+        /// Inclusive.
+        until: UtcMs,
+        /// Missed reason.
+        reason: Reason,
+        /// Schedule time of the note.
+        noted_at: UtcMs,
+    },
+    /// A new intent in state `planned`.
+    Plan(Box<Intent>),
+    /// A transition of an intent.
+    Advance {
+        /// Which.
+        key: IntentKey,
+        /// What happened.
+        event: IntentEvent,
+        /// Schedule time.
+        at: UtcMs,
+    },
+}
+
+/// What became of one write, once its batch is durable.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Written {
+    /// As asked.
+    Done,
+    /// The key exists: this is the intent that stands.
+    Exists(Box<Intent>),
+    /// The intent's machine does not have this transition; nothing was changed.
+    Refused(String),
+}
+
+/// A question to the journal. Reads see every write that was queued before them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JournalRead {
+    /// Where a pipeline stands.
+    Recovery {
+        /// Pipeline.
+        pipeline: String,
+    },
+    /// What an order would add to.
+    Exposure {
+        /// Account.
+        account: String,
+        /// Symbol.
+        symbol: String,
+        /// Dry run or live.
+        mode: Mode,
+        /// Schedule time.
+        now: UtcMs,
+    },
+    /// Intents of a pipeline that are not final.
+    OpenIntents {
+        /// Pipeline.
+        pipeline: String,
+    },
+}
+
+/// Where a pipeline stands, read at its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recovery {
+    /// Newest slot that has a row.
+    pub last_slot: Option<UtcMs>,
+    /// Newest bar that was decided.
+    pub last_decided_bar: Option<UtcMs>,
+}
+
+/// The answer to a [`JournalRead`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum JournalAnswer {
+    /// To [`JournalRead::Recovery`].
+    Recovery(Recovery),
+    /// To [`JournalRead::Exposure`].
+    Exposure(Exposure),
+    /// To [`JournalRead::OpenIntents`].
+    Intents(Vec<Intent>),
+}
+
+/// The journal's disk failed. After this nothing may act: the page cache may lie about what is durable.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("the journal cannot be written: {0}")]
+pub struct JournalFatal(pub String);
+
+/// The journal's storage. One caller at a time; the Journal actor groups writes into batches.
+pub trait JournalStore: Send + Sync {
+    /// Applies a batch in order, in one transaction, and returns when it is durable.
+    fn commit(&self, batch: Vec<JournalWrite>) -> PortFuture<'_, Result<Vec<Written>, JournalFatal>>;
+
+    /// Answers from what is committed.
+    fn read(&self, question: JournalRead) -> PortFuture<'_, Result<JournalAnswer, JournalFatal>>;
+}
+
+/// Keeps inputs that ended a stage twice.
+pub trait Quarantine: Send + Sync {
+    /// Stores the input of a slot and says where. Never fails the caller.
+    fn keep(&self, pipeline: &str, slot: UtcMs, stage: &str, bars: Option<&CleanBars>) -> String;
+}
+
+/// Named places in the cycle where a process may die, an actor may panic or a call may hang. Production passes through
+/// all of them unharmed; the simulator, the chaos demo and the kill tests do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the names are the documentation: the place in the code that carries them")]
+pub enum Place {
+    PreStart,
+    PostStart,
+    PostStop,
+    SupervisorEvent,
+    FetcherHandle,
+    FeaturesHandle,
+    PredictorHandle,
+    ExecutorHandle,
+    HeartbeatHandle,
+    CompetitionClockHandle,
+    JournalHandle,
+    PipelineHandle,
+    BeforePlan,
+    AfterPlan,
+    AfterSent,
+    AfterSubmit,
+    AfterOutcome,
+    BeforeEndSlot,
+    AfterEndSlot,
+    BeforeCommit,
+    AfterCommit,
+    BeforeBookWrite,
+    AfterBookWrite,
+    BeforeModelSwap,
+    BeforeSettle,
+}
+
+/// What happens at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing: the only fate in production.
+    Pass,
+    /// Panic here.
+    Panic,
+    /// Await for ever here.
+    Hang,
+    /// Block the thread for this long.
+    Block(Duration),
+    /// Await for this long.
+    Delay(Duration),
+}
+
+/// Decides the fate at each place.
+pub trait Fates: Send + Sync {
+    /// `who` is the child's path, for example `eurusd/executor`.
+    fn at(&self, place: Place, who: &str) -> Fate;
+}
+
+/// Every place is passed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoFates;
+
+impl Fates for NoFates {
+    fn at(&self, _: Place, _: &str) -> Fate {
+        Fate::Pass
+    }
+}
+
+/// Meets the fate of this place.
+///
+/// # Panics
+/// When the fate says so; that is its purpose.
+pub async fn pass(fates: &dyn Fates, place: Place, who: &str) {
+    match fates.at(place, who) {
+        Fate::Pass => {}
+        Fate::Panic => injected_panic(place, who),
+        Fate::Hang => std::future::pending::<()>().await,
+        Fate::Block(duration) => std::thread::sleep(duration),
+        Fate::Delay(duration) => tokio::time::sleep(duration).await,
+    }
+}
+
+#[expect(clippy::panic, reason = "the injected fault is a panic")]
+fn injected_panic(place: Place, who: &str) -> ! {
+    panic!("injected at {place:?} in {who}")
+}
