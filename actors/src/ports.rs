@@ -35,6 +35,12 @@ pub trait Clock: Send + Sync {
 
     /// Ends when schedule time has reached `until`, or earlier; callers look at [`Clock::now`] again.
     fn wait_until(&self, until: UtcMs) -> PortFuture<'_, ()>;
+
+    /// Whether time stands still until someone waits for it, as in a replay. A pipeline then waits only between cycles,
+    /// so schedule time never overtakes the work.
+    fn follows_cycles(&self) -> bool {
+        false
+    }
 }
 
 /// The only source of chance.

@@ -5,6 +5,7 @@ pub mod calendar;
 pub mod cycle;
 pub mod decision;
 pub mod feature;
+pub mod freshness;
 pub mod intent;
 pub mod order;
 pub mod prediction;

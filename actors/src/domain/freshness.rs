@@ -1,0 +1,211 @@
+//! May the node decide on these bars? Pure judgement of age, market hours and gaps.
+//!
+//! A closed market explains a missing bar and is not staleness; a bar that exists wins over the calendar.
+
+use std::time::Duration;
+
+use super::bar::{CleanBars, Interval};
+use super::calendar::MarketCalendar;
+use super::reason::Reason;
+use super::time::UtcMs;
+
+/// What a pipeline demands of its bars.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Freshness {
+    /// Bar length.
+    pub interval: Interval,
+    /// When bars are expected.
+    pub calendar: MarketCalendar,
+    /// Open-market time after its close at which the newest bar is too old.
+    pub max_age: Duration,
+    /// Bars that may be missing inside the window.
+    pub max_missing_bars: u32,
+    /// A bar is taken as closed only this long after its close.
+    pub settle: Duration,
+}
+
+/// A reason to end the cycle here, with the detail for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// Reason.
+    pub reason: Reason,
+    /// Detail.
+    pub detail: String,
+}
+
+impl Ending {
+    /// An ending.
+    #[must_use]
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+/// What the judgement found out about usable bars.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fresh {
+    /// Open time of the newest bar: the one that is decided.
+    pub newest: UtcMs,
+    /// Bars missing inside the window while the market was open.
+    pub missing: u32,
+}
+
+impl Freshness {
+    /// Open time of the bar that a slot at `slot` is due to decide.
+    #[must_use]
+    pub fn due_bar(&self, slot: UtcMs) -> UtcMs {
+        self.interval.newest_closed(slot.minus(self.settle))
+    }
+
+    /// Judges the bars for a slot.
+    ///
+    /// # Errors
+    /// The ending that these bars force on the cycle.
+    pub fn judge(&self, slot: UtcMs, bars: &CleanBars) -> Result<Fresh, Ending> {
+        let due = self.due_bar(slot);
+        let market_open = self.calendar.is_open(due);
+        let Some(newest) = bars.newest().map(|bar| bar.time) else {
+            return Err(if market_open {
+                Ending::new(Reason::StaleData, format!("no usable bar; dropped: {}", dropped_text(bars)))
+            } else {
+                Ending::new(Reason::MarketClosed, format!("no bar, and the market was closed at {due}"))
+            });
+        };
+        if newest != due {
+            if bars.newest_delivered == Some(due) {
+                let text = format!("the due bar {due} was delivered unusable ({})", dropped_text(bars));
+                return Err(Ending::new(Reason::StaleData, text));
+            }
+            if !market_open {
+                return Err(Ending::new(
+                    Reason::MarketClosed,
+                    format!("the market was closed at {due}; newest bar {newest}"),
+                ));
+            }
+            let age = self.open_time_between(self.interval.close_of(newest), slot);
+            if age > self.max_age {
+                let text = format!(
+                    "newest bar {newest} closed {} s of market time ago, allowed {}",
+                    age.as_secs(),
+                    self.max_age.as_secs()
+                );
+                return Err(Ending::new(Reason::StaleData, text));
+            }
+        }
+        let oldest = bars.bars.first().map_or(newest, |bar| bar.time);
+        let missing = self.calendar.missing_bars(&bars.bars, self.interval, oldest, newest);
+        if missing > self.max_missing_bars {
+            let text = format!("{missing} bars are missing inside the window, allowed {}", self.max_missing_bars);
+            return Err(Ending::new(Reason::Gap, text));
+        }
+        Ok(Fresh { newest, missing })
+    }
+
+    /// Market time between two instants, in whole bars and bounded: beyond a few times `max_age` more does not matter.
+    fn open_time_between(&self, from: UtcMs, to: UtcMs) -> Duration {
+        let step = self.interval.length();
+        let enough = self.max_age * 2 + step;
+        let (mut at, mut open) = (from, Duration::ZERO);
+        while at < to && open <= enough {
+            let next = at.plus(step).min(to);
+            if self.calendar.is_open(at) {
+                open += next.since(at);
+            }
+            at = next;
+        }
+        open
+    }
+}
+
+/// `null=3,duplicate=1`, the form that the journal keeps.
+#[must_use]
+pub fn dropped_text(bars: &CleanBars) -> String {
+    let parts: Vec<String> = bars.dropped.iter().map(|(reason, count)| format!("{}={count}", reason.code())).collect();
+    parts.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::bar::{Cleaning, RawBar, clean};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn freshness() -> Freshness {
+        Freshness {
+            interval: Interval::new(HOUR).unwrap(),
+            calendar: "America/New_York; Sun 17:00-Fri 17:00".parse().unwrap(),
+            max_age: HOUR * 2,
+            max_missing_bars: 1,
+            settle: Duration::from_secs(2),
+        }
+    }
+
+    fn at(text: &str) -> UtcMs {
+        text.parse().unwrap()
+    }
+
+    fn bars(times: &[&str]) -> CleanBars {
+        let raw: Vec<RawBar> = times
+            .iter()
+            .map(|time| {
+                let price = if time.ends_with('!') { None } else { Some(1.1) };
+                let time = at(time.trim_end_matches('!'));
+                RawBar { time, open: price, high: price, low: price, close: price, volume: None }
+            })
+            .collect();
+        clean(&raw, &Cleaning { tick: 1e-5, newest_closed: None, window: Some(200) })
+    }
+
+    fn reason(slot: &str, times: &[&str]) -> Option<Reason> {
+        freshness().judge(at(slot), &bars(times)).err().map(|ending| ending.reason)
+    }
+
+    #[test]
+    fn the_due_bar_may_be_decided() {
+        assert_eq!(reason("2017-06-01T13:00:05Z", &["2017-06-01T12:00:00Z"]), None);
+    }
+
+    #[test]
+    fn a_bar_that_closed_less_than_the_settle_delay_ago_is_not_due() {
+        assert_eq!(freshness().due_bar(at("2017-06-01T13:00:01Z")), at("2017-06-01T11:00:00Z"));
+    }
+
+    #[test]
+    fn a_due_bar_that_was_delivered_unusable_is_stale_however_young_its_predecessor_is() {
+        assert_eq!(
+            reason("2017-06-01T13:00:05Z", &["2017-06-01T11:00:00Z", "2017-06-01T12:00:00Z!"]),
+            Some(Reason::StaleData)
+        );
+    }
+
+    #[test]
+    fn a_late_vendor_is_stale_only_beyond_max_age() {
+        assert_eq!(reason("2017-06-01T13:00:05Z", &["2017-06-01T11:00:00Z"]), None);
+        assert_eq!(reason("2017-06-01T13:00:05Z", &["2017-06-01T09:00:00Z"]), Some(Reason::StaleData));
+    }
+
+    #[test]
+    fn a_weekend_is_closed_and_not_stale_and_does_not_age_the_friday_bar() {
+        assert_eq!(reason("2017-06-03T13:00:05Z", &["2017-06-02T20:00:00Z"]), Some(Reason::MarketClosed));
+        // Sunday's first bar is late by one hour: Friday's newest is one hour of market time old.
+        assert_eq!(reason("2017-06-04T22:00:05Z", &["2017-06-02T20:00:00Z"]), None);
+        assert_eq!(reason("2017-06-03T13:00:05Z", &[]), Some(Reason::MarketClosed));
+    }
+
+    #[test]
+    fn a_bar_that_exists_wins_over_a_closed_calendar() {
+        assert_eq!(reason("2017-06-03T13:00:05Z", &["2017-06-03T12:00:00Z"]), None);
+    }
+
+    #[test]
+    fn more_missing_bars_than_allowed_are_a_gap() {
+        let times = ["2017-06-01T08:00:00Z", "2017-06-01T11:00:00Z", "2017-06-01T12:00:00Z"];
+        assert_eq!(reason("2017-06-01T13:00:05Z", &times), Some(Reason::Gap));
+    }
+
+    #[test]
+    fn no_bars_in_an_open_market_are_stale() {
+        assert_eq!(reason("2017-06-01T13:00:05Z", &[]), Some(Reason::StaleData));
+    }
+}
