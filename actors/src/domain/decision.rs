@@ -184,3 +184,89 @@ fn closing(position: &Position, reference: Decimal) -> Order {
         reference_price: reference,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::Ticket;
+    use super::super::prediction::RawAnswer;
+    use super::*;
+
+    fn policy(on_opposite: OnOpposite) -> Policy {
+        Policy {
+            classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
+            threshold: 0.6,
+            decide_on: DecideOn::Bar,
+            volume_lots: Decimal::new(10, 2),
+            stop_distance: Some(Decimal::new(50, 4)),
+            target_distance: Some(Decimal::new(100, 4)),
+            price_digits: 5,
+            on_opposite,
+            max_holding: Some(Duration::from_secs(3600)),
+        }
+    }
+
+    fn position(ticket: u64, side: Side, opened_at: i64) -> Position {
+        Position {
+            ticket: Ticket(ticket),
+            symbol: "EURUSD".to_owned(),
+            side,
+            volume_lots: Decimal::new(10, 2),
+            open_price: Decimal::new(11, 1),
+            opened_at: Some(UtcMs::from_secs(opened_at)),
+        }
+    }
+
+    fn decide(on_opposite: OnOpposite, answer: [f64; 3], positions: &[Position]) -> Decision {
+        let probabilities = Probabilities::check(&RawAnswer { rows: vec![answer.to_vec()] }, 3).unwrap();
+        let reference_price = Decimal::new(1_123_456, 6);
+        let situation = Situation { symbol: "EURUSD", positions, reference_price, now: UtcMs::from_secs(1000) };
+        policy(on_opposite).decide(&probabilities, &situation)
+    }
+
+    fn roles(decision: &Decision) -> Vec<Role> {
+        decision.orders.iter().map(|order| order.role).collect()
+    }
+
+    const BUY: [f64; 3] = [0.1, 0.2, 0.7];
+    const SELL: [f64; 3] = [0.7, 0.2, 0.1];
+    const HOLD: [f64; 3] = [0.1, 0.8, 0.1];
+
+    #[test]
+    fn a_confident_winner_opens_with_stop_and_target_on_the_right_sides() {
+        let buy = &decide(OnOpposite::Ignore, BUY, &[]).orders[0];
+        assert_eq!(
+            (buy.stop_price, buy.target_price),
+            (Some(Decimal::new(111_846, 5)), Some(Decimal::new(113_346, 5)))
+        );
+        let sell = &decide(OnOpposite::Ignore, SELL, &[]).orders[0];
+        assert_eq!(
+            (sell.stop_price, sell.target_price),
+            (Some(Decimal::new(112_846, 5)), Some(Decimal::new(111_346, 5)))
+        );
+    }
+
+    #[test]
+    fn a_winner_exactly_at_the_threshold_does_not_act() {
+        let decision = decide(OnOpposite::Reverse, [0.2, 0.2, 0.6], &[position(1, Side::Sell, 900)]);
+        assert_eq!((decision.idle, roles(&decision)), (Some(Reason::BelowThreshold), vec![]));
+    }
+
+    #[test]
+    fn hold_leaves_positions_alone_until_they_are_too_old() {
+        let held = decide(OnOpposite::Reverse, HOLD, &[position(1, Side::Buy, 900)]);
+        assert_eq!((held.idle, roles(&held)), (Some(Reason::Hold), vec![]));
+        let old = decide(OnOpposite::Reverse, HOLD, &[position(1, Side::Buy, -2600)]);
+        assert_eq!(roles(&old), vec![Role::Close(Ticket(1))]);
+    }
+
+    #[test]
+    fn an_opposite_position_is_ignored_closed_or_reversed_as_configured() {
+        let open = [position(7, Side::Sell, 900)];
+        let ignored = decide(OnOpposite::Ignore, BUY, &open);
+        assert_eq!((ignored.idle, roles(&ignored)), (Some(Reason::OppositeIgnored), vec![]));
+        assert_eq!(roles(&decide(OnOpposite::Close, BUY, &open)), vec![Role::Close(Ticket(7))]);
+        let reversed = decide(OnOpposite::Reverse, BUY, &open);
+        assert_eq!(roles(&reversed), vec![Role::Close(Ticket(7)), Role::Open]);
+        assert_eq!(reversed.orders[0].side, Side::Buy, "closing a short position buys");
+    }
+}

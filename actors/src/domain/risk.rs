@@ -49,3 +49,75 @@ pub fn permit(limits: &RiskLimits, order: &Order, positions: &[Position], exposu
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use rust_decimal::Decimal;
+
+    use super::super::intent::{IntentKey, IntentState, Mode};
+    use super::super::order::{Side, Ticket};
+    use super::super::time::UtcMs;
+    use super::*;
+
+    const LIMITS: RiskLimits = RiskLimits { max_open_positions: 1, max_orders_per_hour: 2, max_orders_per_day: 3 };
+
+    fn order(role: Role) -> Order {
+        Order {
+            role,
+            symbol: "EURUSD".to_owned(),
+            side: Side::Buy,
+            volume_lots: Decimal::ONE,
+            stop_price: None,
+            target_price: None,
+            reference_price: Decimal::ONE,
+        }
+    }
+
+    fn position() -> Position {
+        Position {
+            ticket: Ticket(1),
+            symbol: "EURUSD".to_owned(),
+            side: Side::Buy,
+            volume_lots: Decimal::ONE,
+            open_price: Decimal::ONE,
+            opened_at: None,
+        }
+    }
+
+    fn open_intent() -> Intent {
+        Intent {
+            key: IntentKey::derive(Mode::DryRun, "paper", "eurusd", UtcMs(0), Role::Open),
+            mode: Mode::DryRun,
+            account: "paper".to_owned(),
+            pipeline: "eurusd".to_owned(),
+            slot: UtcMs(0),
+            basis: UtcMs(0),
+            order: order(Role::Open),
+            state: IntentState::Unknown,
+            receipt: None,
+        }
+    }
+
+    #[test]
+    fn each_limit_refuses_with_its_own_code_and_the_limit_itself_is_allowed() {
+        let judge = |positions: &[Position], hour, day, open: bool| {
+            let open_intents = if open { vec![open_intent()] } else { vec![] };
+            let exposure = Exposure { open_intents, orders_last_hour: hour, orders_last_day: day };
+            permit(&LIMITS, &order(Role::Open), positions, &exposure)
+        };
+        assert_eq!(judge(&[], 1, 2, false), Ok(()));
+        assert_eq!(judge(&[position()], 0, 0, false), Err(Reason::RiskMaxPositions));
+        assert_eq!(judge(&[], 2, 2, false), Err(Reason::RiskOrdersPerHour));
+        assert_eq!(judge(&[], 1, 3, false), Err(Reason::RiskOrdersPerDay));
+        assert_eq!(judge(&[], 0, 0, true), Err(Reason::IntentOpen));
+    }
+
+    #[test]
+    fn closing_spends_no_budget_but_waits_for_open_intents() {
+        let spent = Exposure { open_intents: vec![], orders_last_hour: 9, orders_last_day: 9 };
+        let close = order(Role::Close(Ticket(1)));
+        assert_eq!(permit(&LIMITS, &close, &[position()], &spent), Ok(()));
+        let unsettled = Exposure { open_intents: vec![open_intent()], ..Exposure::default() };
+        assert_eq!(permit(&LIMITS, &close, &[position()], &unsettled), Err(Reason::IntentOpen));
+    }
+}

@@ -1,0 +1,157 @@
+//! CompetitionClock: opens and closes the competition window of each pipeline.
+//!
+//! It only announces. That no effect happens outside a window is checked again by the Executor right before each effect,
+//! so a dead clock can delay an end but never extend it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::task::JoinSet;
+
+use crate::domain::schedule::Window;
+use crate::events;
+use crate::pipeline::PipelineMsg;
+use crate::ports::{Fates, Place, pass};
+use crate::status::Board;
+use crate::supervision::Address;
+
+/// One competition.
+#[derive(Clone)]
+pub struct Competition {
+    /// Start and end.
+    pub window: Window,
+    /// The pipeline that takes part.
+    pub pipeline: Address<PipelineMsg>,
+}
+
+/// What the clock is made of.
+#[derive(Clone)]
+pub struct CompetitionClockArgs {
+    /// Competitions by pipeline name.
+    pub competitions: BTreeMap<String, Competition>,
+    /// Schedule time and state of each pipeline.
+    pub board: Board,
+    /// Elapsed time between two looks.
+    pub look_every: Duration,
+    /// Fault places.
+    pub fates: Arc<dyn Fates>,
+}
+
+/// Messages of the clock.
+#[derive(Debug)]
+pub enum CompetitionMsg {
+    /// Time to look.
+    Look,
+    /// A pipeline has no slot left; look at it at once.
+    WindowPassed {
+        /// Its name.
+        pipeline: String,
+    },
+    /// Liveness.
+    Ping(RpcReplyPort<()>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Before,
+    Open,
+    Over,
+}
+
+/// The actor.
+pub struct CompetitionClock;
+
+/// Its state.
+pub struct CompetitionClockState {
+    args: CompetitionClockArgs,
+    announced: BTreeMap<String, Phase>,
+    timer: JoinSet<()>,
+}
+
+impl Actor for CompetitionClock {
+    type Msg = CompetitionMsg;
+    type State = CompetitionClockState;
+    type Arguments = CompetitionClockArgs;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<CompetitionMsg>,
+        args: CompetitionClockArgs,
+    ) -> Result<CompetitionClockState, ActorProcessingErr> {
+        pass(&*args.fates, Place::PreStart, "competition_clock").await;
+        Ok(CompetitionClockState { args, announced: BTreeMap::new(), timer: JoinSet::new() })
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<CompetitionMsg>,
+        state: &mut CompetitionClockState,
+    ) -> Result<(), ActorProcessingErr> {
+        pass(&*state.args.fates, Place::PostStart, "competition_clock").await;
+        state.look(&myself);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<CompetitionMsg>,
+        message: CompetitionMsg,
+        state: &mut CompetitionClockState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            CompetitionMsg::Look => {
+                pass(&*state.args.fates, Place::CompetitionClockHandle, "competition_clock").await;
+                state.look(&myself);
+            }
+            CompetitionMsg::WindowPassed { pipeline } => state.announce(&pipeline),
+            CompetitionMsg::Ping(reply) => {
+                let _ = reply.send(());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl CompetitionClockState {
+    fn look(&mut self, myself: &ActorRef<CompetitionMsg>) {
+        while self.timer.try_join_next().is_some() {}
+        let names: Vec<String> = self.args.competitions.keys().cloned().collect();
+        for name in names {
+            self.announce(&name);
+        }
+        let (pause, myself) = (self.args.look_every, myself.clone());
+        self.timer.spawn(async move {
+            tokio::time::sleep(pause).await;
+            let _ = myself.cast(CompetitionMsg::Look);
+        });
+    }
+
+    fn announce(&mut self, pipeline: &str) {
+        let (Some(competition), Some(entry)) =
+            (self.args.competitions.get(pipeline), self.args.board.entries.get(pipeline))
+        else {
+            return;
+        };
+        let (window, now, status) = (competition.window, entry.clock.now(), entry.status.load());
+        let phase = match window {
+            _ if window.is_over(now) => Phase::Over,
+            _ if window.is_before(now) => Phase::Before,
+            _ => Phase::Open,
+        };
+        // The end is told again until the pipeline has heard it: it may have been restarting.
+        if phase == Phase::Over && !status.ended {
+            let _ = competition.pipeline.send(PipelineMsg::Close);
+        }
+        if self.announced.insert(pipeline.to_owned(), phase) == Some(phase) {
+            return;
+        }
+        match (phase, window.start) {
+            (Phase::Before, Some(start)) => events::competition_waits(pipeline, start),
+            (Phase::Over, _) => events::competition_ended(pipeline, &status),
+            (Phase::Open, Some(_)) => events::competition_opened(pipeline),
+            _ => {}
+        }
+    }
+}

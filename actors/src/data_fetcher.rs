@@ -1,0 +1,88 @@
+//! DataFetcher: bars for the due slot, cleaned and judged, inside the cycle's deadline.
+//!
+//! A bar that was decided already is not fetched again. No price is ever invented.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cycle_flow::Cycle;
+use crate::domain::bar::{CleanBars, Cleaning, clean};
+use crate::domain::cycle::{SlotRecord, Stage};
+use crate::domain::decision::DecideOn;
+use crate::domain::freshness::{Ending, Freshness, dropped_text};
+use crate::domain::reason::Reason;
+use crate::ports::{BarRequest, BarSource, Place, PortFuture, SourceError};
+use crate::stage::StageWork;
+
+/// A source may drop or delay a few bars; asking for this many more keeps the window full.
+const OVERLAP_BARS: usize = 24;
+
+/// The stage.
+pub struct DataFetcher {
+    /// Where bars come from.
+    pub source: Arc<dyn BarSource>,
+    /// The source's symbol.
+    pub symbol: String,
+    /// What the bars must be like.
+    pub freshness: Freshness,
+    /// A close may lie outside its bar's range by this much.
+    pub tick: f64,
+    /// Bars that the feature set looks at.
+    pub window: usize,
+    /// What may be decided once.
+    pub decide_on: DecideOn,
+    /// Deadline of the whole fetch.
+    pub deadline: Duration,
+}
+
+impl StageWork for DataFetcher {
+    type Load = ();
+    type Next = Arc<CleanBars>;
+    const STAGE: Stage = Stage::DataFetcher;
+    const PLACE: Place = Place::FetcherHandle;
+
+    fn work<'a>(
+        &'a mut self,
+        cycle: &'a Cycle,
+        record: &'a mut SlotRecord,
+        (): (),
+    ) -> PortFuture<'a, Result<Self::Next, Ending>> {
+        Box::pin(async move {
+            let due = self.freshness.due_bar(cycle.slot);
+            self.not_decided_yet(cycle, due)?;
+            let request = BarRequest {
+                symbol: self.symbol.clone(),
+                interval: self.freshness.interval,
+                count: self.window + OVERLAP_BARS,
+                now: cycle.slot,
+                deadline: self.deadline.min(cycle.time_left()),
+            };
+            let delivered = self.source.fetch(&request).await.map_err(|error| match &error {
+                SourceError::Timeout(_) => Ending::new(Reason::SourceTimeout, error.to_string()),
+                SourceError::Failed(_) => Ending::new(Reason::SourceFailed, error.to_string()),
+            })?;
+            let how = Cleaning { tick: self.tick, newest_closed: Some(due), window: Some(self.window) };
+            let bars = Arc::new(clean(&delivered, &how));
+            cycle.trace.set_input(bars.clone());
+            record.newest_bar = bars.newest().map(|bar| bar.time);
+            record.bars = u32::try_from(bars.bars.len()).ok();
+            record.dropped = dropped_text(&bars);
+            record.bars_digest = Some(bars.digest());
+            let fresh = self.freshness.judge(cycle.slot, &bars)?;
+            record.missing_bars = Some(fresh.missing);
+            self.not_decided_yet(cycle, fresh.newest)?;
+            Ok(bars)
+        })
+    }
+}
+
+impl DataFetcher {
+    fn not_decided_yet(&self, cycle: &Cycle, bar: crate::domain::time::UtcMs) -> Result<(), Ending> {
+        match cycle.last_decided_bar {
+            Some(decided) if self.decide_on == DecideOn::Bar && decided >= bar => {
+                Err(Ending::new(Reason::AlreadyDecided, format!("newest decided bar: {decided}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Typed events: the one place where log lines of the tree are worded. Names and fields are a contract with whoever
+//! greps for them; docs and alerts refer to the `event` field.
+
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use crate::domain::cycle::SlotRecord;
+use crate::domain::reason::Reason;
+use crate::domain::time::UtcMs;
+use crate::status::{Board, PipelineStatus, Totals};
+
+/// A slot has its end.
+pub fn slot_ended(record: &SlotRecord) {
+    info!(
+        event = "slot_ended",
+        mode = %record.mode,
+        pipeline = record.pipeline,
+        slot = %record.slot,
+        outcome = %record.outcome(),
+        reason = %record.reason,
+        signal = record.signal.as_deref(),
+        confidence = record.confidence,
+        attempts = record.attempts,
+        detail = record.detail,
+        "slot ended"
+    );
+}
+
+/// A range of slots ended without being worked on.
+pub fn slots_missed(pipeline: &str, after: UtcMs, until: UtcMs, count: u64, reason: Reason) {
+    warn!(event = "slots_missed", pipeline, %after, %until, count, %reason, "slots were missed");
+}
+
+/// A pipeline knows where it stands.
+pub fn pipeline_recovered(pipeline: &str, last_slot: Option<UtcMs>, next_due: Option<UtcMs>) {
+    let (last, next) = (text(last_slot), text(next_due));
+    info!(
+        event = "pipeline_recovered",
+        pipeline,
+        last_slot = last,
+        next_due = next,
+        "the pipeline takes up its schedule"
+    );
+}
+
+/// The journal could not be read yet.
+pub fn recovery_waits(pipeline: &str, error: &str) {
+    warn!(event = "recovery_waits", pipeline, error, "the pipeline waits for the journal");
+}
+
+/// A child ended that should have lived.
+pub fn child_down(path: &str, cause: &str) {
+    error!(event = "child_down", child = path, cause, "a part of the node ended and will be replaced");
+}
+
+/// A child is up (again).
+pub fn child_up(path: &str, generation: u64) {
+    debug!(event = "child_up", child = path, generation, "a part of the node is up");
+}
+
+/// A child will be started again.
+pub fn child_restarting(path: &str, after: Duration) {
+    debug!(
+        event = "child_restarting",
+        child = path,
+        after_ms = after.as_millis(),
+        "a part of the node will be restarted"
+    );
+}
+
+/// A child was killed and does not end: its thread is blocked.
+pub fn child_stuck(path: &str) {
+    error!(
+        event = "child_stuck",
+        child = path,
+        "a part of the node is blocked and cannot be ended; no twin is started"
+    );
+}
+
+/// A pipeline spent its budget.
+pub fn pipeline_parked(pipeline: &str, probe_after: Duration) {
+    error!(
+        event = "pipeline_parked",
+        pipeline,
+        probe_after_s = probe_after.as_secs(),
+        "the pipeline fails again and again; it is parked and will be probed"
+    );
+}
+
+/// A parked pipeline lives again.
+pub fn pipeline_unparked(pipeline: &str) {
+    info!(event = "pipeline_unparked", pipeline, "the parked pipeline works again");
+}
+
+/// A cycle is run again after a crash.
+pub fn cycle_rerun(pipeline: &str, slot: UtcMs) {
+    warn!(event = "cycle_rerun", pipeline, %slot, "the cycle in flight is run again");
+}
+
+/// An input was put aside.
+pub fn input_quarantined(pipeline: &str, slot: UtcMs, kept_at: &str) {
+    error!(event = "input_quarantined", pipeline, %slot, kept_at, "the same input ended a stage twice and was put aside");
+}
+
+/// Open intents could not be settled right after a start.
+pub fn settling_postponed(pipeline: &str, error: &str) {
+    warn!(event = "settling_postponed", pipeline, error, "open intents will be settled before the next effect");
+}
+
+/// An open intent has its end.
+pub fn intent_settled(pipeline: &str, key: &str, by: &str) {
+    info!(event = "intent_settled", pipeline, key, by, "an open intent was settled by evidence");
+}
+
+/// A competition has begun.
+pub fn competition_opened(pipeline: &str) {
+    info!(event = "competition_opened", pipeline, "the competition is open");
+}
+
+/// A competition waits for its start.
+pub fn competition_waits(pipeline: &str, start: UtcMs) {
+    info!(event = "competition_waits", pipeline, %start, "the competition has not begun");
+}
+
+/// A competition is over.
+pub fn competition_ended(pipeline: &str, status: &PipelineStatus) {
+    info!(
+        event = "competition_ended",
+        mode = %status.mode,
+        pipeline,
+        slots = status.slots(),
+        effects = status.effects,
+        "the competition is over; no new effect happens"
+    );
+}
+
+/// The hourly line of one pipeline.
+pub fn heartbeat_pipeline(pipeline: &str, status: &PipelineStatus, lateness: Duration) {
+    info!(
+        event = "heartbeat_pipeline",
+        mode = %status.mode,
+        pipeline,
+        newest_decided_bar = text(status.newest_decided_bar),
+        last_outcome = status.last_reason.map(|reason| reason.outcome().code()),
+        last_reason = status.last_reason.map(Reason::code),
+        next_due = text(status.next_due),
+        lateness_s = lateness.as_secs(),
+        ended = status.ended,
+        "pipeline"
+    );
+}
+
+/// The hourly line of the node.
+pub fn heartbeat(board: &Board) {
+    totals("heartbeat", &board.totals(), "the node is alive; see the pipelines for useful work");
+}
+
+/// The last line of a node that has nothing left to do.
+pub fn final_summary(board: &Board, root_restarts: u64, now: UtcMs) {
+    for (pipeline, entry) in &board.entries {
+        heartbeat_pipeline(pipeline, &entry.status.load(), Duration::ZERO);
+    }
+    let sums = board.totals();
+    let [acted, no_action, skipped, missed] = sums.outcomes;
+    info!(
+        event = "final_summary",
+        cycles = sums.slots(),
+        acted,
+        no_action,
+        skipped,
+        missed,
+        effects = sums.effects,
+        restarts = sums.restarts + root_restarts,
+        time = %now,
+        "all competitions have ended"
+    );
+}
+
+fn totals(event: &'static str, sums: &Totals, sentence: &'static str) {
+    let [acted, no_action, skipped, missed] = sums.outcomes;
+    info!(
+        event,
+        cycles = sums.slots(),
+        acted,
+        no_action,
+        skipped,
+        missed,
+        effects = sums.effects,
+        restarts = sums.restarts,
+        "{sentence}"
+    );
+}
+
+/// The node ends in order.
+pub fn shutdown_began(why: &str) {
+    info!(event = "shutdown_began", why, "the node is ending in order");
+}
+
+/// The node gives up.
+pub fn meltdown(why: &str) {
+    error!(event = "meltdown", why, "the node gives up and ends, to be started afresh");
+}
+
+/// The journal's disk failed.
+pub fn journal_failed(error: &str) {
+    error!(event = "journal_failed", error, "the journal cannot be written; nothing may act any more");
+}
+
+fn text(time: Option<UtcMs>) -> Option<String> {
+    time.map(|time| time.to_string())
+}

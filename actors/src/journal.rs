@@ -1,0 +1,288 @@
+//! Journal: the one way to the durable record.
+//!
+//! Groups what queued up during the last commit into the next transaction, without ever waiting for more. Replies only
+//! when the batch is durable. A commit that fails ends all action: the root is told, and the process exits 74.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::task::JoinSet;
+
+use crate::domain::intent::{Intent, IntentEvent, IntentKey, Mode};
+use crate::domain::risk::Exposure;
+use crate::domain::time::UtcMs;
+use crate::ports::{
+    Fates, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, Place, Recovery, Written, pass,
+};
+use crate::supervision::watch::Progress;
+use crate::supervision::{Address, CallError};
+
+/// Largest transaction.
+const BATCH_MAX: usize = 256;
+
+/// Longest wait for a commit: a disk that is slower than this is broken.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Messages of the Journal.
+pub enum JournalMsg {
+    /// Writes in order; the reply has one entry per write and comes when they are durable.
+    Write(Vec<JournalWrite>, RpcReplyPort<Vec<Written>>),
+    /// One write whose end is told by a callback on success.
+    Record(JournalWrite, Box<dyn FnOnce() + Send>),
+    /// A question, answered after every write that was queued before it.
+    Read(JournalRead, RpcReplyPort<JournalAnswer>),
+    /// The store is done with what it was given.
+    Done(Box<StoreResult>),
+    /// Liveness.
+    Ping(RpcReplyPort<()>),
+}
+
+/// What came back from the store.
+pub enum StoreResult {
+    /// A batch.
+    Committed(Result<Vec<Written>, JournalFatal>),
+    /// An answer.
+    Answered(Result<JournalAnswer, JournalFatal>),
+}
+
+/// What the Journal is made of.
+#[derive(Clone)]
+pub struct JournalArgs {
+    /// The storage.
+    pub store: Arc<dyn JournalStore>,
+    /// Told once when the storage fails.
+    pub on_fatal: Arc<dyn Fn(JournalFatal) + Send + Sync>,
+    /// Beaten with each commit, and when pinged while idle.
+    pub progress: Arc<Progress>,
+    /// Fault places.
+    pub fates: Arc<dyn Fates>,
+}
+
+/// The actor.
+pub struct Journal;
+
+/// Its state.
+pub struct JournalState {
+    args: JournalArgs,
+    queue: VecDeque<Item>,
+    in_flight: Option<InFlight>,
+    tasks: JoinSet<()>,
+}
+
+enum Item {
+    Write(Vec<JournalWrite>, RpcReplyPort<Vec<Written>>),
+    Record(JournalWrite, Box<dyn FnOnce() + Send>),
+    Read(JournalRead, RpcReplyPort<JournalAnswer>),
+}
+
+enum InFlight {
+    Batch(Vec<Waiter>),
+    Question(RpcReplyPort<JournalAnswer>),
+}
+
+enum Waiter {
+    Port(usize, RpcReplyPort<Vec<Written>>),
+    Callback(Box<dyn FnOnce() + Send>),
+}
+
+impl Actor for Journal {
+    type Msg = JournalMsg;
+    type State = JournalState;
+    type Arguments = JournalArgs;
+
+    async fn pre_start(&self, _: ActorRef<JournalMsg>, args: JournalArgs) -> Result<JournalState, ActorProcessingErr> {
+        pass(&*args.fates, Place::PreStart, "journal").await;
+        Ok(JournalState { args, queue: VecDeque::new(), in_flight: None, tasks: JoinSet::new() })
+    }
+
+    async fn post_start(&self, _: ActorRef<JournalMsg>, state: &mut JournalState) -> Result<(), ActorProcessingErr> {
+        pass(&*state.args.fates, Place::PostStart, "journal").await;
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<JournalMsg>,
+        message: JournalMsg,
+        state: &mut JournalState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            JournalMsg::Write(writes, reply) => state.queue.push_back(Item::Write(writes, reply)),
+            JournalMsg::Record(write, done) => state.queue.push_back(Item::Record(write, done)),
+            JournalMsg::Read(question, reply) => state.queue.push_back(Item::Read(question, reply)),
+            JournalMsg::Done(result) => state.finish(*result)?,
+            JournalMsg::Ping(reply) => {
+                if state.in_flight.is_none() {
+                    state.args.progress.beat_journal();
+                }
+                let _ = reply.send(());
+            }
+        }
+        pass(&*state.args.fates, Place::JournalHandle, "journal").await;
+        state.start_next(&myself);
+        Ok(())
+    }
+}
+
+impl JournalState {
+    /// Gives the store what has queued up, when it is free.
+    fn start_next(&mut self, myself: &ActorRef<JournalMsg>) {
+        if self.in_flight.is_some() {
+            return;
+        }
+        let store = self.args.store.clone();
+        let myself = myself.clone();
+        if let Some(Item::Read(..)) = self.queue.front() {
+            let Some(Item::Read(question, reply)) = self.queue.pop_front() else { return };
+            self.in_flight = Some(InFlight::Question(reply));
+            self.tasks.spawn(async move {
+                let answer = store.read(question).await;
+                let _ = myself.cast(JournalMsg::Done(Box::new(StoreResult::Answered(answer))));
+            });
+            return;
+        }
+        let (batch, waiters) = self.take_batch();
+        if batch.is_empty() {
+            return;
+        }
+        self.in_flight = Some(InFlight::Batch(waiters));
+        self.tasks.spawn(async move {
+            let written = store.commit(batch).await;
+            let _ = myself.cast(JournalMsg::Done(Box::new(StoreResult::Committed(written))));
+        });
+    }
+
+    fn take_batch(&mut self) -> (Vec<JournalWrite>, Vec<Waiter>) {
+        let (mut batch, mut waiters) = (Vec::new(), Vec::new());
+        while batch.len() < BATCH_MAX && !matches!(self.queue.front(), None | Some(Item::Read(..))) {
+            match self.queue.pop_front() {
+                Some(Item::Write(writes, reply)) => {
+                    waiters.push(Waiter::Port(writes.len(), reply));
+                    batch.extend(writes);
+                }
+                Some(Item::Record(write, done)) => {
+                    waiters.push(Waiter::Callback(done));
+                    batch.push(write);
+                }
+                _ => break,
+            }
+        }
+        (batch, waiters)
+    }
+
+    fn finish(&mut self, result: StoreResult) -> Result<(), ActorProcessingErr> {
+        while self.tasks.try_join_next().is_some() {}
+        match (self.in_flight.take(), result) {
+            (Some(InFlight::Batch(waiters)), StoreResult::Committed(Ok(written))) => {
+                self.args.progress.beat_journal();
+                let mut written = written.into_iter();
+                for waiter in waiters {
+                    match waiter {
+                        Waiter::Port(count, reply) => {
+                            let _ = reply.send(written.by_ref().take(count).collect());
+                        }
+                        Waiter::Callback(done) => {
+                            written.next();
+                            done();
+                        }
+                    }
+                }
+                Ok(())
+            }
+            (Some(InFlight::Question(reply)), StoreResult::Answered(Ok(answer))) => {
+                let _ = reply.send(answer);
+                Ok(())
+            }
+            (_, StoreResult::Committed(Err(fatal)) | StoreResult::Answered(Err(fatal))) => {
+                (self.args.on_fatal)(fatal.clone());
+                Err(Box::new(fatal))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The journal did not confirm in time. What was asked may or may not have happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JournalUnavailable {
+    /// Nobody was there, it died, or it was too slow.
+    #[error("the journal did not confirm: {0}")]
+    Call(CallError),
+    /// It answered something else than it was asked.
+    #[error("the journal gave an answer of the wrong kind")]
+    WrongAnswer,
+}
+
+/// How everyone else speaks to the Journal.
+#[derive(Clone)]
+pub struct JournalHandle(pub Address<JournalMsg>);
+
+impl JournalHandle {
+    /// Writes a new intent durably.
+    ///
+    /// # Errors
+    /// When it was not confirmed; it may be written.
+    pub async fn plan(&self, intent: Intent) -> Result<Written, JournalUnavailable> {
+        self.write(JournalWrite::Plan(Box::new(intent))).await
+    }
+
+    /// Moves an intent durably.
+    ///
+    /// # Errors
+    /// When it was not confirmed; it may be written.
+    pub async fn advance(&self, key: &IntentKey, event: IntentEvent, at: UtcMs) -> Result<Written, JournalUnavailable> {
+        self.write(JournalWrite::Advance { key: key.clone(), event, at }).await
+    }
+
+    async fn write(&self, write: JournalWrite) -> Result<Written, JournalUnavailable> {
+        let call = self.0.call(|reply| JournalMsg::Write(vec![write], reply), REPLY_TIMEOUT);
+        let written = call.await.map_err(JournalUnavailable::Call)?;
+        written.into_iter().next().ok_or(JournalUnavailable::WrongAnswer)
+    }
+
+    /// Where a pipeline stands.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn recovery(&self, pipeline: &str) -> Result<Recovery, JournalUnavailable> {
+        match self.read(JournalRead::Recovery { pipeline: pipeline.to_owned() }).await? {
+            JournalAnswer::Recovery(recovery) => Ok(recovery),
+            _ => Err(JournalUnavailable::WrongAnswer),
+        }
+    }
+
+    /// What an order would add to.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn exposure(
+        &self,
+        account: &str,
+        symbol: &str,
+        mode: Mode,
+        now: UtcMs,
+    ) -> Result<Exposure, JournalUnavailable> {
+        let question = JournalRead::Exposure { account: account.to_owned(), symbol: symbol.to_owned(), mode, now };
+        match self.read(question).await? {
+            JournalAnswer::Exposure(exposure) => Ok(exposure),
+            _ => Err(JournalUnavailable::WrongAnswer),
+        }
+    }
+
+    /// Intents of a pipeline that are not final, oldest first.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn open_intents(&self, pipeline: &str) -> Result<Vec<Intent>, JournalUnavailable> {
+        match self.read(JournalRead::OpenIntents { pipeline: pipeline.to_owned() }).await? {
+            JournalAnswer::Intents(intents) => Ok(intents),
+            _ => Err(JournalUnavailable::WrongAnswer),
+        }
+    }
+
+    async fn read(&self, question: JournalRead) -> Result<JournalAnswer, JournalUnavailable> {
+        self.0.call(|reply| JournalMsg::Read(question, reply), REPLY_TIMEOUT).await.map_err(JournalUnavailable::Call)
+    }
+}

@@ -1,0 +1,180 @@
+//! The whole tree, put together: plans and addresses in, a running node out. The command line and the simulator start the
+//! same tree through this one function.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ractor::{Actor, ActorRef};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::competition_clock::{Competition, CompetitionClock, CompetitionClockArgs, CompetitionMsg};
+use crate::heartbeat::{Heartbeat, HeartbeatArgs, HeartbeatMsg};
+use crate::journal::{Journal, JournalArgs, JournalMsg};
+use crate::pipeline::stages::Stages;
+use crate::pipeline::{NodeShared, Pipeline, PipelineMsg, PipelinePlan, PipelinePorts, PipelineSettings};
+use crate::ports::{Clock, JournalStore};
+use crate::root_supervisor::{NodeEnd, RootArgs, RootMsg, RootSupervisor};
+use crate::status::{Board, BoardEntry, PipelineStatus};
+use crate::supervision::watch::Progress;
+use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
+
+/// Everything that a node is started from.
+pub struct NodeSpec {
+    /// Pipelines with what they are plugged into.
+    pub pipelines: Vec<(PipelineSettings, PipelinePorts)>,
+    /// The journal's storage.
+    pub store: Arc<dyn JournalStore>,
+    /// Node-wide things.
+    pub shared: NodeShared,
+    /// The wall clock.
+    pub wall: Arc<dyn Clock>,
+    /// What the watchdog demands.
+    pub progress: Arc<Progress>,
+    /// Elapsed time between two heartbeat lines.
+    pub heartbeat_every: Duration,
+    /// Elapsed time between two beats, and between two looks at the competitions.
+    pub beat_every: Duration,
+    /// How long pipelines may take to finish their cycles at the end.
+    pub close_within: Duration,
+}
+
+/// A node that runs.
+pub struct RunningNode {
+    /// Its root.
+    pub root: ActorRef<RootMsg>,
+    /// Ends when the root and with it everything has ended.
+    pub ended: JoinHandle<()>,
+    /// How it ended; an error means that the root itself died.
+    pub done: oneshot::Receiver<NodeEnd>,
+    /// What the pipelines show.
+    pub board: Board,
+}
+
+const TIER_JOURNAL: u8 = 0;
+const TIER_SERVICES: u8 = 1;
+const TIER_PIPELINES: u8 = 2;
+
+/// Starts the tree on the current runtime, which is the control plane's.
+///
+/// # Errors
+/// When the root itself cannot be started.
+pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
+    let control = spec.shared.control.clone();
+    let journal = Address::<JournalMsg>::new();
+    let competition = Address::<CompetitionMsg>::new();
+    let heartbeat = Address::<HeartbeatMsg>::new();
+
+    let mut board = Board::default();
+    let mut competitions = BTreeMap::new();
+    let mut pipelines = Vec::new();
+    let mut pipeline_specs = Vec::new();
+    for (settings, ports) in spec.pipelines {
+        let plan = plan(settings, ports, &spec.shared, &journal, &competition);
+        let name = plan.settings.name.clone();
+        let entry = BoardEntry { clock: plan.ports.clock.clone(), status: plan.status.clone() };
+        board.entries.insert(name.clone(), entry);
+        let (window, address) = (plan.settings.window, plan.address.clone());
+        competitions.insert(name.clone(), Competition { window, pipeline: address.clone() });
+        pipelines.push((ChildId::from(name.as_str()), address.clone()));
+        pipeline_specs.push(
+            ChildSpec::new::<Pipeline>(name.as_str(), ChildClass::Pipeline, control.clone(), &address, move |_| {
+                (Pipeline, plan.clone())
+            })
+            .tier(TIER_PIPELINES)
+            .pinged(&address, PipelineMsg::Ping),
+        );
+    }
+
+    // The journal reports a failed disk to the root, which does not exist yet.
+    let root_slot = Arc::new(arc_swap::ArcSwapOption::<ActorRef<RootMsg>>::empty());
+    let journal_args = JournalArgs {
+        store: spec.store,
+        on_fatal: {
+            let root_slot = root_slot.clone();
+            Arc::new(move |fatal| {
+                if let Some(root) = root_slot.load_full() {
+                    let _ = root.cast(RootMsg::JournalFailed(fatal));
+                }
+            })
+        },
+        progress: spec.progress.clone(),
+        fates: spec.shared.fates.clone(),
+    };
+    let clock_args = CompetitionClockArgs {
+        competitions,
+        board: board.clone(),
+        look_every: spec.beat_every,
+        fates: spec.shared.fates.clone(),
+    };
+    let heartbeat_args = HeartbeatArgs {
+        line_every: spec.heartbeat_every,
+        beat_every: spec.beat_every,
+        board: board.clone(),
+        progress: spec.progress,
+        workers: spec.shared.workers.clone(),
+        fates: spec.shared.fates.clone(),
+    };
+    let mut specs = vec![
+        ChildSpec::new::<Journal>("journal", ChildClass::Critical, control.clone(), &journal, move |_| {
+            (Journal, journal_args.clone())
+        })
+        .tier(TIER_JOURNAL)
+        .pinged(&journal, JournalMsg::Ping),
+        ChildSpec::new::<CompetitionClock>(
+            "competition_clock",
+            ChildClass::Worker,
+            control.clone(),
+            &competition,
+            move |_| (CompetitionClock, clock_args.clone()),
+        )
+        .tier(TIER_SERVICES)
+        .pinged(&competition, CompetitionMsg::Ping),
+        ChildSpec::new::<Heartbeat>("heartbeat", ChildClass::Worker, control.clone(), &heartbeat, move |_| {
+            (Heartbeat, heartbeat_args.clone())
+        })
+        .tier(TIER_SERVICES)
+        .pinged(&heartbeat, HeartbeatMsg::Ping),
+    ];
+    specs.extend(pipeline_specs);
+
+    let (done_sender, done) = oneshot::channel();
+    let args = RootArgs {
+        specs,
+        pipelines,
+        shared: spec.shared,
+        board: board.clone(),
+        wall: spec.wall,
+        close_within: spec.close_within,
+        done: done_sender,
+    };
+    let (root, ended) = Actor::spawn(None, RootSupervisor, args).await?;
+    root_slot.store(Some(Arc::new(root.clone())));
+    Ok(RunningNode { root, ended, done, board })
+}
+
+fn plan(
+    settings: PipelineSettings,
+    ports: PipelinePorts,
+    shared: &NodeShared,
+    journal: &Address<JournalMsg>,
+    competition: &Address<CompetitionMsg>,
+) -> PipelinePlan {
+    let settings = Arc::new(settings);
+    let address = Address::<PipelineMsg>::new();
+    let stages = Stages::new(&settings, &ports, shared, &address, journal);
+    let node_started_at = ports.clock.now();
+    PipelinePlan {
+        status: Arc::new(ArcSwap::from_pointee(PipelineStatus::new(ports.venue.mode()))),
+        settings,
+        ports,
+        shared: shared.clone(),
+        address,
+        journal: journal.clone(),
+        competition: competition.clone(),
+        stages,
+        node_started_at,
+    }
+}

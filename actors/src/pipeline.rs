@@ -1,0 +1,350 @@
+//! Pipeline: supervisor of one symbol or topic. Owns the schedule and the cycle in flight.
+//!
+//! Every due slot leaves here as exactly one journal row (promise 1). What it knows it reads from the journal at its
+//! start; start and recovery are one path (promise 3). The rules are in [`crate::domain::cycle::SlotMachine`] and in the
+//! supervision policy; this is their shell.
+
+mod flow;
+pub mod outbox;
+pub mod stages;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::competition_clock::CompetitionMsg;
+use crate::cycle_flow::Trace;
+use crate::domain::cycle::{InFlight, SlotMachine, SlotRecord, Stage};
+use crate::domain::decision::Policy;
+use crate::domain::freshness::Freshness;
+use crate::domain::risk::RiskLimits;
+use crate::domain::schedule::{Schedule, Window};
+use crate::domain::time::UtcMs;
+use crate::journal::{JournalHandle, JournalMsg};
+use crate::ports::{BarSource, Chance, Clock, Fates, FeatureSet, Model, Place, Quarantine, Recovery, Venue, pass};
+use crate::status::PipelineStatus;
+use crate::supervision::{Address, BeyondBudget, ChildId, CrashLog, Limits, Notice, Supervisor, SupervisorSettings};
+
+use self::outbox::Outbox;
+use self::stages::{Stages, child_id};
+
+/// Rows that may wait for the disk before a replay pauses: a bound on memory and on what a power cut can take.
+const ROWS_WAITING_MAX: usize = 128;
+/// How often unconfirmed rows are looked after.
+const ROWS_CHECK: Duration = Duration::from_millis(250);
+/// Pause before the journal is asked again at a start.
+const RECOVERY_RETRY: Duration = Duration::from_millis(100);
+
+/// Longest duration of each stage, and of a cycle from its start to its last effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// DataFetcher.
+    pub fetch: Duration,
+    /// FeatureBuilder.
+    pub features: Duration,
+    /// Predictor.
+    pub predict: Duration,
+    /// Executor.
+    pub execute: Duration,
+    /// Whole cycle; nothing leaves the node after it.
+    pub cycle: Duration,
+    /// A slot that is noticed later than this is missed.
+    pub lateness: Duration,
+}
+
+impl Deadlines {
+    /// When a stage that holds a cycle counts as hung: a fifth more than it may take.
+    #[must_use]
+    pub fn hang_after(&self, stage: Stage) -> Duration {
+        let limit = match stage {
+            Stage::DataFetcher => self.fetch,
+            Stage::FeatureBuilder => self.features,
+            Stage::Predictor => self.predict,
+            Stage::Executor => self.execute,
+        };
+        limit + limit / 5
+    }
+}
+
+/// What a pipeline is told by its configuration.
+#[derive(Debug, Clone)]
+pub struct PipelineSettings {
+    /// Unique name.
+    pub name: String,
+    /// Symbol at source and venue.
+    pub symbol: String,
+    /// When decisions are due.
+    pub schedule: Schedule,
+    /// The competition.
+    pub window: Window,
+    /// What bars must be like.
+    pub freshness: Freshness,
+    /// A close may lie outside its bar's range by this much.
+    pub tick: f64,
+    /// From probabilities to orders.
+    pub policy: Policy,
+    /// Limits on orders.
+    pub risk: RiskLimits,
+    /// How long things may take.
+    pub deadlines: Deadlines,
+}
+
+/// What a pipeline is plugged into.
+#[derive(Clone)]
+pub struct PipelinePorts {
+    /// Schedule time.
+    pub clock: Arc<dyn Clock>,
+    /// Bars.
+    pub source: Arc<dyn BarSource>,
+    /// Features.
+    pub features: Arc<dyn FeatureSet>,
+    /// Model.
+    pub model: Arc<dyn Model>,
+    /// Venue.
+    pub venue: Arc<dyn Venue>,
+}
+
+/// What all pipelines of a node share.
+#[derive(Clone)]
+pub struct NodeShared {
+    /// The control plane's runtime.
+    pub control: Handle,
+    /// The workers' runtime.
+    pub workers: Handle,
+    /// Chance.
+    pub chance: Arc<dyn Chance>,
+    /// Fault places.
+    pub fates: Arc<dyn Fates>,
+    /// Inputs that ended a stage twice.
+    pub quarantine: Arc<dyn Quarantine>,
+    /// Crash reports.
+    pub crashes: CrashLog,
+    /// Budgets and timeouts of supervision.
+    pub limits: Limits,
+    /// No effects while this is set.
+    pub safe_mode: Arc<AtomicBool>,
+}
+
+/// A pipeline, built once and started as often as needed.
+#[derive(Clone)]
+pub struct PipelinePlan {
+    /// Configuration.
+    pub settings: Arc<PipelineSettings>,
+    /// Ports.
+    pub ports: PipelinePorts,
+    /// Node-wide things.
+    pub shared: NodeShared,
+    /// Its own stable address.
+    pub address: Address<PipelineMsg>,
+    /// The journal.
+    pub journal: Address<JournalMsg>,
+    /// Who announces the end.
+    pub competition: Address<CompetitionMsg>,
+    /// Its place on the board.
+    pub status: Arc<ArcSwap<PipelineStatus>>,
+    /// Its stages.
+    pub stages: Stages,
+    /// Schedule time at which this process took over: slots before it passed while the node was down.
+    pub node_started_at: UtcMs,
+}
+
+/// Messages of a Pipeline.
+pub enum PipelineMsg {
+    /// From its supervision.
+    Child(Notice),
+    /// Where it stands.
+    Recovered(Recovery),
+    /// Schedule time may have reached the next slot.
+    Wake,
+    /// Look after the cycle in flight.
+    CheckCycle,
+    /// Look after unconfirmed rows.
+    CheckRows,
+    /// A stage ended the cycle.
+    CycleEnded {
+        /// Which attempt.
+        attempt: u32,
+        /// The complete row.
+        record: Box<SlotRecord>,
+    },
+    /// A cycle was handed to a stage that is not there.
+    NobodyThere {
+        /// Slot.
+        slot: UtcMs,
+        /// Attempt.
+        attempt: u32,
+        /// The missing stage.
+        stage: Stage,
+    },
+    /// A row is durable.
+    Recorded {
+        /// Its number.
+        number: u64,
+    },
+    /// Take no new slot, finish the one in flight, end.
+    Close,
+    /// End a stage as an outside hand would; for fault injection.
+    Kill(ChildId),
+    /// Liveness.
+    Ping(RpcReplyPort<()>),
+}
+
+/// The actor.
+pub struct Pipeline;
+
+/// Its state.
+pub struct PipelineState {
+    plan: PipelinePlan,
+    supervisor: Supervisor,
+    slots: Option<SlotMachine>,
+    cycle: Option<RunningCycle>,
+    outbox: Outbox,
+    status: PipelineStatus,
+    last_decided_bar: Option<UtcMs>,
+    closing: bool,
+    timers: BTreeMap<Timer, AbortHandle>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Recovery,
+    Wake,
+    Cycle,
+    Rows,
+}
+
+/// The slot in flight. `trace` is there once the first stage has it; before that it waits for its stages.
+struct RunningCycle {
+    slot: UtcMs,
+    attempt: u32,
+    started_at: UtcMs,
+    deadline: Instant,
+    trace: Option<Arc<Trace>>,
+    first_death: Option<Death>,
+    cause: String,
+}
+
+/// Two deaths of the same stage on the same bars are the bars' fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Death {
+    stage: Stage,
+    bars_digest: Option<String>,
+}
+
+impl Actor for Pipeline {
+    type Msg = PipelineMsg;
+    type State = PipelineState;
+    type Arguments = PipelinePlan;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<PipelineMsg>,
+        plan: PipelinePlan,
+    ) -> Result<PipelineState, ActorProcessingErr> {
+        pass(&*plan.shared.fates, Place::PreStart, &plan.settings.name).await;
+        let supervisor_settings = SupervisorSettings {
+            path: plan.settings.name.clone(),
+            limits: Limits { beyond_budget: BeyondBudget::Escalate, ..plan.shared.limits },
+            chance: plan.shared.chance.clone(),
+            control: plan.shared.control.clone(),
+            crashes: plan.shared.crashes.clone(),
+        };
+        let owner = myself.clone();
+        let notify = Arc::new(move |notice| {
+            let _ = owner.cast(PipelineMsg::Child(notice));
+        });
+        let supervisor = Supervisor::new(myself.get_cell(), supervisor_settings, plan.stages.specs(), notify);
+        let status = PipelineStatus::clone(&plan.status.load());
+        Ok(PipelineState {
+            supervisor,
+            slots: None,
+            cycle: None,
+            outbox: Outbox::new(plan.journal.clone()),
+            last_decided_bar: None,
+            closing: false,
+            timers: BTreeMap::new(),
+            status,
+            plan,
+        })
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<PipelineMsg>,
+        state: &mut PipelineState,
+    ) -> Result<(), ActorProcessingErr> {
+        pass(&*state.plan.shared.fates, Place::PostStart, &state.plan.settings.name).await;
+        let happenings = state.supervisor.start();
+        state.react(&myself, happenings)?;
+        state.ask_journal(&myself);
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<PipelineMsg>, state: &mut PipelineState) -> Result<(), ActorProcessingErr> {
+        pass(&*state.plan.shared.fates, Place::PostStop, &state.plan.settings.name).await;
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<PipelineMsg>,
+        message: PipelineMsg,
+        state: &mut PipelineState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            PipelineMsg::Child(notice) => {
+                let happenings = state.supervisor.on_notice(notice);
+                state.react(&myself, happenings)?;
+            }
+            PipelineMsg::Recovered(recovery) => state.take_up(&myself, recovery),
+            PipelineMsg::Wake => {
+                pass(&*state.plan.shared.fates, Place::PipelineHandle, &state.plan.settings.name).await;
+                state.tick(&myself);
+            }
+            PipelineMsg::CheckCycle => state.check_cycle(&myself)?,
+            PipelineMsg::CheckRows => {
+                state.timers.remove(&Timer::Rows);
+                state.outbox.resend_if_needed(&myself);
+                state.watch_rows(&myself);
+            }
+            PipelineMsg::CycleEnded { attempt, record } => state.cycle_ended(&myself, attempt, *record).await,
+            PipelineMsg::NobodyThere { slot, attempt, stage } => {
+                state.stage_died(&myself, InFlight { slot, attempt }, stage, "the next stage was not there");
+            }
+            PipelineMsg::Recorded { number } => {
+                state.outbox.confirm(number);
+                pass(&*state.plan.shared.fates, Place::AfterEndSlot, &state.plan.settings.name).await;
+                state.go_on(&myself)?;
+            }
+            PipelineMsg::Close => {
+                state.closing = true;
+                state.go_on(&myself)?;
+            }
+            PipelineMsg::Kill(id) => {
+                state.supervisor.kill(&id);
+            }
+            PipelineMsg::Ping(reply) => {
+                let _ = reply.send(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<PipelineMsg>,
+        event: SupervisionEvent,
+        state: &mut PipelineState,
+    ) -> Result<(), ActorProcessingErr> {
+        pass(&*state.plan.shared.fates, Place::SupervisorEvent, &state.plan.settings.name).await;
+        let happenings = state.supervisor.on_supervision_event(event);
+        state.react(&myself, happenings)
+    }
+}

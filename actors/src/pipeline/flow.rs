@@ -1,0 +1,411 @@
+//! How a Pipeline reacts: slots in, rows out, stages watched.
+
+use std::sync::Arc;
+
+use ractor::{ActorProcessingErr, ActorRef};
+
+use super::{
+    Death, JournalHandle, PipelineMsg, PipelineState, RECOVERY_RETRY, ROWS_CHECK, ROWS_WAITING_MAX, RunningCycle,
+    Timer, child_id,
+};
+use crate::competition_clock::CompetitionMsg;
+use crate::cycle_flow::{Cycle, Trace};
+use crate::domain::cycle::{InFlight, SlotCommand, SlotEvent, SlotMachine, SlotRecord, Stage};
+use crate::domain::reason::{Outcome, Reason};
+use crate::domain::time::UtcMs;
+use crate::events;
+use crate::ports::{JournalWrite, Place, Recovery, elapsed_now, pass};
+use crate::supervision::{ChildEnd, ChildId, Happening};
+
+impl PipelineState {
+    /// Asks the journal where this pipeline stands, until it answers.
+    pub(super) fn ask_journal(&mut self, myself: &ActorRef<PipelineMsg>) {
+        let (journal, name) = (JournalHandle(self.plan.journal.clone()), self.plan.settings.name.clone());
+        let myself = myself.clone();
+        self.set_timer(Timer::Recovery, async move {
+            let mut told = false;
+            loop {
+                match journal.recovery(&name).await {
+                    Ok(recovery) => {
+                        let _ = myself.cast(PipelineMsg::Recovered(recovery));
+                        return;
+                    }
+                    Err(error) => {
+                        if told {
+                            events::recovery_waits(&name, &error.to_string());
+                        }
+                        told = true; // the first miss is only the start order
+                        tokio::time::sleep(RECOVERY_RETRY).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Takes up the schedule after the newest row. A pipeline without rows begins now.
+    pub(super) fn take_up(&mut self, myself: &ActorRef<PipelineMsg>, recovery: Recovery) {
+        let now = self.plan.ports.clock.now();
+        let settings = &self.plan.settings;
+        let accounted = recovery.last_slot.unwrap_or(self.plan.node_started_at);
+        let machine = SlotMachine::new(
+            settings.schedule.clone(),
+            settings.window,
+            settings.deadlines.lateness,
+            accounted,
+            now,
+            Reason::PipelineDown,
+        );
+        events::pipeline_recovered(&settings.name, recovery.last_slot, machine.next_due());
+        self.last_decided_bar = recovery.last_decided_bar;
+        self.status.newest_decided_bar = recovery.last_decided_bar;
+        self.slots = Some(machine);
+        self.tick(myself);
+    }
+
+    /// Schedule time may have moved.
+    pub(super) fn tick(&mut self, myself: &ActorRef<PipelineMsg>) {
+        self.timers.remove(&Timer::Wake);
+        let now = self.plan.ports.clock.now();
+        if let Some(machine) = self.slots.as_mut().filter(|_| !self.closing) {
+            let commands = machine.on(SlotEvent::Tick { now });
+            self.obey(myself, commands);
+        }
+        self.publish();
+        self.arm_wake(myself);
+    }
+
+    fn obey(&mut self, myself: &ActorRef<PipelineMsg>, commands: Vec<SlotCommand>) {
+        for command in commands {
+            match command {
+                SlotCommand::Begin { slot, attempt } => self.begin(myself, slot, attempt),
+                SlotCommand::Finish { .. } => {} // the caller holds the record
+                SlotCommand::Abort { slot, reason } => self.abort(myself, slot, reason),
+                SlotCommand::Miss { after, until, reason } => self.miss(myself, after, until, reason),
+            }
+        }
+    }
+
+    fn begin(&mut self, myself: &ActorRef<PipelineMsg>, slot: UtcMs, attempt: u32) {
+        let now = self.plan.ports.clock.now();
+        match self.cycle.as_mut().filter(|cycle| cycle.slot == slot) {
+            Some(cycle) => {
+                cycle.attempt = attempt;
+                if let Some(trace) = cycle.trace.take() {
+                    trace.revoke();
+                }
+                self.status.reruns += 1;
+                events::cycle_rerun(&self.plan.settings.name, slot);
+            }
+            None => {
+                self.cycle = Some(RunningCycle {
+                    slot,
+                    attempt,
+                    started_at: now,
+                    deadline: elapsed_now() + self.plan.settings.deadlines.cycle,
+                    trace: None,
+                    first_death: None,
+                    cause: String::new(),
+                });
+            }
+        }
+        self.launch();
+        self.watch_cycle(myself);
+    }
+
+    /// Hands the waiting cycle to the first stage as soon as all stages are there.
+    fn launch(&mut self) {
+        let all_up = Stage::ALL.iter().all(|stage| self.supervisor.generation(&child_id(*stage)).is_some());
+        let Some(cycle) = self.cycle.as_mut().filter(|cycle| all_up && cycle.trace.is_none()) else { return };
+        let mode = self.plan.ports.venue.mode();
+        let mut record =
+            SlotRecord::new(&self.plan.settings.name, cycle.slot, mode, Reason::StageCrashed, cycle.started_at);
+        record.attempts = cycle.attempt;
+        record.started_at = Some(cycle.started_at);
+        let trace = Trace::begin();
+        let attempt = Cycle {
+            slot: cycle.slot,
+            attempt: cycle.attempt,
+            last_decided_bar: self.last_decided_bar,
+            deadline: cycle.deadline,
+            trace: trace.clone(),
+        };
+        if self.plan.stages.launch(attempt, record) {
+            cycle.trace = Some(trace);
+        }
+    }
+
+    /// A stage that holds the cycle beyond its deadline hangs; a cycle that no stage can take is given up at its own.
+    pub(super) fn check_cycle(&mut self, myself: &ActorRef<PipelineMsg>) -> Result<(), ActorProcessingErr> {
+        self.timers.remove(&Timer::Cycle);
+        let now = elapsed_now();
+        let Some(cycle) = &self.cycle else { return Ok(()) };
+        match &cycle.trace {
+            Some(trace) => {
+                let (stage, since) = trace.holder();
+                let limit = self.plan.settings.deadlines.hang_after(stage);
+                let id = child_id(stage);
+                if now >= since + limit
+                    && let Some(generation) = self.supervisor.generation(&id)
+                {
+                    let what = format!("slot {} held for more than {limit:?}", cycle.slot);
+                    let happenings = self.supervisor.deadline_missed(&id, generation, &what);
+                    self.react(myself, happenings)?;
+                }
+            }
+            None if now >= cycle.deadline => {
+                let (slot, attempt) = (cycle.slot, cycle.attempt);
+                if let Some(machine) = self.slots.as_mut() {
+                    let event = SlotEvent::StageDied { slot, attempt, time_left: false, same_input: false };
+                    let commands = machine.on(event);
+                    self.obey(myself, commands);
+                }
+                self.go_on(myself)?;
+            }
+            None => self.launch(),
+        }
+        self.watch_cycle(myself);
+        Ok(())
+    }
+
+    fn watch_cycle(&mut self, myself: &ActorRef<PipelineMsg>) {
+        if self.timers.contains_key(&Timer::Cycle) {
+            return; // it looks again at what is in flight then
+        }
+        let Some(cycle) = &self.cycle else { return };
+        let now = elapsed_now();
+        let due = match &cycle.trace {
+            Some(trace) => {
+                let (stage, since) = trace.holder();
+                since + self.plan.settings.deadlines.hang_after(stage)
+            }
+            None => cycle.deadline,
+        };
+        // A stage that was told to die and does not is looked at again at leisure.
+        let due = if due > now { due } else { now + ROWS_CHECK };
+        let myself = myself.clone();
+        self.set_timer(Timer::Cycle, async move {
+            tokio::time::sleep_until(due).await;
+            let _ = myself.cast(PipelineMsg::CheckCycle);
+        });
+    }
+
+    /// The stage `stage` died while it may have held the attempt.
+    pub(super) fn stage_died(&mut self, myself: &ActorRef<PipelineMsg>, attempt: InFlight, stage: Stage, cause: &str) {
+        let (Some(cycle), Some(machine)) = (self.cycle.as_mut(), self.slots.as_mut()) else { return };
+        if (cycle.slot, cycle.attempt) != (attempt.slot, attempt.attempt) {
+            return;
+        }
+        let input = cycle.trace.as_ref().and_then(|trace| trace.input().cloned());
+        let death = Death { stage, bars_digest: input.as_ref().map(|bars| bars.digest()) };
+        let same_input = cycle.first_death.as_ref() == Some(&death);
+        cycle.first_death = Some(death);
+        cycle.cause = format!("{stage}: {cause}");
+        let time_left = elapsed_now() < cycle.deadline;
+        let event = SlotEvent::StageDied { slot: attempt.slot, attempt: attempt.attempt, time_left, same_input };
+        let commands = machine.on(event);
+        if commands.iter().any(|command| matches!(command, SlotCommand::Abort { reason: Reason::PoisonInput, .. })) {
+            let name = &self.plan.settings.name;
+            // A small file, at most twice per bad input: worth a moment of the control plane.
+            let kept_at = self.plan.shared.quarantine.keep(name, attempt.slot, stage.name(), input.as_deref());
+            events::input_quarantined(name, attempt.slot, &kept_at);
+            if let Some(cycle) = self.cycle.as_mut() {
+                cycle.cause = format!("{}; input kept at {kept_at}", cycle.cause);
+            }
+        }
+        self.obey(myself, commands);
+        self.after_cycle(myself);
+    }
+
+    pub(super) async fn cycle_ended(&mut self, myself: &ActorRef<PipelineMsg>, attempt: u32, mut record: SlotRecord) {
+        let Some(machine) = self.slots.as_mut() else { return };
+        if machine.on(SlotEvent::Ended { slot: record.slot, attempt }).is_empty() {
+            return;
+        }
+        self.cycle = None;
+        record.ended_at = self.plan.ports.clock.now();
+        pass(&*self.plan.shared.fates, Place::BeforeEndSlot, &self.plan.settings.name).await;
+        if record.outcome() == Outcome::Acted {
+            self.status.effects += u64::try_from(record.intents.len()).unwrap_or(0);
+        }
+        self.end_slot(myself, record);
+        self.after_cycle(myself);
+    }
+
+    fn abort(&mut self, myself: &ActorRef<PipelineMsg>, slot: UtcMs, reason: Reason) {
+        let Some(cycle) = self.cycle.take() else { return };
+        let now = self.plan.ports.clock.now();
+        let mut record = SlotRecord::new(&self.plan.settings.name, slot, self.plan.ports.venue.mode(), reason, now);
+        record.attempts = cycle.attempt;
+        record.started_at = Some(cycle.started_at);
+        record.detail = cycle.cause;
+        if let Some(trace) = cycle.trace {
+            trace.revoke();
+            if let Some(bars) = trace.input() {
+                record.newest_bar = bars.newest().map(|bar| bar.time);
+                record.bars_digest = Some(bars.digest());
+            }
+        }
+        self.end_slot(myself, record);
+    }
+
+    fn end_slot(&mut self, myself: &ActorRef<PipelineMsg>, record: SlotRecord) {
+        events::slot_ended(&record);
+        self.last_decided_bar = self.last_decided_bar.max(record.decided_bar);
+        self.status.newest_decided_bar = self.last_decided_bar;
+        self.status.last_slot = Some(record.slot);
+        self.status.last_reason = Some(record.reason);
+        self.status.count(record.reason, 1);
+        self.outbox.push(JournalWrite::EndSlot(Box::new(record)), myself);
+        self.watch_rows(myself);
+    }
+
+    /// Slots before this process's start passed while the node was down, later ones while the pipeline was.
+    fn miss(&mut self, myself: &ActorRef<PipelineMsg>, after: UtcMs, until: UtcMs, reason: Reason) {
+        let boot = self.plan.node_started_at;
+        if reason == Reason::PipelineDown && after < boot {
+            self.miss_range(myself, after, until.min(boot), Reason::NodeDown);
+            if boot < until {
+                self.miss_range(myself, boot, until, reason);
+            }
+        } else {
+            self.miss_range(myself, after, until, reason);
+        }
+    }
+
+    fn miss_range(&mut self, myself: &ActorRef<PipelineMsg>, after: UtcMs, until: UtcMs, reason: Reason) {
+        let settings = &self.plan.settings;
+        let count = settings.schedule.count(after, until);
+        if count == 0 {
+            return;
+        }
+        events::slots_missed(&settings.name, after, until, count, reason);
+        self.status.count(reason, count);
+        self.status.last_slot = Some(until);
+        self.status.last_reason = Some(reason);
+        let write = JournalWrite::MissSlots {
+            pipeline: settings.name.clone(),
+            mode: self.plan.ports.venue.mode(),
+            schedule: settings.schedule.clone(),
+            after,
+            until,
+            reason,
+            noted_at: self.plan.ports.clock.now(),
+        };
+        self.outbox.push(write, myself);
+        self.watch_rows(myself);
+    }
+
+    fn after_cycle(&mut self, myself: &ActorRef<PipelineMsg>) {
+        self.publish();
+        if !self.timers.contains_key(&Timer::Wake) {
+            self.arm_wake(myself);
+        }
+    }
+
+    /// Something that held back the next slot or the end may be gone.
+    pub(super) fn go_on(&mut self, myself: &ActorRef<PipelineMsg>) -> Result<(), ActorProcessingErr> {
+        if self.closing && self.cycle.is_none() && self.outbox.is_empty() {
+            self.status.ended = self.slots.as_ref().is_some_and(SlotMachine::is_finished);
+            self.publish();
+            let happenings = self.supervisor.shutdown();
+            return self.react(myself, happenings);
+        }
+        self.after_cycle(myself);
+        Ok(())
+    }
+
+    /// Waits for the next slot, or for the window's end after the last one. In a replay this moves schedule time, so it
+    /// happens only between cycles and only while the disk keeps up.
+    fn arm_wake(&mut self, myself: &ActorRef<PipelineMsg>) {
+        let Some(machine) = self.slots.as_ref().filter(|_| !self.closing) else { return };
+        let clock = self.plan.ports.clock.clone();
+        let held_back = machine.in_flight().is_some() || self.outbox.len() >= ROWS_WAITING_MAX;
+        if clock.follows_cycles() && held_back {
+            return;
+        }
+        let Some(until) = machine.next_due().or(self.plan.settings.window.end) else { return };
+        if machine.is_finished() && clock.now() >= until {
+            let pipeline = self.plan.settings.name.clone();
+            let _ = self.plan.competition.send(CompetitionMsg::WindowPassed { pipeline });
+            return; // the CompetitionClock looks again by itself, should it not have heard
+        }
+        let myself = myself.clone();
+        self.set_timer(Timer::Wake, async move {
+            clock.wait_until(until).await;
+            let _ = myself.cast(PipelineMsg::Wake);
+        });
+    }
+
+    pub(super) fn watch_rows(&mut self, myself: &ActorRef<PipelineMsg>) {
+        if self.outbox.is_empty() || self.timers.contains_key(&Timer::Rows) {
+            return;
+        }
+        let myself = myself.clone();
+        self.set_timer(Timer::Rows, async move {
+            tokio::time::sleep(ROWS_CHECK).await;
+            let _ = myself.cast(PipelineMsg::CheckRows);
+        });
+    }
+
+    fn set_timer(&mut self, timer: Timer, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.plan.shared.control.spawn(task).abort_handle();
+        if let Some(old) = self.timers.insert(timer, task) {
+            old.abort();
+        }
+    }
+
+    fn publish(&mut self) {
+        self.status.next_due = self.slots.as_ref().and_then(SlotMachine::next_due);
+        self.plan.status.store(Arc::new(self.status.clone()));
+    }
+
+    pub(super) fn react(
+        &mut self,
+        myself: &ActorRef<PipelineMsg>,
+        happenings: Vec<Happening>,
+    ) -> Result<(), ActorProcessingErr> {
+        let name = self.plan.settings.name.clone();
+        for happening in happenings {
+            match happening {
+                Happening::Up { id, generation } => {
+                    events::child_up(&format!("{name}/{id}"), generation.0);
+                    self.launch();
+                    self.watch_cycle(myself);
+                }
+                Happening::Down { cause: ChildEnd::Stopped, .. } => {}
+                Happening::Down { id, cause, .. } => {
+                    events::child_down(&format!("{name}/{id}"), &cause.to_string());
+                    self.status.restarts += 1;
+                    self.lost_with(myself, &id, &cause.to_string());
+                }
+                Happening::Stuck { id, .. } => events::child_stuck(&format!("{name}/{id}")),
+                Happening::Restarting { id, after } => events::child_restarting(&format!("{name}/{id}"), after),
+                Happening::Escalate { id, cause } => {
+                    return Err(format!("{id} is beyond its restart budget: {cause}").into());
+                }
+                Happening::AllStopped => myself.stop(None),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A stage ended; if it held the cycle, the cycle is lost with it.
+    fn lost_with(&mut self, myself: &ActorRef<PipelineMsg>, id: &ChildId, cause: &str) {
+        let Some(stage) = Stage::ALL.into_iter().find(|stage| child_id(*stage) == *id) else { return };
+        let Some(cycle) = &self.cycle else { return };
+        let holds = cycle.trace.as_ref().is_some_and(|trace| trace.holder().0 == stage);
+        if holds {
+            self.stage_died(myself, InFlight { slot: cycle.slot, attempt: cycle.attempt }, stage, cause);
+        }
+    }
+}
+
+impl Drop for PipelineState {
+    /// Timers must not outlive the incarnation that set them.
+    fn drop(&mut self) {
+        for timer in self.timers.values() {
+            timer.abort();
+        }
+    }
+}

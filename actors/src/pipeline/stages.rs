@@ -1,0 +1,131 @@
+//! Which stages a pipeline has and how they are linked.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use crate::cycle_flow::Cycle;
+use crate::data_fetcher::DataFetcher;
+use crate::domain::cycle::{SlotRecord, Stage};
+use crate::executor::Executor;
+use crate::feature_builder::FeatureBuilder;
+use crate::journal::{JournalHandle, JournalMsg};
+use crate::pipeline::{NodeShared, PipelineMsg, PipelinePorts, PipelineSettings};
+use crate::predictor::Predictor;
+use crate::stage::{HandOver, StageActor, StageLinks, StageMsg, StageState, StageWork};
+use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
+
+/// The stages as children, and the way in.
+#[derive(Clone)]
+pub struct Stages {
+    first: Address<StageMsg<()>>,
+    specs: Vec<ChildSpec>,
+}
+
+/// The child id of a stage.
+#[must_use]
+pub fn child_id(stage: Stage) -> ChildId {
+    ChildId::from(stage.name())
+}
+
+impl Stages {
+    /// Builds the stages of one pipeline. Done once: the specs carry what keeps two incarnations of a stage apart, even
+    /// across restarts of the Pipeline itself.
+    #[must_use]
+    pub fn new(
+        settings: &Arc<PipelineSettings>,
+        ports: &PipelinePorts,
+        shared: &NodeShared,
+        pipeline: &Address<PipelineMsg>,
+        journal: &Address<JournalMsg>,
+    ) -> Self {
+        let (fetcher, builder) = (Address::new(), Address::new());
+        let (predictor, executor) = (Address::new(), Address::new());
+        let links = |stage: Stage| StageLinks {
+            path: format!("{}/{stage}", settings.name).into(),
+            pipeline: pipeline.clone(),
+            fates: shared.fates.clone(),
+        };
+        let specs = vec![
+            spec(&shared.workers, &fetcher, (Stage::FeatureBuilder, builder.clone()), links(Stage::DataFetcher), {
+                let (settings, source) = (settings.clone(), ports.source.clone());
+                let window = ports.features.id().window;
+                move || DataFetcher {
+                    source: source.clone(),
+                    symbol: settings.symbol.clone(),
+                    freshness: settings.freshness.clone(),
+                    tick: settings.tick,
+                    window,
+                    decide_on: settings.policy.decide_on,
+                    deadline: settings.deadlines.fetch,
+                }
+            }),
+            spec(&shared.workers, &builder, (Stage::Predictor, predictor.clone()), links(Stage::FeatureBuilder), {
+                let features = ports.features.clone();
+                move || FeatureBuilder { features: features.clone() }
+            }),
+            spec(&shared.workers, &predictor, (Stage::Executor, executor.clone()), links(Stage::Predictor), {
+                let (settings, model) = (settings.clone(), ports.model.clone());
+                move || Predictor {
+                    model: model.clone(),
+                    classes: settings.policy.classes.len(),
+                    deadline: settings.deadlines.predict,
+                }
+            }),
+            spec(&shared.workers, &executor, (), links(Stage::Executor), {
+                let (settings, ports, shared) = (settings.clone(), ports.clone(), shared.clone());
+                let journal = JournalHandle(journal.clone());
+                move || new_executor(&settings, &ports, &shared, &journal)
+            }),
+        ];
+        Self { first: fetcher, specs }
+    }
+
+    /// The children.
+    #[must_use]
+    pub fn specs(&self) -> Vec<ChildSpec> {
+        self.specs.clone()
+    }
+
+    /// Hands a new cycle to the first stage; `false` when nobody is there.
+    #[must_use]
+    pub fn launch(&self, cycle: Cycle, record: SlotRecord) -> bool {
+        let work = crate::cycle_flow::Work { cycle, record: Box::new(record), load: () };
+        self.first.send(StageMsg::Work(work)).is_ok()
+    }
+}
+
+fn new_executor(
+    settings: &PipelineSettings,
+    ports: &PipelinePorts,
+    shared: &NodeShared,
+    journal: &JournalHandle,
+) -> Executor {
+    Executor {
+        pipeline: settings.name.clone(),
+        path: format!("{}/{}", settings.name, Stage::Executor),
+        symbol: settings.symbol.clone(),
+        policy: settings.policy.clone(),
+        risk: settings.risk,
+        window: settings.window,
+        clock: ports.clock.clone(),
+        venue: ports.venue.clone(),
+        journal: journal.clone(),
+        safe_mode: shared.safe_mode.clone(),
+        fates: shared.fates.clone(),
+        deadline: settings.deadlines.execute,
+        settled: false,
+    }
+}
+
+fn spec<W: StageWork>(
+    workers: &Handle,
+    address: &Address<StageMsg<W::Load>>,
+    next: impl HandOver<W::Next> + Clone,
+    links: StageLinks,
+    make: impl Fn() -> W + Send + Sync + 'static,
+) -> ChildSpec {
+    ChildSpec::new::<StageActor<W>>(child_id(W::STAGE), ChildClass::Worker, workers.clone(), address, move |_| {
+        (StageActor::default(), StageState::new(make(), next.clone(), links.clone()))
+    })
+}

@@ -1,0 +1,58 @@
+//! Predictor: validates the model every cycle, asks it, validates the answer. A failed check never becomes a HOLD.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cycle_flow::Cycle;
+use crate::domain::bar::CleanBars;
+use crate::domain::cycle::{SlotRecord, Stage};
+use crate::domain::feature::FeatureFrame;
+use crate::domain::freshness::Ending;
+use crate::domain::prediction::Probabilities;
+use crate::domain::reason::Reason;
+use crate::ports::{Model, ModelError, Place, PortFuture};
+use crate::stage::StageWork;
+
+/// The stage.
+pub struct Predictor {
+    /// Whom it asks.
+    pub model: Arc<dyn Model>,
+    /// Classes that an answer must have.
+    pub classes: usize,
+    /// Deadline of one question.
+    pub deadline: Duration,
+}
+
+impl StageWork for Predictor {
+    type Load = (Arc<CleanBars>, FeatureFrame);
+    type Next = (Arc<CleanBars>, Probabilities);
+    const STAGE: Stage = Stage::Predictor;
+    const PLACE: Place = Place::PredictorHandle;
+
+    fn work<'a>(
+        &'a mut self,
+        cycle: &'a Cycle,
+        record: &'a mut SlotRecord,
+        (bars, frame): Self::Load,
+    ) -> PortFuture<'a, Result<Self::Next, Ending>> {
+        Box::pin(async move {
+            record.model = Some(self.model.validate().await.map_err(|error| ending(&error))?);
+            let deadline = self.deadline.min(cycle.time_left());
+            let answer = self.model.predict(&frame, deadline).await.map_err(|error| ending(&error))?;
+            record.raw_output = answer.rows.first().cloned();
+            let probabilities = Probabilities::check(&answer, self.classes)
+                .map_err(|fault| Ending::new(fault.reason(), fault.to_string()))?;
+            Ok((bars, probabilities))
+        })
+    }
+}
+
+fn ending(error: &ModelError) -> Ending {
+    let reason = match error {
+        ModelError::Invalid(_) => Reason::ModelInvalid,
+        ModelError::Unavailable(_) => Reason::ModelUnavailable,
+        ModelError::Timeout(_) => Reason::ModelTimeout,
+        ModelError::Unparseable(_) => Reason::AnswerUnparseable,
+    };
+    Ending::new(reason, error.to_string())
+}

@@ -1,0 +1,182 @@
+//! The actor shell of a stage: takes a cycle, lets the stage's work run, hands it on or ends it. No rule lives here.
+
+use std::convert::Infallible;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::cycle_flow::{Cycle, Work};
+use crate::domain::cycle::{SlotRecord, Stage};
+use crate::domain::freshness::Ending;
+use crate::domain::reason::Reason;
+use crate::pipeline::PipelineMsg;
+use crate::ports::{Fates, Place, PortFuture, elapsed_now, pass};
+use crate::supervision::Address;
+
+/// What a stage does with a cycle.
+pub trait StageWork: Send + Sync + 'static {
+    /// Load from the stage before.
+    type Load: Send + 'static;
+    /// Load for the next stage; the last stage has none.
+    type Next: Send + 'static;
+    /// Which stage this is.
+    const STAGE: Stage;
+    /// Where faults of this stage are injected.
+    const PLACE: Place;
+
+    /// Runs once after each start, before the first cycle.
+    fn warm_up(&mut self) -> PortFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Works on one cycle. An expected failure is an `Ending`: it ends the cycle and spends no restart budget.
+    fn work<'a>(
+        &'a mut self,
+        cycle: &'a Cycle,
+        record: &'a mut SlotRecord,
+        load: Self::Load,
+    ) -> PortFuture<'a, Result<Self::Next, Ending>>;
+}
+
+/// Messages of a stage.
+#[derive(Debug)]
+pub enum StageMsg<L> {
+    /// First message of each incarnation.
+    WarmUp,
+    /// A cycle.
+    Work(Work<L>),
+}
+
+/// Where a stage hands a finished cycle.
+pub trait HandOver<L>: Send + Sync + 'static {
+    /// Hands it on; gives it back when nobody is there.
+    ///
+    /// # Errors
+    /// The work itself, undelivered.
+    fn hand_over(&self, work: Work<L>) -> Result<(), Work<L>>;
+}
+
+/// To the next stage.
+impl<L: Send + 'static> HandOver<L> for (Stage, Address<StageMsg<L>>) {
+    fn hand_over(&self, work: Work<L>) -> Result<(), Work<L>> {
+        work.cycle.trace.hand_to(self.0);
+        match self.1.send(StageMsg::Work(work)) {
+            Err(StageMsg::Work(work)) => Err(work),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The last stage ends every cycle itself.
+impl HandOver<Infallible> for () {
+    fn hand_over(&self, work: Work<Infallible>) -> Result<(), Work<Infallible>> {
+        match work.load {}
+    }
+}
+
+/// What every stage needs besides its work.
+#[derive(Clone)]
+pub struct StageLinks {
+    /// `pipeline/stage`, for fault places.
+    pub path: Arc<str>,
+    /// The pipeline that is told of the end.
+    pub pipeline: Address<PipelineMsg>,
+    /// Fault places.
+    pub fates: Arc<dyn Fates>,
+}
+
+/// The shell.
+pub struct StageActor<W>(PhantomData<fn() -> W>);
+
+impl<W> Default for StageActor<W> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// State of the shell.
+pub struct StageState<W: StageWork> {
+    work: W,
+    next: Box<dyn HandOver<W::Next>>,
+    links: StageLinks,
+}
+
+impl<W: StageWork> StageState<W> {
+    /// Arguments of the actor.
+    pub fn new(work: W, next: impl HandOver<W::Next>, links: StageLinks) -> Self {
+        Self { work, next: Box::new(next), links }
+    }
+}
+
+impl<W: StageWork> Actor for StageActor<W> {
+    type Msg = StageMsg<W::Load>;
+    type State = StageState<W>;
+    type Arguments = StageState<W>;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Self::Msg>,
+        args: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        pass(&*args.links.fates, Place::PreStart, &args.links.path).await;
+        Ok(args)
+    }
+
+    async fn post_start(&self, myself: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        pass(&*state.links.fates, Place::PostStart, &state.links.path).await;
+        myself.cast(StageMsg::WarmUp)?;
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        pass(&*state.links.fates, Place::PostStop, &state.links.path).await;
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            StageMsg::WarmUp => state.work.warm_up().await,
+            StageMsg::Work(work) => state.take(work).await,
+        }
+        Ok(())
+    }
+}
+
+impl<W: StageWork> StageState<W> {
+    async fn take(&mut self, work: Work<W::Load>) {
+        let Work { cycle, mut record, load } = work;
+        if cycle.trace.is_revoked() {
+            return; // the Pipeline has ended this slot otherwise
+        }
+        pass(&*self.links.fates, W::PLACE, &self.links.path).await;
+        let began = elapsed_now();
+        let result = self.work.work(&cycle, &mut record, load).await;
+        record.stage_us[W::STAGE.index()] = u64::try_from(elapsed_now().duration_since(began).as_micros()).ok();
+        match result {
+            Ok(load) => {
+                if let Err(undelivered) = self.next.hand_over(Work { cycle, record, load }) {
+                    let (stage, _) = undelivered.cycle.trace.holder();
+                    let (slot, attempt) = (undelivered.cycle.slot, undelivered.cycle.attempt);
+                    let _ = self.links.pipeline.send(PipelineMsg::NobodyThere { slot, attempt, stage });
+                }
+            }
+            Err(ending) => {
+                record.reason = ending.reason;
+                record.detail = ending.detail;
+                let _ = self.links.pipeline.send(PipelineMsg::CycleEnded { attempt: cycle.attempt, record });
+            }
+        }
+    }
+}
+
+/// A cycle ended by a crash or a pipeline that has nothing to say about it.
+#[must_use]
+pub fn aborted(reason: Reason, stage: Stage, cause: &str) -> Ending {
+    Ending::new(reason, format!("{stage}: {cause}"))
+}
