@@ -2,6 +2,7 @@
 //!
 //! * [`domain`]: plain data and pure rules. No actors, no clock, no I/O.
 //! * [`ports`]: what the node needs from outside: bars, features, a model, a venue, a journal, time and chance.
+//! * [`supervision`]: children are ended and replaced, the node goes on.
 //!
 //! This crate names no vendor: no HTTP, no SQL, no ZeroMQ, no ONNX.
 
@@ -12,3 +13,4 @@ compile_error!(
 
 pub mod domain;
 pub mod ports;
+pub mod supervision;
