@@ -2,8 +2,10 @@
 //!
 //! * [`features`]: what a model is asked about, computed from closed bars.
 //! * [`sources`]: where bars come from.
+//! * [`cli`]: one file per subcommand.
 //!
 //! Arrows go one way: the command line uses adapters, adapters use ports, and no adapter knows another.
 
+pub mod cli;
 pub mod features;
 pub mod sources;
