@@ -1,0 +1,1 @@
+//! Where orders go. Each adapter implements [`sentinel_actors::ports::Venue`].
