@@ -1,5 +1,10 @@
 //! The configuration: everything wrong at once, each with its line; defaults that the example states truly.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise; clippy exempts the tests but not their helpers"
+)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
