@@ -400,7 +400,7 @@ fn check_book(dir: &Path, played: &Played) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_each_key_is_filled_once_and_a_crash_changes_nothing(
