@@ -1,0 +1,3 @@
+//! What the node says about itself.
+
+pub mod logging;
