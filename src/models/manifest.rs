@@ -161,7 +161,8 @@ pub enum ManifestError {
 }
 
 const EXPORT_AGAIN: &str = "export the model again with tools/export-model";
-const SAME_FEATURES: &str = "configure the pipeline with the features that the model was trained on, or train it on these";
+const SAME_FEATURES: &str =
+    "configure the pipeline with the features that the model was trained on, or train it on these";
 const SAME_CLASSES: &str = "configure the pipeline with the classes that the model was trained on, in the same order";
 
 impl Manifest {
@@ -177,8 +178,8 @@ impl Manifest {
     /// When it cannot be read, is not complete, or is not the manifest of a model for `expected`.
     pub fn read(path: &Path, expected: &Expected) -> Result<Self, ManifestError> {
         let bytes = read_bytes(path)?;
-        let manifest: Self = serde_json::from_slice(&bytes)
-            .map_err(|source| ManifestError::Layout { path: path.to_owned(), source })?;
+        let manifest: Self =
+            serde_json::from_slice(&bytes).map_err(|source| ManifestError::Layout { path: path.to_owned(), source })?;
         manifest.check(expected).map_err(|(field, problem, remedy)| ManifestError::Field {
             path: path.to_owned(),
             field,
@@ -260,7 +261,8 @@ impl Manifest {
 
     fn check_figures(&self) -> Result<(), FieldFault> {
         let unseen = &self.out_of_sample;
-        for (field, share) in [("accuracy", unseen.accuracy), ("majority_class_accuracy", unseen.majority_class_accuracy)]
+        for (field, share) in
+            [("accuracy", unseen.accuracy), ("majority_class_accuracy", unseen.majority_class_accuracy)]
         {
             if !(0.0..=1.0).contains(&share) {
                 return Err((format!("out_of_sample.{field}"), format!("is {share}, not a share"), EXPORT_AGAIN));

@@ -144,7 +144,9 @@ pub enum Fault {
         want: f64,
     },
     /// Every row gives the same.
-    #[error("it gives the same answer to every probe row: it has learned nothing or its input is not connected; train it again")]
+    #[error(
+        "it gives the same answer to every probe row: it has learned nothing or its input is not connected; train it again"
+    )]
     Constant,
 }
 

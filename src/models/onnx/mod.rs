@@ -61,12 +61,7 @@ impl OnnxModel {
     ///
     /// # Errors
     /// When either is not there, does not pass its checks, or is not a model for `expected`.
-    pub fn load(
-        path: &Path,
-        expected: Expected,
-        engine: OnnxEngine,
-        fates: Arc<dyn Fates>,
-    ) -> Result<Self, OnnxError> {
+    pub fn load(path: &Path, expected: Expected, engine: OnnxEngine, fates: Arc<dyn Fates>) -> Result<Self, OnnxError> {
         // Stamped before reading: a write in between makes the next cycle look again.
         let stamps = Stamp::pair(path);
         let live = Candidate::read(path, &expected, &engine)?;
