@@ -24,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 pub use self::error::NodeError;
-pub use self::plug::{PluggedPipeline, plug};
+pub use self::plug::{PluggedPipeline, load_model, plug};
 use crate::config::Config;
 use crate::journal::{BootRecord, BootVerdict, SqliteJournal, StateDir, write_last_exit};
 use crate::system::{QuarantineDir, SystemChance, WallClock};
@@ -221,11 +221,7 @@ struct Signals([tokio::signal::unix::Signal; 3]);
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self([
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::hangup())?,
-        ]))
+        Ok(Self([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?]))
     }
 
     /// Turns the first signal into an orderly end, and makes sure that there is an end.

@@ -44,7 +44,8 @@ impl Quarantine for QuarantineDir {
     fn keep(&self, pipeline: &str, slot: UtcMs, stage: &str, bars: Option<&CleanBars>) -> String {
         let file = self.0.join(format!("{pipeline}-{}-{stage}.json", slot.secs()));
         let bars = bars.map(|bars| &bars.bars);
-        let content = serde_json::json!({ "pipeline": pipeline, "slot": slot.to_string(), "stage": stage, "bars": bars });
+        let content =
+            serde_json::json!({ "pipeline": pipeline, "slot": slot.to_string(), "stage": stage, "bars": bars });
         match std::fs::write(&file, content.to_string()) {
             Ok(()) => file.display().to_string(),
             Err(error) => format!("nowhere ({}: {error})", file.display()),

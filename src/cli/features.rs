@@ -13,6 +13,7 @@ use std::str::FromStr;
 
 use sentinel_actors::domain::bar::{Bar, Cleaning, DropReason, clean};
 
+use super::exit;
 use crate::features::fx23::{COLUMNS, Fx23, NEED_ROW, Row, VolumeAbsent, cells};
 use crate::sources::csv::{CsvError, read_bars};
 
@@ -106,6 +107,18 @@ pub enum FeaturesCommandError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl FeaturesCommandError {
+    /// What the process ends with.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Read(_) | Self::NoUsableBars { .. } => exit::FAILED,
+            Self::SameFile(_) => exit::USAGE,
+            Self::Write { .. } => exit::IO,
+        }
+    }
 }
 
 /// What an export did.

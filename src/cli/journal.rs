@@ -12,6 +12,7 @@ use sentinel_actors::domain::intent::Intent;
 use sentinel_actors::domain::time::UtcMs;
 use serde::Serialize;
 
+use super::exit;
 use crate::journal::{JournalError, JournalReader, Stored};
 
 /// Shows what the journal holds.
@@ -79,6 +80,26 @@ impl From<csv::Error> for ShowError {
 impl From<serde_json::Error> for ShowError {
     fn from(error: serde_json::Error) -> Self {
         Self::Output(io::Error::from(error))
+    }
+}
+
+impl ShowError {
+    /// What the process ends with.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Journal(error) => error.exit_code(),
+            Self::Output(_) => exit::IO,
+        }
+    }
+
+    /// What a person can do.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::Journal(error) => Some(error.advice()),
+            Self::Output(_) => None,
+        }
     }
 }
 

@@ -112,7 +112,7 @@ pub type Ended = Result<u8, Failure>;
 /// # Errors
 /// When it failed; the error knows the exit code.
 pub fn run(cli: Cli) -> Ended {
-    let mut out = io::stdout().lock();
+    let mut out = io::stdout();
     match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(&args),

@@ -68,7 +68,8 @@ pub(super) fn start_logging(config: &Config) -> Result<(), Failure> {
 
 /// Whether the newest slot of every pipeline was decided.
 fn once_code(config: &Config, report: &RunReport) -> Ended {
-    let unreadable = |error: crate::journal::JournalError| Failure::new(error.exit_code(), &error, Some(error.advice()));
+    let unreadable =
+        |error: crate::journal::JournalError| Failure::new(error.exit_code(), &error, Some(error.advice()));
     let reader = JournalReader::open(&config.node.state).map_err(unreadable)?;
     let mut code = exit::OK;
     for (pipeline, _, _) in &report.slots {

@@ -12,6 +12,7 @@ use sentinel_actors::domain::intent::{Intent, IntentEvent, Mode};
 use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::domain::time::UtcMs;
 
+use super::exit;
 use crate::journal::{IntentStep, JournalError, JournalReader, Stored};
 
 /// Slots that are named on either side of a time that has none.
@@ -50,6 +51,27 @@ pub enum WhyError {
         /// What there is instead.
         hint: String,
     },
+}
+
+impl WhyError {
+    /// What the process ends with.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Journal(error) => error.exit_code(),
+            Self::Output(_) => exit::IO,
+            Self::NoSlot { .. } => exit::FAILED,
+        }
+    }
+
+    /// What a person can do.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::Journal(error) => Some(error.advice()),
+            _ => None,
+        }
+    }
 }
 
 /// Runs the command.

@@ -73,6 +73,8 @@ pub struct Flags {
     pub state: Option<String>,
     /// `--log-level`: replaces `log.level`.
     pub log_level: Option<String>,
+    /// `--dry-run`: replaces `node.mode`.
+    pub dry_run: bool,
 }
 
 /// A value from outside the file, and what to call it in a message.
@@ -86,6 +88,8 @@ pub(super) struct Override {
 pub(super) fn overrides(env: &Env, flags: &Flags) -> BTreeMap<&'static str, Override> {
     let known =
         [("node.state", STATE, "--state", &flags.state), ("log.level", LOG_LEVEL, "--log-level", &flags.log_level)];
+    let dry_run =
+        flags.dry_run.then(|| ("node.mode", Override { origin: "--dry-run".to_owned(), value: "dry_run".to_owned() }));
     known
         .into_iter()
         .filter_map(|(key, variable, flag, given)| {
@@ -94,5 +98,6 @@ pub(super) fn overrides(env: &Env, flags: &Flags) -> BTreeMap<&'static str, Over
             let (origin, value) = flag.or_else(variable)?;
             Some((key, Override { origin, value }))
         })
+        .chain(dry_run)
         .collect()
 }

@@ -157,8 +157,8 @@ pub(super) fn log(mut s: Section<'_, '_>) -> Option<LogConfig> {
 
 pub(super) fn supervision(mut s: Section<'_, '_>) -> Option<Supervision> {
     use Absent::Default;
-    let restarts = 0..=1000;
-    let failures = 1..=1000;
+    let restarts = 0..=1_000_000;
+    let failures = 1..=1_000_000;
     let backoff_base = s.duration("backoff_base", Default("100ms"), SHORT);
     let backoff_max = s.duration("backoff_max", Default("60s"), SHORT);
     let healthy_after = s.duration("healthy_after", Default("60s"), LONG);

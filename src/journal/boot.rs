@@ -137,6 +137,12 @@ impl BootRecord {
     pub fn forgive(dir: &Path) -> io::Result<()> {
         remove(dir, BOOTS_FILE)
     }
+
+    /// Whether a person has given that word since this run began.
+    #[must_use]
+    pub fn is_forgiven(dir: &Path) -> bool {
+        !dir.join(BOOTS_FILE).exists()
+    }
 }
 
 /// Writes how this run ends. Needs no lock and no other thread, so that a watchdog can call it before it aborts.

@@ -91,6 +91,17 @@ impl JournalReader {
         )
     }
 
+    /// Newest slot of a pipeline that has a row.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn last_slot(&self, pipeline: &str) -> Result<Option<UtcMs>, JournalError> {
+        self.connection
+            .query_row("SELECT max(slot_ms) FROM slots WHERE pipeline = ?1", [pipeline], |row| row.get(0))
+            .map(|slot: Option<i64>| slot.map(UtcMs))
+            .map_err(|error| self.fault(error.into()))
+    }
+
     /// The row of a slot.
     ///
     /// # Errors

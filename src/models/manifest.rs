@@ -177,9 +177,7 @@ impl Manifest {
     /// # Errors
     /// When it cannot be read, is not complete, or is not the manifest of a model for `expected`.
     pub fn read(path: &Path, expected: &Expected) -> Result<Self, ManifestError> {
-        let bytes = read_bytes(path)?;
-        let manifest: Self =
-            serde_json::from_slice(&bytes).map_err(|source| ManifestError::Layout { path: path.to_owned(), source })?;
+        let manifest = Self::peek(path)?;
         manifest.check(expected).map_err(|(field, problem, remedy)| ManifestError::Field {
             path: path.to_owned(),
             field,
@@ -187,6 +185,15 @@ impl Manifest {
             remedy,
         })?;
         Ok(manifest)
+    }
+
+    /// Reads what a manifest says, without holding it against anything.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not a manifest.
+    pub fn peek(path: &Path) -> Result<Self, ManifestError> {
+        serde_json::from_slice(&read_bytes(path)?)
+            .map_err(|source| ManifestError::Layout { path: path.to_owned(), source })
     }
 
     fn check(&self, expected: &Expected) -> Result<(), FieldFault> {

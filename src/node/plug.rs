@@ -14,12 +14,12 @@ use sentinel_actors::supervision::budget::Limit;
 
 use super::{NodeError, RunOptions};
 use crate::config::{self, Config, CsvSource, ModelConfig, PipelineConfig, SourceConfig};
-use crate::features::Fx23;
+use crate::features::fx23::Fx23;
 use crate::journal::{JournalReader, StateDir};
 use crate::models::manifest::Expected;
 use crate::models::onnx::{OnnxEngine, OnnxModel};
 use crate::sources::csv::read_bars;
-use crate::sources::replay::{ReplayClock, ReplaySource};
+use crate::sources::replay::{self, ReplayClock, ReplaySource};
 use crate::venues::book::{BOOK_FILE, Book};
 use crate::venues::paper::{PaperVenue, Terms};
 
@@ -131,8 +131,7 @@ impl Replay {
         options: &RunOptions,
     ) -> Result<Self, NodeError> {
         let name = pipeline.name.clone();
-        let bars =
-            read_bars(&csv.path).map_err(|source| NodeError::Source { pipeline: name.clone(), source })?;
+        let bars = read_bars(&csv.path).map_err(|source| NodeError::Source { pipeline: name.clone(), source })?;
         let need = pipeline.features.set.window;
         let mut source = ReplaySource::new(bars, pipeline.interval);
         // The first decision looks at `need` bars, each further one at one bar more.
@@ -147,15 +146,17 @@ impl Replay {
         let first_slot = pipeline.schedule.after(before(first));
         let last_slot = pipeline.schedule.after(before(last.plus(pipeline.data.settle)));
         // A window that begins or ends inside the data narrows the replay.
-        let first_slot = pipeline.window.start.map_or(first_slot, |start| {
-            first_slot.max(pipeline.schedule.after(before(start)))
-        });
-        let last_slot = pipeline.window.end.map_or(last_slot, |end| {
-            last_slot.min(pipeline.schedule.newest_due(before(end)))
-        });
+        let first_slot =
+            pipeline.window.start.map_or(first_slot, |start| first_slot.max(pipeline.schedule.after(before(start))));
+        let last_slot =
+            pipeline.window.end.map_or(last_slot, |end| last_slot.min(pipeline.schedule.newest_due(before(end))));
+        let speed = match csv.speed {
+            config::Speed::Max => replay::Speed::Max,
+            config::Speed::BarsPerSecond(bars) => replay::Speed::BarsPerSecond(bars),
+        };
         let reader = JournalReader::open(state.path())?;
         let start = reader.last_slot(&name)?.unwrap_or(before(first_slot));
-        Ok(Self { source, clock: ReplayClock::new(start, pipeline.interval, csv.speed), first_slot, last_slot })
+        Ok(Self { source, clock: ReplayClock::new(start, pipeline.interval, speed), first_slot, last_slot })
     }
 
     /// The competition ends with the data; a single run ends with the next slot.
@@ -178,15 +179,16 @@ fn deadlines(config: &config::Deadlines) -> Deadlines {
 
 /// The numbers of supervision.
 pub(super) fn limits(config: &config::Supervision) -> Limits {
+    let limit = |restarts: u32, within| Limit { restarts: restarts as usize, within };
     Limits {
         backoff: Backoff { first: config.backoff_base, longest: config.backoff_max },
         healthy_after: config.healthy_after,
-        child: Limit { restarts: config.child_restarts, within: config.child_window },
-        child_slow: Limit { restarts: config.child_restarts_day, within: DAY },
+        child: limit(config.child_restarts, config.child_window),
+        child_slow: limit(config.child_restarts_day, DAY),
         // The third failure is one too many: two restarts are within the budget.
-        critical: Limit { restarts: config.critical_failures.saturating_sub(1), within: config.critical_window },
-        pipeline: Limit { restarts: config.pipeline_failures, within: config.pipeline_window },
-        global: Limit { restarts: config.global_restarts, within: config.global_window },
+        critical: limit(config.critical_failures.saturating_sub(1), config.critical_window),
+        pipeline: limit(config.pipeline_failures, config.pipeline_window),
+        global: limit(config.global_restarts, config.global_window),
         probe_every: config.probe_every,
         parked_share_percent: percent(config.parked_share),
         start_timeout: config.start_timeout,

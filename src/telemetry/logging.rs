@@ -4,8 +4,12 @@
 
 use std::io::{self, IsTerminal as _};
 
+use sentinel_actors::domain::intent::Mode;
+use tracing::Event;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Format, JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
@@ -19,20 +23,48 @@ pub struct LoggingError(#[from] tracing_subscriber::util::TryInitError);
 ///
 /// # Errors
 /// When it was done before.
-pub fn init(config: LogConfig) -> Result<(), LoggingError> {
-    subscriber(config, io::stderr, io::stderr().is_terminal()).try_init()?;
+pub fn init(config: LogConfig, mode: Mode) -> Result<(), LoggingError> {
+    subscriber(config, mode, io::stderr, io::stderr().is_terminal()).try_init()?;
     Ok(())
 }
 
 /// What [`init`] sets up, to a writer of the caller's choice.
-pub fn subscriber<W>(config: LogConfig, writer: W, ansi: bool) -> Box<dyn tracing::Subscriber + Send + Sync>
+pub fn subscriber<W>(config: LogConfig, mode: Mode, writer: W, ansi: bool) -> Box<dyn tracing::Subscriber + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let base = tracing_subscriber::fmt().with_env_filter(filter(config.level)).with_writer(writer);
     match config.format {
-        LogFormat::Pretty => Box::new(base.with_ansi(ansi).with_target(false).finish()),
-        LogFormat::Json => Box::new(base.json().flatten_event(true).with_current_span(false).finish()),
+        LogFormat::Pretty => {
+            let lines = WithMode { lines: Format::default().with_ansi(ansi).with_target(false), mode };
+            Box::new(base.with_ansi(ansi).event_format(lines).finish())
+        }
+        LogFormat::Json => {
+            let lines = Format::default().json().flatten_event(true).with_current_span(false);
+            Box::new(base.fmt_fields(JsonFields::new()).event_format(WithMode { lines, mode }).finish())
+        }
+    }
+}
+
+/// Puts the mode into every line, whoever wrote it: nobody should have to wonder whether a line was about real money.
+struct WithMode<L> {
+    lines: L,
+    mode: Mode,
+}
+
+impl<S, N, L> FormatEvent<S, N> for WithMode<L>
+where
+    S: tracing::Subscriber + for<'s> LookupSpan<'s>,
+    N: for<'f> FormatFields<'f> + 'static,
+    L: FormatEvent<S, N>,
+{
+    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> std::fmt::Result {
+        let mut line = String::new();
+        self.lines.format_event(ctx, Writer::new(&mut line), event)?;
+        match line.strip_prefix('{') {
+            Some(rest) => write!(out, "{{\"mode\":\"{}\",{rest}", self.mode),
+            None => write!(out, "{} {line}", self.mode),
+        }
     }
 }
 
@@ -65,7 +97,7 @@ mod tests {
     fn logged(config: LogConfig) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = subscriber(config, move || writer.clone(), false);
+        let subscriber = subscriber(config, Mode::DryRun, move || writer.clone(), false);
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "sentinel::node", slot = 7, "the slot ended");
             tracing::debug!(target: "sentinel::node", "a detail");

@@ -18,9 +18,8 @@ pub use self::faults::{ChaosFates, DieAt};
 use self::progress::Progress;
 use super::run::{failure, start_logging};
 use super::{Ended, Failure, exit, read_env};
-use crate::config::{Config, Flags, LogLevel, SourceConfig};
+use crate::config::{Config, Flags, LogLevel, SourceConfig, Speed};
 use crate::node::{self, RunOptions};
-use crate::sources::replay::Speed;
 
 const CONFIG: &str = include_str!("../../../config/demo/demo.toml");
 /// Appended to the configuration: short deadlines and wide budgets, and nothing else.
@@ -67,7 +66,10 @@ impl FromStr for DemoSpeed {
         if text == "max" {
             return Ok(Self(Speed::Max));
         }
-        text.parse().map(|bars| Self(Speed::BarsPerSecond(bars))).map_err(|_| "a whole number from 1 up, or 'max'".to_owned())
+        match text.parse::<f64>() {
+            Ok(bars) if bars > 0.0 && bars.is_finite() => Ok(Self(Speed::BarsPerSecond(bars))),
+            _ => Err("a number above 0, or 'max'".to_owned()),
+        }
     }
 }
 

@@ -29,7 +29,7 @@ enum ProofError {
 
 /// Where the model's unseen bars begin.
 pub(super) fn unseen_from(manifest: &Path) -> Option<UtcMs> {
-    Manifest::peek(manifest).ok().map(|manifest| manifest.out_of_sample.from)
+    Manifest::peek(manifest).ok().map(|manifest| UtcMs(manifest.out_of_sample.from.as_millisecond()))
 }
 
 /// What a newcomer should know first.
@@ -135,7 +135,10 @@ fn compare(proof: &Proof, reader: &JournalReader, book: &BookReader) -> Result<V
         match (orders.get(&acked.key), &acked.receipt) {
             (None, _) => wrong.push(format!("invented: intent {} is acked, but the book has no such order", acked.key)),
             (Some(ticket), Some(receipt)) if receipt.ticket != *ticket => {
-                wrong.push(format!("intent {} is acked with ticket {}, the book says {ticket}", acked.key, receipt.ticket));
+                wrong.push(format!(
+                    "intent {} is acked with ticket {}, the book says {ticket}",
+                    acked.key, receipt.ticket
+                ));
             }
             _ => {}
         }
