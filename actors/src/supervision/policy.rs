@@ -24,7 +24,7 @@ enum Phase {
 }
 
 /// The policy of one supervisor. Time is counted from any fixed moment.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     limits: Limits,
     children: BTreeMap<ChildId, Child>,
