@@ -175,7 +175,7 @@ impl Actor for Kid {
             KidMsg::Hang => std::future::pending().await,
             KidMsg::Block(began, until) => {
                 began.send(()).unwrap();
-                drop(until.recv());
+                let _ = until.recv();
             }
             KidMsg::StopYourself => myself.stop(None),
             KidMsg::Who(port) => drop(port.send(self.generation)),
