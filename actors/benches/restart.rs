@@ -10,9 +10,10 @@ use sentinel_actors::ports::Chance;
 use sentinel_actors::supervision::backoff::Backoff;
 use sentinel_actors::supervision::budget::Limit;
 use sentinel_actors::supervision::{
-    Address, ChildClass, ChildSpec, CrashLog, Generation, Limits, Notice, Supervisor, SupervisorSettings,
+    Address, ChildClass, ChildSpec, CrashLog, Generation, Happening, Limits, Notice, Supervisor, SupervisorSettings,
 };
 use tokio::runtime::{Builder, Handle};
+use tokio::sync::mpsc;
 
 const RESTARTS: u64 = 2000;
 const LIMIT: Duration = Duration::from_millis(5);
@@ -25,7 +26,17 @@ impl Chance for NoChance {
     }
 }
 
-struct Owner;
+struct Owner(mpsc::UnboundedSender<Generation>);
+
+impl Owner {
+    fn pass_on(&self, happenings: Vec<Happening>) {
+        for happening in happenings {
+            if let Happening::Up { generation, .. } = happening {
+                let _ = self.0.send(generation);
+            }
+        }
+    }
+}
 
 impl Actor for Owner {
     type Msg = Notice;
@@ -50,7 +61,7 @@ impl Actor for Owner {
         notice: Notice,
         state: &mut Supervisor,
     ) -> Result<(), ActorProcessingErr> {
-        state.on_notice(notice);
+        self.pass_on(state.on_notice(notice));
         Ok(())
     }
 
@@ -60,7 +71,7 @@ impl Actor for Owner {
         event: SupervisionEvent,
         state: &mut Supervisor,
     ) -> Result<(), ActorProcessingErr> {
-        state.on_supervision_event(event);
+        self.pass_on(state.on_supervision_event(event));
         Ok(())
     }
 }
@@ -90,27 +101,18 @@ impl Actor for Kid {
     }
 }
 
-/// Asks until the incarnation answers.
-async fn answered_by(address: &Address<KidMsg>, generation: u64) {
-    loop {
-        if let Ok(Generation(answer)) = address.call(KidMsg::Who, Duration::from_secs(10)).await
-            && answer == generation
-        {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-async fn measure(address: Address<KidMsg>) -> Vec<Duration> {
-    answered_by(&address, 1).await;
+async fn measure(address: Address<KidMsg>, mut up: mpsc::UnboundedReceiver<Generation>) -> Vec<Duration> {
     let mut times = Vec::new();
-    for generation in 1..=RESTARTS {
+    let mut current = up.recv().await;
+    for _ in 0..RESTARTS {
         let begin = Instant::now();
         assert!(address.send(KidMsg::Panic).is_ok());
-        answered_by(&address, generation + 1).await;
+        let next = up.recv().await;
+        assert!(next > current);
+        assert_eq!(address.call(KidMsg::Who, Duration::from_secs(10)).await.ok(), next);
         times.push(begin.elapsed());
+        current = next;
     }
     times.sort();
     times
@@ -138,8 +140,9 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             control: Handle::current(),
             crashes: CrashLog::install(),
         };
-        Actor::spawn(None, Owner, (settings, spec)).await?;
-        Ok::<_, Box<dyn std::error::Error>>(workers.spawn(measure(address)).await?)
+        let (tell, up) = mpsc::unbounded_channel();
+        Actor::spawn(None, Owner(tell), (settings, spec)).await?;
+        Ok::<_, Box<dyn std::error::Error>>(workers.spawn(measure(address, up)).await?)
     })?;
     let percentile = |percent: usize| times[(times.len() - 1) * percent / 100];
     println!("panic to answering replacement, {RESTARTS} restarts:");
