@@ -13,7 +13,7 @@ pub struct Limit {
 }
 
 /// What was spent of a [`Limit`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Budget {
     limit: Limit,
     spent: VecDeque<Duration>,

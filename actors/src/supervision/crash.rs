@@ -133,3 +133,46 @@ impl std::fmt::Debug for CrashLog {
         f.write_str("CrashLog")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> CrashReport {
+        CrashReport { message: "m".to_owned(), location: "l".to_owned(), backtrace: None }
+    }
+
+    #[tokio::test]
+    async fn the_oldest_reports_make_room_for_new_ones() {
+        let mut reports = Reports::default();
+        let mut tasks = tokio::task::JoinSet::new();
+        let ids: Vec<Id> = (0..KEPT + 1).map(|_| tasks.spawn(async {}).id()).collect();
+        for id in &ids {
+            reports.keep(*id, report());
+        }
+        assert_eq!(reports.by_task.len(), KEPT);
+        assert!(!reports.by_task.contains_key(&ids[0]));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn a_storm_of_panics_gets_twenty_backtraces_in_a_second() {
+        let mut reports = Reports::default();
+        let now = Instant::now();
+        let captured = |reports: &mut Reports, at| (0..1000).filter(|_| reports.may_capture(at)).count();
+        assert_eq!(captured(&mut reports, now), 20);
+        assert_eq!(captured(&mut reports, now + Duration::from_millis(999)), 0);
+        assert_eq!(captured(&mut reports, now + Duration::from_secs(1)), 20);
+    }
+
+    #[tokio::test]
+    async fn a_panic_without_a_text_is_reported_too() {
+        let log = CrashLog::install();
+        let mut tasks = tokio::task::JoinSet::new();
+        let id = tasks.spawn(async { std::panic::panic_any(42) }).id();
+        assert!(tasks.join_next().await.is_some_and(|end| end.is_err()));
+        let report = log.take(id).unwrap();
+        assert_eq!(report.message, NO_TEXT);
+        assert!(report.location.contains("crash.rs"));
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::child::{ChildClass, ChildEnd, ChildId, Generation};
 
 /// What the policy knows about a child.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Name, unique inside one supervisor.
     pub id: ChildId,

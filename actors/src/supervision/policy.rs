@@ -24,7 +24,7 @@ enum Phase {
 }
 
 /// The policy of one supervisor. Time is counted from any fixed moment.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     limits: Limits,
     children: BTreeMap<ChildId, Child>,
@@ -130,7 +130,7 @@ impl Policy {
 
     fn dying(&mut self, now: Duration, id: &ChildId, generation: Generation, out: &mut Vec<Command>) {
         let overdue_at = Some(now + self.limits.stuck_after);
-        self.rest_if_healthy(now, id, out);
+        self.rest_if_healthy(now, id, generation, out);
         let Some(child) = self.live(id, generation) else { return };
         if let State::Starting { .. } | State::Running { .. } = child.state {
             child.state = State::Ending { why: Why::Itself, born: true, kill_at: None, overdue_at };
@@ -140,7 +140,7 @@ impl Policy {
 
     fn hung(&mut self, now: Duration, id: &ChildId, generation: Generation, what: String, out: &mut Vec<Command>) {
         let overdue_at = Some(now + self.limits.stuck_after);
-        self.rest_if_healthy(now, id, out);
+        self.rest_if_healthy(now, id, generation, out);
         let Some(child) = self.live(id, generation) else { return };
         if let State::Running { .. } = child.state {
             child.state = State::Ending { why: Why::Hung(what), born: true, kill_at: None, overdue_at };
@@ -179,7 +179,7 @@ impl Policy {
         out: &mut Vec<Command>,
     ) {
         let closing = self.phase == Phase::Closing;
-        self.rest_if_healthy(now, id, out);
+        self.rest_if_healthy(now, id, generation, out);
         let Some(child) = self.live(id, generation) else { return };
         if child.is_born() != born {
             return;
@@ -249,9 +249,9 @@ impl Policy {
     }
 
     /// A child that has run for long enough starts again with short delays; if it was probed, with its whole budget.
-    fn rest_if_healthy(&mut self, now: Duration, id: &ChildId, out: &mut Vec<Command>) {
+    fn rest_if_healthy(&mut self, now: Duration, id: &ChildId, generation: Generation, out: &mut Vec<Command>) {
         let healthy_after = self.limits.healthy_after;
-        let Some(child) = self.children.get_mut(id) else { return };
+        let Some(child) = self.live(id, generation) else { return };
         if !child.is_healthy(now, healthy_after) {
             return;
         }
@@ -340,7 +340,7 @@ impl Policy {
                     ping.next = None;
                     out.push(Command::Ping { id: id.clone(), generation });
                 }
-                self.rest_if_healthy(now, id, out);
+                self.rest_if_healthy(now, id, generation, out);
             }
             State::Ending { kill_at, overdue_at, .. } if due(*kill_at) => {
                 (*kill_at, *overdue_at) = (None, Some(now + limits.stuck_after));

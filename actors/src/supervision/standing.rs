@@ -40,7 +40,7 @@ pub(super) struct Ping {
     pub(super) missed: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Child {
     pub(super) plan: Plan,
     pub(super) generation: Generation,

@@ -140,3 +140,54 @@ impl Drop for Watchdog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stalls_after(limits: WatchLimits, moving: impl Fn(u64) -> [u64; 3]) -> Option<(u64, String)> {
+        let mut detector = Detector::new(limits, moving(0));
+        (1..1000).find_map(|poll| detector.observe(POLL_EVERY, moving(poll)).map(|stall| (poll, stall)))
+    }
+
+    #[test]
+    fn counters_that_move_are_no_stall() {
+        assert_eq!(stalls_after(WatchLimits::default(), |poll| [poll, poll / 10, poll / 79]), None);
+    }
+
+    #[test]
+    fn a_counter_that_stands_still_for_the_limit_is_named() {
+        let (poll, stall) = stalls_after(WatchLimits::default(), |poll| [poll, 7, poll]).unwrap();
+        assert_eq!((poll, stall.as_str()), (80, "the worker runtime made no progress for 20s"));
+    }
+
+    #[test]
+    fn a_counter_without_a_limit_may_stand_still() {
+        let limits = WatchLimits { journal: None, ..WatchLimits::default() };
+        assert_eq!(stalls_after(limits, |poll| [poll, poll, 0]), None);
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_for_an_hour_has_not_stalled() {
+        let mut detector = Detector::new(WatchLimits::default(), [0; 3]);
+        assert_eq!(detector.observe(Duration::from_secs(3600), [0; 3]), None);
+    }
+
+    #[test]
+    fn the_thread_reports_once() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let limits = WatchLimits { worker: Some(Duration::ZERO), ..WatchLimits::default() };
+        let _dog = Watchdog::start(Arc::new(Progress::default()), limits, move |stall| drop(tell.send(stall))).unwrap();
+        assert!(told.recv().unwrap().contains("the worker runtime"));
+        assert!(told.recv().is_err(), "the thread has ended");
+    }
+
+    #[test]
+    fn the_thread_ends_when_it_is_dropped() {
+        let (tell, told) = std::sync::mpsc::channel::<String>();
+        drop(Watchdog::start(Arc::new(Progress::default()), WatchLimits::default(), move |stall| {
+            drop(tell.send(stall));
+        }));
+        assert!(told.recv().is_err());
+    }
+}
