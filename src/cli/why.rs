@@ -139,7 +139,7 @@ fn headline(record: &SlotRecord, is_intact: bool) -> String {
     };
     let mut text = format!("{}, slot {}: {outcome} ({}).\n", record.pipeline, record.slot, record.reason);
     if record.mode == Mode::DryRun {
-        text.push_str("DRY RUN: nothing left the node; orders went to the local book only.\n");
+        text.push_str("DRY RUN: nothing left the node.\n");
     }
     if !is_intact {
         text.push_str("DAMAGED ROW: its checksum does not fit, so it was changed after the node wrote it.\n");
@@ -158,6 +158,10 @@ fn course(record: &SlotRecord, text: &mut String) {
         Some(started) => {
             let late = started.since(record.slot).as_millis();
             let _ = writeln!(text, "It started at {started}, {late} ms after it was due.");
+        }
+        // A row that was recovered from intents tells of a cycle that ran and could not report.
+        None if record.attempts > 0 || !record.intents.is_empty() => {
+            text.push_str("The journal does not hold when it started.\n");
         }
         None => text.push_str("It was never started.\n"),
     }
@@ -207,8 +211,9 @@ fn prediction(record: &SlotRecord, text: &mut String) {
         let _ = writeln!(text, "The winner was {signal}{confidence}.");
     }
     match record.decided_bar {
+        Some(basis) if basis == record.slot => text.push_str("It decided its slot.\n"),
         Some(bar) => {
-            let _ = writeln!(text, "That decided the bar (or slot) of {bar}.");
+            let _ = writeln!(text, "It decided the bar that opened at {bar}.");
         }
         None => text.push_str("No bar was decided.\n"),
     }
@@ -234,7 +239,7 @@ fn tell_intent(Stored { record: intent, is_intact }: &Stored<Intent>, steps: &[S
         text.push_str("  DAMAGED ROW: a checksum does not fit.\n");
     }
     for step in steps {
-        let at = step.record.at.map_or_else(|| "before it was sent".to_owned(), |at| format!("at {at}"));
+        let at = step.record.at.map_or_else(|| "first".to_owned(), |at| format!("at {at}"));
         let _ = writeln!(text, "  {at}: {}", tell_step(step.record.event.as_ref()));
     }
 }

@@ -86,6 +86,14 @@ pub enum JournalError {
         /// First version with the fix.
         need: &'static str,
     },
+    /// The file system cannot carry a write-ahead log.
+    #[error("the journal {} cannot use a write-ahead log here; SQLite chose '{mode}'", path.display())]
+    NoWal {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite chose instead.
+        mode: String,
+    },
     /// Written by a newer sentinel.
     #[error("the journal {} has schema version {have}; this sentinel knows versions up to {known}", path.display())]
     NewerSchema {
@@ -176,6 +184,7 @@ impl JournalError {
             Self::Damaged { .. } | Self::DiskFull { .. } | Self::Sqlite { .. } | Self::Io { .. } => EXIT_IO,
             Self::Missing { .. }
             | Self::OldSqlite { .. }
+            | Self::NoWal { .. }
             | Self::NewerSchema { .. }
             | Self::OlderSchema { .. }
             | Self::Foreign { .. } => EXIT_CONFIG,
@@ -191,6 +200,7 @@ impl JournalError {
                 format!("give --state the directory of a node that has run; {} is not one", dir.display())
             }
             Self::OldSqlite { .. } => "build sentinel with its bundled SQLite".to_owned(),
+            Self::NoWal { .. } => "put the state directory on a local disk, not on a network share".to_owned(),
             Self::NewerSchema { path, have, .. } => format!(
                 "run a sentinel that knows version {have}, or put a backup ({}.backup-v…) in its place after checking \
                  at the venue which orders were sent since it was taken",

@@ -255,11 +255,13 @@ impl JournalReader {
         visit: impl FnMut(T) -> Result<(), E>,
     ) -> Result<(), E> {
         let all = table.select();
+        // `?1 IS NULL OR …` in one text for both would scan the whole table for one pipeline.
+        let which = if pipeline.is_some() { "pipeline = ?1" } else { "?1 IS NULL" };
         let sql = match last {
-            None => format!("{all} WHERE (?1 IS NULL OR pipeline = ?1) AND ?2 IS NULL ORDER BY {order}"),
-            Some(_) => format!(
-                "SELECT * FROM ({all} WHERE ?1 IS NULL OR pipeline = ?1 ORDER BY slot_ms DESC LIMIT ?2) ORDER BY {order}"
-            ),
+            None => format!("{all} WHERE {which} AND ?2 IS NULL ORDER BY {order}"),
+            Some(_) => {
+                format!("SELECT * FROM ({all} WHERE {which} ORDER BY slot_ms DESC LIMIT ?2) ORDER BY {order}")
+            }
         };
         self.visit(&sql, params![pipeline, last], read, visit)
     }

@@ -58,7 +58,10 @@ pub(super) fn open_for_writing(path: &Path, max_pages: Option<u32>) -> Result<(C
     if version > SCHEMA_VERSION {
         return Err(JournalError::NewerSchema { path: path.to_owned(), have: version, known: SCHEMA_VERSION });
     }
-    configure(&connection, max_pages).map_err(sql("setting it up"))?;
+    let mode = configure(&connection, max_pages).map_err(sql("setting it up"))?;
+    if mode != "wal" {
+        return Err(JournalError::NoWal { path: path.to_owned(), mode });
+    }
     let checked_whole_file = version == 0 || quick_check(&connection, path)?;
     let mut recovered = Recovered { checked_whole_file, ..Recovered::default() };
     if version < SCHEMA_VERSION {
@@ -125,12 +128,12 @@ fn identify(connection: &Connection, path: &Path) -> Result<i64, JournalError> {
     Ok(version)
 }
 
-fn configure(connection: &Connection, max_pages: Option<u32>) -> rusqlite::Result<()> {
+/// Says which journal mode the file system made of it.
+fn configure(connection: &Connection, max_pages: Option<u32>) -> rusqlite::Result<String> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     // FULL: a commit is on the disk, not in its cache, before anything is sent.
     connection.execute_batch(
         "PRAGMA busy_timeout = 5000;
-         PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;
          PRAGMA trusted_schema = OFF;
@@ -143,7 +146,7 @@ fn configure(connection: &Connection, max_pages: Option<u32>) -> rusqlite::Resul
     if let Some(pages) = max_pages {
         connection.execute_batch(&format!("PRAGMA max_page_count = {pages};"))?;
     }
-    Ok(())
+    connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
 }
 
 /// Says whether the whole file was looked at.
@@ -187,6 +190,8 @@ fn back_up(connection: &Connection, path: &Path, version: i64) -> Result<PathBuf
         .map_err(|error| JournalError::from_sqlite(path, "backing it up", error))?;
     std::fs::File::open(&partial).and_then(|file| file.sync_all()).map_err(io("syncing its backup"))?;
     std::fs::rename(&partial, &backup).map_err(io("naming its backup"))?;
+    let dir = path.parent().unwrap_or(path);
+    std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io("syncing its directory"))?;
     Ok(backup)
 }
 

@@ -36,10 +36,14 @@ impl StateDir {
             .open(dir.join(LOCK_FILE))
             .map_err(unusable("opening its lock"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Arc::new(Self { dir: dir.to_owned(), _lock: lock })),
-            Err(TryLockError::WouldBlock) => Err(StateError::Locked { dir: dir.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(unusable("locking it")(source)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StateError::Locked { dir: dir.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(unusable("locking it")(source)),
         }
+        // A synced file in a directory whose own name is lost in a power cut is lost with it. Only a try: a parent that
+        // this user may not read was made by someone else, long before.
+        let _ = dir.canonicalize().and_then(|dir| File::open(dir.parent().unwrap_or(&dir))?.sync_all());
+        Ok(Arc::new(Self { dir: dir.to_owned(), _lock: lock }))
     }
 
     /// The directory.
