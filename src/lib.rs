@@ -6,7 +6,6 @@
 //! * [`cli`]: one file per subcommand.
 //!
 //! Arrows go one way: the command line uses adapters, adapters use ports, and no adapter knows another.
-#![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod features;
