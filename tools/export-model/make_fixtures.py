@@ -1,4 +1,4 @@
-"""Makes the model files of tests/onnx_model.rs: `python make_fixtures.py ../../tests/data/models`.
+"""Makes the model files of tests/onnx_model: `python make_fixtures.py ../../tests/data/models`.
 
 All of them take 3 columns. `good_*` come with a manifest; the others are used with the manifest of `good_a`, its hash
 replaced, because each of them must be refused for what it is and not for a manifest that does not fit.

@@ -10,6 +10,9 @@ use super::inspect::{Shape, registry};
 
 /// The threads that models run on: one, shared by all models of a process. A row of a small network takes microseconds,
 /// and a thread per model would be a thousand threads in a node of a thousand pipelines.
+///
+/// The runtime also starts a pool of its own with a thread per core, which stays idle. `RTEN_NUM_THREADS=1` in the
+/// process's environment makes that one thread.
 #[derive(Debug, Clone)]
 pub struct OnnxEngine(Arc<ThreadPool>);
 
