@@ -103,11 +103,18 @@ impl ShowError {
     }
 }
 
-/// Runs the command.
+/// Runs the command. An output that was closed early, as by `head`, is no failure.
 ///
 /// # Errors
 /// When the journal cannot be read or the output not be written.
 pub fn run(args: &JournalArgs, out: &mut dyn Write) -> Result<(), ShowError> {
+    match show(args, out) {
+        Err(ShowError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+fn show(args: &JournalArgs, out: &mut dyn Write) -> Result<(), ShowError> {
     let (Rows::Cycles(selection) | Rows::Intents(selection)) = &args.rows;
     let reader = JournalReader::open(&selection.state)?;
     let pipeline = selection.pipeline.as_deref();
