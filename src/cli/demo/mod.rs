@@ -86,7 +86,7 @@ pub fn run(args: &DemoArgs) -> Ended {
     let mut config = read_config(args, &files)?;
     let SourceConfig::Csv(csv) = &mut config.pipelines[0].source;
     csv.speed = args.speed.0;
-    start_logging(&config)?;
+    let recorder = start_logging(&config)?;
     println!("{}", summary::opening(args));
 
     let chaos = args.chaos.then(|| Arc::new(ChaosFates::new(args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)))));
@@ -104,6 +104,7 @@ pub fn run(args: &DemoArgs) -> Ended {
     let options = RunOptions {
         fates,
         once: false,
+        recorder,
         bars: args.bars.map(std::num::NonZeroUsize::get),
         on_start: Box::new(move |running| {
             shown.watch(running.board.clone());
