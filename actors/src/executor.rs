@@ -81,6 +81,11 @@ impl StageWork for Executor {
         })
     }
 
+    /// Cycles may end before they come here for hours: the bar is decided, the market is closed.
+    fn is_unfinished(&self) -> bool {
+        !self.settled
+    }
+
     fn work<'a>(
         &'a mut self,
         cycle: &'a Cycle,
@@ -290,8 +295,8 @@ impl Executor {
                     Some(basis) if basis != intent.basis => {
                         self.journal.advance(&intent.key, IntentEvent::Abandon, self.clock.now()).await?;
                     }
-                    Some(_) => {}
-                    None => all_settled = false,
+                    // Taken up by this cycle, or abandoned by a later one.
+                    Some(_) | None => all_settled = false,
                 },
                 IntentState::Sent | IntentState::Unknown => all_settled &= self.ask(&intent).await?,
                 _ => {}

@@ -276,7 +276,8 @@ pub enum JournalRead {
 /// Where a pipeline stands, read at its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovery {
-    /// Newest slot that has a row.
+    /// Every slot up to and including this instant is accounted for: the newest slot that has a row. Without any row it is
+    /// the instant before the first slot that has an intent, so that what was done gets its row.
     pub last_slot: Option<UtcMs>,
     /// Newest bar that was decided.
     pub last_decided_bar: Option<UtcMs>,
