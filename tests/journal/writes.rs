@@ -5,6 +5,7 @@ use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentState};
 use sentinel_actors::domain::order::{Receipt, Role, Side, Ticket};
 use sentinel_actors::domain::reason::{Outcome, Reason};
+use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalWrite, Recovery, Written};
 use tempfile::TempDir;
 
@@ -128,6 +129,15 @@ async fn recovery_names_the_newest_slot_and_the_newest_decided_bar() {
     assert_eq!(node.recovery().await, Recovery::default());
     node.write(vec![end(full_record(5)), miss(5, 8)]).await;
     let expected = Recovery { last_slot: Some(minute(8)), last_decided_bar: Some(minute(4)) };
+    assert_eq!(node.recovery().await, expected);
+}
+
+#[tokio::test]
+async fn recovery_without_rows_begins_right_before_the_first_intent() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    node.write(vec![plan(9), plan(7)]).await;
+    let expected = Recovery { last_slot: Some(UtcMs(minute(7).0 - 1)), last_decided_bar: None };
     assert_eq!(node.recovery().await, expected);
 }
 
