@@ -25,6 +25,11 @@ pub(super) fn answer(connection: &Connection, question: &JournalRead) -> Result<
             "WHERE pipeline = ?1 AND state IN ('planned', 'sent', 'unknown', 'held') ORDER BY slot_ms, key",
             params![pipeline],
         )?),
+        JournalRead::StandingIntents { pipeline, basis } => JournalAnswer::Intents(intents(
+            connection,
+            "WHERE pipeline = ?1 AND basis_ms = ?2 ORDER BY slot_ms, key",
+            params![pipeline, basis.0],
+        )?),
     })
 }
 
@@ -42,6 +47,7 @@ fn recovery(connection: &Connection, pipeline: &str) -> Result<Recovery, RowFaul
             "SELECT decided_bar_ms FROM slots WHERE pipeline = ?1 AND decided_bar_ms IS NOT NULL
              ORDER BY decided_bar_ms DESC LIMIT 1",
         )?,
+        newest_intent_basis: newest("SELECT basis_ms FROM intents WHERE pipeline = ?1 ORDER BY basis_ms DESC LIMIT 1")?,
     })
 }
 

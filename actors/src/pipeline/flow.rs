@@ -48,9 +48,10 @@ impl PipelineState {
         myself: &ActorRef<PipelineMsg>,
         recovery: Recovery,
     ) -> Result<(), ActorProcessingErr> {
-        let now = self.plan.ports.clock.now();
         let settings = &self.plan.settings;
         let accounted = recovery.last_slot.unwrap_or(self.plan.node_started_at);
+        self.plan.ports.clock.take_up_after(accounted);
+        let now = self.plan.ports.clock.now();
         let machine = SlotMachine::new(
             settings.schedule.clone(),
             settings.window,
