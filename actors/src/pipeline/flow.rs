@@ -401,7 +401,7 @@ impl PipelineState {
                 }
                 Happening::Down { cause: ChildEnd::Stopped, .. } => {}
                 Happening::Down { id, cause, .. } => {
-                    events::child_down(&format!("{name}/{id}"), &cause.to_string());
+                    events::child_down(&format!("{name}/{id}"), &cause);
                     self.status.restarts += 1;
                     self.lost_with(myself, &id, &cause.to_string());
                 }

@@ -1,0 +1,28 @@
+//! Supervision: children are ended and replaced, the node goes on (promise 3).
+//!
+//! * [`policy`]: what to do, as a pure state machine; [`event`] is its vocabulary, [`limits`] its numbers.
+//! * [`supervisor`]: the thin shell that an owner actor keeps in its state; it translates between ractor and the policy.
+//! * [`child`], [`address`]: what is supervised, and how the others reach it across restarts.
+//! * [`crash`]: what a panic left behind. [`watch`]: the thread that notices when nothing can be supervised any more.
+//!
+//! Nothing in here knows what the children do, awaits a child inside the owner, or uses ractor's registry names.
+
+pub mod address;
+pub mod backoff;
+pub mod budget;
+pub mod child;
+pub mod crash;
+pub mod event;
+pub mod limits;
+pub mod policy;
+mod spawn;
+mod standing;
+pub mod supervisor;
+pub mod watch;
+
+pub use address::{Address, CallError};
+pub use child::{ChildClass, ChildEnd, ChildId, ChildSpec, Generation};
+pub use crash::{CrashLog, CrashReport};
+pub use event::Happening;
+pub use limits::{BeyondBudget, Limits};
+pub use supervisor::{Notice, Supervisor, SupervisorSettings};

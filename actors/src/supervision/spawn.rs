@@ -1,0 +1,134 @@
+//! The life of one incarnation, from the start to the moment when nothing of it is left.
+//!
+//! Two tasks: the *start* runs `pre_start` on the child's runtime and may be aborted; the *waiter* runs on the control
+//! runtime, is never aborted and outlives the owner. That is safe: it holds no reference that keeps anything running, it
+//! ends with the child that it waits for, and it must outlive the owner, because the occupancy permit that it gives back
+//! is what keeps the next owner from starting a twin of a child that still sits on a blocked thread (invariant I5).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::concurrency::JoinHandle;
+use ractor::{ActorCell, ActorId, ActorStatus};
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::AbortHandle;
+
+use super::child::{ChildEnd, ChildId, ChildSpec, Generation};
+use super::crash::{CrashLog, CrashReport};
+use crate::ports::elapsed_now;
+
+/// What an owner's mailbox gets; only its [`super::Supervisor`] can read it.
+#[derive(Debug)]
+pub struct Notice(pub(super) Report);
+
+pub(super) type Notify = Arc<dyn Fn(Notice) + Send + Sync>;
+
+#[derive(Debug)]
+pub(super) enum Report {
+    Started { id: ChildId, generation: Generation, cell: ActorCell },
+    StartFailed { id: ChildId, generation: Generation, cause: ChildEnd },
+    Ended { id: ChildId, generation: Generation, actor: ActorId, crash: Option<CrashReport> },
+    PingAnswered { id: ChildId, generation: Generation },
+    PingMissed { id: ChildId, generation: Generation },
+    Wake,
+}
+
+/// What all incarnations of one supervisor share.
+pub(super) struct Nursery {
+    pub(super) owner: ActorCell,
+    pub(super) control: Handle,
+    pub(super) crashes: CrashLog,
+    pub(super) notify: Notify,
+    pub(super) start_timeout: Duration,
+}
+
+struct Born {
+    cell: ActorCell,
+    task: JoinHandle<()>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Nursery {
+    /// Starts an incarnation. Exactly one `StartFailed`, or one `Started` and later one `Ended`, will be reported.
+    pub(super) fn spawn(&self, spec: &ChildSpec, generation: Generation) -> AbortHandle {
+        let start = spec.runtime.spawn(start(spec.clone(), generation, self.owner.clone(), self.start_timeout));
+        let abort = start.abort_handle();
+        let (crashes, notify) = (self.crashes.clone(), Arc::clone(&self.notify));
+        self.control.spawn(wait(start, spec.clone(), generation, crashes, notify));
+        abort
+    }
+}
+
+async fn start(
+    spec: ChildSpec,
+    generation: Generation,
+    owner: ActorCell,
+    start_timeout: Duration,
+) -> Result<Born, ChildEnd> {
+    let deadline = elapsed_now() + start_timeout;
+    let failed = |what: &str| ChildEnd::StartFailed(what.to_owned());
+    let permit = tokio::time::timeout_at(deadline, Arc::clone(&spec.occupancy).acquire_owned())
+        .await
+        .map_err(|_| failed("the incarnation before it has not ended"))?
+        .map_err(|_| failed("its permit is gone"))?;
+    // The owner may have died while this waited; its successor starts the children then.
+    if owner.get_status() >= ActorStatus::Stopping {
+        return Err(failed("its supervisor has ended"));
+    }
+    match tokio::time::timeout_at(deadline, (spec.start)(owner, generation)).await {
+        Ok(Ok((cell, task))) => Ok(Born { cell, task, permit }),
+        Ok(Err(ractor::SpawnErr::StartupFailed(error))) => Err(ChildEnd::StartFailed(chain(error.as_ref()))),
+        Ok(Err(error)) => Err(ChildEnd::StartFailed(error.to_string())),
+        Err(_) => Err(failed(&format!("no answer within {start_timeout:?}"))),
+    }
+}
+
+async fn wait(
+    start: tokio::task::JoinHandle<Result<Born, ChildEnd>>,
+    spec: ChildSpec,
+    generation: Generation,
+    crashes: CrashLog,
+    notify: Notify,
+) {
+    let (id, starter) = (spec.id.clone(), start.id());
+    let born = start.await;
+    let crash = crashes.take(starter);
+    let born = match born {
+        Ok(Ok(born)) => born,
+        failed => {
+            let cause = not_born(failed.map(Result::err), crash);
+            notify(Notice(Report::StartFailed { id, generation, cause }));
+            return;
+        }
+    };
+    let (actor, task) = (born.cell.get_id(), born.task.id());
+    notify(Notice(Report::Started { id: id.clone(), generation, cell: born.cell }));
+    // The task ends after the actor's state is dropped; a panic in that drop changes nothing any more.
+    let _ = born.task.await;
+    spec.pointer.clear(generation);
+    drop(born.permit);
+    notify(Notice(Report::Ended { id, generation, actor, crash: crashes.take(task) }));
+}
+
+/// `pre_start` runs in the start's own task, so a panic of it is reported under that task.
+fn not_born(cause: Result<Option<ChildEnd>, tokio::task::JoinError>, crash: Option<CrashReport>) -> ChildEnd {
+    match (cause, crash) {
+        (Ok(Some(ChildEnd::StartFailed(text))), Some(crash)) if crash.explains(&text) => ChildEnd::Panicked(crash),
+        (Ok(Some(cause)), _) => cause,
+        (Err(error), Some(crash)) if error.is_panic() => ChildEnd::Panicked(crash),
+        (Ok(None) | Err(_), _) => ChildEnd::StartFailed("the start was cancelled".to_owned()),
+    }
+}
+
+/// An error and its sources in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,301 @@
+//! The shell around [`Policy`]: a component in the state of an owner actor, which forwards its notices and supervision
+//! events here and acts on the happenings that come back. It translates and carries out; it decides nothing.
+//!
+//! It never awaits a child: starts and ends run in tasks of their own (see `spawn.rs`) and come back as [`Notice`]s.
+//! Dropped with the state of its owner, it aborts the starts and timers that it left.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{ActorCell, ActorId, SupervisionEvent};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::child::{ChildEnd, ChildId, ChildSpec, Generation};
+use super::crash::{CrashLog, CrashReport};
+use super::event::{Command, Event, Happening};
+use super::limits::Limits;
+use super::policy::Policy;
+pub use super::spawn::Notice;
+use super::spawn::{Nursery, Report, chain};
+use crate::ports::{Chance, elapsed_now};
+
+/// What a supervisor is made of, besides its children.
+#[derive(Clone)]
+pub struct SupervisorSettings {
+    /// Names it in traces.
+    pub path: String,
+    /// Its numbers.
+    pub limits: Limits,
+    /// For the jitter.
+    pub chance: Arc<dyn Chance>,
+    /// The runtime of the owner: timers and waiters run here.
+    pub control: Handle,
+    /// Where panics are looked up.
+    pub crashes: CrashLog,
+}
+
+/// The children of one owner.
+pub struct Supervisor {
+    path: String,
+    chance: Arc<dyn Chance>,
+    nursery: Nursery,
+    policy: Policy,
+    since: tokio::time::Instant,
+    ping_every: Duration,
+    children: BTreeMap<ChildId, Slot>,
+    /// Only looked up, never iterated: actor ids differ from run to run.
+    by_actor: BTreeMap<ActorId, (ChildId, Generation)>,
+    /// What ractor said about actors whose `Ended` is still to come.
+    ends: BTreeMap<ActorId, RawEnd>,
+    wake: Option<AbortHandle>,
+}
+
+struct Slot {
+    spec: ChildSpec,
+    start: Option<AbortHandle>,
+    cell: Option<(Generation, ActorCell)>,
+    ping: Option<AbortHandle>,
+}
+
+enum RawEnd {
+    Failed(String),
+    Killed,
+    Normal,
+}
+
+impl Supervisor {
+    /// Starts nothing yet. `notify` puts a notice into the mailbox of `owner`, which hands it to
+    /// [`Supervisor::on_notice`].
+    pub fn new(
+        owner: ActorCell,
+        settings: SupervisorSettings,
+        specs: Vec<ChildSpec>,
+        notify: Arc<dyn Fn(Notice) + Send + Sync>,
+    ) -> Self {
+        let SupervisorSettings { path, limits, chance, control, crashes } = settings;
+        let policy = Policy::new(limits, specs.iter().map(ChildSpec::plan).collect());
+        let children = specs
+            .into_iter()
+            .map(|spec| (spec.id().clone(), Slot { spec, start: None, cell: None, ping: None }))
+            .collect();
+        Self {
+            path,
+            chance,
+            nursery: Nursery { owner, control, crashes, notify, start_timeout: limits.start_timeout },
+            policy,
+            since: elapsed_now(),
+            ping_every: limits.ping_every,
+            children,
+            by_actor: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            wake: None,
+        }
+    }
+
+    /// Starts the first tier. Works from `pre_start` of the owner on.
+    pub fn start(&mut self) -> Vec<Happening> {
+        self.apply(Event::Start)
+    }
+
+    /// Takes a notice that the owner received.
+    pub fn on_notice(&mut self, notice: Notice) -> Vec<Happening> {
+        match notice.0 {
+            Report::Started { id, generation, cell } => self.on_started(id, generation, cell),
+            Report::StartFailed { id, generation, cause } => self.apply(Event::StartFailed { id, generation, cause }),
+            Report::Ended { id, generation, actor, crash } => self.on_ended(id, generation, actor, crash),
+            Report::PingAnswered { id, generation } => self.apply(Event::PingAnswered { id, generation }),
+            Report::PingMissed { id, generation } => self.apply(Event::PingMissed { id, generation }),
+            Report::Wake => self.apply(Event::Tick),
+        }
+    }
+
+    /// Takes a supervision event of the owner. It says how a child ends, before the notice that it has ended.
+    pub fn on_supervision_event(&mut self, event: SupervisionEvent) -> Vec<Happening> {
+        let (actor, end) = match event {
+            SupervisionEvent::ActorFailed(cell, error) => (cell.get_id(), RawEnd::Failed(chain(error.as_ref()))),
+            SupervisionEvent::ActorTerminated(cell, state, reason) => {
+                drop_quietly(state);
+                (cell.get_id(), RawEnd::from_reason(reason.as_deref()))
+            }
+            _ => return Vec::new(),
+        };
+        self.ends.insert(actor, end);
+        // Unknown: it ended before its `Started` was read, which will find the entry above.
+        let Some((id, generation)) = self.by_actor.get(&actor).cloned() else { return Vec::new() };
+        self.clear(&id, generation);
+        self.apply(Event::Dying { id, generation })
+    }
+
+    /// A request to a child was not answered in time: kills that incarnation, if it is still the running one.
+    pub fn deadline_missed(&mut self, id: &ChildId, generation: Generation, what: &str) -> Vec<Happening> {
+        self.apply(Event::DeadlineMissed { id: id.clone(), generation, what: what.to_owned() })
+    }
+
+    /// Ends all children, tier by tier; [`Happening::AllStopped`] follows when nothing of them is left.
+    pub fn shutdown(&mut self) -> Vec<Happening> {
+        self.apply(Event::Shutdown)
+    }
+
+    /// The running incarnation of a child.
+    #[must_use]
+    pub fn generation(&self, id: &ChildId) -> Option<Generation> {
+        self.policy.running(id)
+    }
+
+    /// How often children were started again.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.policy.restarts()
+    }
+
+    /// Kills a child as if from outside, for chaos and tests; false when none is running.
+    pub fn kill(&mut self, id: &ChildId) -> bool {
+        let Some((_, cell)) = self.children.get(id).and_then(|slot| slot.cell.as_ref()) else { return false };
+        cell.kill();
+        true
+    }
+
+    fn on_started(&mut self, id: ChildId, generation: Generation, cell: ActorCell) -> Vec<Happening> {
+        let Some(slot) = self.children.get_mut(&id) else { return Vec::new() };
+        let actor = cell.get_id();
+        slot.start = None;
+        self.by_actor.insert(actor, (id.clone(), generation));
+        if self.ends.contains_key(&actor) {
+            return self.apply(Event::Dying { id, generation });
+        }
+        slot.spec.pointer.point_at(generation, cell.clone());
+        slot.cell = Some((generation, cell));
+        self.apply(Event::Started { id, generation })
+    }
+
+    fn on_ended(
+        &mut self,
+        id: ChildId,
+        generation: Generation,
+        actor: ActorId,
+        crash: Option<CrashReport>,
+    ) -> Vec<Happening> {
+        self.by_actor.remove(&actor);
+        let cause = match (self.ends.remove(&actor), crash) {
+            (Some(RawEnd::Failed(text)), Some(crash)) if crash.explains(&text) => ChildEnd::Panicked(crash),
+            (Some(RawEnd::Failed(text)), _) => ChildEnd::Failed(text),
+            (Some(RawEnd::Normal), _) => ChildEnd::Finished,
+            (Some(RawEnd::Killed) | None, _) => ChildEnd::Killed,
+        };
+        self.clear(&id, generation);
+        self.apply(Event::Ended { id, generation, cause })
+    }
+
+    fn clear(&mut self, id: &ChildId, generation: Generation) {
+        let Some(slot) = self.children.get_mut(id) else { return };
+        slot.spec.pointer.clear(generation);
+        if slot.cell.as_ref().is_some_and(|cell| cell.0 == generation) {
+            slot.cell = None;
+        }
+        if let Some(ping) = slot.ping.take() {
+            ping.abort();
+        }
+    }
+
+    fn apply(&mut self, event: Event) -> Vec<Happening> {
+        let chance = match event {
+            Event::StartFailed { .. } | Event::Ended { .. } => self.chance.unit(),
+            _ => 0.0,
+        };
+        let commands = self.policy.apply(elapsed_now() - self.since, chance, event);
+        let mut happenings = Vec::new();
+        for command in commands {
+            match command {
+                Command::Tell(happening) => {
+                    tracing::debug!(supervisor = %self.path, ?happening);
+                    happenings.push(happening);
+                }
+                command => self.carry_out(command),
+            }
+        }
+        happenings
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::WakeAt(at) => self.wake_at(at),
+            Command::Spawn { id, generation } => {
+                let Some(slot) = self.children.get_mut(&id) else { return };
+                slot.spec.note(generation);
+                slot.start = Some(self.nursery.spawn(&slot.spec, generation));
+            }
+            Command::Stop { id, generation } => {
+                if let Some(cell) = self.cell(&id, generation) {
+                    cell.stop(None);
+                }
+            }
+            Command::Kill { id, generation } => {
+                if let Some(cell) = self.cell(&id, generation) {
+                    cell.kill();
+                } else if let Some(start) = self.children.get(&id).and_then(|slot| slot.start.as_ref()) {
+                    start.abort();
+                }
+            }
+            Command::Ping { id, generation } => self.ping(id, generation),
+            Command::Tell(_) => {}
+        }
+    }
+
+    fn cell(&self, id: &ChildId, generation: Generation) -> Option<&ActorCell> {
+        let (current, cell) = self.children.get(id)?.cell.as_ref()?;
+        (*current == generation).then_some(cell)
+    }
+
+    fn wake_at(&mut self, at: Duration) {
+        let (at, notify) = (self.since + at, Arc::clone(&self.nursery.notify));
+        let timer = self.nursery.control.spawn(async move {
+            tokio::time::sleep_until(at).await;
+            notify(Notice(Report::Wake));
+        });
+        if let Some(before) = self.wake.replace(timer.abort_handle()) {
+            before.abort();
+        }
+    }
+
+    fn ping(&mut self, id: ChildId, generation: Generation) {
+        let Some(slot) = self.children.get_mut(&id) else { return };
+        let Some(ping) = slot.spec.ping.clone() else { return };
+        let (timeout, notify) = (self.ping_every, Arc::clone(&self.nursery.notify));
+        let task = self.nursery.control.spawn(async move {
+            let answered = ping(timeout).await;
+            let report =
+                if answered { Report::PingAnswered { id, generation } } else { Report::PingMissed { id, generation } };
+            notify(Notice(report));
+        });
+        slot.ping = Some(task.abort_handle());
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        // The ends of running children are ractor's (it kills what is linked) and the waiters'.
+        let starts = self.children.values_mut().flat_map(|slot| [slot.start.take(), slot.ping.take()]);
+        for task in starts.chain([self.wake.take()]).flatten() {
+            task.abort();
+        }
+    }
+}
+
+impl RawEnd {
+    fn from_reason(reason: Option<&str>) -> Self {
+        // The only words that ractor has for it; pinned by tests/ractor_semantics.rs.
+        match reason {
+            Some("killed" | "actor_task_cancelled") => Self::Killed,
+            _ => Self::Normal,
+        }
+    }
+}
+
+/// A panic in the drop of a child's state must not become a panic of its supervisor.
+fn drop_quietly(state: Option<impl Any>) {
+    let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(state)));
+}

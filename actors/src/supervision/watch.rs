@@ -1,0 +1,193 @@
+//! The watchdog: a plain thread, because no task can notice that all runtimes stand still. It polls counters that the
+//! control plane, the workers and the journal move, and reports once when one of them stands still for too long.
+//!
+//! It ends nothing itself; what to do about a stall is the caller's business.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const POLL_EVERY: Duration = Duration::from_millis(250);
+
+/// Counters that move as long as there is life.
+#[derive(Debug, Default)]
+pub struct Progress {
+    control: AtomicU64,
+    worker: AtomicU64,
+    journal: AtomicU64,
+}
+
+impl Progress {
+    /// The control runtime handled a tick.
+    pub fn beat_control(&self) {
+        self.control.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The worker runtime ran a task.
+    pub fn beat_worker(&self) {
+        self.worker.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The journal committed, or had nothing to do.
+    pub fn beat_journal(&self) {
+        self.journal.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> [u64; 3] {
+        [&self.control, &self.worker, &self.journal].map(|counter| counter.load(Ordering::Relaxed))
+    }
+}
+
+/// How long each counter may stand still; `None` is not watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in Progress")]
+pub struct WatchLimits {
+    pub control: Option<Duration>,
+    pub worker: Option<Duration>,
+    pub journal: Option<Duration>,
+}
+
+impl Default for WatchLimits {
+    fn default() -> Self {
+        let limit = Some(Duration::from_secs(20));
+        Self { control: limit, worker: limit, journal: limit }
+    }
+}
+
+/// Decides what a stall is; told the time that passed instead of reading a clock.
+#[derive(Debug)]
+struct Detector {
+    limits: [Option<Duration>; 3],
+    seen: [u64; 3],
+    still_for: [Duration; 3],
+}
+
+impl Detector {
+    fn new(limits: WatchLimits, seen: [u64; 3]) -> Self {
+        let limits = [limits.control, limits.worker, limits.journal];
+        Self { limits, seen, still_for: [Duration::ZERO; 3] }
+    }
+
+    fn observe(&mut self, passed: Duration, counters: [u64; 3]) -> Option<String> {
+        // After a long gap this thread did not run either: the process was stopped, which is no stall of its parts.
+        let passed = passed.min(4 * POLL_EVERY);
+        let names = ["the control runtime", "the worker runtime", "the journal"];
+        for (index, name) in names.into_iter().enumerate() {
+            if counters[index] == self.seen[index] {
+                self.still_for[index] += passed;
+            } else {
+                (self.seen[index], self.still_for[index]) = (counters[index], Duration::ZERO);
+            }
+            if self.limits[index].is_some_and(|limit| self.still_for[index] >= limit) {
+                return Some(format!("{name} made no progress for {:?}", self.still_for[index]));
+            }
+        }
+        None
+    }
+}
+
+/// The running thread. Stops when dropped.
+#[derive(Debug)]
+pub struct Watchdog {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watchdog {
+    /// Watches from now on; a counter that never moves is a stall too. `on_stall` is called at most once, on the
+    /// watchdog's thread, which ends after it.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn start(
+        progress: Arc<Progress>,
+        limits: WatchLimits,
+        on_stall: impl FnOnce(String) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+            if let Some(stall) = watch(&progress, limits, &stopped) {
+                on_stall(stall);
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the watchdog must not depend on any clock that can stand still")]
+fn watch(progress: &Progress, limits: WatchLimits, stopped: &AtomicBool) -> Option<String> {
+    let mut detector = Detector::new(limits, progress.read());
+    let mut polled = Instant::now();
+    while !stopped.load(Ordering::Acquire) {
+        std::thread::park_timeout(POLL_EVERY);
+        let now = Instant::now();
+        if let Some(stall) = detector.observe(now - polled, progress.read()) {
+            return Some(stall);
+        }
+        polled = now;
+    }
+    None
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // Joined nowhere: `on_stall` may be what drops this, or may never return.
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stalls_after(limits: WatchLimits, moving: impl Fn(u64) -> [u64; 3]) -> Option<(u64, String)> {
+        let mut detector = Detector::new(limits, moving(0));
+        (1..1000).find_map(|poll| detector.observe(POLL_EVERY, moving(poll)).map(|stall| (poll, stall)))
+    }
+
+    #[test]
+    fn counters_that_move_are_no_stall() {
+        assert_eq!(stalls_after(WatchLimits::default(), |poll| [poll, poll / 10, poll / 79]), None);
+    }
+
+    #[test]
+    fn a_counter_that_stands_still_for_the_limit_is_named() {
+        let (poll, stall) = stalls_after(WatchLimits::default(), |poll| [poll, 7, poll]).unwrap();
+        assert_eq!((poll, stall.as_str()), (80, "the worker runtime made no progress for 20s"));
+    }
+
+    #[test]
+    fn a_counter_without_a_limit_may_stand_still() {
+        let limits = WatchLimits { journal: None, ..WatchLimits::default() };
+        assert_eq!(stalls_after(limits, |poll| [poll, poll, 0]), None);
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_for_an_hour_has_not_stalled() {
+        let mut detector = Detector::new(WatchLimits::default(), [0; 3]);
+        assert_eq!(detector.observe(Duration::from_secs(3600), [0; 3]), None);
+    }
+
+    #[test]
+    fn the_thread_reports_once() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let limits = WatchLimits { worker: Some(Duration::ZERO), ..WatchLimits::default() };
+        let _dog = Watchdog::start(Arc::new(Progress::default()), limits, move |stall| drop(tell.send(stall))).unwrap();
+        assert!(told.recv().unwrap().contains("the worker runtime"));
+        assert!(told.recv().is_err(), "the thread has ended");
+    }
+
+    #[test]
+    fn the_thread_ends_when_it_is_dropped() {
+        let (tell, told) = std::sync::mpsc::channel::<String>();
+        drop(Watchdog::start(Arc::new(Progress::default()), WatchLimits::default(), move |stall| {
+            drop(tell.send(stall));
+        }));
+        assert!(told.recv().is_err());
+    }
+}

@@ -1,0 +1,175 @@
+//! Faults that the demo brings into a real node, through the same places that every node passes unharmed.
+
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sentinel_actors::ports::{Fate, Fates, Place};
+use sentinel_actors::root_supervisor::RootMsg;
+
+use crate::node::Running;
+
+/// Out of so many passed places, on average, one panics.
+const PANIC_ONE_IN: u64 = 1_500;
+/// The same for awaiting for ever.
+const HANG_ONE_IN: u64 = 12_000;
+/// The same for blocking a thread for a while.
+const BLOCK_ONE_IN: u64 = 10_000;
+/// Shorter than what counts as stuck: a blocked thread is a slow one, not a dead one.
+const BLOCK_FOR: Duration = Duration::from_millis(40);
+/// Longest pause between two kills.
+const KILL_EVERY_MS_MAX: u64 = 60;
+
+/// What a kill may hit: every part of the tree but its root.
+const VICTIMS: [&str; 8] = [
+    "eurusd/data_fetcher",
+    "eurusd/feature_builder",
+    "eurusd/predictor",
+    "eurusd/executor",
+    "eurusd",
+    "journal",
+    "heartbeat",
+    "competition_clock",
+];
+
+/// Random panics, hangs, blocks and kills.
+pub struct ChaosFates {
+    seed: u64,
+    chance: Mutex<fastrand::Rng>,
+    panics: AtomicU64,
+    hangs: AtomicU64,
+    blocks: AtomicU64,
+    kills: AtomicU64,
+}
+
+/// How often each kind of fault happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FaultCounts {
+    /// Panics.
+    pub panics: u64,
+    /// Calls that never returned.
+    pub hangs: u64,
+    /// Threads that were blocked.
+    pub blocks: u64,
+    /// Killed actors.
+    pub kills: u64,
+}
+
+impl ChaosFates {
+    /// Chaos from a seed. The order in which threads draw from it is theirs, so a seed repeats the kind and not the run.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let zero = || AtomicU64::new(0);
+        let chance = Mutex::new(fastrand::Rng::with_seed(seed));
+        Self { seed, chance, panics: zero(), hangs: zero(), blocks: zero(), kills: zero() }
+    }
+
+    /// The seed.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn counts(&self) -> FaultCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        FaultCounts {
+            panics: read(&self.panics),
+            hangs: read(&self.hangs),
+            blocks: read(&self.blocks),
+            kills: read(&self.kills),
+        }
+    }
+
+    /// Kills random actors until the node has ended.
+    pub fn kill_at_random(self: Arc<Self>, running: &Running) {
+        let root = running.root.clone();
+        running.control.spawn(async move {
+            loop {
+                let (pause_ms, victim) =
+                    self.draw(|rng| (rng.u64(1..=KILL_EVERY_MS_MAX), VICTIMS[rng.usize(..VICTIMS.len())]));
+                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                if root.cast(RootMsg::Kill(victim.to_owned())).is_err() {
+                    return;
+                }
+                self.kills.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+
+    fn draw<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+        draw(&mut self.chance.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Fates for ChaosFates {
+    fn at(&self, place: Place, _: &str) -> Fate {
+        let number = self.draw(|rng| rng.u64(..));
+        let one_in = |n: u64, salt: u32| number.rotate_left(salt).is_multiple_of(n);
+        // The writer's thread and the book's are the process's own; losing one of them is the process's end, not a part's.
+        let on_a_thread = matches!(place, Place::BeforeCommit | Place::AfterCommit);
+        if !on_a_thread && one_in(PANIC_ONE_IN, 0) {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+            return Fate::Panic;
+        }
+        if !on_a_thread && one_in(HANG_ONE_IN, 21) {
+            self.hangs.fetch_add(1, Ordering::Relaxed);
+            return Fate::Hang;
+        }
+        if one_in(BLOCK_ONE_IN, 42) {
+            self.blocks.fetch_add(1, Ordering::Relaxed);
+            return Fate::Block(BLOCK_FOR);
+        }
+        Fate::Pass
+    }
+}
+
+/// Places at which a crash test may end the process, by name.
+const CRASH_POINTS: [(&str, Place); 13] = [
+    ("before-plan", Place::BeforePlan),
+    ("after-plan", Place::AfterPlan),
+    ("after-sent", Place::AfterSent),
+    ("before-book-write", Place::BeforeBookWrite),
+    ("after-book-write", Place::AfterBookWrite),
+    ("after-submit", Place::AfterSubmit),
+    ("after-outcome", Place::AfterOutcome),
+    ("before-end-slot", Place::BeforeEndSlot),
+    ("after-end-slot", Place::AfterEndSlot),
+    ("before-commit", Place::BeforeCommit),
+    ("after-commit", Place::AfterCommit),
+    ("before-settle", Place::BeforeSettle),
+    ("predictor", Place::PredictorHandle),
+];
+
+/// Ends the process as a power cut would, at the n-th passing of a place.
+#[derive(Debug, Clone)]
+pub struct DieAt {
+    place: Place,
+    left: Arc<AtomicU64>,
+}
+
+impl FromStr for DieAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, count) = text.split_once(':').unwrap_or((text, "1"));
+        let names = || CRASH_POINTS.map(|(name, _)| name).join(", ");
+        let (_, place) = CRASH_POINTS
+            .into_iter()
+            .find(|(known, _)| *known == name)
+            .ok_or_else(|| format!("no such place; known are {}", names()))?;
+        let count: u64 = count.parse().map_err(|_| "the count after ':' is a whole number from 1 up".to_owned())?;
+        Ok(Self { place, left: Arc::new(AtomicU64::new(count)) })
+    }
+}
+
+impl Fates for DieAt {
+    fn at(&self, place: Place, _: &str) -> Fate {
+        if place == self.place && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        }
+        Fate::Pass
+    }
+}

@@ -1,0 +1,151 @@
+//! `sentinel demo`: the real node on a recorded year, with everything it needs built into the binary.
+//!
+//! Nothing here is a shortcut through the node: the demo unpacks a configuration, bars and a model, runs the node on them,
+//! and then proves from the journal and the paper book, which know nothing of each other, that nothing was lost, doubled or
+//! invented.
+
+mod faults;
+mod progress;
+mod summary;
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use sentinel_actors::ports::{Fates, NoFates};
+
+pub use self::faults::{ChaosFates, DieAt};
+use self::progress::Progress;
+use super::run::{failure, start_logging};
+use super::{Ended, Failure, exit, read_env};
+use crate::config::{Config, Flags, LogLevel, SourceConfig, Speed};
+use crate::node::{self, RunOptions};
+
+const CONFIG: &str = include_str!("../../../config/demo/demo.toml");
+/// Appended to the configuration: short deadlines and wide budgets, and nothing else.
+const CHAOS: &str = include_str!("../../../config/demo/chaos.toml");
+
+/// What the demo works on, by file name.
+const FILES: [(&str, &[u8]); 3] = [
+    ("eurusd_1h_2017.csv", include_bytes!("../../../config/demo/eurusd_1h_2017.csv")),
+    ("model.onnx", include_bytes!("../../../config/demo/model.onnx")),
+    ("model.json", include_bytes!("../../../config/demo/model.json")),
+];
+
+/// Shows a node at work.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DemoArgs {
+    /// Bars per second, or 'max'.
+    #[arg(long, default_value = "200", value_name = "N|max")]
+    pub speed: DemoSpeed,
+    /// Decide this many bars and end; the whole year when left out.
+    #[arg(long, value_name = "N")]
+    pub bars: Option<std::num::NonZeroUsize>,
+    /// Where the demo keeps its state; started again on it, it goes on after the last finished slot.
+    #[arg(long, value_name = "DIR", default_value = "state/demo")]
+    pub state: PathBuf,
+    /// Panic, hang and kill random parts of the node while it runs, and prove afterwards that nothing was lost.
+    #[arg(long)]
+    pub chaos: bool,
+    /// Makes the chaos repeatable in kind.
+    #[arg(long, requires = "chaos", value_name = "N")]
+    pub seed: Option<u64>,
+    /// Kill the process with SIGKILL when it passes this place for the n-th time; for crash tests.
+    #[arg(long, hide = true, value_name = "PLACE[:N]")]
+    pub die_at: Option<DieAt>,
+}
+
+/// How fast the demo goes.
+#[derive(Debug, Clone, Copy)]
+pub struct DemoSpeed(Speed);
+
+impl FromStr for DemoSpeed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "max" {
+            return Ok(Self(Speed::Max));
+        }
+        match text.parse::<f64>() {
+            Ok(bars) if bars > 0.0 && bars.is_finite() => Ok(Self(Speed::BarsPerSecond(bars))),
+            _ => Err("a number above 0, or 'max'".to_owned()),
+        }
+    }
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// When it cannot be started or its proof cannot be read.
+pub fn run(args: &DemoArgs) -> Ended {
+    let files = args.state.join("files");
+    unpack(&files).map_err(|error| {
+        let text = format!("error: the demo's files cannot be written to {}: {error}", files.display());
+        Failure { code: exit::IO, text: format!("{text}\n  what to do: choose another directory with --state") }
+    })?;
+    let mut config = read_config(args, &files)?;
+    let SourceConfig::Csv(csv) = &mut config.pipelines[0].source;
+    csv.speed = args.speed.0;
+    let recorder = start_logging(&config)?;
+    println!("{}", summary::opening(args));
+
+    let chaos = args.chaos.then(|| Arc::new(ChaosFates::new(args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)))));
+    if let Some(chaos) = &chaos {
+        println!("Chaos with seed {}: parts of the node will panic, hang and be killed.", chaos.seed());
+    }
+    let fates: Arc<dyn Fates> = match (&chaos, &args.die_at) {
+        (Some(chaos), _) => chaos.clone(),
+        (None, Some(die)) => Arc::new(die.clone()),
+        (None, None) => Arc::new(NoFates),
+    };
+    let progress = Progress::start(&args.state, files.join("model.json"));
+    let shown = progress.handle();
+    let killer = chaos.clone();
+    let options = RunOptions {
+        fates,
+        once: false,
+        recorder,
+        bars: args.bars.map(std::num::NonZeroUsize::get),
+        on_start: Box::new(move |running| {
+            shown.watch(running.board.clone());
+            if let Some(chaos) = killer {
+                chaos.kill_at_random(&running);
+            }
+        }),
+    };
+    let report = node::run(&config, options);
+    let seen = progress.stop();
+    let report = report.map_err(failure)?;
+    if report.exit_code() != exit::OK {
+        eprintln!("the node ended early: {:?}", report.end);
+        return Ok(report.exit_code());
+    }
+    summary::print(args, &config, &report, &seen, chaos.as_deref())
+}
+
+fn read_config(args: &DemoArgs, files: &Path) -> Result<Config, Failure> {
+    let text = if args.chaos { format!("{CONFIG}\n{CHAOS}") } else { CONFIG.to_owned() };
+    let flags = Flags { state: Some(args.state.display().to_string()), ..Flags::default() };
+    let env = read_env()?;
+    let mut config = Config::from_str_at(&text, "the demo's configuration", files, &env, &flags)
+        .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })?;
+    if args.chaos && env.get(crate::config::LOG_LEVEL).is_none() {
+        config.log.level = LogLevel::Error;
+    }
+    Ok(config)
+}
+
+/// Writes the built-in files. What is there already stays untouched: a changed model must not look new on every start.
+fn unpack(dir: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    for (name, content) in FILES {
+        let path = dir.join(name);
+        if std::fs::read(&path).is_ok_and(|present| present == content) {
+            continue;
+        }
+        let part = dir.join(format!("{name}.part"));
+        std::fs::write(&part, content)?;
+        std::fs::rename(part, path)?;
+    }
+    Ok(())
+}

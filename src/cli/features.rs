@@ -1,0 +1,309 @@
+//! `sentinel features`: a bar file in, a feature file out, to train models on.
+//!
+//! Each row is computed by the same code and, unless `--window all` asks otherwise, from the same number of bars as the
+//! live node's frame for that bar (promise 5). A cell that is not defined is left empty; none is ever filled. The output
+//! appears complete or not at all.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use sentinel_actors::domain::bar::{Bar, Cleaning, DropReason, clean};
+
+use super::exit;
+use crate::features::fx23::{COLUMNS, Fx23, NEED_ROW, Row, VolumeAbsent, cells};
+use crate::sources::csv::{CsvError, read_bars};
+
+/// Arguments of `sentinel features`.
+#[derive(Debug, Clone, PartialEq, clap::Args)]
+pub struct FeaturesArgs {
+    /// Feature set
+    #[arg(long, value_enum, default_value_t = SetName::Fx23)]
+    pub set: SetName,
+    /// Bars that each row is computed from, as in the pipeline's configuration, or 'all' for the whole history before it
+    #[arg(long, default_value_t = Window::Bars(200))]
+    pub window: Window,
+    /// Bar file with the columns timestamp,open,high,low,close,volume
+    #[arg(long, value_name = "CSV")]
+    pub input: PathBuf,
+    /// Feature file to write; an existing one is replaced
+    #[arg(long, value_name = "CSV")]
+    pub output: PathBuf,
+    /// A close may lie outside its bar's low and high by this much, in quote currency
+    #[arg(long, default_value_t = 1e-5)]
+    pub tick: f64,
+}
+
+/// The sets that can be exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SetName {
+    /// 23 features of one symbol's bars
+    Fx23,
+}
+
+/// How much history a row sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// At most this many bars, its own included: what the live node sees.
+    Bars(usize),
+    /// Every bar up to its own.
+    All,
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bars(bars) => write!(f, "{bars}"),
+            Self::All => f.write_str("all"),
+        }
+    }
+}
+
+/// A text that is no window.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a window; write a number of bars from {NEED_ROW} up, or 'all'")]
+pub struct InvalidWindow(String);
+
+impl FromStr for Window {
+    type Err = InvalidWindow;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        // In a smaller window the longest feature is defined in no row at all.
+        let bars = text.parse().ok().filter(|bars| *bars >= NEED_ROW);
+        bars.map(Self::Bars).ok_or_else(|| InvalidWindow(text.to_owned()))
+    }
+}
+
+/// Why there is no feature file.
+#[derive(Debug, thiserror::Error)]
+pub enum FeaturesCommandError {
+    /// The bars cannot be read.
+    #[error("the bars cannot be read")]
+    Read(#[from] CsvError),
+    /// Every bar was dropped.
+    #[error("none of the {delivered} bars in {} is usable ({})", input.display(), list(dropped))]
+    NoUsableBars {
+        /// Which file.
+        input: PathBuf,
+        /// Bars in it.
+        delivered: usize,
+        /// Why they were dropped.
+        dropped: BTreeMap<DropReason, u32>,
+    },
+    /// The output would replace the input.
+    #[error("{} is the input and would be overwritten; choose another output", .0.display())]
+    SameFile(PathBuf),
+    /// The output cannot be written.
+    #[error("{} cannot be written", output.display())]
+    Write {
+        /// Which file.
+        output: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl FeaturesCommandError {
+    /// What the process ends with.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Read(_) | Self::NoUsableBars { .. } => exit::FAILED,
+            Self::SameFile(_) => exit::USAGE,
+            Self::Write { .. } => exit::IO,
+        }
+    }
+}
+
+/// What an export did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportReport {
+    /// Rows written: one per usable bar.
+    pub rows: usize,
+    /// Rows without an empty cell.
+    pub complete_rows: usize,
+    /// Bars that got no row, by reason.
+    pub dropped: BTreeMap<DropReason, u32>,
+}
+
+impl fmt::Display for ExportReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows, {} of them complete; dropped bars: {}", self.rows, self.complete_rows, list(&self.dropped))
+    }
+}
+
+fn list(dropped: &BTreeMap<DropReason, u32>) -> String {
+    if dropped.is_empty() {
+        return "none".to_owned();
+    }
+    let parts: Vec<String> = dropped.iter().map(|(reason, count)| format!("{} {count}", reason.code())).collect();
+    parts.join(", ")
+}
+
+/// Runs the command; the text is for standard output.
+///
+/// # Errors
+/// When the input gives no usable bars or the output cannot be written.
+pub fn run(args: &FeaturesArgs) -> Result<String, FeaturesCommandError> {
+    let report = export(args.set, args.window, args.tick, &args.input, &args.output)?;
+    Ok(format!("{}: {report}", args.output.display()))
+}
+
+/// Writes one row of features per usable bar of `input`.
+///
+/// # Errors
+/// When the input gives no usable bars or the output cannot be written.
+pub fn export(
+    set: SetName,
+    window: Window,
+    tick: f64,
+    input: &Path,
+    output: &Path,
+) -> Result<ExportReport, FeaturesCommandError> {
+    let SetName::Fx23 = set;
+    let delivered = read_bars(input)?;
+    if let (Ok(from), Ok(to)) = (fs::canonicalize(input), fs::canonicalize(output))
+        && from == to
+    {
+        return Err(FeaturesCommandError::SameFile(output.to_owned()));
+    }
+    let cleaned = clean(&delivered, &Cleaning { tick, newest_closed: None, window: None });
+    let (bars, dropped) = (cleaned.bars, cleaned.dropped);
+    if bars.is_empty() {
+        let (input, delivered) = (input.to_owned(), delivered.len());
+        return Err(FeaturesCommandError::NoUsableBars { input, delivered, dropped });
+    }
+    let rows = rows(&bars, window);
+    replace(output, |file| write_rows(file, &bars, &rows))
+        .map_err(|source| FeaturesCommandError::Write { output: output.to_owned(), source })?;
+    let complete_rows = rows.iter().filter(|row| row.iter().all(|cell| cell.is_finite())).count();
+    Ok(ExportReport { rows: rows.len(), complete_rows, dropped })
+}
+
+/// One row per bar; a cell that is not defined is not finite.
+#[must_use]
+pub fn rows(bars: &[Bar], window: Window) -> Vec<Row> {
+    match window {
+        Window::All => cells(bars, 0, VolumeAbsent::in_history(bars)),
+        Window::Bars(count) => {
+            let set = Fx23::new(count, false);
+            (1..=bars.len()).filter_map(|end| set.newest_row(&bars[..end])).collect()
+        }
+    }
+}
+
+fn write_rows(file: &File, bars: &[Bar], rows: &[Row]) -> io::Result<()> {
+    let mut out = BufWriter::new(file);
+    writeln!(out, "timestamp,{}", COLUMNS.join(","))?;
+    let mut line = String::new();
+    for (bar, row) in bars.iter().zip(rows) {
+        line.clear();
+        line.push_str(&bar.time.to_string());
+        for cell in row {
+            line.push(',');
+            if cell.is_finite() {
+                // Rust prints the shortest text that reads back as the same bits.
+                write!(line, "{cell}").map_err(io::Error::other)?;
+            }
+        }
+        writeln!(out, "{line}")?;
+    }
+    out.flush()
+}
+
+/// Writes beside `output` and renames, so that a reader sees the old file or the whole new one.
+fn replace(output: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    let name = output.file_name().ok_or_else(|| io::Error::other("it is not the name of a file"))?;
+    let mut unfinished = name.to_owned();
+    unfinished.push(format!(".{}.unfinished", std::process::id()));
+    let unfinished = output.with_file_name(unfinished);
+    let written = File::create(&unfinished)
+        .and_then(|file| write(&file).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&unfinished, output));
+    if written.is_err() {
+        // The first error is the one to report; what is left of the file has no use.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "timestamp,open,high,low,close,volume\n";
+
+    fn args(input: &Path, output: &Path, window: Window) -> FeaturesArgs {
+        FeaturesArgs { set: SetName::Fx23, window, input: input.to_owned(), output: output.to_owned(), tick: 1e-5 }
+    }
+
+    fn bar_file(text: &str) -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let (input, output) = (dir.path().join("bars.csv"), dir.path().join("features.csv"));
+        fs::write(&input, format!("{HEADER}{text}")).unwrap();
+        (dir, input, output)
+    }
+
+    #[test]
+    fn an_export_writes_one_row_per_usable_bar_and_counts_the_others() {
+        let (dir, input, output) = bar_file(
+            "2017-01-02T00:00:00Z,1,2,1,1.5,\n2017-01-02T01:00:00Z,1,2,1,,\n2017-01-02T02:00:00Z,1,2,1,3,\n\
+             2017-01-02T03:00:00Z,1,2,1,1.75,\n",
+        );
+        fs::write(&output, "old").unwrap();
+        let text = run(&args(&input, &output, Window::Bars(200))).unwrap();
+        assert!(text.ends_with("2 rows, 0 of them complete; dropped bars: null 1, close_outside 1"), "{text}");
+        let written = fs::read_to_string(&output).unwrap();
+        let lines: Vec<&str> = written.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0].starts_with("timestamp,feature_0,feature_1,") && lines[0].ends_with(",feature_22"));
+        assert!(
+            lines[1].starts_with("2017-01-02T00:00:00Z,,,,,,1.5,1.5,,,,0,0,0,2,0.75,1.5,,,0,0,,,0"),
+            "{}",
+            lines[1]
+        );
+        assert!(lines[2].starts_with("2017-01-02T03:00:00Z,0.16666666666666674,,"), "{}", lines[2]);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing unfinished is left");
+    }
+
+    #[test]
+    fn an_input_without_a_usable_bar_is_an_error_and_leaves_the_old_output() {
+        let (_dir, input, output) = bar_file("0,1,1,1,,\n3600,1,1,1,0,\n");
+        fs::write(&output, "old").unwrap();
+        let error = run(&args(&input, &output, Window::All)).unwrap_err();
+        assert!(error.to_string().ends_with("is usable (null 1, non_positive 1)"), "{error}");
+        assert_eq!(fs::read_to_string(&output).unwrap(), "old");
+    }
+
+    #[test]
+    fn the_input_is_never_overwritten() {
+        let (_dir, input, _) = bar_file("0,1,1,1,1,\n");
+        let error = run(&args(&input, &input, Window::All)).unwrap_err();
+        assert!(matches!(error, FeaturesCommandError::SameFile(_)));
+        assert!(fs::read_to_string(&input).unwrap().starts_with(HEADER));
+    }
+
+    #[test]
+    fn an_output_that_cannot_be_written_is_named() {
+        let (dir, input, _) = bar_file("0,1,1,1,1,\n");
+        let output = dir.path().join("no/such/features.csv");
+        let error = run(&args(&input, &output, Window::All)).unwrap_err();
+        assert_eq!(error.to_string(), format!("{} cannot be written", output.display()));
+    }
+
+    #[test]
+    fn a_window_is_a_number_of_bars_or_all() {
+        assert_eq!("200".parse(), Ok(Window::Bars(200)));
+        assert_eq!("all".parse(), Ok(Window::All));
+        for text in ["20", "-1", "ALL", ""] {
+            let error = text.parse::<Window>().unwrap_err().to_string();
+            assert_eq!(error, format!("'{text}' is not a window; write a number of bars from 21 up, or 'all'"));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The command line: one file per subcommand. A subcommand returns its exit code or an error that knows one; only the
+//! binary ends the process.
+
+pub mod check;
+pub mod demo;
+pub mod features;
+pub mod journal;
+pub mod resume;
+pub mod run;
+pub mod why;
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Env, Flags};
+
+/// Exit codes, the same for every subcommand. They follow `sysexits.h`, which service managers know.
+pub mod exit {
+    /// Done, or the competition is over.
+    pub const OK: u8 = 0;
+    /// Something was proven wrong, or the command found nothing.
+    pub const FAILED: u8 = 1;
+    /// The command line is wrong.
+    pub const USAGE: u8 = 64;
+    /// `run --once` could not decide.
+    pub const UNAVAILABLE: u8 = 69;
+    /// The node gave up and wants to be started again.
+    pub const SOFTWARE: u8 = 70;
+    /// The disk failed.
+    pub const IO: u8 = 74;
+    /// Another node holds the state directory.
+    pub const TEMPORARY: u8 = 75;
+    /// The configuration cannot be used; starting again will not help.
+    pub const CONFIG: u8 = 78;
+}
+
+const AFTER_HELP: &str = "\
+Start with `sentinel demo`: it needs no configuration, no network and no account.
+
+Exit codes: 0 done or competition over; 1 a proof failed or nothing was found; 64 wrong command line; 69 `run --once` could
+not decide; 70 the node gave up, start it again; 74 the disk failed; 75 another node uses the state directory; 78 the
+configuration or model cannot be used; 134 the watchdog ended a node that stood still.";
+
+/// A supervised node that acts on model predictions around the clock. Dry run unless it is told otherwise.
+#[derive(Debug, Parser)]
+#[command(name = "sentinel", version = env!("SENTINEL_VERSION"), after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch a node decide on a recorded year of EURUSD hours, in dry run.
+    Demo(demo::DemoArgs),
+    /// Run a node until its competitions end or it is told to stop.
+    Run(run::RunArgs),
+    /// Judge a configuration and everything that it names, without starting anything.
+    Check(check::CheckArgs),
+    /// Explain one slot: what was due, seen, predicted, decided and done.
+    Why(why::WhyArgs),
+    /// Show the journal's rows.
+    Journal(journal::JournalArgs),
+    /// Compute features from a bar file, exactly as a node does.
+    Features(features::FeaturesArgs),
+    /// End the safe mode of a node that crashed again and again.
+    Resume(resume::ResumeArgs),
+}
+
+/// An error with its exit code and what to do about it.
+#[derive(Debug)]
+pub struct Failure {
+    /// Exit code.
+    pub code: u8,
+    /// What is wrong, with its causes, and what to do.
+    pub text: String,
+}
+
+impl Failure {
+    /// From an error and everything that caused it.
+    pub fn new(code: u8, error: &dyn Error, advice: Option<String>) -> Self {
+        let mut text = format!("error: {error}");
+        let mut shown = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            // Transparent errors repeat their cause.
+            if !shown.ends_with(&cause_text) {
+                let _ = write!(text, "\n  because: {cause_text}");
+            }
+            shown = cause_text;
+            source = cause.source();
+        }
+        if let Some(advice) = advice {
+            let _ = write!(text, "\n  what to do: {advice}");
+        }
+        Self { code, text }
+    }
+}
+
+/// What a subcommand ends with.
+pub type Ended = Result<u8, Failure>;
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When it failed; the error knows the exit code.
+pub fn run(cli: Cli) -> Ended {
+    let mut out = io::stdout();
+    match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => {
+            let env = read_env()?;
+            let judge = |_: &crate::config::Config, pipeline: &crate::config::PipelineConfig| run::judge(pipeline);
+            check::run(&args, &env, &Flags::default(), &judge, &mut out)
+                .map(|()| exit::OK)
+                .map_err(|error| Failure::new(error.exit_code(), &error, None))
+        }
+        Command::Why(args) => why::run(&args, &mut out).map(|()| exit::OK).map_err(|error| {
+            let (code, advice) = (error.exit_code(), error.advice());
+            Failure::new(code, &error, advice)
+        }),
+        Command::Journal(args) => journal::run(&args, &mut out).map(|()| exit::OK).map_err(|error| {
+            let (code, advice) = (error.exit_code(), error.advice());
+            Failure::new(code, &error, advice)
+        }),
+        Command::Features(args) => match features::run(&args) {
+            Ok(report) => {
+                println!("{report}");
+                Ok(exit::OK)
+            }
+            Err(error) => Err(Failure::new(error.exit_code(), &error, None)),
+        },
+        Command::Resume(args) => resume::run(&args),
+    }
+}
+
+/// The environment and the `.env` file of the working directory.
+fn read_env() -> Result<Env, Failure> {
+    Env::read(Path::new(".")).map_err(|error| Failure::new(exit::CONFIG, &error, None))
+}

@@ -1,0 +1,110 @@
+//! `sentinel run`: a node until its competitions end or it is told to stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sentinel_actors::domain::reason::Outcome;
+use sentinel_actors::ports::NoFates;
+
+use super::{Ended, Failure, exit, read_env};
+use crate::config::{Config, Flags, PipelineConfig, SourceConfig};
+use crate::journal::JournalReader;
+use crate::models::onnx::OnnxEngine;
+use crate::node::{self, RunOptions, RunReport};
+use crate::sources::csv::read_bars;
+use crate::telemetry::logging;
+use crate::telemetry::record::Recorder;
+
+const NO_CONFIG: &str = "\
+no configuration was given.
+  to see a node at work, without any configuration:  sentinel demo
+  to run your own:  copy config/sentinel.toml, adapt it, then  sentinel check --config FILE  and  sentinel run --config FILE";
+
+/// Runs a node.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RunArgs {
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Run the next due slot of each pipeline and end: 0 when every one was decided, 69 when one was not.
+    #[arg(long)]
+    pub once: bool,
+    /// Take no effect outside this machine, whatever the configuration says.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// State directory; overrides the configuration.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<String>,
+}
+
+/// Runs until the end.
+///
+/// # Errors
+/// When the node cannot be started.
+pub fn run(args: &RunArgs) -> Ended {
+    let Some(file) = &args.config else {
+        return Err(Failure { code: exit::USAGE, text: format!("error: {NO_CONFIG}") });
+    };
+    let flags = Flags { state: args.state.clone(), dry_run: args.dry_run, ..Flags::default() };
+    let config = Config::load(file, &read_env()?, &flags)
+        .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })?;
+    let recorder = start_logging(&config)?;
+    for line in config.banner() {
+        eprintln!("{line}");
+    }
+    let options = RunOptions { once: args.once, recorder, ..RunOptions::default() };
+    let report = node::run(&config, options).map_err(failure)?;
+    if args.once && report.exit_code() == exit::OK { once_code(&config, &report) } else { Ok(report.exit_code()) }
+}
+
+/// A node's start failed.
+pub(super) fn failure(error: node::NodeError) -> Failure {
+    Failure::new(error.exit_code(), &error, error.advice())
+}
+
+/// Log lines from here on.
+pub(super) fn start_logging(config: &Config) -> Result<Recorder, Failure> {
+    logging::init(config.log, config.node.mode).map_err(|error| Failure::new(exit::SOFTWARE, &error, None))
+}
+
+/// Whether the newest slot of every pipeline was decided.
+fn once_code(config: &Config, report: &RunReport) -> Ended {
+    let unreadable =
+        |error: crate::journal::JournalError| Failure::new(error.exit_code(), &error, Some(error.advice()));
+    let reader = JournalReader::open(&config.node.state).map_err(unreadable)?;
+    let mut code = exit::OK;
+    for (pipeline, _, _) in &report.slots {
+        let newest = reader.last_slot(pipeline).map_err(unreadable)?;
+        let row = newest.map(|slot| reader.slot(pipeline, slot)).transpose().map_err(unreadable)?.flatten();
+        let Some(row) = row else {
+            println!("{pipeline}: no slot was due");
+            code = exit::UNAVAILABLE;
+            continue;
+        };
+        let record = row.record;
+        println!("{pipeline} {}: {} ({}) {}", record.slot, record.outcome(), record.reason, record.detail);
+        if !matches!(record.outcome(), Outcome::Acted | Outcome::NoAction) {
+            code = exit::UNAVAILABLE;
+        }
+    }
+    Ok(code)
+}
+
+/// What would keep a pipeline from starting, beyond the text of its configuration.
+#[must_use]
+pub fn judge(pipeline: &PipelineConfig) -> Vec<String> {
+    let mut problems = Vec::new();
+    let SourceConfig::Csv(csv) = &pipeline.source;
+    if let Err(error) = read_bars(&csv.path) {
+        problems.push(chain(&error));
+    }
+    if let Err(error) = node::load_model(pipeline, &OnnxEngine::new(), Arc::new(NoFates)) {
+        problems.push(chain(&error));
+    }
+    problems
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let failure = Failure::new(exit::CONFIG, error, None);
+    failure.text.trim_start_matches("error: ").to_owned()
+}

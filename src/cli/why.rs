@@ -1,0 +1,279 @@
+//! `sentinel why`: the chain from due time to receipt of one slot, in plain sentences.
+//!
+//! It prints what the journal holds and nothing that it would have to guess: a stage that left no trace is not mentioned.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use sentinel_actors::domain::cycle::{SlotRecord, Stage};
+use sentinel_actors::domain::intent::{Intent, IntentEvent, Mode};
+use sentinel_actors::domain::reason::Outcome;
+use sentinel_actors::domain::time::UtcMs;
+
+use super::exit;
+use crate::journal::{IntentStep, JournalError, JournalReader, Stored};
+
+/// Slots that are named on either side of a time that has none.
+const NEIGHBOURS: u32 = 3;
+/// So much of a hash tells models apart.
+const HASH_PREFIX: usize = 12;
+
+/// Explains one slot.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Due time of the slot, or open time of the bar that it decided, like 2017-06-01T13:00:00Z.
+    pub time: UtcMs,
+    /// State directory of the node.
+    #[arg(long, default_value = "state")]
+    pub state: PathBuf,
+}
+
+/// Why a slot could not be explained.
+#[derive(Debug, thiserror::Error)]
+pub enum WhyError {
+    /// The journal cannot be read.
+    #[error("the journal cannot be asked")]
+    Journal(#[from] JournalError),
+    /// The output cannot be written.
+    #[error("the output cannot be written")]
+    Output(#[from] io::Error),
+    /// There is no such slot.
+    #[error("no slot of '{pipeline}' was due at {time}, and none decided a bar that opened then{hint}")]
+    NoSlot {
+        /// Pipeline.
+        pipeline: String,
+        /// What was asked for.
+        time: UtcMs,
+        /// What there is instead.
+        hint: String,
+    },
+}
+
+impl WhyError {
+    /// What the process ends with.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Journal(error) => error.exit_code(),
+            Self::Output(_) => exit::IO,
+            Self::NoSlot { .. } => exit::FAILED,
+        }
+    }
+
+    /// What a person can do.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::Journal(error) => Some(error.advice()),
+            _ => None,
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no such slot, the journal cannot be read, or the output not be written.
+pub fn run(args: &WhyArgs, out: &mut dyn Write) -> Result<(), WhyError> {
+    let reader = JournalReader::open(&args.state)?;
+    let found = match reader.slot(&args.pipeline, args.time)? {
+        Some(slot) => Some(slot),
+        None => reader.slot_of_bar(&args.pipeline, args.time)?,
+    };
+    let Some(Stored { record, is_intact }) = found else {
+        let hint = hint(&reader, args)?;
+        return Err(WhyError::NoSlot { pipeline: args.pipeline.clone(), time: args.time, hint });
+    };
+    let mut text = headline(&record, is_intact);
+    course(&record, &mut text);
+    inputs(&record, &mut text);
+    prediction(&record, &mut text);
+    for intent in intents_of(&reader, &record)? {
+        let steps = reader.steps(&intent.record.key)?;
+        tell_intent(&intent, &steps, &mut text);
+    }
+    durations(&record, &mut text);
+    Ok(out.write_all(text.as_bytes())?)
+}
+
+fn hint(reader: &JournalReader, args: &WhyArgs) -> Result<String, JournalError> {
+    let pipelines = reader.pipelines()?;
+    if !pipelines.contains(&args.pipeline) {
+        return Ok(if pipelines.is_empty() {
+            "; the journal holds no slots yet".to_owned()
+        } else {
+            format!("; the journal knows the pipelines: {}", pipelines.join(", "))
+        });
+    }
+    let mut text = String::from("; the slots nearby are:");
+    for (slot, reason) in reader.slots_near(&args.pipeline, args.time, NEIGHBOURS)? {
+        let _ = write!(text, "\n  {slot}  {} ({reason})", reason.outcome());
+    }
+    Ok(text)
+}
+
+/// The slot's own intents, and those that it took over from an earlier cycle on the same bar.
+fn intents_of(reader: &JournalReader, record: &SlotRecord) -> Result<Vec<Stored<Intent>>, JournalError> {
+    let mut intents = Vec::new();
+    for key in &record.intents {
+        intents.extend(reader.intent(key)?);
+    }
+    for intent in reader.intents_between(&record.pipeline, record.slot, record.slot)? {
+        if !record.intents.contains(&intent.record.key) {
+            intents.push(intent);
+        }
+    }
+    Ok(intents)
+}
+
+fn headline(record: &SlotRecord, is_intact: bool) -> String {
+    let outcome = match record.outcome() {
+        Outcome::Acted => "it acted",
+        Outcome::NoAction => "it decided to do nothing",
+        Outcome::Skipped => "it was skipped",
+        Outcome::Missed => "it was missed",
+    };
+    let mut text = format!("{}, slot {}: {outcome} ({}).\n", record.pipeline, record.slot, record.reason);
+    if record.mode == Mode::DryRun {
+        text.push_str("DRY RUN: nothing left the node.\n");
+    }
+    if !is_intact {
+        text.push_str("DAMAGED ROW: its checksum does not fit, so it was changed after the node wrote it.\n");
+    }
+    let _ = writeln!(text, "Reason: {}", record.reason.meaning());
+    if !record.detail.is_empty() {
+        let _ = writeln!(text, "Detail: {}.", record.detail.trim_end_matches('.'));
+    }
+    text.push('\n');
+    text
+}
+
+fn course(record: &SlotRecord, text: &mut String) {
+    let _ = writeln!(text, "It was due at {}.", record.slot);
+    match record.started_at {
+        Some(started) => {
+            let late = started.since(record.slot).as_millis();
+            let _ = writeln!(text, "It started at {started}, {late} ms after it was due.");
+        }
+        // A row that was recovered from intents tells of a cycle that ran and could not report.
+        None if record.attempts > 0 || !record.intents.is_empty() => {
+            text.push_str("The journal does not hold when it started.\n");
+        }
+        None => text.push_str("It was never started.\n"),
+    }
+    if record.attempts > 1 {
+        let _ = writeln!(text, "It was started {} times, because a stage died the first time.", record.attempts);
+    }
+}
+
+fn inputs(record: &SlotRecord, text: &mut String) {
+    if let Some(bars) = record.bars {
+        let missing = record.missing_bars.unwrap_or(0);
+        let dropped = if record.dropped.is_empty() { "none" } else { &record.dropped };
+        let _ = write!(text, "It had {bars} usable bars; dropped: {dropped}; missing in the window: {missing}.");
+        if let Some(newest) = record.newest_bar {
+            let _ = write!(text, " The newest one opened at {newest}.");
+        }
+        text.push('\n');
+    }
+    if let Some(digest) = &record.bars_digest {
+        let _ = writeln!(text, "The bars have the digest {digest}.");
+    }
+    if let Some(set) = &record.feature_set {
+        let digest = record.features_digest.as_deref().unwrap_or("none");
+        let _ = writeln!(text, "The features were those of {set}, with the digest {digest}.");
+    }
+}
+
+fn prediction(record: &SlotRecord, text: &mut String) {
+    if let Some(model) = &record.model {
+        let prefix: String = model.hash.chars().take(HASH_PREFIX).collect();
+        let _ = writeln!(text, "The model was {} ({prefix}…).", model.id);
+    }
+    if let Some(raw) = &record.raw_output {
+        let winner = (0..raw.len()).reduce(|best, index| if raw[index] > raw[best] { index } else { best });
+        let classes: Vec<String> = raw
+            .iter()
+            .enumerate()
+            .map(|(index, value)| match (&record.signal, winner) {
+                (Some(signal), Some(winner)) if winner == index => format!("class {index} = {value} ({signal})"),
+                _ => format!("class {index} = {value}"),
+            })
+            .collect();
+        let _ = writeln!(text, "It answered: {}.", classes.join(", "));
+    }
+    if let Some(signal) = &record.signal {
+        let confidence = record.confidence.map(|value| format!(" with confidence {value}")).unwrap_or_default();
+        let _ = writeln!(text, "The winner was {signal}{confidence}.");
+    }
+    match record.decided_bar {
+        Some(basis) if basis == record.slot => text.push_str("It decided its slot.\n"),
+        Some(bar) => {
+            let _ = writeln!(text, "It decided the bar that opened at {bar}.");
+        }
+        None => text.push_str("No bar was decided.\n"),
+    }
+    let _ = writeln!(text, "It ended at {}.", record.ended_at);
+}
+
+fn tell_intent(Stored { record: intent, is_intact }: &Stored<Intent>, steps: &[Stored<IntentStep>], text: &mut String) {
+    let order = &intent.order;
+    let kind = if intent.mode == Mode::DryRun { "Dry-run intent" } else { "Intent" };
+    let _ = writeln!(text, "\n{kind} {} is {}.", intent.key, intent.state);
+    let _ = write!(
+        text,
+        "  {} {} lots of {} on account {} ({}), reference price {}",
+        order.side, order.volume_lots, order.symbol, intent.account, order.role, order.reference_price
+    );
+    for (name, price) in [("stop", order.stop_price), ("target", order.target_price)] {
+        if let Some(price) = price {
+            let _ = write!(text, ", {name} {price}");
+        }
+    }
+    text.push_str(".\n");
+    if !is_intact || steps.iter().any(|step| !step.is_intact) {
+        text.push_str("  DAMAGED ROW: a checksum does not fit.\n");
+    }
+    for step in steps {
+        let at = step.record.at.map_or_else(|| "first".to_owned(), |at| format!("at {at}"));
+        let _ = writeln!(text, "  {at}: {}", tell_step(step.record.event.as_ref()));
+    }
+}
+
+fn tell_step(event: Option<&IntentEvent>) -> String {
+    use IntentEvent as E;
+    match event {
+        None => "planned; nothing had left the node.".to_owned(),
+        Some(E::Send) => "about to be handed over.".to_owned(),
+        Some(E::Abandon) => "given up before anything was sent.".to_owned(),
+        Some(E::NeverLeft { evidence }) => format!("provably never left the node: {evidence}"),
+        Some(E::Acked { receipt }) => {
+            let price = receipt.price.map(|price| format!(" at {price}")).unwrap_or_default();
+            let said = if receipt.text.is_empty() { String::new() } else { format!(": {}", receipt.text) };
+            format!("confirmed as ticket {}, {} lots{price}{said}", receipt.ticket, receipt.volume_lots)
+        }
+        Some(E::Rejected { code, text }) => {
+            format!("refused{}: {text}", code.map(|code| format!(" with code {code}")).unwrap_or_default())
+        }
+        Some(E::LostTrack { evidence }) => format!("its fate became unknown: {evidence}"),
+        Some(E::FoundAbsent { evidence }) => format!("the venue does not have it: {evidence}"),
+        Some(E::Hold { evidence }) => format!("held for a person to settle: {evidence}"),
+        Some(E::SettledAcked { evidence }) => format!("settled by a person as done: {evidence}"),
+        Some(E::SettledAbsent { evidence }) => format!("settled by a person as not done: {evidence}"),
+    }
+}
+
+fn durations(record: &SlotRecord, text: &mut String) {
+    let stages: Vec<String> = Stage::ALL
+        .iter()
+        .zip(record.stage_us)
+        .filter_map(|(stage, us)| us.map(|us| format!("{stage} {}.{:03} ms", us / 1000, us % 1000)))
+        .collect();
+    if !stages.is_empty() {
+        let _ = writeln!(text, "\nDurations: {}.", stages.join(", "));
+    }
+}

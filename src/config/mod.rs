@@ -1,0 +1,173 @@
+//! The configuration: one TOML file, typed and judged as a whole before anything starts.
+//!
+//! Precedence is file < environment < flags. Paths in the file are relative to the file; a path in the environment or in
+//! a flag is relative to where the node was started. Unknown keys are errors. Everything that is wrong is reported in
+//! one go, each with its line, and a [`Config`] that exists is valid: its fields are the domain's types.
+//!
+//! Numbers that stand for money or distances are exact decimals, read from their text. `config/sentinel.toml` lists every
+//! key with its default; a test keeps it true.
+
+mod env;
+mod node;
+mod pipeline;
+mod problem;
+mod reader;
+mod values;
+
+use std::fmt;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+pub use env::{Env, EnvError, Flags, LOG_LEVEL, STATE};
+pub use node::{Deadlines, LogConfig, LogFormat, LogLevel, NodeConfig, Supervision};
+pub use pipeline::{
+    CsvSource, DataConfig, FeaturesConfig, ModelConfig, PaperConfig, PipelineConfig, SourceConfig, Speed,
+};
+pub use problem::{ConfigErrors, Place, Problem};
+
+use reader::{Section, Walk};
+
+/// The whole configuration. It exists only when it is valid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The process.
+    pub node: NodeConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// When parts are restarted, parked or given up.
+    pub supervision: Supervision,
+    /// How long each stage may take.
+    pub deadlines: Deadlines,
+    /// At least one; names are unique.
+    pub pipelines: Vec<PipelineConfig>,
+    /// Every key's effective value, in reading order.
+    pub settings: Vec<Setting>,
+}
+
+/// The effective value of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Its path, for example `pipeline.eurusd.decision.threshold`.
+    pub key: String,
+    /// Its text.
+    pub value: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything else.
+    Default,
+    /// The file.
+    File,
+    /// The environment or a flag, by name.
+    Outside(String),
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}", self.key, self.value)?;
+        match &self.origin {
+            Origin::File => Ok(()),
+            Origin::Default => f.write_str(" (default)"),
+            Origin::Outside(name) => write!(f, " ({name})"),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and judges a file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(path: &Path, env: &Env, flags: &Flags) -> Result<Self, ConfigErrors> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let what = format!("cannot be read: {error}");
+            let problem = Problem { place: Place::File, key: String::new(), what, allowed: None, suggestion: None };
+            ConfigErrors::new(file.clone(), vec![problem])
+        })?;
+        Self::from_str_at(&text, &file, path.parent().unwrap_or(Path::new("")), env, flags)
+    }
+
+    /// Judges a text as if it were the file called `file` in the directory `base`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn from_str_at(text: &str, file: &str, base: &Path, env: &Env, flags: &Flags) -> Result<Self, ConfigErrors> {
+        let mut walk = Walk::new(text, base.to_owned(), env::overrides(env, flags));
+        let (document, faults) = DeTable::parse_recoverable(text);
+        if !faults.is_empty() {
+            // After a syntax error the rest of the walk would report the parser's guesses.
+            for fault in faults {
+                let place = fault.span().map_or(Place::File, |span| walk.line(span.start));
+                walk.report(place, String::new(), format!("syntax: {}", fault.message().replace('\n', "; ")));
+            }
+            return Err(ConfigErrors::new(file.to_owned(), walk.problems));
+        }
+        let parts = read(&mut walk, document.get_ref());
+        match parts {
+            Some((node, log, supervision, deadlines, pipelines)) if walk.problems.is_empty() => {
+                Ok(Self { node, log, supervision, deadlines, pipelines, settings: walk.settings })
+            }
+            _ => Err(ConfigErrors::new(file.to_owned(), walk.problems)),
+        }
+    }
+
+    /// One line per key: what the node runs with, and where that comes from.
+    pub fn banner(&self) -> impl Iterator<Item = String> + '_ {
+        self.settings.iter().map(Setting::to_string)
+    }
+}
+
+type Parts = (NodeConfig, LogConfig, Supervision, Deadlines, Vec<PipelineConfig>);
+
+/// Reads everything before giving up on anything.
+fn read<'t>(walk: &mut Walk, document: &'t DeTable<'t>) -> Option<Parts> {
+    let mut root = Section::new(walk, "", Place::Line(1), document);
+    let node = node::node(root.child("node"));
+    let log = node::log(root.child("log"));
+    let supervision = node::supervision(root.child("supervision"));
+    let deadlines = node::deadlines(root.child("deadlines"));
+    let pipelines = read_pipelines(&mut root);
+    root.finish();
+    Some((node?, log?, supervision?, deadlines?, pipelines?))
+}
+
+fn read_pipelines(root: &mut Section<'_, '_>) -> Option<Vec<PipelineConfig>> {
+    let Some(value) = root.take("pipeline") else {
+        root.report("pipeline", "there is none; write at least one [[pipeline]]");
+        return None;
+    };
+    let mut tables = Vec::new();
+    if let DeValue::Array(array) = value.get_ref() {
+        for item in array.iter() {
+            match item.get_ref() {
+                DeValue::Table(table) => tables.push((item.span().start, table)),
+                other => root.report("pipeline", format!("{} is not a table", reader::describe(other))),
+            }
+        }
+    } else {
+        root.report("pipeline", format!("is {}, not a list; write [[pipeline]]", reader::describe(value.get_ref())));
+        return None;
+    }
+    if tables.is_empty() {
+        root.report("pipeline", "is empty; write at least one [[pipeline]]");
+        return None;
+    }
+    let mut names: Vec<(String, Place)> = Vec::new();
+    let read: Vec<_> = tables
+        .into_iter()
+        .enumerate()
+        .map(|(index, (start, table))| {
+            let place = root.walk.line(start);
+            let name = table.get("name").and_then(|name| name.get_ref().as_str()).filter(|name| values::is_name(name));
+            let path = name.map_or_else(|| format!("pipeline[{index}]"), |name| format!("pipeline.{name}"));
+            pipeline::pipeline(Section::new(&mut *root.walk, &path, place, table), &mut names)
+        })
+        .collect();
+    read.into_iter().collect()
+}

@@ -1,0 +1,236 @@
+//! The sections about the process: `[node]`, `[log]`, `[supervision]` and `[deadlines]`. Their defaults stand here and
+//! nowhere else.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sentinel_actors::domain::intent::Mode;
+
+use super::reader::{Absent, Section};
+use super::values::{LONG, SHORT};
+
+/// `[node]`: the process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeConfig {
+    /// Its name in logs and reports.
+    pub name: String,
+    /// Directory of journal, books and quarantine. One process at a time.
+    pub state: PathBuf,
+    /// Whether effects are real.
+    pub mode: Mode,
+    /// Time between two heartbeat lines.
+    pub heartbeat: Duration,
+}
+
+/// `[log]`: what is logged, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The least important lines that are kept.
+    pub level: LogLevel,
+    /// Their form.
+    pub format: LogFormat,
+}
+
+/// How important a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it all")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    /// As it is written.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object per line.
+    Json,
+}
+
+/// `[supervision]`: when parts are restarted, parked or given up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Supervision {
+    /// Back-off before the second restart; doubles with each further one.
+    pub backoff_base: Duration,
+    /// Back-off never grows beyond this.
+    pub backoff_max: Duration,
+    /// A child that lived this long starts its back-off anew.
+    pub healthy_after: Duration,
+    /// Restarts of one child within `child_window`.
+    pub child_restarts: u32,
+    /// See `child_restarts`.
+    pub child_window: Duration,
+    /// Restarts of one child within 24 hours: catches what dies once per cycle.
+    pub child_restarts_day: u32,
+    /// Failures of a pipeline within `pipeline_window` that park it.
+    pub pipeline_failures: u32,
+    /// See `pipeline_failures`.
+    pub pipeline_window: Duration,
+    /// A parked pipeline is tried again after this.
+    pub probe_every: Duration,
+    /// Failures of critical children within `critical_window` that end the process.
+    pub critical_failures: u32,
+    /// See `critical_failures`.
+    pub critical_window: Duration,
+    /// Restarts of all children within `global_window` that end the process.
+    pub global_restarts: u32,
+    /// See `global_restarts`.
+    pub global_window: Duration,
+    /// Share of parked pipelines beyond which the environment is to blame, and the process ends.
+    pub parked_share: f64,
+    /// A child that has not started by then has failed.
+    pub start_timeout: Duration,
+    /// A thread that has not moved for this long is stuck.
+    pub stuck_after: Duration,
+    /// Time between two pings of an idle child.
+    pub ping_every: Duration,
+    /// The process ends itself after this long without progress of the control runtime.
+    pub watchdog: Duration,
+    /// The whole tree ends within this.
+    pub shutdown: Duration,
+}
+
+/// `[deadlines]`: how long each stage of a cycle may take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deadlines {
+    /// Bars.
+    pub fetch: Duration,
+    /// Features.
+    pub features: Duration,
+    /// Validation of the model and its prediction.
+    pub predict: Duration,
+    /// Decision, risk, intent, order.
+    pub execute: Duration,
+    /// A slot that is noticed later than this is missed.
+    pub slot_lateness: Duration,
+    /// The whole cycle, a second run included.
+    pub cycle: Duration,
+}
+
+pub(super) fn node(mut s: Section<'_, '_>) -> Option<NodeConfig> {
+    use Absent::Default;
+    let name = s.name("name", Default("sentinel"));
+    let base = s.walk.base.clone();
+    let state = s.parsed_by("state", Default("state"), "a directory", |text| match text {
+        "" => Err("is empty".to_owned()),
+        text => Ok(PathBuf::from(text)),
+    });
+    // Only the file's own paths are relative to the file.
+    let outside = s.walk.is_overridden("node.state");
+    let state = state.map(|state| if outside { state } else { base.join(state) });
+    let mode = s.parsed_by("mode", Default("dry_run"), "\"dry_run\"", |text| match text {
+        "dry_run" => Ok(Mode::DryRun),
+        "live" => Err("'live' needs a gateway to a broker, and this version of the node has none".to_owned()),
+        other => Err(format!("'{other}' is not known")),
+    });
+    let heartbeat = s.duration("heartbeat", Default("1h"), LONG);
+    s.finish();
+    Some(NodeConfig { name: name?, state: state?, mode: mode?, heartbeat: heartbeat? })
+}
+
+pub(super) fn log(mut s: Section<'_, '_>) -> Option<LogConfig> {
+    let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+    let level = s.choice("level", Absent::Default("info"), &levels.map(|level| (level.word(), level)));
+    let formats = [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
+    let format = s.choice("format", Absent::Default("pretty"), &formats);
+    s.finish();
+    Some(LogConfig { level: level?, format: format? })
+}
+
+pub(super) fn supervision(mut s: Section<'_, '_>) -> Option<Supervision> {
+    use Absent::Default;
+    let restarts = 0..=1_000_000;
+    let failures = 1..=1_000_000;
+    let backoff_base = s.duration("backoff_base", Default("100ms"), SHORT);
+    let backoff_max = s.duration("backoff_max", Default("60s"), SHORT);
+    let healthy_after = s.duration("healthy_after", Default("60s"), LONG);
+    let child_restarts = s.count("child_restarts", Default("5"), restarts.clone());
+    let child_window = s.duration("child_window", Default("60s"), LONG);
+    let child_restarts_day = s.count("child_restarts_day", Default("20"), restarts.clone());
+    let pipeline_failures = s.count("pipeline_failures", Default("3"), failures.clone());
+    let pipeline_window = s.duration("pipeline_window", Default("10m"), LONG);
+    let probe_every = s.duration("probe_every", Default("15m"), LONG);
+    let critical_failures = s.count("critical_failures", Default("3"), failures);
+    let critical_window = s.duration("critical_window", Default("60s"), LONG);
+    let global_restarts = s.count("global_restarts", Default("10"), restarts);
+    let global_window = s.duration("global_window", Default("60s"), LONG);
+    let parked_share = s.number("parked_share", Default("0.2"), 0.01..=1.0);
+    let start_timeout = s.duration("start_timeout", Default("10s"), SHORT);
+    let stuck_after = s.duration("stuck_after", Default("5s"), SHORT);
+    let ping_every = s.duration("ping_every", Default("10s"), SHORT);
+    let watchdog = s.duration("watchdog", Default("20s"), SHORT);
+    let shutdown = s.duration("shutdown", Default("20s"), SHORT);
+    if let (Some(base), Some(max)) = (backoff_base, backoff_max)
+        && base > max
+    {
+        s.report("backoff_base", "is longer than backoff_max");
+    }
+    s.finish();
+    Some(Supervision {
+        backoff_base: backoff_base?,
+        backoff_max: backoff_max?,
+        healthy_after: healthy_after?,
+        child_restarts: child_restarts?,
+        child_window: child_window?,
+        child_restarts_day: child_restarts_day?,
+        pipeline_failures: pipeline_failures?,
+        pipeline_window: pipeline_window?,
+        probe_every: probe_every?,
+        critical_failures: critical_failures?,
+        critical_window: critical_window?,
+        global_restarts: global_restarts?,
+        global_window: global_window?,
+        parked_share: parked_share?,
+        start_timeout: start_timeout?,
+        stuck_after: stuck_after?,
+        ping_every: ping_every?,
+        watchdog: watchdog?,
+        shutdown: shutdown?,
+    })
+}
+
+pub(super) fn deadlines(mut s: Section<'_, '_>) -> Option<Deadlines> {
+    use Absent::Default;
+    let fetch = s.duration("fetch", Default("10s"), SHORT);
+    let features = s.duration("features", Default("2s"), SHORT);
+    let predict = s.duration("predict", Default("1s"), SHORT);
+    let execute = s.duration("execute", Default("5s"), SHORT);
+    let slot_lateness = s.duration("slot_lateness", Default("20s"), SHORT);
+    let cycle = s.duration("cycle", Default("20s"), SHORT);
+    let stages = [fetch, features, predict, execute];
+    let sum: Duration = stages.iter().flatten().sum();
+    if let Some(cycle) = cycle
+        && stages.iter().all(Option::is_some)
+        && cycle < sum
+    {
+        let sum = humantime::format_duration(sum);
+        s.report("cycle", format!("is shorter than fetch, features, predict and execute together, {sum}"));
+    }
+    s.finish();
+    Some(Deadlines {
+        fetch: fetch?,
+        features: features?,
+        predict: predict?,
+        execute: execute?,
+        slot_lateness: slot_lateness?,
+        cycle: cycle?,
+    })
+}

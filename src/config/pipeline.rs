@@ -1,0 +1,303 @@
+//! `[[pipeline]]`: one symbol, from its bars to its orders.
+//!
+//! What to trade, how much, and how far the stop lies has no default: a person writes it down. Everything else starts
+//! with values for an FX pair of five digits.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use sentinel_actors::domain::bar::Interval;
+use sentinel_actors::domain::calendar::MarketCalendar;
+use sentinel_actors::domain::decision::{DecideOn, OnOpposite, Policy, Signal};
+use sentinel_actors::domain::feature::FeatureSetId;
+use sentinel_actors::domain::risk::RiskLimits;
+use sentinel_actors::domain::schedule::{Schedule, Window};
+
+use super::problem::Place;
+use super::reader::{Absent, Section};
+use super::values::LONG;
+
+/// Bars that `fx23` needs for a row, and for a row with its sequence.
+const FX23_BARS: (u32, u32) = (21, 80);
+const FX_CALENDAR: &str = "America/New_York; Sun 17:00-Fri 17:00; closed 12-25 00:00-17:00, 01-01 00:00-17:00";
+
+/// One pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PipelineConfig {
+    /// Unique in the node, part of every intent key.
+    pub name: String,
+    /// The symbol at source and venue.
+    pub symbol: String,
+    /// Bar length.
+    pub interval: Interval,
+    /// When a decision is due.
+    pub schedule: Schedule,
+    /// When the market is open.
+    pub calendar: MarketCalendar,
+    /// When the pipeline takes part.
+    pub window: Window,
+    /// Where bars come from.
+    pub source: SourceConfig,
+    /// What bars must be like.
+    pub data: DataConfig,
+    /// What the model is asked about.
+    pub features: FeaturesConfig,
+    /// Who is asked.
+    pub model: ModelConfig,
+    /// From probabilities to orders.
+    pub policy: Policy,
+    /// Limits on orders.
+    pub risk: RiskLimits,
+    /// The dry run's venue.
+    pub paper: PaperConfig,
+}
+
+/// `[pipeline.source]`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SourceConfig {
+    /// `kind = "csv"`: a file of bars, replayed on its own clock.
+    Csv(CsvSource),
+}
+
+/// A file of bars.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CsvSource {
+    /// The file.
+    pub path: PathBuf,
+    /// How fast its clock goes.
+    pub speed: Speed,
+    /// Stop after this many bars; `None`: at the end of the file.
+    pub bars: Option<NonZeroUsize>,
+}
+
+/// Speed of a replay.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Speed {
+    /// The next bar as soon as the cycle has ended.
+    Max,
+    /// This many bars per second.
+    BarsPerSecond(f64),
+}
+
+/// `[pipeline.data]`: what bars must be like to be decided on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DataConfig {
+    /// The newest closed bar may be this old, counted from its close.
+    pub max_age: Duration,
+    /// More bars than this missing from the window: no decision.
+    pub max_missing_bars: u32,
+    /// A close may lie outside `[low, high]` by this much, in quote currency.
+    pub tick: f64,
+    /// A bar is closed this long after its close time.
+    pub settle: Duration,
+}
+
+/// `[pipeline.features]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeaturesConfig {
+    /// Which set, over how many bars.
+    pub set: FeatureSetId,
+    /// Whether frames carry a sequence besides their row.
+    pub sequence: bool,
+}
+
+/// `[pipeline.model]`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ModelConfig {
+    /// `kind = "onnx"`: a file, run in the process.
+    Onnx {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// `[pipeline.paper]`: the dry run's venue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PaperConfig {
+    /// Account, part of every intent key. Pipelines that share one share positions of a symbol.
+    pub account: String,
+    /// Distance between bid and ask, in price units.
+    pub spread: Decimal,
+    /// Units of the base currency in one lot.
+    pub contract_size: Decimal,
+}
+
+/// Reads one pipeline; `names` holds those of the pipelines before it.
+pub(super) fn pipeline(mut s: Section<'_, '_>, names: &mut Vec<(String, Place)>) -> Option<PipelineConfig> {
+    use Absent::{Default, Required};
+    let name = s.name("name", Required);
+    if let Some(name) = &name {
+        unique(&mut s, name, names);
+    }
+    let symbol = s.parsed_by("symbol", Required, "the symbol's name, up to 32 characters without spaces", symbol);
+    let interval = s.parsed::<Interval>("interval", Default("1h"), "");
+    // Without an interval the schedule is still checked; one hour stands in.
+    let schedule_interval = interval.or_else(|| Interval::new(Duration::from_secs(3600)))?;
+    let schedule = s.parsed_by("schedule", Default("on bar close + 2s"), "", |text| {
+        Schedule::parse(text, schedule_interval).map_err(|error| error.to_string())
+    });
+    let calendar = s.parsed::<MarketCalendar>("calendar", Default(FX_CALENDAR), "");
+    let window = window(&mut s);
+    let source = source(s.child("source"));
+    let data = data(s.child("data"), schedule_interval);
+    let features = features(s.child("features"));
+    let model = model(s.child("model"));
+    let policy = decision(s.child("decision"));
+    let risk = risk(s.child("risk"));
+    let paper = paper(s.child("paper"));
+    s.finish();
+    Some(PipelineConfig {
+        name: name?,
+        symbol: symbol?,
+        interval: interval?,
+        schedule: schedule?,
+        calendar: calendar?,
+        window,
+        source: source?,
+        data: data?,
+        features: features?,
+        model: model?,
+        policy: policy?,
+        risk: risk?,
+        paper: paper?,
+    })
+}
+
+fn unique(s: &mut Section<'_, '_>, name: &str, names: &mut Vec<(String, Place)>) {
+    if let Some((_, Place::Line(line))) = names.iter().find(|(other, _)| other == name) {
+        s.report("name", format!("'{name}' is already the pipeline of line {line}"));
+    }
+    names.push((name.to_owned(), s.place_of("name")));
+}
+
+fn symbol(text: &str) -> Result<String, String> {
+    if (1..=32).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("'{text}' is not a symbol"))
+    }
+}
+
+fn window(s: &mut Section<'_, '_>) -> Window {
+    let window = Window { start: s.instant("start"), end: s.instant("end") };
+    if let (Some(start), Some(end)) = (window.start, window.end)
+        && start >= end
+    {
+        s.report("end", format!("{end} is not after start, {start}"));
+    }
+    window
+}
+
+fn source(mut s: Section<'_, '_>) -> Option<SourceConfig> {
+    let kind = s.choice("kind", Absent::Default("csv"), &[("csv", ())]);
+    let path = s.file("path");
+    let speed = s.max_or_number("speed", Absent::Default("max"), 1e6);
+    let bars = s.count("bars", Absent::Optional, 1..=u32::MAX);
+    s.finish();
+    kind?;
+    Some(SourceConfig::Csv(CsvSource {
+        path: path?,
+        speed: speed?.map_or(Speed::Max, Speed::BarsPerSecond),
+        bars: bars.and_then(|bars| NonZeroUsize::new(bars as usize)),
+    }))
+}
+
+fn data(mut s: Section<'_, '_>, interval: Interval) -> Option<DataConfig> {
+    use Absent::Default;
+    let two = humantime::format_duration(interval.length() * 2).to_string();
+    let max_age = s.duration("max_age", Default(&two), LONG);
+    let max_missing_bars = s.count("max_missing_bars", Default("20"), 0..=10_000);
+    let tick = s.number("tick", Default("0.00001"), 0.0..=1e6);
+    // A bar in a file is final; only a vendor's may still change.
+    let settle = s.duration("settle", Default("0s"), Duration::ZERO..=Duration::from_secs(600));
+    if max_age.is_some_and(|age| age < interval.length()) {
+        s.report("max_age", format!("is shorter than a bar, {interval}: every bar would be stale"));
+    }
+    if settle.is_some_and(|settle| settle >= interval.length()) {
+        s.report("settle", format!("is not shorter than a bar, {interval}"));
+    }
+    s.finish();
+    Some(DataConfig { max_age: max_age?, max_missing_bars: max_missing_bars?, tick: tick?, settle: settle? })
+}
+
+fn features(mut s: Section<'_, '_>) -> Option<FeaturesConfig> {
+    use Absent::Default;
+    let set = s.choice("set", Default("fx23"), &[("fx23", "fx23")]);
+    let window = s.count("window", Default("200"), FX23_BARS.0..=10_000);
+    let sequence = s.boolean("sequence", Default("false"));
+    if sequence == Some(true) && window.is_some_and(|window| window < FX23_BARS.1) {
+        s.report("window", format!("is too short for a sequence, which needs {} bars", FX23_BARS.1));
+    }
+    s.finish();
+    let set = FeatureSetId { name: set?.to_owned(), window: window? as usize };
+    Some(FeaturesConfig { set, sequence: sequence? })
+}
+
+fn model(mut s: Section<'_, '_>) -> Option<ModelConfig> {
+    let kind = s.choice("kind", Absent::Default("onnx"), &[("onnx", ())]);
+    let path = s.file("path");
+    s.finish();
+    kind?;
+    Some(ModelConfig::Onnx { path: path? })
+}
+
+fn decision(mut s: Section<'_, '_>) -> Option<Policy> {
+    use Absent::{Default, Optional, Required};
+    let smallest = Decimal::new(1, 8);
+    let signals = [Signal::Sell, Signal::Hold, Signal::Buy].map(|signal| (signal.code(), signal));
+    let opposites = [("ignore", OnOpposite::Ignore), ("close", OnOpposite::Close), ("reverse", OnOpposite::Reverse)];
+    let classes = s.words("classes", "sell, hold, buy", &signals);
+    let threshold = s.number("threshold", Default("0.6"), 0.0..=0.999);
+    let decide_on = s.choice("decide_on", Default("bar"), &[("bar", DecideOn::Bar), ("slot", DecideOn::Slot)]);
+    let volume_lots = s.decimal("volume_lots", Required, smallest..=Decimal::from(10_000));
+    let distance = smallest..=Decimal::from(1_000_000);
+    let stop_distance = s.decimal_or_none("stop_distance", distance.clone());
+    let target_distance = s.decimal_or_none("target_distance", distance);
+    let price_digits = s.count("price_digits", Default("5"), 0..=10);
+    let on_opposite = s.choice("on_opposite", Default("close"), &opposites);
+    let max_holding = s.duration("max_holding", Optional, LONG);
+    if let Some(digits) = price_digits {
+        for (key, distance) in [("stop_distance", stop_distance), ("target_distance", target_distance)] {
+            if distance.flatten().is_some_and(|distance| distance.normalize().scale() > digits) {
+                s.report(key, format!("has more than the {digits} decimal places of price_digits"));
+            }
+        }
+    }
+    s.finish();
+    Some(Policy {
+        classes: classes?,
+        threshold: threshold?,
+        decide_on: decide_on?,
+        volume_lots: volume_lots?,
+        stop_distance: stop_distance?,
+        target_distance: target_distance?,
+        price_digits: price_digits?,
+        on_opposite: on_opposite?,
+        max_holding,
+    })
+}
+
+fn risk(mut s: Section<'_, '_>) -> Option<RiskLimits> {
+    use Absent::Default;
+    let max_open_positions = s.count("max_open_positions", Default("1"), 1..=1000);
+    let max_orders_per_hour = s.count("max_orders_per_hour", Default("6"), 1..=10_000);
+    let max_orders_per_day = s.count("max_orders_per_day", Default("24"), 1..=100_000);
+    s.finish();
+    Some(RiskLimits {
+        max_open_positions: max_open_positions?,
+        max_orders_per_hour: max_orders_per_hour?,
+        max_orders_per_day: max_orders_per_day?,
+    })
+}
+
+fn paper(mut s: Section<'_, '_>) -> Option<PaperConfig> {
+    use Absent::Default;
+    let account = s.name("account", Default("paper"));
+    let spread = s.decimal("spread", Default("0.00010"), Decimal::ZERO..=Decimal::from(1_000_000));
+    let contract_size =
+        s.decimal("contract_size", Default("100000"), Decimal::new(1, 8)..=Decimal::from(1_000_000_000));
+    s.finish();
+    Some(PaperConfig { account: account?, spread: spread?, contract_size: contract_size? })
+}

@@ -1,0 +1,97 @@
+//! What is wrong with a configuration, said so that it can be put right: where, which key, what, what is allowed there,
+//! and what was probably meant. All problems are collected; nobody repairs a file one error at a time.
+
+use std::fmt;
+
+/// Where a wrong value was written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The file as a whole.
+    File,
+    /// A line of the file, from 1.
+    Line(usize),
+    /// Outside the file: an environment variable or a flag, by name.
+    Outside(String),
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub place: Place,
+    /// The key's path, for example `pipeline.eurusd.model.path`; empty when it concerns the whole file.
+    pub key: String,
+    /// What is wrong.
+    pub what: String,
+    /// What is allowed there, when that can be said in general.
+    pub allowed: Option<String>,
+    /// What was probably meant.
+    pub suggestion: Option<String>,
+}
+
+/// Everything that is wrong with one configuration, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigErrors {
+    file: String,
+    problems: Vec<Problem>,
+}
+
+impl ConfigErrors {
+    /// Sorts `problems` by place.
+    pub(super) fn new(file: String, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by(|a, b| a.place.cmp(&b.place));
+        Self { file, problems }
+    }
+
+    /// The problems, in the order of the file; those of the environment and of flags come last.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    /// One line per problem: `file:line: key.path: what is wrong; allowed: …; did you mean '…'?`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            match &problem.place {
+                Place::File => write!(f, "{}: ", self.file)?,
+                Place::Line(line) => write!(f, "{}:{line}: ", self.file)?,
+                Place::Outside(name) => write!(f, "{name}: ")?,
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Problem {
+    /// Without its place, which only the whole knows the file of.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.what)?;
+        if let Some(allowed) = &self.allowed {
+            write!(f, "; allowed: {allowed}")?;
+        }
+        if let Some(suggestion) = &self.suggestion {
+            write!(f, "; did you mean '{suggestion}'?")?;
+        }
+        Ok(())
+    }
+}
+
+/// The candidate that `word` is probably a misspelling of.
+pub(super) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
+    let word = word.to_ascii_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate.to_owned())
+}

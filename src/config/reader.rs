@@ -1,0 +1,258 @@
+//! A typed reader over a parsed TOML table. It records what is wrong and goes on, so that one run reports everything.
+//!
+//! Every value is parsed from its *text*, a number's too: `0.0050` never passes through a binary float on its way to an
+//! exact decimal. Defaults are texts for the same parser; they are stated once, at the call that reads the key. Each
+//! read also notes the key's effective value, which is what the node prints at its start.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::env::Override;
+use super::problem::{Place, Problem, closest};
+use super::{Origin, Setting};
+
+/// The state of one reading of a configuration.
+pub(super) struct Walk {
+    /// Byte offsets at which lines begin.
+    line_starts: Vec<usize>,
+    overrides: BTreeMap<&'static str, Override>,
+    /// Paths in the file are relative to this.
+    pub(super) base: PathBuf,
+    pub(super) problems: Vec<Problem>,
+    pub(super) settings: Vec<Setting>,
+    /// Paths of all keys that were asked for.
+    known: Vec<String>,
+}
+
+impl Walk {
+    pub(super) fn new(text: &str, base: PathBuf, overrides: BTreeMap<&'static str, Override>) -> Self {
+        let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let line_starts = std::iter::once(0).chain(starts).collect();
+        Self { line_starts, overrides, base, problems: Vec::new(), settings: Vec::new(), known: Vec::new() }
+    }
+
+    /// The line of a byte offset.
+    pub(super) fn line(&self, offset: usize) -> Place {
+        Place::Line(self.line_starts.partition_point(|start| *start <= offset))
+    }
+
+    /// Whether the environment or a flag replaces this key.
+    pub(super) fn is_overridden(&self, key: &str) -> bool {
+        self.overrides.contains_key(key)
+    }
+
+    pub(super) fn report(&mut self, place: Place, key: String, what: String) {
+        self.problems.push(Problem { place, key, what, allowed: None, suggestion: None });
+    }
+}
+
+/// What a missing key means.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Absent<'d> {
+    /// It is an error.
+    Required,
+    /// There is no value.
+    Optional,
+    /// This text is the value.
+    Default(&'d str),
+}
+
+/// How a value may be written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    Text,
+    Integer,
+    Float,
+    Bool,
+    Date,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "a string",
+            Self::Integer => "an integer",
+            Self::Float => "a decimal number",
+            Self::Bool => "true or false",
+            Self::Date => "a date",
+        }
+    }
+}
+
+/// How a key is read.
+pub(super) struct Key<'k> {
+    pub(super) name: &'static str,
+    pub(super) kinds: &'static [Kind],
+    /// What is allowed, in words.
+    pub(super) allowed: &'k str,
+    pub(super) absent: Absent<'k>,
+}
+
+/// Why a text is no value of its key.
+pub(super) struct Wrong {
+    pub(super) what: String,
+    pub(super) suggestion: Option<String>,
+}
+
+impl<T: Into<String>> From<T> for Wrong {
+    fn from(what: T) -> Self {
+        Self { what: what.into(), suggestion: None }
+    }
+}
+
+/// One table of the file, or an absent one, whose keys all have their defaults.
+pub(super) struct Section<'w, 't> {
+    pub(super) walk: &'w mut Walk,
+    path: String,
+    place: Place,
+    entries: Option<&'t DeTable<'t>>,
+    known: Vec<&'static str>,
+}
+
+impl<'t> Section<'_, 't> {
+    pub(super) fn new<'w>(walk: &'w mut Walk, path: &str, place: Place, entries: &'t DeTable<'t>) -> Section<'w, 't> {
+        Section { walk, path: path.to_owned(), place, entries: Some(entries), known: Vec::new() }
+    }
+
+    /// Where the table begins.
+    pub(super) fn place(&self) -> Place {
+        self.place.clone()
+    }
+
+    /// The place of a key, or of the table when the key is absent.
+    pub(super) fn place_of(&self, key: &str) -> Place {
+        self.entries
+            .and_then(|entries| entries.get_key_value(key))
+            .map_or_else(|| self.place(), |(name, _)| self.walk.line(name.span().start))
+    }
+
+    pub(super) fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Notes a problem with `key` that only shows in view of other keys.
+    pub(super) fn report(&mut self, key: &str, what: impl Into<String>) {
+        let (place, path) = (self.place_of(key), self.path_of(key));
+        self.walk.report(place, path, what.into());
+    }
+
+    /// The table `key` in this one.
+    pub(super) fn child(&mut self, key: &'static str) -> Section<'_, 't> {
+        let value = self.take(key);
+        let path = self.path_of(key);
+        let (place, entries) = match value.map(|value| (value, value.get_ref())) {
+            None => (self.place(), None),
+            Some((value, DeValue::Table(table))) => (self.walk.line(value.span().start), Some(table)),
+            Some((value, other)) => {
+                let place = self.walk.line(value.span().start);
+                let what = format!("is {}, not a table", describe(other));
+                self.walk.report(place.clone(), path.clone(), what);
+                (place, None)
+            }
+        };
+        Section { walk: &mut *self.walk, path, place, entries, known: Vec::new() }
+    }
+
+    /// The value of `key` as it stands in the file, and a note that the key is known.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
+        self.known.push(key);
+        self.walk.known.push(self.path_of(key));
+        self.entries.and_then(|entries| entries.get(key))
+    }
+
+    /// Reads one value; `None` when it is absent without a default, or wrong and noted.
+    pub(super) fn read<T>(&mut self, key: &Key<'_>, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        let value = self.take(key.name);
+        let path = self.path_of(key.name);
+        let (place, origin, text) = if let Some(outside) = self.walk.overrides.get(path.as_str()) {
+            (Place::Outside(outside.origin.clone()), Origin::Outside(outside.origin.clone()), outside.value.clone())
+        } else if let Some(value) = value {
+            let place = self.walk.line(value.span().start);
+            match scalar(value.get_ref()).filter(|(kind, _)| key.kinds.contains(kind)) {
+                Some((_, text)) => (place, Origin::File, text),
+                None => {
+                    let wanted: Vec<&str> = key.kinds.iter().map(|kind| kind.name()).collect();
+                    let what = format!("is {}, not {}", describe(value.get_ref()), wanted.join(" or "));
+                    self.refuse(place, path, what.into(), key.allowed);
+                    return None;
+                }
+            }
+        } else {
+            match key.absent {
+                Absent::Optional => return None,
+                Absent::Default(text) => (self.place(), Origin::Default, text.to_owned()),
+                Absent::Required => {
+                    self.refuse(self.place(), path, "is missing and has no default".into(), key.allowed);
+                    return None;
+                }
+            }
+        };
+        match parse(&text) {
+            Ok(parsed) => {
+                self.walk.settings.push(Setting { key: path, value: text, origin });
+                Some(parsed)
+            }
+            Err(wrong) => {
+                self.refuse(place, path, wrong, key.allowed);
+                None
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, place: Place, key: String, wrong: Wrong, allowed: &str) {
+        let allowed = (!allowed.is_empty()).then(|| allowed.to_owned());
+        self.walk.problems.push(Problem { place, key, what: wrong.what, allowed, suggestion: wrong.suggestion });
+    }
+
+    /// A key of a table in this one that `word` may be meant for.
+    fn deeper(&self, word: &str) -> Option<String> {
+        let inside = self.walk.known.iter().filter_map(|path| path.strip_prefix(&self.path)?.strip_prefix('.'));
+        let tables: Vec<&str> = inside.filter(|path| path.contains('.')).collect();
+        let last = |path: &&str| path.rsplit('.').next().map(str::to_owned).unwrap_or_default();
+        let key = closest(word, tables.iter().map(last).collect::<Vec<_>>().iter().map(String::as_str))?;
+        tables.into_iter().find(|path| last(path) == key).map(str::to_owned)
+    }
+
+    /// Notes every key that nobody read.
+    pub(super) fn finish(self) {
+        let Some(entries) = self.entries else { return };
+        for (name, _) in entries.iter().filter(|(name, _)| !self.known.contains(&name.get_ref().as_ref())) {
+            let problem = Problem {
+                place: self.walk.line(name.span().start),
+                key: self.path_of(name.get_ref()),
+                what: "unknown key".to_owned(),
+                allowed: Some(self.known.join(", ")),
+                suggestion: closest(name.get_ref(), self.known.iter().copied()).or_else(|| self.deeper(name.get_ref())),
+            };
+            self.walk.problems.push(problem);
+        }
+    }
+}
+
+/// A scalar's kind and text; a number's text is the one in the file, without underscores.
+fn scalar(value: &DeValue<'_>) -> Option<(Kind, String)> {
+    match value {
+        DeValue::String(text) => Some((Kind::Text, text.clone().into_owned())),
+        DeValue::Integer(number) if number.radix() == 10 => Some((Kind::Integer, number.as_str().to_owned())),
+        DeValue::Float(number) => Some((Kind::Float, number.as_str().to_owned())),
+        DeValue::Boolean(value) => Some((Kind::Bool, value.to_string())),
+        DeValue::Datetime(date) => Some((Kind::Date, date.to_string())),
+        _ => None,
+    }
+}
+
+/// What a value is, with its text when that is short.
+pub(super) fn describe(value: &DeValue<'_>) -> String {
+    match (value, scalar(value)) {
+        (_, Some((Kind::Text, text))) => format!("the string '{text}'"),
+        (_, Some((Kind::Bool, text))) => text,
+        (_, Some((Kind::Date, text))) => format!("the date {text}"),
+        (_, Some((_, text))) => format!("the number {text}"),
+        (DeValue::Integer(_), None) => "a number that is not decimal".to_owned(),
+        (DeValue::Array(_), None) => "an array".to_owned(),
+        _ => "a table".to_owned(),
+    }
+}

@@ -1,0 +1,238 @@
+//! The kinds of values that a configuration has, on top of the reader: durations, counts, numbers, exact decimals,
+//! choices, names and paths.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use sentinel_actors::domain::time::{InvalidTime, UtcMs};
+use toml::de::DeValue;
+
+use super::problem::closest;
+use super::reader::{Absent, Key, Kind, Section, Wrong, describe};
+use super::{Origin, Setting};
+
+const TEXT: &[Kind] = &[Kind::Text];
+const INTEGER: &[Kind] = &[Kind::Integer];
+const NUMBER: &[Kind] = &[Kind::Integer, Kind::Float];
+const NUMBER_OR_TEXT: &[Kind] = &[Kind::Text, Kind::Integer, Kind::Float];
+
+const SECOND: Duration = Duration::from_secs(1);
+/// For what happens within a cycle: from a millisecond to an hour.
+pub(super) const SHORT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+/// For what goes on over days: from a second to a year.
+pub(super) const LONG: RangeInclusive<Duration> = SECOND..=Duration::from_secs(365 * 86_400);
+
+impl Section<'_, '_> {
+    /// A duration like `10s` or `1h 30m`.
+    pub(super) fn duration(
+        &mut self,
+        name: &'static str,
+        absent: Absent<'_>,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let (low, high) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
+        let allowed = format!("a duration like 500ms, 10s or 1h, from {low} to {high}");
+        self.read(&Key { name, kinds: TEXT, allowed: &allowed, absent }, |text| {
+            let value = humantime::parse_duration(text).map_err(|_| format!("'{text}' is not a duration"))?;
+            within(value, &range, text)
+        })
+    }
+
+    /// A whole number.
+    pub(super) fn count(&mut self, name: &'static str, absent: Absent<'_>, range: RangeInclusive<u32>) -> Option<u32> {
+        let allowed = format!("a whole number from {} to {}", range.start(), range.end());
+        self.read(&Key { name, kinds: INTEGER, allowed: &allowed, absent }, |text| {
+            let value: i128 = text.parse().map_err(|_| format!("'{text}' is not a whole number"))?;
+            match u32::try_from(value) {
+                Ok(value) => within(value, &range, text),
+                Err(_) => Err(format!("{text} is out of range").into()),
+            }
+        })
+    }
+
+    /// A number that is measured, not counted in money.
+    pub(super) fn number(&mut self, name: &'static str, absent: Absent<'_>, range: RangeInclusive<f64>) -> Option<f64> {
+        let allowed = format!("a number from {} to {}", range.start(), range.end());
+        self.read(&Key { name, kinds: NUMBER, allowed: &allowed, absent }, |text| {
+            let value: f64 = text.parse().map_err(|_| format!("'{text}' is not a number"))?;
+            within(value, &range, text)
+        })
+    }
+
+    /// An exact decimal, written as a number or as a string.
+    pub(super) fn decimal(
+        &mut self,
+        name: &'static str,
+        absent: Absent<'_>,
+        range: RangeInclusive<Decimal>,
+    ) -> Option<Decimal> {
+        let allowed = decimal_range(&range);
+        self.read(&Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, absent }, |text| exact(text, &range))
+    }
+
+    /// An exact decimal or the word `none`, which must be written: leaving protection out is a decision.
+    pub(super) fn decimal_or_none(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<Decimal>,
+    ) -> Option<Option<Decimal>> {
+        let allowed = format!("{}, or \"none\"", decimal_range(&range));
+        let key = Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, absent: Absent::Required };
+        self.read(&key, |text| if text == "none" { Ok(None) } else { exact(text, &range).map(Some) })
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        name: &'static str,
+        absent: Absent<'_>,
+        choices: &[(&'static str, T)],
+    ) -> Option<T> {
+        let allowed = words_of(choices);
+        self.read(&Key { name, kinds: TEXT, allowed: &allowed, absent }, |text| chosen(text, choices))
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&mut self, name: &'static str, absent: Absent<'_>) -> Option<bool> {
+        self.read(&Key { name, kinds: &[Kind::Bool], allowed: "true or false", absent }, |text| Ok(text == "true"))
+    }
+
+    /// A text of a domain type, whose own error says what is wrong.
+    pub(super) fn parsed<T: FromStr<Err: Display>>(
+        &mut self,
+        name: &'static str,
+        absent: Absent<'_>,
+        allowed: &str,
+    ) -> Option<T> {
+        self.parsed_by(name, absent, allowed, |text| text.parse().map_err(|error: T::Err| error.to_string()))
+    }
+
+    /// A text that `parse` understands.
+    pub(super) fn parsed_by<T>(
+        &mut self,
+        name: &'static str,
+        absent: Absent<'_>,
+        allowed: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.read(&Key { name, kinds: TEXT, allowed, absent }, |text| parse(text).map_err(Wrong::from))
+    }
+
+    /// An instant, written as a string or as a date of TOML, with its offset from UTC.
+    pub(super) fn instant(&mut self, name: &'static str) -> Option<UtcMs> {
+        let key = Key { name, kinds: &[Kind::Text, Kind::Date], allowed: "", absent: Absent::Optional };
+        self.read(&key, |text| text.parse().map_err(|error: InvalidTime| error.to_string().into()))
+    }
+
+    /// A name.
+    pub(super) fn name(&mut self, name: &'static str, absent: Absent<'_>) -> Option<String> {
+        self.parsed_by(name, absent, "1 to 32 of a-z, 0-9, _ and -", |text| {
+            if is_name(text) { Ok(text.to_owned()) } else { Err(format!("'{text}' is not a name")) }
+        })
+    }
+
+    /// A file that must exist, relative to the configuration.
+    pub(super) fn file(&mut self, name: &'static str) -> Option<PathBuf> {
+        let base = self.walk.base.clone();
+        self.parsed_by(name, Absent::Required, "the path of a file, relative to this configuration", |text| {
+            let path = base.join(text);
+            if path.is_file() { Ok(path) } else { Err(format!("there is no file '{}'", path.display())) }
+        })
+    }
+
+    /// `"max"` or a positive number.
+    pub(super) fn max_or_number(&mut self, name: &'static str, absent: Absent<'_>, high: f64) -> Option<Option<f64>> {
+        let allowed = format!("\"max\" or a number above 0, up to {high}");
+        self.read(&Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, absent }, |text| {
+            if text == "max" {
+                return Ok(None);
+            }
+            let value: f64 = text.parse().map_err(|_| format!("'{text}' is neither"))?;
+            if value > 0.0 && value <= high { Ok(Some(value)) } else { Err(format!("{text} is out of range").into()) }
+        })
+    }
+
+    /// A list of words, each at most once.
+    pub(super) fn words<T: Copy>(
+        &mut self,
+        name: &'static str,
+        default: &str,
+        choices: &[(&'static str, T)],
+    ) -> Option<Vec<T>> {
+        let path = self.path_of(name);
+        let Some(value) = self.take(name) else {
+            self.walk.settings.push(Setting { key: path, value: default.to_owned(), origin: Origin::Default });
+            return default.split(", ").map(|word| chosen(word, choices).ok()).collect();
+        };
+        let allowed = format!("a list, each word at most once, of {}", words_of(choices));
+        let place = self.walk.line(value.span().start);
+        let DeValue::Array(array) = value.get_ref() else {
+            let what = format!("is {}, not a list", describe(value.get_ref()));
+            self.refuse(place, path, what.into(), &allowed);
+            return None;
+        };
+        let mut seen: Vec<&str> = Vec::new();
+        let mut values = Some(Vec::new());
+        for item in array.iter() {
+            let result = match item.get_ref() {
+                DeValue::String(word) if seen.contains(&word.as_ref()) => {
+                    Err(format!("'{word}' is there twice").into())
+                }
+                DeValue::String(word) => {
+                    seen.push(word);
+                    chosen(word, choices)
+                }
+                other => Err(format!("{} is not a word", describe(other)).into()),
+            };
+            match result {
+                Ok(value) => values.iter_mut().for_each(|values| values.push(value)),
+                Err(wrong) => {
+                    let place = self.walk.line(item.span().start);
+                    self.refuse(place, path.clone(), wrong, &allowed);
+                    values = None;
+                }
+            }
+        }
+        if seen.is_empty() && values.is_some() {
+            self.refuse(place, path, "is empty".into(), &allowed);
+            return None;
+        }
+        self.walk.settings.push(Setting { key: path, value: seen.join(", "), origin: Origin::File });
+        values
+    }
+}
+
+/// Whether a text is a name: safe in keys, file names and metrics.
+pub(super) fn is_name(text: &str) -> bool {
+    let safe = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    (1..=32).contains(&text.len()) && text.chars().all(safe)
+}
+
+fn within<T: PartialOrd>(value: T, range: &RangeInclusive<T>, text: &str) -> Result<T, Wrong> {
+    if range.contains(&value) { Ok(value) } else { Err(format!("{text} is out of range").into()) }
+}
+
+fn exact(text: &str, range: &RangeInclusive<Decimal>) -> Result<Decimal, Wrong> {
+    // A text with more digits than a decimal holds is refused, not rounded.
+    let value = Decimal::from_str_exact(text).map_err(|_| format!("'{text}' is not an exact decimal"))?;
+    within(value, range, text)
+}
+
+fn decimal_range(range: &RangeInclusive<Decimal>) -> String {
+    format!("a decimal like 0.0050, from {} to {}", range.start(), range.end())
+}
+
+fn words_of<T>(choices: &[(&'static str, T)]) -> String {
+    choices.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+}
+
+fn chosen<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, Wrong> {
+    choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| Wrong {
+        what: format!("'{text}' is not known"),
+        suggestion: closest(text, choices.iter().map(|(word, _)| *word)),
+    })
+}

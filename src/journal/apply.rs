@@ -1,0 +1,223 @@
+//! Applies one batch of writes inside an open transaction.
+//!
+//! Promises kept here: the first row of a slot stands, the first intent of a key stands, an intent moves only as its
+//! machine allows, and a slot whose order may have left is never reported as missed. A write that cannot be done says so
+//! in its answer; only a failing disk fails the batch.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, params, params_from_iter};
+use sentinel_actors::domain::cycle::SlotRecord;
+use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::reason::{Outcome, Reason};
+use sentinel_actors::domain::schedule::Schedule;
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::{JournalWrite, Written};
+
+use super::rows::{
+    self, INSERT_EVENT, INSERT_INTENT, INSERT_SLOT, IntentStep, REPLACE_INTENT, RowFault, SELECT_EVENTS,
+    SELECT_INTENTS, sealed,
+};
+
+/// The number of slots that were worked on, in `meta`. The boot record compares it between boots.
+pub(super) const WORKED: &str = "worked_slots";
+
+/// What a recovered row says about itself.
+const RECOVERED: &str = "recovered from the journal";
+
+/// Applies `batch` in order.
+pub(super) fn batch(connection: &Connection, batch: Vec<JournalWrite>) -> Result<Vec<Written>, RowFault> {
+    let mut written = Vec::with_capacity(batch.len());
+    let mut worked = 0_i64;
+    for write in batch {
+        written.push(match write {
+            JournalWrite::EndSlot(record) => {
+                let was_worked_on = record.attempts > 0;
+                worked += i64::from(end_slot(connection, *record)? && was_worked_on);
+                Written::Done
+            }
+            JournalWrite::MissSlots { pipeline, mode, schedule, after, until, reason, noted_at } => {
+                let missed = SlotRecord::new(&pipeline, after, mode, reason, noted_at);
+                miss_slots(connection, missed, &schedule, after, until)?
+            }
+            JournalWrite::Plan(intent) => guarded(connection, || plan(connection, *intent))?,
+            JournalWrite::Advance { key, event, at } => guarded(connection, || advance(connection, &key, event, at))?,
+        });
+    }
+    if worked > 0 {
+        connection
+            .prepare_cached(
+                "INSERT INTO meta (name, value) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+            )?
+            .execute(params![WORKED, worked])?;
+    }
+    Ok(written)
+}
+
+/// A write of several statements happens whole or not at all, and takes only itself back when a constraint forbids it.
+fn guarded(connection: &Connection, write: impl FnOnce() -> Result<Written, RowFault>) -> Result<Written, RowFault> {
+    connection.prepare_cached("SAVEPOINT one_write")?.execute([])?;
+    let result = match write() {
+        Err(RowFault::Sqlite(error)) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
+            connection.prepare_cached("ROLLBACK TO one_write")?.execute([])?;
+            Ok(Written::Refused(error.to_string()))
+        }
+        other => other,
+    };
+    if result.is_ok() {
+        connection.prepare_cached("RELEASE one_write")?.execute([])?;
+    }
+    result
+}
+
+/// Says whether the row is new; the first row of a slot stands.
+fn insert_slot(connection: &Connection, record: &SlotRecord) -> Result<bool, RowFault> {
+    let values = sealed(rows::slot_values(record));
+    Ok(connection.prepare_cached(&INSERT_SLOT)?.execute(params_from_iter(values))? > 0)
+}
+
+fn end_slot(connection: &Connection, mut record: SlotRecord) -> Result<bool, RowFault> {
+    // These endings are written by the pipeline on behalf of a cycle that cannot report any more; it may have acted.
+    let is_silent =
+        record.outcome() == Outcome::Missed || matches!(record.reason, Reason::StageCrashed | Reason::PoisonInput);
+    if is_silent {
+        let mut intents = intents_of(connection, &record.pipeline, UtcMs(record.slot.0 - 1), record.slot)?;
+        if let Some(intents) = intents.remove(&record.slot)
+            && (record.outcome() == Outcome::Missed || intents.iter().any(|intent| intent.state.may_have_left()))
+        {
+            let reported = format!("{RECOVERED}; the cycle ended with '{}'", record.reason);
+            tell_intents(&mut record, &intents);
+            record.detail = if record.detail.is_empty() { reported } else { format!("{reported}: {}", record.detail) };
+        }
+    }
+    insert_slot(connection, &record)
+}
+
+fn miss_slots(
+    connection: &Connection,
+    mut missed: SlotRecord,
+    schedule: &Schedule,
+    after: UtcMs,
+    until: UtcMs,
+) -> Result<Written, RowFault> {
+    let mut intents = intents_of(connection, &missed.pipeline, after, until)?;
+    for slot in schedule.slots(after, until) {
+        missed.slot = slot;
+        let Some(intents) = intents.remove(&slot) else {
+            insert_slot(connection, &missed)?;
+            continue;
+        };
+        let mut record = missed.clone();
+        tell_intents(&mut record, &intents);
+        RECOVERED.clone_into(&mut record.detail);
+        insert_slot(connection, &record)?;
+    }
+    Ok(Written::Done)
+}
+
+/// The intents of the slots in `(after, until]`, in one question.
+fn intents_of(
+    connection: &Connection,
+    pipeline: &str,
+    after: UtcMs,
+    until: UtcMs,
+) -> Result<BTreeMap<UtcMs, Vec<Intent>>, RowFault> {
+    let sql = format!("{} WHERE pipeline = ?1 AND slot_ms > ?2 AND slot_ms <= ?3 ORDER BY slot_ms", *SELECT_INTENTS);
+    let mut by_slot: BTreeMap<UtcMs, Vec<Intent>> = BTreeMap::new();
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query(params![pipeline, after.0, until.0])?;
+    while let Some(row) = found.next()? {
+        let intent = rows::intent_from(row)?;
+        by_slot.entry(intent.slot).or_default().push(intent);
+    }
+    Ok(by_slot)
+}
+
+/// Ends `record` as its intents ended: what was done is never reported as missed.
+fn tell_intents(record: &mut SlotRecord, intents: &[Intent]) {
+    // Live intents speak for a slot that has intents of both modes: their effects were real.
+    let mode = if intents.iter().any(|intent| intent.mode == Mode::Live) { Mode::Live } else { Mode::DryRun };
+    let own: Vec<&Intent> = intents.iter().filter(|intent| intent.mode == mode).collect();
+    let any = |states: &[IntentState]| own.iter().any(|intent| states.contains(&intent.state));
+    record.reason = if any(&[IntentState::Acked]) {
+        Reason::OrderAcked
+    } else if any(&[IntentState::Unknown, IntentState::Held, IntentState::Sent]) {
+        Reason::OrderUnknown
+    } else if any(&[IntentState::Rejected]) {
+        Reason::OrderRejected
+    } else {
+        Reason::IntentStands
+    };
+    record.mode = mode;
+    record.intents = own.iter().map(|intent| intent.key.clone()).collect();
+    record.decided_bar = own.first().map(|intent| intent.basis);
+}
+
+fn find_intent(connection: &Connection, key: &IntentKey) -> Result<Option<Intent>, RowFault> {
+    let sql = format!("{} WHERE key = ?1", *SELECT_INTENTS);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query([key.as_str()])?;
+    found.next()?.map(rows::intent_from).transpose()
+}
+
+fn plan(connection: &Connection, mut intent: Intent) -> Result<Written, RowFault> {
+    (intent.state, intent.receipt) = (IntentState::Planned, None);
+    let values = sealed(rows::intent_values(&intent));
+    let inserted = connection.prepare_cached(&INSERT_INTENT)?.execute(params_from_iter(values))?;
+    if inserted == 0 {
+        return Ok(match find_intent(connection, &intent.key)? {
+            Some(standing) => Written::Exists(Box::new(standing)),
+            None => Written::Refused(format!("the intent {} can be neither written nor found", intent.key)),
+        });
+    }
+    append_step(connection, &intent.key, 0, &IntentStep { at: None, event: None })?;
+    Ok(Written::Done)
+}
+
+fn append_step(connection: &Connection, key: &IntentKey, number: i64, step: &IntentStep) -> Result<(), RowFault> {
+    let values = sealed(rows::step_values(key, number, step));
+    connection.prepare_cached(&INSERT_EVENT)?.execute(params_from_iter(values))?;
+    Ok(())
+}
+
+fn advance(connection: &Connection, key: &IntentKey, event: IntentEvent, at: UtcMs) -> Result<Written, RowFault> {
+    let Some(mut intent) = find_intent(connection, key)? else {
+        return Ok(Written::Refused(format!("there is no intent {key}")));
+    };
+    let (number, last) = last_step(connection, key)?;
+    match intent.state.after(&event) {
+        Ok(next) => intent.state = next,
+        Err(_) if last.is_some_and(|last| repeats(&last, &event)) => return Ok(Written::Done),
+        Err(illegal) => return Ok(Written::Refused(illegal.to_string())),
+    }
+    if let IntentEvent::Acked { receipt } = &event {
+        intent.receipt = Some(receipt.clone());
+    }
+    let values = sealed(rows::intent_values(&intent));
+    connection.prepare_cached(&REPLACE_INTENT)?.execute(params_from_iter(values))?;
+    append_step(connection, key, number + 1, &IntentStep { at: Some(at), event: Some(event) })?;
+    Ok(Written::Done)
+}
+
+fn last_step(connection: &Connection, key: &IntentKey) -> Result<(i64, Option<IntentEvent>), RowFault> {
+    let sql = format!("{} WHERE key = ?1 ORDER BY number DESC LIMIT 1", *SELECT_EVENTS);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query([key.as_str()])?;
+    match found.next()? {
+        None => Ok((-1, None)),
+        Some(row) => Ok((row.get("number")?, rows::step_from(row)?.event)),
+    }
+}
+
+/// Whether `event` says once more what `last` said; the wording of evidence may differ.
+///
+/// A second `Send` is never a repetition: answering it with "done" would be the licence to submit a second time.
+fn repeats(last: &IntentEvent, event: &IntentEvent) -> bool {
+    use IntentEvent as E;
+    match (last, event) {
+        (E::Send, E::Send) => false,
+        (E::Acked { .. }, E::Acked { .. }) | (E::Rejected { .. }, E::Rejected { .. }) => last == event,
+        _ => last.name() == event.name(),
+    }
+}

@@ -1,0 +1,236 @@
+//! What can go wrong with the state directory and the journal, with the exit code and the advice that belong to it.
+//!
+//! Exit codes: 74 when the disk failed (a restart may help), 75 when another node holds the directory, 78 when a person
+//! must change something first.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use super::rows::RowFault;
+
+/// The disk failed; a restart may help.
+const EXIT_IO: u8 = 74;
+/// Another node holds the state directory.
+const EXIT_LOCKED: u8 = 75;
+/// A person must change something first.
+const EXIT_CONFIG: u8 = 78;
+
+/// The state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A second node on one directory would be a second writer of orders.
+    #[error("another node is running on the state directory {}", dir.display())]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// It cannot be created, read or written.
+    #[error("the state directory {} cannot be used: {action} failed", dir.display())]
+    Unusable {
+        /// The directory.
+        dir: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl StateError {
+    /// The code that the process ends with.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Locked { .. } => EXIT_LOCKED,
+            Self::Unusable { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                    EXIT_CONFIG
+                }
+                _ => EXIT_IO,
+            },
+        }
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        match self {
+            Self::Locked { dir } => format!(
+                "stop the other node, or give this one a directory of its own; {} is free again as soon as that \
+                 process has ended, whatever ended it",
+                dir.join(super::LOCK_FILE).display()
+            ),
+            Self::Unusable { dir, .. } => {
+                format!("make {} a directory that this user may read and write, on a local disk", dir.display())
+            }
+        }
+    }
+}
+
+/// The journal cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// There is no journal to read.
+    #[error("there is no journal at {}", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// SQLite older than the fix of a corruption bug in WAL mode.
+    #[error("SQLite {have} can corrupt a journal in WAL mode; at least {need} is needed")]
+    OldSqlite {
+        /// Linked version.
+        have: &'static str,
+        /// First version with the fix.
+        need: &'static str,
+    },
+    /// The file system cannot carry a write-ahead log.
+    #[error("the journal {} cannot use a write-ahead log here; SQLite chose '{mode}'", path.display())]
+    NoWal {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite chose instead.
+        mode: String,
+    },
+    /// Written by a newer sentinel.
+    #[error("the journal {} has schema version {have}; this sentinel knows versions up to {known}", path.display())]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        have: i64,
+        /// Newest version that this program knows.
+        known: i64,
+    },
+    /// Written by an older sentinel, and opened for reading only.
+    #[error("the journal {} has schema version {have}, which needs an upgrade to {known} first", path.display())]
+    OlderSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        have: i64,
+        /// Version that this program reads.
+        known: i64,
+    },
+    /// A database of some other program.
+    #[error("{} is a database, but not a journal", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Bytes on disk are not what was written.
+    #[error("the journal {} is damaged: {what}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// No space left.
+    #[error("the disk of {} is full", path.display())]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Anything else that SQLite reports.
+    #[error("the journal {}: {action} failed", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: rusqlite::Error,
+    },
+    /// The operating system refused.
+    #[error("the journal {}: {action} failed", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl JournalError {
+    /// Sorts an error of SQLite by what a person can do about it.
+    pub(super) fn from_sqlite(path: &Path, action: &'static str, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged { path, what: source.to_string() }
+            }
+            Some(ErrorCode::DiskFull) => Self::DiskFull { path },
+            _ => Self::Sqlite { path, action, source },
+        }
+    }
+
+    /// The same for a row: one that has no meaning was not written by a journal.
+    pub(super) fn from_row(path: &Path, action: &'static str, fault: RowFault) -> Self {
+        match fault {
+            RowFault::Sqlite(source) => Self::from_sqlite(path, action, source),
+            fault @ RowFault::Meaningless { .. } => Self::Damaged { path: path.to_owned(), what: fault.to_string() },
+        }
+    }
+
+    /// The code that the process ends with.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Damaged { .. } | Self::DiskFull { .. } | Self::Sqlite { .. } | Self::Io { .. } => EXIT_IO,
+            Self::Missing { .. }
+            | Self::OldSqlite { .. }
+            | Self::NoWal { .. }
+            | Self::NewerSchema { .. }
+            | Self::OlderSchema { .. }
+            | Self::Foreign { .. } => EXIT_CONFIG,
+        }
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        match self {
+            Self::Missing { path } => {
+                let dir = path.parent().unwrap_or(path);
+                format!("give --state the directory of a node that has run; {} is not one", dir.display())
+            }
+            Self::OldSqlite { .. } => "build sentinel with its bundled SQLite".to_owned(),
+            Self::NoWal { .. } => "put the state directory on a local disk, not on a network share".to_owned(),
+            Self::NewerSchema { path, have, .. } => format!(
+                "run a sentinel that knows version {have}, or put a backup ({}.backup-v…) in its place after checking \
+                 at the venue which orders were sent since it was taken",
+                path.display()
+            ),
+            Self::OlderSchema { .. } => {
+                "start the node once: it keeps a backup beside the file and upgrades it".to_owned()
+            }
+            Self::Foreign { .. } => "give the node a state directory of its own".to_owned(),
+            Self::Damaged { path, .. } => format!(
+                "keep a copy of {0} and {0}-wal, check at the venue which orders are open, then restore a backup; a node \
+                 on an empty journal does not know what it has sent",
+                path.display()
+            ),
+            Self::DiskFull { .. } => "free space on the disk, then start the node again; nothing is lost".to_owned(),
+            Self::Sqlite { path, .. } | Self::Io { path, .. } => {
+                format!("check the disk and the permissions of {}", path.display())
+            }
+        }
+    }
+}
+
+/// The whole chain of an error in one line, for places that can carry only a text.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

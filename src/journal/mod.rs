@@ -1,0 +1,44 @@
+//! The SQLite journal and the state directory around it.
+//!
+//! Promises kept here: each slot has one row and each effect a durable intent before it happens (1 and 2 of the node); one
+//! node per directory; what cannot be understood is refused and never overwritten. Nothing here decides anything: rules
+//! about slots and intents live in `sentinel_actors::domain`. Nothing here reads a clock.
+//!
+//! ```text
+//! state/
+//!   lock          held by the running node
+//!   journal.db    slots, intents, their events: WAL, synchronous=FULL
+//!   telemetry.db  crash reports and restarts: WAL, synchronous=NORMAL; may be deleted
+//!   last_exit     how the last run ended
+//!   boots         starts, to recognise a crash loop
+//!   quarantine/   inputs that ended a stage twice
+//! ```
+
+mod apply;
+pub mod boot;
+mod error;
+mod proof;
+mod queries;
+mod reader;
+mod rows;
+mod schema;
+mod state;
+mod store;
+mod telemetry;
+
+pub use boot::{BootRecord, BootVerdict, write_last_exit};
+pub use error::{JournalError, StateError};
+pub use proof::{Proof, Proven, proof};
+pub use reader::{JournalReader, Stored, Verified};
+pub use rows::IntentStep;
+pub use schema::{Recovered, SCHEMA_VERSION};
+pub use state::StateDir;
+pub use store::{SqliteJournal, StoreOptions};
+pub use telemetry::{Telemetry, TelemetryEvent};
+
+const LOCK_FILE: &str = "lock";
+const JOURNAL_FILE: &str = "journal.db";
+const TELEMETRY_FILE: &str = "telemetry.db";
+const LAST_EXIT_FILE: &str = "last_exit";
+const BOOTS_FILE: &str = "boots";
+const QUARANTINE_DIR: &str = "quarantine";

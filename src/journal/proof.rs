@@ -1,0 +1,150 @@
+//! The proof that the journal keeps the node's first promise for one pipeline: each due slot has exactly one row, the
+//! outcomes add up, and the rows do not contradict the intents.
+//!
+//! It reads; it repairs nothing. What the venue says is for someone else to compare with [`Proof::acked`].
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::order::{Receipt, Role, Side};
+use sentinel_actors::domain::reason::Outcome;
+use sentinel_actors::domain::schedule::Schedule;
+use sentinel_actors::domain::time::UtcMs;
+use serde::Serialize;
+
+use super::{JournalError, JournalReader};
+
+/// How many holes are listed.
+const LISTED: usize = 20;
+
+/// An order that the venue confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Proven {
+    /// Its intent.
+    pub key: IntentKey,
+    /// Dry run or live.
+    pub mode: Mode,
+    /// Slot whose cycle wrote it.
+    pub slot: UtcMs,
+    /// Open, or the close of a position.
+    pub role: Role,
+    /// Direction.
+    pub side: Side,
+    /// The confirmation, with the ticket; `None` when a person settled it.
+    pub receipt: Option<Receipt>,
+}
+
+/// What the journal holds about the slots from the first to the last one, both included.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Proof {
+    /// Slots that the schedule makes due.
+    pub due: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Rows per outcome.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// Due slots without a row.
+    pub holes: u64,
+    /// The first of them.
+    pub first_holes: Vec<UtcMs>,
+    /// Rows of slots that are not due.
+    pub strays: u64,
+    /// Rows and intents whose checksum does not fit.
+    pub damaged: u64,
+    /// Slots that are not `acted` although an order of theirs was confirmed.
+    pub contradictions: u64,
+    /// Intents per state.
+    pub intents: BTreeMap<IntentState, u64>,
+    /// Intents that are not final.
+    pub open: u64,
+    /// Confirmed orders, oldest first.
+    pub acked: Vec<Proven>,
+}
+
+impl Proof {
+    /// Whether every due slot has exactly one intact row and none contradicts an intent. Open intents are no failure: an
+    /// unknown fate is the truth about them.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.due == self.outcomes.values().sum::<u64>()
+            && self.rows == self.due
+            && self.holes + self.strays + self.damaged + self.contradictions == 0
+    }
+
+    /// Rows with this outcome.
+    #[must_use]
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        self.outcomes.get(&outcome).copied().unwrap_or(0)
+    }
+}
+
+/// Proves the slots of `pipeline` from `first` to `last`, both included.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub fn proof(
+    dir: &Path,
+    pipeline: &str,
+    schedule: &Schedule,
+    first: UtcMs,
+    last: UtcMs,
+) -> Result<Proof, JournalError> {
+    let reader = JournalReader::open(dir)?;
+    let before_first = UtcMs(first.0.saturating_sub(1));
+    let mut proof = Proof { due: schedule.count(before_first, last), ..Proof::default() };
+    let mut acted = std::collections::BTreeSet::new();
+    let mut due = schedule.slots(before_first, last).peekable();
+
+    reader.each_slot_between(pipeline, first, last, |row| {
+        let slot = row.record.slot;
+        while let Some(hole) = due.next_if(|due| *due < slot) {
+            proof.note_hole(hole);
+        }
+        // The primary key admits one row per slot, so that a row is either the next due one or a stray.
+        if due.next_if_eq(&slot).is_none() {
+            proof.strays += 1;
+        }
+        proof.rows += 1;
+        proof.damaged += u64::from(!row.is_intact);
+        let outcome = row.record.outcome();
+        *proof.outcomes.entry(outcome).or_default() += 1;
+        if outcome == Outcome::Acted {
+            acted.insert(slot);
+        }
+    })?;
+    due.for_each(|hole| proof.note_hole(hole));
+
+    for intent in reader.intents_between(pipeline, first, last)? {
+        proof.damaged += u64::from(!intent.is_intact);
+        let was_acted = acted.contains(&intent.record.slot);
+        proof.note_intent(intent.record, was_acted);
+    }
+    Ok(proof)
+}
+
+impl Proof {
+    fn note_hole(&mut self, slot: UtcMs) {
+        self.holes += 1;
+        if self.first_holes.len() < LISTED {
+            self.first_holes.push(slot);
+        }
+    }
+
+    fn note_intent(&mut self, intent: Intent, was_acted: bool) {
+        *self.intents.entry(intent.state).or_default() += 1;
+        self.open += u64::from(!intent.state.is_final());
+        if intent.state != IntentState::Acked {
+            return;
+        }
+        self.contradictions += u64::from(!was_acted);
+        self.acked.push(Proven {
+            key: intent.key,
+            mode: intent.mode,
+            slot: intent.slot,
+            role: intent.order.role,
+            side: intent.order.side,
+            receipt: intent.receipt,
+        });
+    }
+}

@@ -1,0 +1,309 @@
+//! Read-only questions for the command line, the boot record and the proof: beside a running node, or after it.
+//!
+//! A reader never writes, never checkpoints and needs no lock. It says of each row whether it is still what was written.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
+use sentinel_actors::domain::cycle::SlotRecord;
+use sentinel_actors::domain::intent::{Intent, IntentKey};
+use sentinel_actors::domain::reason::Reason;
+use sentinel_actors::domain::time::UtcMs;
+
+use super::rows::{
+    self, EVENTS, INTENTS, IntentStep, RowFault, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SLOTS, Table,
+};
+use super::{JOURNAL_FILE, JournalError, apply, schema};
+
+/// A record as it was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored<T> {
+    /// The record.
+    pub record: T,
+    /// Whether its checksum still fits: `false` means that the row was changed by something else than a node.
+    pub is_intact: bool,
+}
+
+/// What [`JournalReader::verify`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verified {
+    /// Rows whose checksum was computed.
+    pub rows: u64,
+    /// The rows whose checksum does not fit: table and key. At most [`Verified::LISTED`].
+    pub damaged: Vec<String>,
+    /// How many rows do not fit.
+    pub damaged_rows: u64,
+}
+
+impl Verified {
+    /// How many damaged rows are listed by name.
+    pub const LISTED: usize = 20;
+}
+
+/// A read-only view of a journal.
+pub struct JournalReader {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl JournalReader {
+    /// Opens the journal of a state directory.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read by this program.
+    pub fn open(dir: &Path) -> Result<Self, JournalError> {
+        let path = dir.join(JOURNAL_FILE);
+        Ok(Self { connection: schema::open_for_reading(&path)?, path })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many slots were worked on, not counting missed ones.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn worked_slots(&self) -> Result<i64, JournalError> {
+        self.connection
+            .query_row("SELECT value FROM meta WHERE name = ?1", [apply::WORKED], |row| row.get(0))
+            .optional()
+            .map(|count| count.unwrap_or(0))
+            .map_err(|error| self.fault(error.into()))
+    }
+
+    /// Names of all pipelines that have rows.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn pipelines(&self) -> Result<Vec<String>, JournalError> {
+        // Hops from name to name in the primary key: a year of rows is never visited.
+        self.collect(
+            "WITH RECURSIVE names (name) AS (
+                 SELECT min(pipeline) FROM slots
+                 UNION ALL
+                 SELECT (SELECT min(pipeline) FROM slots WHERE pipeline > name) FROM names WHERE name IS NOT NULL
+             ) SELECT name FROM names WHERE name IS NOT NULL",
+            [],
+            |row| Ok(row.get(0)?),
+        )
+    }
+
+    /// Newest slot of a pipeline that has a row.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn last_slot(&self, pipeline: &str) -> Result<Option<UtcMs>, JournalError> {
+        self.connection
+            .query_row("SELECT max(slot_ms) FROM slots WHERE pipeline = ?1", [pipeline], |row| row.get(0))
+            .map(|slot: Option<i64>| slot.map(UtcMs))
+            .map_err(|error| self.fault(error.into()))
+    }
+
+    /// The row of a slot.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn slot(&self, pipeline: &str, slot: UtcMs) -> Result<Option<Stored<SlotRecord>>, JournalError> {
+        let sql = format!("{} WHERE pipeline = ?1 AND slot_ms = ?2", *SELECT_SLOTS);
+        Ok(self.collect(&sql, params![pipeline, slot.0], stored_slot)?.pop())
+    }
+
+    /// The row of the slot that decided the bar which opened at `bar`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn slot_of_bar(&self, pipeline: &str, bar: UtcMs) -> Result<Option<Stored<SlotRecord>>, JournalError> {
+        let sql = format!("{} WHERE pipeline = ?1 AND decided_bar_ms = ?2 ORDER BY slot_ms LIMIT 1", *SELECT_SLOTS);
+        Ok(self.collect(&sql, params![pipeline, bar.0], stored_slot)?.pop())
+    }
+
+    /// Up to `count` slots before `time` and as many after it, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn slots_near(&self, pipeline: &str, time: UtcMs, count: u32) -> Result<Vec<(UtcMs, Reason)>, JournalError> {
+        let near = |row: &Row<'_>| {
+            let record = rows::slot_from(row)?;
+            Ok((record.slot, record.reason))
+        };
+        let before = format!("{} WHERE pipeline = ?1 AND slot_ms < ?2 ORDER BY slot_ms DESC LIMIT ?3", *SELECT_SLOTS);
+        let after = format!("{} WHERE pipeline = ?1 AND slot_ms > ?2 ORDER BY slot_ms LIMIT ?3", *SELECT_SLOTS);
+        let mut slots = self.collect(&before, params![pipeline, time.0, count], near)?;
+        slots.reverse();
+        slots.extend(self.collect(&after, params![pipeline, time.0, count], near)?);
+        Ok(slots)
+    }
+
+    /// Visits slots, oldest first within a pipeline; with `last` only the newest ones, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the visitor's own.
+    pub fn each_slot<E: From<JournalError>>(
+        &self,
+        pipeline: Option<&str>,
+        last: Option<u32>,
+        visit: impl FnMut(Stored<SlotRecord>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.each(&SLOTS, "pipeline, slot_ms", pipeline, last, stored_slot, visit)
+    }
+
+    /// Visits intents in the same way.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the visitor's own.
+    pub fn each_intent<E: From<JournalError>>(
+        &self,
+        pipeline: Option<&str>,
+        last: Option<u32>,
+        visit: impl FnMut(Stored<Intent>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.each(&INTENTS, "pipeline, slot_ms, key", pipeline, last, stored_intent, visit)
+    }
+
+    /// The intent with this key.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn intent(&self, key: &IntentKey) -> Result<Option<Stored<Intent>>, JournalError> {
+        let sql = format!("{} WHERE key = ?1", *SELECT_INTENTS);
+        Ok(self.collect(&sql, [key.as_str()], stored_intent)?.pop())
+    }
+
+    /// Intents whose first cycle was that of one of the slots from `first` to `last`, both included.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn intents_between(
+        &self,
+        pipeline: &str,
+        first: UtcMs,
+        last: UtcMs,
+    ) -> Result<Vec<Stored<Intent>>, JournalError> {
+        let sql =
+            format!("{} WHERE pipeline = ?1 AND slot_ms BETWEEN ?2 AND ?3 ORDER BY slot_ms, key", *SELECT_INTENTS);
+        self.collect(&sql, params![pipeline, first.0, last.0], stored_intent)
+    }
+
+    /// Visits the slots from `first` to `last`, both included, oldest first.
+    pub(super) fn each_slot_between(
+        &self,
+        pipeline: &str,
+        first: UtcMs,
+        last: UtcMs,
+        mut visit: impl FnMut(Stored<SlotRecord>),
+    ) -> Result<(), JournalError> {
+        let sql = format!("{} WHERE pipeline = ?1 AND slot_ms BETWEEN ?2 AND ?3 ORDER BY slot_ms", *SELECT_SLOTS);
+        self.visit(&sql, params![pipeline, first.0, last.0], stored_slot, |slot| {
+            visit(slot);
+            Ok(())
+        })
+    }
+
+    /// What happened to an intent, in order.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn steps(&self, key: &IntentKey) -> Result<Vec<Stored<IntentStep>>, JournalError> {
+        let sql = format!("{} WHERE key = ?1 ORDER BY number", *SELECT_EVENTS);
+        self.collect(&sql, [key.as_str()], |row| {
+            Ok(Stored { record: rows::step_from(row)?, is_intact: EVENTS.is_intact(row)? })
+        })
+    }
+
+    /// Computes the checksum of every row.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn verify(&self) -> Result<Verified, JournalError> {
+        let mut verified = Verified::default();
+        for table in rows::TABLES {
+            self.visit(
+                &table.select(),
+                [],
+                |row| {
+                    let name = |row: &Row<'_>| -> rusqlite::Result<String> {
+                        let key = (0..table.keys).map(|index| row.get::<_, rusqlite::types::Value>(index));
+                        Ok(format!("{} {:?}", table.name, key.collect::<rusqlite::Result<Vec<_>>>()?))
+                    };
+                    Ok(if table.is_intact(row)? { None } else { Some(name(row)?) })
+                },
+                |damaged| -> Result<(), JournalError> {
+                    verified.rows += 1;
+                    if let Some(name) = damaged {
+                        verified.damaged_rows += 1;
+                        if verified.damaged.len() < Verified::LISTED {
+                            verified.damaged.push(name);
+                        }
+                    }
+                    Ok(())
+                },
+            )?;
+        }
+        Ok(verified)
+    }
+
+    fn each<T, E: From<JournalError>>(
+        &self,
+        table: &Table,
+        order: &str,
+        pipeline: Option<&str>,
+        last: Option<u32>,
+        read: impl Fn(&Row<'_>) -> Result<T, RowFault>,
+        visit: impl FnMut(T) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let all = table.select();
+        // `?1 IS NULL OR …` in one text for both would scan the whole table for one pipeline.
+        let which = if pipeline.is_some() { "pipeline = ?1" } else { "?1 IS NULL" };
+        let sql = match last {
+            None => format!("{all} WHERE {which} AND ?2 IS NULL ORDER BY {order}"),
+            Some(_) => {
+                format!("SELECT * FROM ({all} WHERE {which} ORDER BY slot_ms DESC LIMIT ?2) ORDER BY {order}")
+            }
+        };
+        self.visit(&sql, params![pipeline, last], read, visit)
+    }
+
+    fn collect<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl Fn(&Row<'_>) -> Result<T, RowFault>,
+    ) -> Result<Vec<T>, JournalError> {
+        let mut all = Vec::new();
+        self.visit(sql, params, read, |item| -> Result<(), JournalError> {
+            all.push(item);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    fn visit<T, E: From<JournalError>>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl Fn(&Row<'_>) -> Result<T, RowFault>,
+        mut visit: impl FnMut(T) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| self.fault(error.into()))?;
+        let mut found = statement.query(params).map_err(|error| self.fault(error.into()))?;
+        while let Some(row) = found.next().map_err(|error| self.fault(error.into()))? {
+            visit(read(row).map_err(|fault| self.fault(fault))?)?;
+        }
+        Ok(())
+    }
+
+    fn fault(&self, fault: RowFault) -> JournalError {
+        JournalError::from_row(&self.path, "reading it", fault)
+    }
+}
+
+fn stored_slot(row: &Row<'_>) -> Result<Stored<SlotRecord>, RowFault> {
+    Ok(Stored { record: rows::slot_from(row)?, is_intact: SLOTS.is_intact(row)? })
+}
+
+fn stored_intent(row: &Row<'_>) -> Result<Stored<Intent>, RowFault> {
+    Ok(Stored { record: rows::intent_from(row)?, is_intact: INTENTS.is_intact(row)? })
+}

@@ -1,0 +1,424 @@
+//! How records become rows and rows become records again, and the checksum that tells whether a row is still what was
+//! written.
+//!
+//! Each table is described once: its columns in order. The checksum covers the columns as they are stored, so it can be
+//! verified without understanding them. A migration that adds a column fills the checksums in again.
+
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use rusqlite::Row;
+use rusqlite::types::{Value, ValueRef};
+use rust_decimal::Decimal;
+use sentinel_actors::domain::cycle::SlotRecord;
+use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::order::{Order, Receipt, Role, Side, Ticket};
+use sentinel_actors::domain::prediction::ModelIdentity;
+use sentinel_actors::domain::reason::Reason;
+use sentinel_actors::domain::time::UtcMs;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A table with a checksum per row.
+pub(super) struct Table {
+    /// Name.
+    pub(super) name: &'static str,
+    /// How many of the first columns are the primary key.
+    pub(super) keys: usize,
+    /// Columns, without the checksum.
+    pub(super) columns: &'static [&'static str],
+}
+
+pub(super) const SLOTS: Table = Table {
+    name: "slots",
+    keys: 2,
+    columns: &[
+        "pipeline",
+        "slot_ms",
+        "mode",
+        "outcome",
+        "reason",
+        "detail",
+        "attempts",
+        "started_ms",
+        "ended_ms",
+        "fetch_us",
+        "features_us",
+        "predict_us",
+        "execute_us",
+        "newest_bar_ms",
+        "bars",
+        "dropped",
+        "missing_bars",
+        "bars_digest",
+        "feature_set",
+        "features_digest",
+        "model_id",
+        "model_hash",
+        "raw_output",
+        "signal",
+        "confidence",
+        "decided_bar_ms",
+        "intents",
+    ],
+};
+
+pub(super) const INTENTS: Table = Table {
+    name: "intents",
+    keys: 1,
+    columns: &[
+        "key",
+        "mode",
+        "account",
+        "pipeline",
+        "slot_ms",
+        "basis_ms",
+        "role",
+        "symbol",
+        "side",
+        "volume_lots",
+        "stop_price",
+        "target_price",
+        "reference_price",
+        "state",
+        "ticket",
+        "filled_lots",
+        "fill_price",
+        "receipt_text",
+    ],
+};
+
+pub(super) const EVENTS: Table =
+    Table { name: "intent_events", keys: 2, columns: &["key", "number", "at_ms", "event"] };
+
+/// Every table that carries checksums.
+pub(super) const TABLES: [&Table; 3] = [&SLOTS, &INTENTS, &EVENTS];
+
+pub(super) static INSERT_SLOT: LazyLock<String> = LazyLock::new(|| SLOTS.insert("ON CONFLICT DO NOTHING"));
+pub(super) static INSERT_INTENT: LazyLock<String> = LazyLock::new(|| INTENTS.insert("ON CONFLICT DO NOTHING"));
+pub(super) static REPLACE_INTENT: LazyLock<String> = LazyLock::new(|| INTENTS.update());
+pub(super) static INSERT_EVENT: LazyLock<String> = LazyLock::new(|| EVENTS.insert(""));
+pub(super) static SELECT_SLOTS: LazyLock<String> = LazyLock::new(|| SLOTS.select());
+pub(super) static SELECT_INTENTS: LazyLock<String> = LazyLock::new(|| INTENTS.select());
+pub(super) static SELECT_EVENTS: LazyLock<String> = LazyLock::new(|| EVENTS.select());
+
+impl Table {
+    /// Selects all columns and the checksum; conditions follow.
+    pub(super) fn select(&self) -> String {
+        format!("SELECT {}, checksum FROM {}", self.columns.join(", "), self.name)
+    }
+
+    fn insert(&self, on_conflict: &str) -> String {
+        let marks: Vec<String> = (1..=self.columns.len() + 1).map(|n| format!("?{n}")).collect();
+        let columns = self.columns.join(", ");
+        format!("INSERT INTO {} ({columns}, checksum) VALUES ({}) {on_conflict}", self.name, marks.join(", "))
+    }
+
+    /// Replaces a whole row, by its primary key.
+    pub(super) fn update(&self) -> String {
+        let set = |(index, column): (usize, &&str)| format!("{column} = ?{}", index + 1);
+        let values: Vec<String> = self.columns.iter().enumerate().skip(self.keys).map(set).collect();
+        let keys: Vec<String> = self.columns.iter().enumerate().take(self.keys).map(set).collect();
+        let checksum = self.columns.len() + 1;
+        format!("UPDATE {} SET {}, checksum = ?{checksum} WHERE {}", self.name, values.join(", "), keys.join(" AND "))
+    }
+
+    /// Whether a row that was read with [`Table::select`] is what was written.
+    pub(super) fn is_intact(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
+        let mut hash = Sha256::new();
+        for index in 0..self.columns.len() {
+            feed(&mut hash, row.get_ref(index)?);
+        }
+        Ok(row.get::<_, i64>(self.columns.len())? == finish(hash))
+    }
+}
+
+/// Appends the checksum: the values are complete then.
+pub(super) fn sealed(mut values: Vec<Value>) -> Vec<Value> {
+    let mut hash = Sha256::new();
+    for value in &values {
+        feed(&mut hash, ValueRef::from(value));
+    }
+    values.push(Value::Integer(finish(hash)));
+    values
+}
+
+/// Tag and length first: no two different rows feed the same bytes.
+fn feed(hash: &mut Sha256, value: ValueRef<'_>) {
+    let (tag, bytes): (u8, &[u8]) = match value {
+        ValueRef::Null => (0, &[]),
+        ValueRef::Integer(number) => return hash.update([&[1u8][..], &number.to_le_bytes()].concat()),
+        ValueRef::Real(number) => return hash.update([&[2u8][..], &number.to_bits().to_le_bytes()].concat()),
+        ValueRef::Text(bytes) => (3, bytes),
+        ValueRef::Blob(bytes) => (4, bytes),
+    };
+    hash.update([tag]);
+    hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
+    hash.update(bytes);
+}
+
+fn finish(hash: Sha256) -> i64 {
+    let digest = hash.finalize();
+    let mut bytes = [0u8; 8];
+    bytes.copy_from_slice(&digest[..8]);
+    i64::from_le_bytes(bytes)
+}
+
+/// A stored value that means nothing to this program.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RowFault {
+    /// SQLite could not deliver it.
+    #[error("a column cannot be read")]
+    Sqlite(#[from] rusqlite::Error),
+    /// It was delivered, and has no meaning.
+    #[error("column {column} holds '{text}', which has no meaning")]
+    Meaningless {
+        /// Column.
+        column: &'static str,
+        /// What it holds.
+        text: String,
+    },
+}
+
+fn meaningless(column: &'static str, text: impl Into<String>) -> RowFault {
+    RowFault::Meaningless { column, text: text.into() }
+}
+
+fn text(value: impl Into<String>) -> Value {
+    Value::Text(value.into())
+}
+
+fn optional<T>(value: Option<T>, into: impl FnOnce(T) -> Value) -> Value {
+    value.map_or(Value::Null, into)
+}
+
+fn time(value: Option<UtcMs>) -> Value {
+    optional(value, |time| Value::Integer(time.0))
+}
+
+fn micros(value: u64) -> Value {
+    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// A probability as JSON can carry it: what is no number stands as text, because a journal must keep bad answers too.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Cell {
+    Number(f64),
+    Text(String),
+}
+
+fn raw_to_json(raw: &[f64]) -> String {
+    let cells: Vec<Cell> = raw
+        .iter()
+        .map(|value| if value.is_finite() { Cell::Number(*value) } else { Cell::Text(value.to_string()) })
+        .collect();
+    serde_json::to_string(&cells).unwrap_or_default()
+}
+
+fn raw_from_json(json: &str) -> Option<Vec<f64>> {
+    let cells: Vec<Cell> = serde_json::from_str(json).ok()?;
+    cells
+        .into_iter()
+        .map(|cell| match cell {
+            Cell::Number(value) => Some(value),
+            Cell::Text(text) => text.parse().ok(),
+        })
+        .collect()
+}
+
+/// The row of a slot, in the order of [`SLOTS`].
+pub(super) fn slot_values(record: &SlotRecord) -> Vec<Value> {
+    let mut values = Vec::with_capacity(SLOTS.columns.len() + 1);
+    values.extend([
+        text(&record.pipeline),
+        Value::Integer(record.slot.0),
+        text(record.mode.code()),
+        text(record.outcome().code()),
+        text(record.reason.code()),
+        text(&record.detail),
+        Value::Integer(record.attempts.into()),
+        time(record.started_at),
+        Value::Integer(record.ended_at.0),
+    ]);
+    values.extend(record.stage_us.iter().map(|stage| optional(*stage, micros)));
+    values.extend([
+        time(record.newest_bar),
+        optional(record.bars, |n| Value::Integer(n.into())),
+        text(&record.dropped),
+        optional(record.missing_bars, |n| Value::Integer(n.into())),
+        optional(record.bars_digest.as_ref(), text),
+        optional(record.feature_set.as_ref(), text),
+        optional(record.features_digest.as_ref(), text),
+        optional(record.model.as_ref(), |model| text(&model.id)),
+        optional(record.model.as_ref(), |model| text(&model.hash)),
+        optional(record.raw_output.as_deref(), |raw| Value::Text(raw_to_json(raw))),
+        optional(record.signal.as_ref(), text),
+        optional(record.confidence.filter(|value| value.is_finite()), Value::Real),
+        time(record.decided_bar),
+        text(serde_json::to_string(&record.intents).unwrap_or_default()),
+    ]);
+    values
+}
+
+/// Reads a row selected with [`SELECT_SLOTS`].
+pub(super) fn slot_from(row: &Row<'_>) -> Result<SlotRecord, RowFault> {
+    let reason: String = row.get("reason")?;
+    let reason = Reason::from_code(&reason).ok_or_else(|| meaningless("reason", reason))?;
+    let micros = |column| -> Result<Option<u64>, RowFault> {
+        Ok(row.get::<_, Option<i64>>(column)?.and_then(|value| u64::try_from(value).ok()))
+    };
+    let time = |column| -> Result<Option<UtcMs>, RowFault> { Ok(row.get::<_, Option<i64>>(column)?.map(UtcMs)) };
+    let raw = match row.get::<_, Option<String>>("raw_output")? {
+        None => None,
+        Some(json) => Some(raw_from_json(&json).ok_or_else(|| meaningless("raw_output", json))?),
+    };
+    let intents: String = row.get("intents")?;
+    let model = row.get::<_, Option<String>>("model_id")?.zip(row.get("model_hash")?);
+    Ok(SlotRecord {
+        pipeline: row.get("pipeline")?,
+        slot: UtcMs(row.get("slot_ms")?),
+        mode: mode_from(row)?,
+        reason,
+        detail: row.get("detail")?,
+        attempts: row.get("attempts")?,
+        started_at: time("started_ms")?,
+        ended_at: UtcMs(row.get("ended_ms")?),
+        stage_us: [micros("fetch_us")?, micros("features_us")?, micros("predict_us")?, micros("execute_us")?],
+        newest_bar: time("newest_bar_ms")?,
+        bars: row.get("bars")?,
+        dropped: row.get("dropped")?,
+        missing_bars: row.get("missing_bars")?,
+        bars_digest: row.get("bars_digest")?,
+        feature_set: row.get("feature_set")?,
+        features_digest: row.get("features_digest")?,
+        model: model.map(|(id, hash)| ModelIdentity { id, hash }),
+        raw_output: raw,
+        signal: row.get("signal")?,
+        confidence: row.get("confidence")?,
+        decided_bar: time("decided_bar_ms")?,
+        intents: serde_json::from_str(&intents).map_err(|_| meaningless("intents", intents))?,
+    })
+}
+
+fn mode_from(row: &Row<'_>) -> Result<Mode, RowFault> {
+    let code: String = row.get("mode")?;
+    [Mode::DryRun, Mode::Live].into_iter().find(|mode| mode.code() == code).ok_or_else(|| meaningless("mode", code))
+}
+
+/// The row of an intent, in the order of [`INTENTS`].
+pub(super) fn intent_values(intent: &Intent) -> Vec<Value> {
+    let mut values = Vec::with_capacity(INTENTS.columns.len() + 1);
+    let (order, receipt) = (&intent.order, intent.receipt.as_ref());
+    values.extend([
+        text(intent.key.as_str()),
+        text(intent.mode.code()),
+        text(&intent.account),
+        text(&intent.pipeline),
+        Value::Integer(intent.slot.0),
+        Value::Integer(intent.basis.0),
+        text(order.role.to_string()),
+        text(&order.symbol),
+        text(order.side.code()),
+        text(order.volume_lots.to_string()),
+        optional(order.stop_price, |price| text(price.to_string())),
+        optional(order.target_price, |price| text(price.to_string())),
+        text(order.reference_price.to_string()),
+        text(intent.state.code()),
+        optional(receipt, |receipt| text(receipt.ticket.to_string())),
+        optional(receipt, |receipt| text(receipt.volume_lots.to_string())),
+        optional(receipt.and_then(|receipt| receipt.price), |price| text(price.to_string())),
+        optional(receipt, |receipt| text(&receipt.text)),
+    ]);
+    values
+}
+
+/// Reads a row selected with [`SELECT_INTENTS`].
+pub(super) fn intent_from(row: &Row<'_>) -> Result<Intent, RowFault> {
+    let state: String = row.get("state")?;
+    let order = Order {
+        role: role_from(row)?,
+        symbol: row.get("symbol")?,
+        side: side_from(row)?,
+        volume_lots: parsed(row, "volume_lots")?,
+        stop_price: parsed_optional(row, "stop_price")?,
+        target_price: parsed_optional(row, "target_price")?,
+        reference_price: parsed(row, "reference_price")?,
+    };
+    let receipt = match parsed_optional::<u64>(row, "ticket")? {
+        None => None,
+        Some(ticket) => Some(Receipt {
+            ticket: Ticket(ticket),
+            volume_lots: parsed(row, "filled_lots")?,
+            price: parsed_optional::<Decimal>(row, "fill_price")?,
+            text: row.get("receipt_text")?,
+        }),
+    };
+    Ok(Intent {
+        key: IntentKey::stored(row.get("key")?),
+        mode: mode_from(row)?,
+        account: row.get("account")?,
+        pipeline: row.get("pipeline")?,
+        slot: UtcMs(row.get("slot_ms")?),
+        basis: UtcMs(row.get("basis_ms")?),
+        order,
+        state: IntentState::from_code(&state).ok_or_else(|| meaningless("state", state))?,
+        receipt,
+    })
+}
+
+fn parsed<T: FromStr>(row: &Row<'_>, column: &'static str) -> Result<T, RowFault> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|_| meaningless(column, text))
+}
+
+fn parsed_optional<T: FromStr>(row: &Row<'_>, column: &'static str) -> Result<Option<T>, RowFault> {
+    match row.get::<_, Option<String>>(column)? {
+        None => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| meaningless(column, text)),
+    }
+}
+
+fn role_from(row: &Row<'_>) -> Result<Role, RowFault> {
+    let text: String = row.get("role")?;
+    if text == "open" {
+        return Ok(Role::Open);
+    }
+    let ticket = text.strip_prefix("close/").and_then(|ticket| ticket.parse().ok());
+    ticket.map(|ticket| Role::Close(Ticket(ticket))).ok_or_else(|| meaningless("role", text))
+}
+
+fn side_from(row: &Row<'_>) -> Result<Side, RowFault> {
+    let code: String = row.get("side")?;
+    [Side::Buy, Side::Sell].into_iter().find(|side| side.code() == code).ok_or_else(|| meaningless("side", code))
+}
+
+/// One line of an intent's history: `planned` first, then each event of its machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntentStep {
+    /// Schedule time; the plan itself carries none.
+    pub at: Option<UtcMs>,
+    /// `None`: the intent was written.
+    pub event: Option<IntentEvent>,
+}
+
+const PLANNED: &str = r#"{"event":"planned"}"#;
+
+/// The row of a step, in the order of [`EVENTS`].
+pub(super) fn step_values(key: &IntentKey, number: i64, step: &IntentStep) -> Vec<Value> {
+    let event = match &step.event {
+        None => PLANNED.to_owned(),
+        Some(event) => serde_json::to_string(event).unwrap_or_default(),
+    };
+    vec![text(key.as_str()), Value::Integer(number), time(step.at), text(event)]
+}
+
+/// Reads a row selected with [`SELECT_EVENTS`].
+pub(super) fn step_from(row: &Row<'_>) -> Result<IntentStep, RowFault> {
+    let json: String = row.get("event")?;
+    let event = match json.as_str() {
+        PLANNED => None,
+        json => Some(serde_json::from_str(json).map_err(|_| meaningless("event", json))?),
+    };
+    Ok(IntentStep { at: row.get::<_, Option<i64>>("at_ms")?.map(UtcMs), event })
+}

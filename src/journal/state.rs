@@ -1,0 +1,66 @@
+//! The state directory: its layout, and the lock that makes this node the only one in it.
+//!
+//! One writer per account begins here: the journal cannot be opened without a [`StateDir`], and a [`StateDir`] exists at
+//! most once per directory, in this process and in all others. The kernel gives the lock back when a process ends, so
+//! that there is never a stale one to remove by hand.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{JOURNAL_FILE, LOCK_FILE, QUARANTINE_DIR, StateError};
+
+/// A state directory, locked for as long as this value lives.
+#[derive(Debug)]
+pub struct StateDir {
+    dir: PathBuf,
+    /// Holds the lock; closing the file gives it back.
+    _lock: File,
+}
+
+impl StateDir {
+    /// Creates the directory when it is missing, checks that it can be written, and locks it.
+    ///
+    /// # Errors
+    /// When another node holds it, or it cannot be used.
+    pub fn open(dir: &Path) -> Result<Arc<Self>, StateError> {
+        let unusable = |action: &'static str| {
+            move |source: io::Error| StateError::Unusable { dir: dir.to_owned(), action, source }
+        };
+        std::fs::create_dir_all(dir.join(QUARANTINE_DIR)).map_err(unusable("creating it"))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(dir.join(LOCK_FILE))
+            .map_err(unusable("opening its lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StateError::Locked { dir: dir.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(unusable("locking it")(source)),
+        }
+        // A synced file in a directory whose own name is lost in a power cut is lost with it. Only a try: a parent that
+        // this user may not read was made by someone else, long before.
+        let _ = dir.canonicalize().and_then(|dir| File::open(dir.parent().unwrap_or(&dir))?.sync_all());
+        Ok(Arc::new(Self { dir: dir.to_owned(), _lock: lock }))
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The journal's file.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.dir.join(JOURNAL_FILE)
+    }
+
+    /// Where inputs that ended a stage twice are kept.
+    #[must_use]
+    pub fn quarantine(&self) -> PathBuf {
+        self.dir.join(QUARANTINE_DIR)
+    }
+}

@@ -1,0 +1,165 @@
+//! The journal's writer: one thread owns the only writing connection; everyone else sends it batches and questions.
+//!
+//! Promises kept: an answer means durable (WAL, `synchronous=FULL`, one fsync per batch). After the first failure nothing
+//! is written or answered any more, because after a failed fsync the page cache may show what the disk does not have. A
+//! panic of the thread answers everyone who waits. It never reads a clock: all times come with the writes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, TransactionBehavior};
+use sentinel_actors::ports::{
+    Fate, Fates, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, Place, PortFuture, Written,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::chain;
+use super::rows::RowFault;
+use super::{JournalError, Recovered, StateDir, apply, queries, schema};
+
+/// Requests that may wait for the thread. The Journal actor sends one at a time; more than a few mean a stuck disk.
+const QUEUE: usize = 16;
+
+/// Who meets the fates on this thread.
+const WHO: &str = "journal";
+
+/// Choices that tests and small disks make.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StoreOptions {
+    /// The file never grows beyond this many pages of 4 KiB; `None`: the disk decides.
+    pub max_pages: Option<u32>,
+}
+
+enum Request {
+    Commit(Vec<JournalWrite>, oneshot::Sender<Result<Vec<Written>, JournalFatal>>),
+    Read(JournalRead, oneshot::Sender<Result<JournalAnswer, JournalFatal>>),
+}
+
+/// The journal in its file. Dropping it waits for the write in progress and closes the file.
+pub struct SqliteJournal {
+    /// `None` only while it is dropped.
+    requests: Option<mpsc::Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SqliteJournal {
+    /// Opens or creates the journal of a locked state directory, and upgrades it after a backup when it is older.
+    ///
+    /// # Errors
+    /// When the file is newer than this program, damaged, not a journal, or the disk refuses.
+    pub fn open(state: &Arc<StateDir>, fates: Arc<dyn Fates>) -> Result<(Self, Recovered), JournalError> {
+        Self::open_with(state, fates, StoreOptions::default())
+    }
+
+    /// The same, with options.
+    ///
+    /// # Errors
+    /// As [`SqliteJournal::open`].
+    pub fn open_with(
+        state: &Arc<StateDir>,
+        fates: Arc<dyn Fates>,
+        options: StoreOptions,
+    ) -> Result<(Self, Recovered), JournalError> {
+        let path = state.journal();
+        let (connection, recovered) = schema::open_for_writing(&path, options.max_pages)?;
+        let (requests, inbox) = mpsc::channel(QUEUE);
+        let writer = Writer { connection, path: path.clone(), fates, poison: None, _state: Arc::clone(state) };
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(inbox))
+            .map_err(|source| JournalError::Io { path, action: "starting its thread", source })?;
+        Ok((Self { requests: Some(requests), thread: Some(thread) }, recovered))
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, JournalFatal>>) -> Request,
+    ) -> Result<T, JournalFatal> {
+        let gone = || JournalFatal("the journal's thread has ended".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let requests = self.requests.as_ref().ok_or_else(gone)?;
+        requests.send(request(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+impl JournalStore for SqliteJournal {
+    fn commit(&self, batch: Vec<JournalWrite>) -> PortFuture<'_, Result<Vec<Written>, JournalFatal>> {
+        Box::pin(self.ask(|reply| Request::Commit(batch, reply)))
+    }
+
+    fn read(&self, question: JournalRead) -> PortFuture<'_, Result<JournalAnswer, JournalFatal>> {
+        Box::pin(self.ask(|reply| Request::Read(question, reply)))
+    }
+}
+
+impl Drop for SqliteJournal {
+    /// Waits for the thread, so that the lock of the state directory is free when the last owner is gone.
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic was reported by the panic hook and answered to every caller already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What lives on the thread.
+struct Writer {
+    connection: Connection,
+    path: PathBuf,
+    fates: Arc<dyn Fates>,
+    /// The first failure; it is the answer to everything after it.
+    poison: Option<JournalFatal>,
+    /// The directory stays locked for as long as anything may be written.
+    _state: Arc<StateDir>,
+}
+
+impl Writer {
+    fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+        while let Some(request) = inbox.blocking_recv() {
+            // A caller that has gone away does not matter: what it asked for is done or refused all the same.
+            match request {
+                Request::Commit(batch, reply) => drop(reply.send(self.attempt(|writer| writer.commit(batch)))),
+                Request::Read(question, reply) => {
+                    drop(reply.send(self.attempt(|writer| queries::answer(&writer.connection, &question))));
+                }
+            }
+        }
+    }
+
+    fn attempt<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, RowFault>) -> Result<T, JournalFatal> {
+        if let Some(poison) = &self.poison {
+            return Err(poison.clone());
+        }
+        work(self).map_err(|fault| {
+            let error = JournalError::from_row(&self.path, "writing it", fault);
+            let fatal = JournalFatal(format!("{}; {}", chain(&error), error.advice()));
+            self.poison = Some(fatal.clone());
+            // Closing must not move pages that may exist in the cache only into the main file.
+            let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            fatal
+        })
+    }
+
+    fn commit(&mut self, batch: Vec<JournalWrite>) -> Result<Vec<Written>, RowFault> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let written = apply::batch(&transaction, batch)?;
+        meet(&*self.fates, Place::BeforeCommit);
+        transaction.commit()?;
+        meet(&*self.fates, Place::AfterCommit);
+        Ok(written)
+    }
+}
+
+/// A thread can panic and block; what only an async task can do passes.
+#[expect(clippy::panic, reason = "the injected fault is a panic")]
+fn meet(fates: &dyn Fates, place: Place) {
+    match fates.at(place, WHO) {
+        Fate::Pass | Fate::Hang | Fate::Delay(_) => {}
+        Fate::Block(duration) => std::thread::sleep(duration),
+        Fate::Panic => panic!("injected at {place:?} in {WHO}"),
+    }
+}

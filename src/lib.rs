@@ -1,0 +1,26 @@
+//! What a sentinel node is plugged into: the adapters behind the ports of `sentinel-actors`, and the command line.
+//!
+//! * [`config`]: the typed configuration and everything that can be wrong with it.
+//! * [`node`]: configuration → ports → tree; two runtimes; signals; the watchdog's last word.
+//! * [`features`]: what a model is asked about, computed from closed bars.
+//! * [`models`]: what answers, and the checks that it is the model it should be.
+//! * [`sources`]: where bars come from.
+//! * [`venues`]: where orders go.
+//! * [`journal`]: the SQLite journal, the state directory, and what can be asked of them.
+//! * [`telemetry`]: what the node says about itself.
+//! * [`system`]: the wall clock and other plain adapters.
+//! * [`cli`]: one file per subcommand.
+//!
+//! Arrows go one way: `cli → node → adapters → ports`, and no adapter knows another.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod features;
+pub mod journal;
+pub mod models;
+pub mod node;
+pub mod sources;
+pub mod system;
+pub mod telemetry;
+pub mod venues;

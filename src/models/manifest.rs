@@ -1,0 +1,309 @@
+//! The manifest beside a model file: what the file must be (hash), what it was trained on (feature set, columns, classes),
+//! rows with the answers that it must give, and honest figures about its quality.
+//!
+//! It keeps promise 5: a model is only ever asked about the features that it was trained on. `model.onnx` has its manifest
+//! in `model.json`. An unknown field is an error, because a misspelt check is a check that does not happen.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use sentinel_actors::domain::feature::FeatureSetId;
+use sentinel_actors::domain::prediction::{Probabilities, RawAnswer};
+use serde::Deserialize;
+
+/// The only manifest layout that this version reads.
+pub const SCHEMA: u32 = 1;
+
+/// Fewer parity rows than this prove nothing.
+pub const PROBES_MIN: usize = 3;
+
+/// A larger manifest is not one.
+const BYTES_MAX: u64 = 1 << 20;
+
+const SHA256_HEX_CHARS: usize = 64;
+
+/// What a manifest says.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Layout of the manifest, [`SCHEMA`].
+    pub schema: u32,
+    /// SHA-256 of the model file, lower-case hex.
+    pub sha256: String,
+    /// What the model is asked about.
+    pub features: ManifestFeatures,
+    /// What of a frame the model takes.
+    pub input: Input,
+    /// Names of the classes, in the order of the outputs.
+    pub classes: Vec<String>,
+    /// Parity rows: inputs and the answers that the exporting side computed.
+    pub probe: Vec<Probe>,
+    /// What the model was trained on.
+    pub trained: Trained,
+    /// How good it is on data that it never saw.
+    pub out_of_sample: OutOfSample,
+}
+
+/// The feature set that a model was trained on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestFeatures {
+    /// Name of the set.
+    pub set: String,
+    /// Bars that each row was computed from; part of the set's identity.
+    pub window: usize,
+    /// Columns in the order of the inputs.
+    pub columns: Vec<String>,
+}
+
+/// What of a frame the model takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// The newest row, as float32 `[1, columns]`.
+    Row,
+}
+
+/// One parity row.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// One value per column.
+    pub row: Vec<f64>,
+    /// One probability per class.
+    pub expected: Vec<f64>,
+}
+
+/// The training part of the data.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trained {
+    /// Labelled rows.
+    pub rows: u64,
+    /// Open time of the first bar.
+    pub from: jiff::Timestamp,
+    /// Open time of the last bar.
+    pub to: jiff::Timestamp,
+}
+
+/// The unseen part of the data and what the model made of it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutOfSample {
+    /// Labelled rows.
+    pub rows: u64,
+    /// Open time of the first bar.
+    pub from: jiff::Timestamp,
+    /// Open time of the last bar.
+    pub to: jiff::Timestamp,
+    /// Share of rows whose winning class was right.
+    pub accuracy: f64,
+    /// The same for always answering the commonest class; a model below it is worse than none.
+    pub majority_class_accuracy: f64,
+    /// Mean negative log probability of the right class, in nats.
+    pub log_loss: f64,
+    /// What a reader must know before trusting the model.
+    pub note: String,
+}
+
+/// What the pipeline expects of its model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// The pipeline's feature set.
+    pub features: FeatureSetId,
+    /// Its columns under the names used for training, in order.
+    pub columns: Vec<String>,
+    /// The configured classes, in order.
+    pub classes: Vec<String>,
+}
+
+/// Why a manifest is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// There is none.
+    #[error("the manifest {} is missing: write it beside the model with tools/export-model", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// It cannot be read.
+    #[error("the manifest {} cannot be read: check its permissions", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not JSON of the expected layout; the source names field, line and column.
+    #[error(
+        "the manifest {} is not valid: correct the field, or write it again with tools/export-model",
+        path.display()
+    )]
+    Layout {
+        /// Which.
+        path: PathBuf,
+        /// Field, line and column.
+        source: serde_json::Error,
+    },
+    /// A field has a value that cannot be accepted.
+    #[error("the manifest {}: field '{field}' {problem}: {remedy}", path.display())]
+    Field {
+        /// Which manifest.
+        path: PathBuf,
+        /// Which field.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+}
+
+const EXPORT_AGAIN: &str = "export the model again with tools/export-model";
+const SAME_FEATURES: &str =
+    "configure the pipeline with the features that the model was trained on, or train it on these";
+const SAME_CLASSES: &str = "configure the pipeline with the classes that the model was trained on, in the same order";
+
+impl Manifest {
+    /// Where the manifest of a model file is.
+    #[must_use]
+    pub fn path_of(model: &Path) -> PathBuf {
+        model.with_extension("json")
+    }
+
+    /// Reads a manifest and checks everything in it that can be checked without the model.
+    ///
+    /// # Errors
+    /// When it cannot be read, is not complete, or is not the manifest of a model for `expected`.
+    pub fn read(path: &Path, expected: &Expected) -> Result<Self, ManifestError> {
+        let manifest = Self::peek(path)?;
+        manifest.check(expected).map_err(|(field, problem, remedy)| ManifestError::Field {
+            path: path.to_owned(),
+            field,
+            problem,
+            remedy,
+        })?;
+        Ok(manifest)
+    }
+
+    /// Reads what a manifest says, without holding it against anything.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not a manifest.
+    pub fn peek(path: &Path) -> Result<Self, ManifestError> {
+        serde_json::from_slice(&read_bytes(path)?)
+            .map_err(|source| ManifestError::Layout { path: path.to_owned(), source })
+    }
+
+    fn check(&self, expected: &Expected) -> Result<(), FieldFault> {
+        if self.schema != SCHEMA {
+            let problem = format!("is {}, this version reads {SCHEMA}", self.schema);
+            return Err(("schema".into(), problem, EXPORT_AGAIN));
+        }
+        let hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+        if self.sha256.len() != SHA256_HEX_CHARS || !self.sha256.bytes().all(hex) {
+            return Err(("sha256".into(), "is not 64 lower-case hex digits".into(), EXPORT_AGAIN));
+        }
+        self.check_features(expected)?;
+        self.check_classes(expected)?;
+        self.check_probes(expected)?;
+        self.check_figures()
+    }
+
+    fn check_features(&self, expected: &Expected) -> Result<(), FieldFault> {
+        let (have, want) = (&self.features, &expected.features);
+        if have.set != want.name {
+            let problem = format!("is '{}', the pipeline computes '{}'", have.set, want.name);
+            return Err(("features.set".into(), problem, SAME_FEATURES));
+        }
+        if have.window != want.window {
+            let problem = format!("is {}, the pipeline's window is {}", have.window, want.window);
+            return Err(("features.window".into(), problem, SAME_FEATURES));
+        }
+        if have.columns.len() != expected.columns.len() {
+            let problem = format!("has {} names, the set has {}", have.columns.len(), expected.columns.len());
+            return Err(("features.columns".into(), problem, SAME_FEATURES));
+        }
+        for (index, (have, want)) in have.columns.iter().zip(&expected.columns).enumerate() {
+            if have != want {
+                let problem = format!("is '{have}', the set has '{want}' there");
+                return Err((format!("features.columns[{index}]"), problem, SAME_FEATURES));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_classes(&self, expected: &Expected) -> Result<(), FieldFault> {
+        let same = |(a, b): (&String, &String)| a.eq_ignore_ascii_case(b);
+        let (have, want) = (&self.classes, &expected.classes);
+        if have.len() == want.len() && have.iter().zip(want).all(same) {
+            return Ok(());
+        }
+        let problem = format!("is [{}], the pipeline has [{}]", have.join(", "), want.join(", "));
+        Err(("classes".into(), problem, SAME_CLASSES))
+    }
+
+    fn check_probes(&self, expected: &Expected) -> Result<(), FieldFault> {
+        if self.probe.len() < PROBES_MIN {
+            let problem = format!("has {} rows, at least {PROBES_MIN} are needed", self.probe.len());
+            return Err(("probe".into(), problem, EXPORT_AGAIN));
+        }
+        for (index, probe) in self.probe.iter().enumerate() {
+            if probe.row.len() != expected.columns.len() {
+                let problem = format!("has {} values, the set has {}", probe.row.len(), expected.columns.len());
+                return Err((format!("probe[{index}].row"), problem, EXPORT_AGAIN));
+            }
+            if self.probe[..index].iter().any(|earlier| earlier.row == probe.row) {
+                return Err((format!("probe[{index}].row"), "repeats an earlier row".into(), EXPORT_AGAIN));
+            }
+            let answer = RawAnswer { rows: vec![probe.expected.clone()] };
+            if let Err(fault) = Probabilities::check(&answer, expected.classes.len()) {
+                let problem = format!("is no list of probabilities ({fault})");
+                return Err((format!("probe[{index}].expected"), problem, EXPORT_AGAIN));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_figures(&self) -> Result<(), FieldFault> {
+        let unseen = &self.out_of_sample;
+        for (field, share) in
+            [("accuracy", unseen.accuracy), ("majority_class_accuracy", unseen.majority_class_accuracy)]
+        {
+            if !(0.0..=1.0).contains(&share) {
+                return Err((format!("out_of_sample.{field}"), format!("is {share}, not a share"), EXPORT_AGAIN));
+            }
+        }
+        for (field, from, to) in
+            [("trained", self.trained.from, self.trained.to), ("out_of_sample", unseen.from, unseen.to)]
+        {
+            if to < from {
+                return Err((format!("{field}.to"), format!("is before {field}.from"), EXPORT_AGAIN));
+            }
+        }
+        if unseen.from <= self.trained.to {
+            let problem = "is not after trained.to: the figures are not out of sample".into();
+            return Err(("out_of_sample.from".into(), problem, EXPORT_AGAIN));
+        }
+        Ok(())
+    }
+}
+
+/// Field, problem, remedy.
+type FieldFault = (String, String, &'static str);
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, ManifestError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => ManifestError::Missing { path: path.to_owned() },
+        _ => ManifestError::Unreadable { path: path.to_owned(), source },
+    };
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a full manifest from a cut one.
+    File::open(path).map_err(failed)?.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        let source = io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 1 MiB");
+        return Err(ManifestError::Unreadable { path: path.to_owned(), source });
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,91 @@
+//! One loaded model file: asks the runtime and nothing else. It never looks at a file and never decides what an answer
+//! is worth.
+
+use std::sync::Arc;
+
+use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, ValueView};
+
+use super::error::{Cause, Fault};
+use super::inspect::{Shape, registry};
+
+/// The threads that models run on: one, shared by all models of a process. A row of a small network takes microseconds,
+/// and a thread per model would be a thousand threads in a node of a thousand pipelines.
+///
+/// The runtime also starts a pool of its own with a thread per core, which stays idle. `RTEN_NUM_THREADS=1` in the
+/// process's environment makes that one thread.
+#[derive(Debug, Clone)]
+pub struct OnnxEngine(Arc<ThreadPool>);
+
+impl OnnxEngine {
+    /// Starts the thread.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(ThreadPool::with_num_threads(1)))
+    }
+
+    /// Does `work` on the engine's thread. Sessions that are asked inside it do not change threads again.
+    pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.0.run(work)
+    }
+
+    fn options(&self) -> RunOptions {
+        RunOptions::default().with_thread_pool(Some(Arc::clone(&self.0)))
+    }
+}
+
+impl Default for OnnxEngine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A model that the runtime has loaded.
+pub(super) struct Session {
+    model: Model,
+    input: NodeId,
+    output: NodeId,
+    options: RunOptions,
+}
+
+/// Why a session did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    /// The runtime failed.
+    #[error("the runtime failed")]
+    Run(#[source] Cause),
+    /// The output is no matrix of float32.
+    #[error("the output is not float32 [1, classes]")]
+    OutputType(#[source] Cause),
+}
+
+impl Session {
+    /// Loads a model file's bytes; `width` is the number of columns that it will be given.
+    pub(super) fn load(bytes: Vec<u8>, width: usize, engine: &OnnxEngine) -> Result<Self, Fault> {
+        let shape = Shape::of(&bytes)?;
+        if let Some(have) = shape.width
+            && usize::try_from(have) != Ok(width)
+        {
+            return Err(Fault::Width { have, want: width });
+        }
+        let model = ModelOptions::with_ops(registry()).load(bytes).map_err(|e| Fault::Runtime(e.into()))?;
+        let input = model.node_id(&shape.input).map_err(|e| Fault::Runtime(e.into()))?;
+        let output = model.node_id(&shape.output).map_err(|e| Fault::Runtime(e.into()))?;
+        Ok(Self { model, input, output, options: engine.options() })
+    }
+
+    /// The answer to one row: one vector per row of the output.
+    pub(super) fn ask(&self, row: &[f64]) -> Result<Vec<Vec<f64>>, AskError> {
+        // The wire format is float32; what does not fit becomes infinite and the answer's checks refuse it.
+        #[expect(clippy::cast_possible_truncation, reason = "models take float32")]
+        let row: Vec<f32> = row.iter().map(|value| *value as f32).collect();
+        let input = ValueView::from_shape([1, row.len()], row.as_slice()).map_err(|e| AskError::Run(e.into()))?;
+        let [output] = self
+            .model
+            .run_n(vec![(self.input, input.into())], [self.output], Some(self.options.clone()))
+            .map_err(|e| AskError::Run(e.into()))?;
+        let ([rows, classes], values) =
+            output.into_shape_vec::<f32, 2>().map_err(|e| AskError::OutputType(e.into()))?;
+        let row_of = |row: usize| values[row * classes..(row + 1) * classes].iter().copied().map(f64::from).collect();
+        Ok((0..rows).map(row_of).collect())
+    }
+}

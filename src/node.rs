@@ -1,0 +1,262 @@
+//! The node as a process: configuration → ports → tree, on two runtimes, until it ends.
+//!
+//! The control plane has a runtime and a thread of its own, so that a worker that blocks never delays its supervisor. A
+//! plain OS thread watches both. Start and recovery are one path: whatever the last run left is taken up from the journal.
+
+mod error;
+mod plug;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::node::{NodeSpec, RunningNode, start};
+use sentinel_actors::pipeline::NodeShared;
+use sentinel_actors::ports::{Chance, Clock, Fates, JournalStore, NoFates};
+use sentinel_actors::root_supervisor::{NodeEnd, RootMsg};
+use sentinel_actors::status::Board;
+use sentinel_actors::supervision::CrashLog;
+use sentinel_actors::supervision::watch::{Progress, WatchLimits, Watchdog};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+pub use self::error::NodeError;
+pub use self::plug::{PluggedPipeline, load_model, plug};
+use crate::config::Config;
+use crate::journal::{BootRecord, BootVerdict, SqliteJournal, StateDir, Telemetry, write_last_exit};
+use crate::system::{QuarantineDir, SystemChance, WallClock};
+use crate::telemetry::record::Recorder;
+
+/// Elapsed time between two beats of the progress that the watchdog demands.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// Share of the shutdown time that cycles in flight get before their pipelines are stopped under them.
+const CLOSE_SHARE: u32 = 2;
+
+/// How a caller changes a run. The default is what `sentinel run` does.
+pub struct RunOptions {
+    /// Fault places; production passes them all.
+    pub fates: Arc<dyn Fates>,
+    /// Run the newest due slot of each pipeline and end.
+    pub once: bool,
+    /// Where warnings are kept besides the log.
+    pub recorder: Recorder,
+    /// Stop each replay after this many decided bars.
+    pub bars: Option<usize>,
+    /// Called on the control plane once the tree runs: for progress displays and fault injection.
+    pub on_start: Box<dyn FnOnce(Running) + Send>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            fates: Arc::new(NoFates),
+            once: false,
+            recorder: Recorder::default(),
+            bars: None,
+            on_start: Box::new(|_| ()),
+        }
+    }
+}
+
+/// A running node, for whoever watches it.
+pub struct Running {
+    /// What the pipelines show.
+    pub board: Board,
+    /// The control plane's runtime.
+    pub control: Handle,
+    /// The root.
+    pub root: ractor::ActorRef<RootMsg>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct RunReport {
+    /// Why.
+    pub end: NodeEnd,
+    /// The slots that each replay or single run covered, first and last, by pipeline; `None` where there is no last one.
+    pub slots: Vec<(String, UtcMs, Option<UtcMs>)>,
+}
+
+impl RunReport {
+    /// The process's exit code.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self.end {
+            NodeEnd::Finished | NodeEnd::Asked(_) => 0,
+            NodeEnd::Meltdown(_) => 70,
+            NodeEnd::JournalFailed(_) => 74,
+        }
+    }
+}
+
+/// Runs a node until it ends, and leaves its exit code in the state directory.
+///
+/// # Errors
+/// When it cannot be started; the error knows its exit code and what to do.
+pub fn run(config: &Config, options: RunOptions) -> Result<RunReport, NodeError> {
+    let state = StateDir::open(&config.node.state)?;
+    let report = run_locked(config, &state, options);
+    let code = report.as_ref().map_or_else(NodeError::exit_code, RunReport::exit_code);
+    if let Err(error) = write_last_exit(state.path(), i32::from(code), WallClock.now()) {
+        warn!(event = "last_exit_lost", %error, "the exit code could not be kept for the next start");
+    }
+    report
+}
+
+fn run_locked(config: &Config, state: &Arc<StateDir>, options: RunOptions) -> Result<RunReport, NodeError> {
+    options.recorder.attach(Telemetry::open(state));
+    let verdict = register_boot(state);
+    let (journal, recovered) = SqliteJournal::open(state, options.fates.clone())?;
+    info!(event = "journal_opened", state = %state.path().display(), ?recovered, "the journal is open");
+    let journal = Arc::new(journal);
+    let plugged = plug(config, state, &options)?;
+    let slots = plugged.iter().map(|p| (p.settings.name.clone(), p.first_slot, p.last_slot)).collect();
+
+    let workers = Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(8)
+        .thread_name("worker")
+        .enable_all()
+        .build()
+        .map_err(NodeError::Runtime)?;
+    let control = Builder::new_current_thread().enable_all().build().map_err(NodeError::Runtime)?;
+    let end = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("control".to_owned());
+        let work = || drive(config, state, verdict, plugged, journal, &control, &workers, options);
+        let running = thread.spawn_scoped(scope, work).map_err(NodeError::Runtime)?;
+        running.join().unwrap_or_else(|_| Ok(NodeEnd::Meltdown("the control thread panicked".to_owned())))
+    })?;
+    // What still runs on a worker was killed or blocks; neither may hold up the end.
+    workers.shutdown_timeout(Duration::from_secs(1));
+    Ok(RunReport { end, slots })
+}
+
+/// The control thread: starts the tree, watches it, and waits for its end.
+#[expect(clippy::too_many_arguments, reason = "the parts of one node, handed to its thread once")]
+fn drive(
+    config: &Config,
+    state: &Arc<StateDir>,
+    verdict: BootVerdict,
+    plugged: Vec<PluggedPipeline>,
+    journal: Arc<dyn JournalStore>,
+    control: &Runtime,
+    workers: &Runtime,
+    options: RunOptions,
+) -> Result<NodeEnd, NodeError> {
+    let progress = Arc::new(Progress::default());
+    let safe_mode = Arc::new(AtomicBool::new(verdict.safe_mode_until.is_some()));
+    let shared = NodeShared {
+        control: control.handle().clone(),
+        workers: workers.handle().clone(),
+        chance: Arc::new(SystemChance),
+        fates: options.fates.clone(),
+        quarantine: Arc::new(QuarantineDir(state.quarantine())),
+        crashes: CrashLog::install(),
+        limits: plug::limits(&config.supervision),
+        safe_mode: safe_mode.clone(),
+    };
+    let spec = NodeSpec {
+        pipelines: plugged.into_iter().map(|plugged| (plugged.settings, plugged.ports)).collect(),
+        store: journal,
+        shared,
+        wall: Arc::new(WallClock),
+        progress: progress.clone(),
+        heartbeat_every: config.node.heartbeat,
+        beat_every: BEAT_EVERY,
+        close_within: config.supervision.shutdown / CLOSE_SHARE,
+    };
+    let limit = Some(config.supervision.watchdog);
+    let limits = WatchLimits { control: limit, worker: limit, journal: limit };
+    let dir = state.path().to_owned();
+    let _watchdog = Watchdog::start(progress, limits, move |stall| abort(&dir, &stall)).map_err(NodeError::Runtime)?;
+
+    control.block_on(async {
+        let signals = Signals::new().map_err(NodeError::Runtime)?;
+        let RunningNode { root, ended, done, board } =
+            start(spec).await.map_err(|error| NodeError::Root(error.to_string()))?;
+        let handle = control.handle();
+        let mut helpers = tokio::task::JoinSet::new();
+        helpers.spawn(signals.forward(root.clone(), state.path().to_owned(), config.supervision.shutdown));
+        if let Some(until) = verdict.safe_mode_until {
+            helpers.spawn(leave_safe_mode(state.clone(), safe_mode, until));
+        }
+        (options.on_start)(Running { board, control: handle.clone(), root });
+        let end = done.await.unwrap_or_else(|_| NodeEnd::Meltdown("the root supervisor died".to_owned()));
+        let _ = ended.await;
+        Ok(end)
+    })
+}
+
+/// Notes this start and waits as long as earlier crashes demand. A lost record never stops a node.
+fn register_boot(state: &StateDir) -> BootVerdict {
+    let verdict = match BootRecord::register(state, WallClock.now()) {
+        Ok(record) => record.verdict,
+        Err(error) => {
+            warn!(event = "boot_record_lost", %error, "the record of starts cannot be written");
+            BootVerdict::default()
+        }
+    };
+    let delay = verdict.delay_max.mul_f64(SystemChance.unit());
+    if !delay.is_zero() {
+        warn!(
+            event = "boot_backoff",
+            crashes = verdict.crashes,
+            delay_ms = delay.as_millis(),
+            "the node ended badly before; it waits before it starts"
+        );
+        std::thread::sleep(delay);
+    }
+    if let Some(until) = verdict.safe_mode_until {
+        error!(
+            event = "safe_mode_entered",
+            %until,
+            "the node crashed again and again; it takes no effects until then, or until `sentinel resume`"
+        );
+    }
+    verdict
+}
+
+async fn leave_safe_mode(state: Arc<StateDir>, safe_mode: Arc<AtomicBool>, until: UtcMs) {
+    while WallClock.now() < until && !BootRecord::is_forgiven(state.path()) {
+        WallClock.wait_until(until).await;
+    }
+    safe_mode.store(false, Ordering::Release);
+    warn!(event = "safe_mode_left", "the node takes effects again");
+}
+
+struct Signals([tokio::signal::unix::Signal; 3]);
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?]))
+    }
+
+    /// Turns the first signal into an orderly end, and makes sure that there is an end.
+    async fn forward(mut self, root: ractor::ActorRef<RootMsg>, dir: std::path::PathBuf, within: Duration) {
+        let [term, int, hup] = &mut self.0;
+        let name = tokio::select! {
+            _ = term.recv() => "SIGTERM",
+            _ = int.recv() => "SIGINT",
+            _ = hup.recv() => "SIGHUP",
+        };
+        let _ = root.cast(RootMsg::Shutdown(name.to_owned()));
+        // A thread, because what keeps the node from ending may be the runtime itself.
+        let overdue = move || {
+            std::thread::sleep(within);
+            abort(&dir, "the node did not end in time after a signal");
+        };
+        if let Err(error) = std::thread::Builder::new().name("shutdown".to_owned()).spawn(overdue) {
+            warn!(event = "shutdown_unwatched", %error, "nothing will force the end");
+        }
+    }
+}
+
+/// Ends the process at once: exit status 134, no core file (see `main`), a note for the next start.
+fn abort(state: &Path, why: &str) {
+    error!(event = "watchdog_abort", why, "the node ends itself to be started afresh");
+    let _ = write_last_exit(state, 134, WallClock.now());
+    std::process::abort();
+}

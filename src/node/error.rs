@@ -1,0 +1,79 @@
+//! Why a node could not be started: what is wrong, what to do, and the exit code.
+
+use std::io;
+
+use crate::journal::{JournalError, StateError};
+use crate::models::onnx::OnnxError;
+use crate::sources::csv::CsvError;
+use crate::venues::book::BookError;
+
+/// Why a node could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The bars of a pipeline.
+    #[error("pipeline {pipeline}: {source}")]
+    Source {
+        /// Its name.
+        pipeline: String,
+        /// What is wrong.
+        source: CsvError,
+    },
+    /// The bars are too few for one decision.
+    #[error("pipeline {pipeline}: {have} usable bars are too few; its features look at {need}")]
+    TooFewBars {
+        /// Its name.
+        pipeline: String,
+        /// In the file.
+        have: usize,
+        /// Window of the feature set.
+        need: usize,
+    },
+    /// The model of a pipeline.
+    #[error("pipeline {pipeline}: {source}")]
+    Model {
+        /// Its name.
+        pipeline: String,
+        /// What is wrong.
+        source: Box<OnnxError>,
+    },
+    /// The paper book.
+    #[error("the paper book: {0}")]
+    Book(#[from] BookError),
+    /// The operating system.
+    #[error("the node's threads cannot be started: {0}")]
+    Runtime(io::Error),
+    /// The root of the tree.
+    #[error("the supervision tree cannot be started: {0}")]
+    Root(String),
+}
+
+impl NodeError {
+    /// The documented exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::State(error) => error.exit_code(),
+            Self::Journal(error) => error.exit_code(),
+            Self::Source { .. } | Self::TooFewBars { .. } | Self::Model { .. } => 78,
+            Self::Book(_) => 74,
+            Self::Runtime(_) | Self::Root(_) => 70,
+        }
+    }
+
+    /// What a person can do, when it is not in the error itself.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::State(error) => Some(error.advice()),
+            Self::Journal(error) => Some(error.advice()),
+            Self::TooFewBars { .. } => Some("give the source more bars, or choose a smaller window".to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Configuration → ports: which adapter stands behind which port of which pipeline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sentinel_actors::domain::freshness::Freshness;
+use sentinel_actors::domain::schedule::{Schedule, Window};
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::pipeline::{Deadlines, PipelinePorts, PipelineSettings};
+use sentinel_actors::ports::{Clock as _, Fates, FeatureSet};
+use sentinel_actors::supervision::Limits;
+use sentinel_actors::supervision::backoff::Backoff;
+use sentinel_actors::supervision::budget::Limit;
+
+use super::{NodeError, RunOptions};
+use crate::config::{self, Config, CsvSource, ModelConfig, PipelineConfig, SourceConfig};
+use crate::features::fx23::Fx23;
+use crate::journal::{JournalReader, StateDir};
+use crate::models::manifest::Expected;
+use crate::models::onnx::{OnnxEngine, OnnxModel};
+use crate::sources::csv::read_bars;
+use crate::sources::replay::{self, ReplayClock, ReplaySource};
+use crate::venues::book::{BOOK_FILE, Book};
+use crate::venues::paper::{PaperVenue, Terms};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A pipeline that is ready to start.
+pub struct PluggedPipeline {
+    /// What it is told.
+    pub settings: PipelineSettings,
+    /// What it is plugged into.
+    pub ports: PipelinePorts,
+    /// First slot of its replay.
+    pub first_slot: UtcMs,
+    /// Last slot of its replay.
+    pub last_slot: Option<UtcMs>,
+}
+
+/// Builds every pipeline of the configuration.
+///
+/// # Errors
+/// When bars, model or book cannot be used.
+pub fn plug(config: &Config, state: &StateDir, options: &RunOptions) -> Result<Vec<PluggedPipeline>, NodeError> {
+    let engine = OnnxEngine::new();
+    let book = Book::open(&state.path().join(BOOK_FILE))?;
+    config.pipelines.iter().map(|pipeline| plug_one(config, pipeline, state, &engine, &book, options)).collect()
+}
+
+fn plug_one(
+    config: &Config,
+    pipeline: &PipelineConfig,
+    state: &StateDir,
+    engine: &OnnxEngine,
+    book: &Book,
+    options: &RunOptions,
+) -> Result<PluggedPipeline, NodeError> {
+    let features = Arc::new(Fx23::new(pipeline.features.set.window, pipeline.features.sequence));
+    let model = load_model(pipeline, engine, options.fates.clone())?;
+    let SourceConfig::Csv(csv) = &pipeline.source;
+    let replay = Replay::new(pipeline, csv, state, options)?;
+    let terms = Terms {
+        account: pipeline.paper.account.clone(),
+        spread: pipeline.paper.spread,
+        contract_size: pipeline.paper.contract_size,
+        interval: pipeline.interval,
+    };
+    let venue = PaperVenue::new(book.clone(), terms, options.fates.clone(), &format!("{}/executor", pipeline.name));
+    let window = replay.window(pipeline.window, &pipeline.schedule, options.once);
+    let freshness = Freshness {
+        interval: pipeline.interval,
+        calendar: pipeline.calendar.clone(),
+        max_age: pipeline.data.max_age,
+        max_missing_bars: pipeline.data.max_missing_bars,
+        settle: pipeline.data.settle,
+    };
+    let settings = PipelineSettings {
+        name: pipeline.name.clone(),
+        symbol: pipeline.symbol.clone(),
+        schedule: pipeline.schedule.clone(),
+        window,
+        freshness,
+        tick: pipeline.data.tick,
+        policy: pipeline.policy.clone(),
+        risk: pipeline.risk,
+        deadlines: deadlines(&config.deadlines),
+    };
+    let ports = PipelinePorts {
+        clock: Arc::new(replay.clock),
+        source: Arc::new(replay.source),
+        features,
+        model: Arc::new(model),
+        venue: Arc::new(venue),
+    };
+    Ok(PluggedPipeline { settings, ports, first_slot: replay.first_slot, last_slot: Some(replay.last_slot) })
+}
+
+/// Loads the model of a pipeline; `check` does the same to say everything that would keep the node from starting.
+///
+/// # Errors
+/// When the file, its manifest or one of the checks fails.
+pub fn load_model(
+    pipeline: &PipelineConfig,
+    engine: &OnnxEngine,
+    fates: Arc<dyn Fates>,
+) -> Result<OnnxModel, NodeError> {
+    let ModelConfig::Onnx { path } = &pipeline.model;
+    let columns = Fx23::new(pipeline.features.set.window, false).columns().iter().map(ToString::to_string).collect();
+    let expected = Expected {
+        features: pipeline.features.set.clone(),
+        columns,
+        classes: pipeline.policy.classes.iter().map(|signal| signal.code().to_uppercase()).collect(),
+    };
+    OnnxModel::load(path, expected, engine.clone(), fates)
+        .map_err(|source| NodeError::Model { pipeline: pipeline.name.clone(), source: Box::new(source) })
+}
+
+/// A replay that goes on where the journal ends.
+struct Replay {
+    source: ReplaySource,
+    clock: ReplayClock,
+    first_slot: UtcMs,
+    last_slot: UtcMs,
+}
+
+impl Replay {
+    fn new(
+        pipeline: &PipelineConfig,
+        csv: &CsvSource,
+        state: &StateDir,
+        options: &RunOptions,
+    ) -> Result<Self, NodeError> {
+        let name = pipeline.name.clone();
+        let bars = read_bars(&csv.path).map_err(|source| NodeError::Source { pipeline: name.clone(), source })?;
+        let need = pipeline.features.set.window;
+        let mut source = ReplaySource::new(bars, pipeline.interval);
+        // The first decision looks at `need` bars, each further one at one bar more.
+        let decided = options.bars.map(|bars| bars.saturating_add(need).saturating_sub(1));
+        for limit in csv.bars.map(usize::from).into_iter().chain(decided) {
+            source = source.oldest(limit);
+        }
+        let have = source.len();
+        let too_few = || NodeError::TooFewBars { pipeline: name.clone(), have, need };
+        let (first, last) = source.bounds(need).ok_or_else(too_few)?;
+        let before = |time: UtcMs| UtcMs(time.0 - 1);
+        let first_slot = pipeline.schedule.after(before(first));
+        let last_slot = pipeline.schedule.after(before(last.plus(pipeline.data.settle)));
+        // A window that begins or ends inside the data narrows the replay.
+        let first_slot =
+            pipeline.window.start.map_or(first_slot, |start| first_slot.max(pipeline.schedule.after(before(start))));
+        let last_slot =
+            pipeline.window.end.map_or(last_slot, |end| last_slot.min(pipeline.schedule.newest_due(before(end))));
+        let speed = match csv.speed {
+            config::Speed::Max => replay::Speed::Max,
+            config::Speed::BarsPerSecond(bars) => replay::Speed::BarsPerSecond(bars),
+        };
+        let reader = JournalReader::open(state.path())?;
+        let start = reader.last_slot(&name)?.unwrap_or(before(first_slot));
+        Ok(Self { source, clock: ReplayClock::new(start, pipeline.interval, speed), first_slot, last_slot })
+    }
+
+    /// The competition ends with the data; a single run ends with the next slot.
+    fn window(&self, configured: Window, schedule: &Schedule, once: bool) -> Window {
+        let last = if once { schedule.after(self.clock.now()).min(self.last_slot) } else { self.last_slot };
+        Window { start: configured.start, end: Some(UtcMs(last.0 + 1)) }
+    }
+}
+
+fn deadlines(config: &config::Deadlines) -> Deadlines {
+    Deadlines {
+        fetch: config.fetch,
+        features: config.features,
+        predict: config.predict,
+        execute: config.execute,
+        cycle: config.cycle,
+        lateness: config.slot_lateness,
+    }
+}
+
+/// The numbers of supervision.
+pub(super) fn limits(config: &config::Supervision) -> Limits {
+    let limit = |restarts: u32, within| Limit { restarts: restarts as usize, within };
+    Limits {
+        backoff: Backoff { first: config.backoff_base, longest: config.backoff_max },
+        healthy_after: config.healthy_after,
+        child: limit(config.child_restarts, config.child_window),
+        child_slow: limit(config.child_restarts_day, DAY),
+        // The third failure is one too many: two restarts are within the budget.
+        critical: limit(config.critical_failures.saturating_sub(1), config.critical_window),
+        pipeline: limit(config.pipeline_failures, config.pipeline_window),
+        global: limit(config.global_restarts, config.global_window),
+        probe_every: config.probe_every,
+        parked_share_percent: percent(config.parked_share),
+        start_timeout: config.start_timeout,
+        stuck_after: config.stuck_after,
+        ping_every: config.ping_every,
+        ..Limits::default()
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the configuration allows 0 to 1")]
+fn percent(share: f64) -> usize {
+    (share.clamp(0.0, 1.0) * 100.0).round() as usize
+}

@@ -1,0 +1,4 @@
+//! Where bars come from. A source delivers bars as it has them; judging them is left to `clean`.
+
+pub mod csv;
+pub mod replay;

@@ -1,0 +1,246 @@
+//! A replay: recorded bars as a source, and schedule time that moves only when it is told to.
+//!
+//! [`ReplaySource`] shows a cycle exactly what was closed at its schedule time, so a replay decides what the live node
+//! would have decided (promise 5). [`ReplayClock`] never moves by itself and never backwards: the pipeline waits for its
+//! next slot when its cycle has ended, and only that wait moves it. A slow machine therefore misses no slot of a replay.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use sentinel_actors::domain::bar::{Cleaning, Interval, RawBar, clean};
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::{BarRequest, BarSource, Clock, PortFuture, SourceError, elapsed_now};
+
+/// Bars delivered beyond the count that was asked for: one in eight, and eight. Some will be dropped as unusable (vendors
+/// deliver up to one null in twenty), and the window should be full all the same.
+const fn spare(count: usize) -> usize {
+    count / 8 + 8
+}
+
+/// Longest single wait of a paced replay; a slot further away than this is reached early rather than never.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
+
+/// All bars of one symbol, served as if they were just closing. The request's symbol is not looked at.
+#[derive(Debug, Clone)]
+pub struct ReplaySource {
+    bars: Arc<[RawBar]>,
+    interval: Interval,
+}
+
+impl ReplaySource {
+    /// `bars` in any order; those with equal times keep their order.
+    #[must_use]
+    pub fn new(mut bars: Vec<RawBar>, interval: Interval) -> Self {
+        bars.sort_by_key(|bar| bar.time);
+        Self { bars: bars.into(), interval }
+    }
+
+    /// The replay of only the `limit` oldest bars.
+    #[must_use]
+    pub fn oldest(&self, limit: usize) -> Self {
+        Self { bars: self.bars[..limit.min(self.bars.len())].into(), interval: self.interval }
+    }
+
+    /// Number of bars, unusable ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bars.len()
+    }
+
+    /// Whether there is no bar at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bars.is_empty()
+    }
+
+    /// First and last instant at which a slot has something to decide on: the open time of the first bar with a full
+    /// `window` of usable bars before it, and the close time of the last bar. `None` when the data is too short.
+    #[must_use]
+    pub fn bounds(&self, window: usize) -> Option<(UtcMs, UtcMs)> {
+        // A close outside its range by a tick or more is the pipeline's to judge, with its own tick.
+        let usable = clean(&self.bars, &Cleaning { tick: f64::INFINITY, newest_closed: None, window: None }).bars;
+        let first = usable.get(window)?.time;
+        Some((first, self.interval.close_of(self.bars.last()?.time)))
+    }
+
+    fn closed(&self, request: &BarRequest) -> &[RawBar] {
+        let end = self.bars.partition_point(|bar| request.interval.close_of(bar.time) <= request.now);
+        let wanted = request.count.saturating_add(spare(request.count));
+        &self.bars[end.saturating_sub(wanted)..end]
+    }
+}
+
+impl BarSource for ReplaySource {
+    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Vec<RawBar>, SourceError>> {
+        Box::pin(async move { Ok(self.closed(request).to_vec()) })
+    }
+}
+
+/// How fast a replay goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Speed {
+    /// As fast as the cycles end.
+    Max,
+    /// On average this many bars of schedule time per second of elapsed time.
+    BarsPerSecond(f64),
+}
+
+/// Schedule time of one replayed pipeline. Clones share their time; give each pipeline its own, or one pipeline's wait
+/// carries the others past their slots.
+#[derive(Debug, Clone)]
+pub struct ReplayClock(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    now: AtomicI64,
+    interval: Interval,
+    speed: Speed,
+    /// Where pacing counts from, set by the first wait: a start that takes a while is not hurried after.
+    anchor: OnceLock<Anchor>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Anchor {
+    elapsed: tokio::time::Instant,
+    schedule: UtcMs,
+}
+
+impl ReplayClock {
+    /// A clock that stands at `start`.
+    #[must_use]
+    pub fn new(start: UtcMs, interval: Interval, speed: Speed) -> Self {
+        Self(Arc::new(Shared { now: AtomicI64::new(start.0), interval, speed, anchor: OnceLock::new() }))
+    }
+
+    /// When, in elapsed time, schedule time may reach `until`. Counted from the anchor and not from the last wait, so
+    /// that the time which cycles take does not add up to a slower replay.
+    fn due(&self, until: UtcMs, bars_per_second: f64) -> tokio::time::Instant {
+        let Anchor { elapsed, schedule } =
+            *self.0.anchor.get_or_init(|| Anchor { elapsed: elapsed_now(), schedule: self.now() });
+        let bars = until.since(schedule).as_secs_f64() / self.0.interval.length().as_secs_f64();
+        let wait = Duration::try_from_secs_f64(bars / bars_per_second).unwrap_or(WAIT_MAX);
+        elapsed + wait.min(WAIT_MAX)
+    }
+}
+
+impl Clock for ReplayClock {
+    fn now(&self) -> UtcMs {
+        UtcMs(self.0.now.load(Ordering::SeqCst))
+    }
+
+    fn wait_until(&self, until: UtcMs) -> PortFuture<'_, ()> {
+        Box::pin(async move {
+            if until <= self.now() {
+                return;
+            }
+            if let Speed::BarsPerSecond(rate) = self.0.speed {
+                tokio::time::sleep_until(self.due(until, rate)).await;
+            }
+            // Moved only after the wait: a wait that is given up has moved nothing. The maximum: never backwards.
+            self.0.now.fetch_max(until.0, Ordering::SeqCst);
+        })
+    }
+
+    fn follows_cycles(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_SECS: i64 = 3600;
+
+    fn hour() -> Interval {
+        Interval::new(Duration::from_secs(3600)).unwrap()
+    }
+
+    fn open(index: i64) -> UtcMs {
+        UtcMs::from_secs(index * HOUR_SECS)
+    }
+
+    fn bar(index: i64) -> RawBar {
+        let price = Some(1.1);
+        RawBar { time: open(index), open: price, high: price, low: price, close: price, volume: None }
+    }
+
+    fn source(indices: impl IntoIterator<Item = i64>) -> ReplaySource {
+        ReplaySource::new(indices.into_iter().map(bar).collect(), hour())
+    }
+
+    async fn opens(source: &ReplaySource, count: usize, now: UtcMs) -> Vec<i64> {
+        let request =
+            BarRequest { symbol: "EURUSD".to_owned(), interval: hour(), count, now, deadline: Duration::from_secs(1) };
+        let bars = source.fetch(&request).await.unwrap();
+        bars.iter().map(|bar| bar.time.secs() / HOUR_SECS).collect()
+    }
+
+    #[tokio::test]
+    async fn a_bar_is_shown_from_the_instant_it_closes() {
+        let source = source([2, 0, 1]);
+        assert_eq!(opens(&source, 8, open(2)).await, [0, 1]);
+        assert_eq!(opens(&source, 8, UtcMs(open(3).0 - 1)).await, [0, 1]);
+        assert_eq!(opens(&source, 8, open(3)).await, [0, 1, 2]);
+        assert!(opens(&source, 8, open(0)).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_more_than_the_newest_bars_and_a_few_spare_ones_are_delivered() {
+        let delivered = opens(&source(0..1000), 200, open(500)).await;
+        assert_eq!((delivered.len(), delivered.last()), (233, Some(&499)));
+    }
+
+    #[test]
+    fn slots_begin_when_the_window_is_full_of_usable_bars_and_end_with_the_last_bar() {
+        let mut bars: Vec<RawBar> = (0..10).chain([3, 20]).map(bar).collect();
+        bars[1].close = None;
+        let replay = ReplaySource::new(bars, hour());
+        assert_eq!(replay.bounds(4), Some((open(5), open(21))));
+        assert_eq!(replay.bounds(10), None);
+        assert_eq!(replay.oldest(8).bounds(4), Some((open(5), open(7))));
+        assert_eq!(replay.oldest(99).len(), 12);
+        assert!(replay.oldest(0).is_empty() && replay.oldest(0).bounds(0).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_full_speed_a_wait_moves_schedule_time_at_once_and_never_backwards() {
+        let clock = ReplayClock::new(open(5), hour(), Speed::Max);
+        let shared = clock.clone();
+        let began = elapsed_now();
+        clock.wait_until(open(9)).await;
+        assert_eq!(shared.now(), open(9));
+        shared.wait_until(open(7)).await;
+        assert_eq!(clock.now(), open(9));
+        assert_eq!(elapsed_now(), began);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_two_bars_per_second_ten_bars_take_five_seconds_and_slow_cycles_are_made_up_for() {
+        let clock = ReplayClock::new(open(0), hour(), Speed::BarsPerSecond(2.0));
+        tokio::time::advance(Duration::from_secs(60)).await; // the node's start
+        let began = elapsed_now();
+        for index in 1..=10 {
+            clock.wait_until(open(index)).await;
+            assert_eq!(clock.now(), open(index));
+            tokio::time::advance(Duration::from_millis(300)).await; // the cycle
+        }
+        assert_eq!((elapsed_now() - began).as_millis().div_ceil(100), 53);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_is_given_up_moves_nothing() {
+        let clock = ReplayClock::new(open(0), hour(), Speed::BarsPerSecond(1.0));
+        let given_up = tokio::time::timeout(Duration::from_millis(900), clock.wait_until(open(1))).await;
+        assert!(given_up.is_err());
+        assert_eq!(clock.now(), open(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_for_the_end_of_time_does_not_overflow() {
+        let clock = ReplayClock::new(UtcMs(i64::MIN), hour(), Speed::BarsPerSecond(1.0));
+        let waited = tokio::time::timeout(Duration::from_secs(3600), clock.wait_until(UtcMs(i64::MAX))).await;
+        assert!(waited.is_err());
+    }
+}

@@ -1,0 +1,70 @@
+//! The plain adapters: the wall clock, chance, and the directory for inputs that ended a stage twice.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sentinel_actors::domain::bar::CleanBars;
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::{Chance, Clock, PortFuture, Quarantine};
+
+/// Longest single sleep until a slot. A suspended machine or a clock that was set is noticed within this.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Schedule time of live pipelines.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WallClock;
+
+impl Clock for WallClock {
+    #[expect(clippy::disallowed_methods, reason = "this adapter is the one place that reads the wall clock")]
+    fn now(&self) -> UtcMs {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        UtcMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn wait_until(&self, until: UtcMs) -> PortFuture<'_, ()> {
+        Box::pin(async move { tokio::time::sleep(until.since(self.now()).min(LOOK_EVERY)).await })
+    }
+}
+
+/// Chance from the operating system's seed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemChance;
+
+impl Chance for SystemChance {
+    fn unit(&self) -> f64 {
+        fastrand::f64()
+    }
+}
+
+/// Keeps inputs as JSON files.
+#[derive(Debug, Clone)]
+pub struct QuarantineDir(pub PathBuf);
+
+impl Quarantine for QuarantineDir {
+    fn keep(&self, pipeline: &str, slot: UtcMs, stage: &str, bars: Option<&CleanBars>) -> String {
+        let file = self.0.join(format!("{pipeline}-{}-{stage}.json", slot.secs()));
+        let bars = bars.map(|bars| &bars.bars);
+        let content =
+            serde_json::json!({ "pipeline": pipeline, "slot": slot.to_string(), "stage": stage, "bars": bars });
+        match std::fs::write(&file, content.to_string()) {
+            Ok(()) => file.display().to_string(),
+            Err(error) => format!("nowhere ({}: {error})", file.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarantined_input_can_be_read_again_and_a_full_disk_harms_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let bars = CleanBars { bars: vec![], dropped: std::collections::BTreeMap::new(), newest_delivered: None };
+        let kept = QuarantineDir(dir.path().to_owned()).keep("eurusd", UtcMs(7000), "predictor", Some(&bars));
+        let read: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(kept).unwrap()).unwrap();
+        assert_eq!(read["stage"], "predictor");
+        let nowhere = QuarantineDir(dir.path().join("missing")).keep("eurusd", UtcMs(7000), "predictor", None);
+        assert!(nowhere.starts_with("nowhere"), "{nowhere}");
+    }
+}

@@ -1,0 +1,131 @@
+//! Log lines on standard error: for people, coloured only on a terminal, or one JSON object per line.
+//!
+//! The configured level is for the node's own lines. Libraries speak from `warn` up: their `info` is not the operator's.
+
+use std::io::{self, IsTerminal as _};
+
+use sentinel_actors::domain::intent::Mode;
+use tracing::Event;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use super::record::Recorder;
+use crate::config::{LogConfig, LogFormat, LogLevel};
+
+/// Logging was set up before.
+#[derive(Debug, thiserror::Error)]
+#[error("logging cannot be set up")]
+pub struct LoggingError(#[from] tracing_subscriber::util::TryInitError);
+
+/// Sends log lines to standard error from here on, for the whole process, and what went wrong to the recorder too.
+///
+/// # Errors
+/// When it was done before.
+pub fn init(config: LogConfig, mode: Mode) -> Result<Recorder, LoggingError> {
+    let recorder = Recorder::default();
+    subscriber(config, mode, io::stderr, io::stderr().is_terminal()).with(recorder.clone()).try_init()?;
+    Ok(recorder)
+}
+
+/// What [`init`] sets up, to a writer of the caller's choice.
+pub fn subscriber<W>(config: LogConfig, mode: Mode, writer: W, ansi: bool) -> Box<dyn tracing::Subscriber + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let base = tracing_subscriber::fmt().with_env_filter(filter(config.level)).with_writer(writer);
+    match config.format {
+        LogFormat::Pretty => {
+            let lines = WithMode { lines: Format::default().with_ansi(ansi).with_target(false), mode };
+            Box::new(base.with_ansi(ansi).event_format(lines).finish())
+        }
+        LogFormat::Json => {
+            let lines = Format::default().json().flatten_event(true).with_current_span(false);
+            Box::new(base.fmt_fields(JsonFields::new()).event_format(WithMode { lines, mode }).finish())
+        }
+    }
+}
+
+/// Puts the mode into every line, whoever wrote it: nobody should have to wonder whether a line was about real money.
+struct WithMode<L> {
+    lines: L,
+    mode: Mode,
+}
+
+impl<S, N, L> FormatEvent<S, N> for WithMode<L>
+where
+    S: tracing::Subscriber + for<'s> LookupSpan<'s>,
+    N: for<'f> FormatFields<'f> + 'static,
+    L: FormatEvent<S, N>,
+{
+    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> std::fmt::Result {
+        let mut line = String::new();
+        self.lines.format_event(ctx, Writer::new(&mut line), event)?;
+        match line.strip_prefix('{') {
+            Some(rest) => write!(out, "{{\"mode\":\"{}\",{rest}", self.mode),
+            None => write!(out, "{} {line}", self.mode),
+        }
+    }
+}
+
+fn filter(level: LogLevel) -> EnvFilter {
+    let others = if level == LogLevel::Error { "error" } else { "warn" };
+    let own = level.word();
+    EnvFilter::new(format!("{others},sentinel={own},sentinel_actors={own}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(config: LogConfig) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(config, Mode::DryRun, move || writer.clone(), false);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(target: "sentinel::node", slot = 7, "the slot ended");
+            tracing::debug!(target: "sentinel::node", "a detail");
+            tracing::info!(target: "library", "chatter");
+            tracing::warn!(target: "library", "trouble");
+        });
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn the_node_is_heard_at_its_level_and_libraries_from_warn_up() {
+        let text = logged(LogConfig { level: LogLevel::Info, format: LogFormat::Pretty });
+        assert!(text.contains("the slot ended") && text.contains("trouble"), "{text}");
+        assert!(!text.contains("a detail") && !text.contains("chatter"), "{text}");
+        assert!(!text.contains('\u{1b}'), "no colours outside a terminal: {text}");
+    }
+
+    #[test]
+    fn json_is_one_object_per_line_with_the_fields_beside_the_message() {
+        let text = logged(LogConfig { level: LogLevel::Error, format: LogFormat::Json });
+        assert_eq!(text, "");
+        let text = logged(LogConfig { level: LogLevel::Debug, format: LogFormat::Json });
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 3);
+        assert_eq!((&lines[0]["message"], &lines[0]["slot"]), (&"the slot ended".into(), &7.into()));
+    }
+}

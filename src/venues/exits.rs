@@ -1,0 +1,205 @@
+//! When a bar ends a paper position, and at what price. Pure: the same position and bars give the same exit, so bars may
+//! be shown again after a crash.
+//!
+//! Bars are mid prices. One buys at the ask and sells at the bid, half a spread away on either side; so a long position
+//! is judged by the bid and a short one by the ask, for its levels as for its fills.
+
+use rust_decimal::Decimal;
+use sentinel_actors::domain::bar::{Bar, Interval};
+use sentinel_actors::domain::order::Side;
+use sentinel_actors::domain::time::UtcMs;
+
+/// What the dry run assumes about the market and the account.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Terms {
+    /// Account that the positions belong to.
+    pub account: String,
+    /// Distance between bid and ask, in price units.
+    pub spread: Decimal,
+    /// Units of the base currency in one lot.
+    pub contract_size: Decimal,
+    /// Length of the bars that the venue is shown.
+    pub interval: Interval,
+}
+
+impl Terms {
+    /// What an order of this side is filled at when the mid price is `mid`.
+    #[must_use]
+    pub fn fill(&self, side: Side, mid: Decimal) -> Decimal {
+        let half = self.spread / Decimal::TWO;
+        match side {
+            Side::Buy => mid + half,
+            Side::Sell => mid - half,
+        }
+    }
+
+    /// The first bar that a position opened at `now` is exposed to: the one that has begun by then.
+    ///
+    /// The fill price is the close of the bar before it, so leaving this bar out, because it began two seconds before the
+    /// order did, would protect each position from its first hour.
+    #[must_use]
+    pub fn exposed_from(&self, now: UtcMs) -> UtcMs {
+        self.interval.close_of(self.interval.newest_closed(now))
+    }
+
+    /// What a position earned, in quote currency; `None` when the number does not fit.
+    pub(super) fn profit(&self, side: Side, entry: Decimal, exit: Decimal, volume_lots: Decimal) -> Option<Decimal> {
+        let difference = match side {
+            Side::Buy => exit.checked_sub(entry)?,
+            Side::Sell => entry.checked_sub(exit)?,
+        };
+        let profit = difference.checked_mul(volume_lots)?.checked_mul(self.contract_size)?;
+        Some(profit.normalize())
+    }
+}
+
+/// Why a position ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// An order closed it.
+    Order,
+    /// The market went against it.
+    Stop,
+    /// The market reached its goal.
+    Target,
+}
+
+impl CloseReason {
+    /// Stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Stop => "stop",
+            Self::Target => "target",
+        }
+    }
+
+    /// The reason with this code.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Order, Self::Stop, Self::Target].into_iter().find(|reason| reason.code() == code)
+    }
+}
+
+/// The levels of an open position.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Levels {
+    pub(super) side: Side,
+    pub(super) stop: Option<Decimal>,
+    pub(super) target: Option<Decimal>,
+    pub(super) exposed_from: UtcMs,
+}
+
+/// An exit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Exit {
+    pub(super) reason: CloseReason,
+    pub(super) price: Decimal,
+    /// Close of the bar: the first moment at which the exit could be known.
+    pub(super) at: UtcMs,
+}
+
+/// The first exit that `bars`, oldest first, force on a position.
+pub(super) fn first_exit(levels: &Levels, bars: &[Bar], terms: &Terms) -> Option<Exit> {
+    bars.iter().filter(|bar| bar.time >= levels.exposed_from).find_map(|bar| {
+        let (reason, price) = exit_in(levels, bar, terms)?;
+        Some(Exit { reason, price, at: terms.interval.close_of(bar.time) })
+    })
+}
+
+fn exit_in(levels: &Levels, bar: &Bar, terms: &Terms) -> Option<(CloseReason, Decimal)> {
+    let closing = levels.side.opposite();
+    let quote = |mid: f64| decimal(mid).map(|mid| terms.fill(closing, mid));
+    let (open, high, low) = (quote(bar.open)?, quote(bar.high)?, quote(bar.low)?);
+    let long = levels.side == Side::Buy;
+    let worst = if long { low } else { high };
+    let best = if long { high } else { low };
+    let lost = |price: Decimal| levels.stop.filter(|stop| if long { price <= *stop } else { price >= *stop });
+    let won = |price: Decimal| levels.target.filter(|target| if long { price >= *target } else { price <= *target });
+    // A bar that opens beyond a level decides at once: the stop gets the open, which is worse than its level; the target,
+    // a limit, is not given the better price.
+    if lost(open).is_some() {
+        return Some((CloseReason::Stop, open));
+    }
+    if let Some(target) = won(open) {
+        return Some((CloseReason::Target, target));
+    }
+    // A bar that touches both says nothing about which came first: the worst is assumed.
+    if let Some(stop) = lost(worst) {
+        return Some((CloseReason::Stop, stop));
+    }
+    won(best).map(|target| (CloseReason::Target, target))
+}
+
+/// The decimal that a vendor's price was before it became a binary float: its shortest text.
+fn decimal(price: f64) -> Option<Decimal> {
+    price.to_string().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn terms() -> Terms {
+        let interval = Interval::new(Duration::from_secs(3600)).unwrap();
+        Terms { account: "paper".to_owned(), spread: d("0.0002"), contract_size: d("100000"), interval }
+    }
+
+    fn d(text: &str) -> Decimal {
+        text.parse().unwrap()
+    }
+
+    fn bar(open: f64, high: f64, low: f64) -> Bar {
+        Bar { time: UtcMs(0), open, high, low, close: open, volume: None }
+    }
+
+    #[track_caller]
+    fn check(side: Side, stop: &str, target: &str, bar: Bar, expected: Option<(CloseReason, &str)>) {
+        let levels = Levels { side, stop: Some(d(stop)), target: Some(d(target)), exposed_from: UtcMs(0) };
+        let exit = first_exit(&levels, &[bar], &terms());
+        assert_eq!(exit.map(|exit| (exit.reason, exit.price)), expected.map(|(reason, price)| (reason, d(price))));
+    }
+
+    #[test]
+    fn a_long_position_is_judged_by_the_bid() {
+        // Half a spread is 0.0001: the bid touches 1.1000 when the mid is at 1.1001.
+        check(Side::Buy, "1.1000", "1.1100", bar(1.1050, 1.1060, 1.1002), None);
+        check(Side::Buy, "1.1000", "1.1100", bar(1.1050, 1.1060, 1.1001), Some((CloseReason::Stop, "1.1000")));
+        check(Side::Buy, "1.1000", "1.1100", bar(1.1050, 1.1100, 1.1040), None);
+        check(Side::Buy, "1.1000", "1.1100", bar(1.1050, 1.1101, 1.1040), Some((CloseReason::Target, "1.1100")));
+    }
+
+    #[test]
+    fn a_short_position_is_judged_by_the_ask() {
+        check(Side::Sell, "1.1100", "1.1000", bar(1.1050, 1.1098, 1.1000), None);
+        check(Side::Sell, "1.1100", "1.1000", bar(1.1050, 1.1099, 1.1040), Some((CloseReason::Stop, "1.1100")));
+        check(Side::Sell, "1.1100", "1.1000", bar(1.1050, 1.1060, 1.0999), Some((CloseReason::Target, "1.1000")));
+    }
+
+    #[test]
+    fn a_bar_that_touches_both_levels_is_a_loss() {
+        check(Side::Buy, "1.1000", "1.1100", bar(1.1050, 1.1200, 1.0900), Some((CloseReason::Stop, "1.1000")));
+        check(Side::Sell, "1.1100", "1.1000", bar(1.1050, 1.1200, 1.0900), Some((CloseReason::Stop, "1.1100")));
+    }
+
+    #[test]
+    fn a_gap_beyond_the_stop_is_filled_at_the_open_and_one_beyond_the_target_at_the_target() {
+        check(Side::Buy, "1.1000", "1.1100", bar(1.0950, 1.1200, 1.0900), Some((CloseReason::Stop, "1.0949")));
+        check(Side::Sell, "1.1100", "1.1000", bar(1.1150, 1.1200, 1.0900), Some((CloseReason::Stop, "1.1151")));
+        check(Side::Buy, "1.1000", "1.1100", bar(1.1150, 1.1200, 1.0900), Some((CloseReason::Target, "1.1100")));
+    }
+
+    #[test]
+    fn a_position_is_exposed_to_the_bar_that_follows_the_one_it_was_decided_on() {
+        let terms = terms();
+        let hour = 3_600_000;
+        for (opened, from) in [(hour, hour), (hour + 2000, hour), (2 * hour - 1, hour), (2 * hour, 2 * hour)] {
+            assert_eq!(terms.exposed_from(UtcMs(opened)), UtcMs(from), "opened at {opened}");
+        }
+        let levels = Levels { side: Side::Buy, stop: Some(d("1.1")), target: None, exposed_from: UtcMs(hour) };
+        assert_eq!(first_exit(&levels, &[bar(1.0, 1.0, 1.0)], &terms), None, "the bar of time 0 lies before it");
+    }
+}

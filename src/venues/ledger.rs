@@ -1,0 +1,388 @@
+//! The paper book's tables and transactions. One connection, used by one thread.
+//!
+//! The book knows nothing of the journal: it is the other side that the journal's intents are compared with. Each order is
+//! one transaction, durable before it is confirmed. Prices and money are exact decimals, as text.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+use rust_decimal::Decimal;
+use sentinel_actors::domain::bar::Bar;
+use sentinel_actors::domain::intent::IntentKey;
+use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Side, Ticket};
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::Submission;
+
+use super::exits::{CloseReason, Exit, Levels, Terms, first_exit};
+
+/// The order makes no sense as it stands.
+pub const CODE_INVALID: i64 = 400;
+/// The position to close is not open.
+pub const CODE_NOT_OPEN: i64 = 404;
+/// The key was filled before: carrying it out again would be a double order. A bug of the caller.
+pub const CODE_DOUBLE_SUBMIT: i64 = 409;
+
+/// "SPBk", so that no other SQLite file is taken for a book.
+const APPLICATION_ID: i32 = 0x5350_426b;
+const SCHEMA_VERSION: i32 = 1;
+const SCHEMA: &str = "
+CREATE TABLE positions (
+    ticket       INTEGER PRIMARY KEY AUTOINCREMENT,
+    account      TEXT NOT NULL,
+    symbol       TEXT NOT NULL,
+    side         TEXT NOT NULL CHECK (side IN ('buy', 'sell')),
+    volume       TEXT NOT NULL,
+    open_price   TEXT NOT NULL,
+    stop         TEXT,
+    target       TEXT,
+    opened_at    INTEGER NOT NULL,
+    exposed_from INTEGER NOT NULL,
+    open_key     TEXT NOT NULL UNIQUE,
+    closed_at    INTEGER,
+    close_price  TEXT,
+    close_reason TEXT CHECK (close_reason IN ('order', 'stop', 'target')),
+    close_key    TEXT UNIQUE,
+    profit       TEXT,
+    CHECK ((closed_at IS NULL) = (close_price IS NULL)),
+    CHECK ((closed_at IS NULL) = (close_reason IS NULL)),
+    CHECK ((closed_at IS NULL) = (profit IS NULL)),
+    CHECK ((close_key IS NOT NULL) = (close_reason IS 'order'))
+) STRICT;
+CREATE INDEX positions_open ON positions (account, symbol) WHERE closed_at IS NULL;
+CREATE TABLE orders (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    key    TEXT NOT NULL UNIQUE,
+    role   TEXT NOT NULL CHECK (role IN ('open', 'close')),
+    ticket INTEGER NOT NULL REFERENCES positions (ticket),
+    symbol TEXT NOT NULL,
+    side   TEXT NOT NULL CHECK (side IN ('buy', 'sell')),
+    volume TEXT NOT NULL,
+    price  TEXT NOT NULL,
+    at_ms  INTEGER NOT NULL,
+    text   TEXT NOT NULL
+) STRICT;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+INSERT INTO meta VALUES ('double_submits', 0);
+";
+
+/// The book cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum BookError {
+    /// SQLite failed.
+    #[error("the book's database failed")]
+    Database(#[from] rusqlite::Error),
+    /// The file is something else.
+    #[error("the file is not a paper book of this version")]
+    NotABook,
+    /// A stored value makes no sense.
+    #[error("the book holds '{value}' where {expected} belongs")]
+    Corrupt {
+        /// What it should be.
+        expected: &'static str,
+        /// What it is.
+        value: String,
+    },
+    /// A profit beyond what a decimal holds.
+    #[error("the profit of ticket {0} does not fit a decimal")]
+    Overflow(Ticket),
+    /// The book's thread could not be started.
+    #[error("the book's thread could not be started")]
+    Thread(#[source] std::io::Error),
+    /// The book's thread did not answer: it has ended, or the question ended it.
+    #[error("the book does not answer")]
+    Gone,
+    /// Too much is waiting; the question was not handed over.
+    #[error("the book has too much to do")]
+    Busy,
+    /// No answer inside the deadline.
+    #[error("the book did not answer within {0:?}")]
+    Late(Duration),
+}
+
+/// The open book.
+pub(super) struct Ledger {
+    connection: Connection,
+}
+
+/// An open position with what ends it.
+#[derive(Debug, Clone)]
+pub(super) struct OpenPosition {
+    pub(super) account: String,
+    pub(super) position: Position,
+    pub(super) levels: Levels,
+}
+
+/// An order with what the dry run adds to it.
+pub(super) struct Ticketed<'a> {
+    pub(super) key: &'a IntentKey,
+    pub(super) order: &'a Order,
+    pub(super) terms: &'a Terms,
+    pub(super) now: UtcMs,
+}
+
+impl Ledger {
+    pub(super) fn open(path: &Path) -> Result<Self, BookError> {
+        let mut connection = Connection::open(path)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        for (pragma, value) in [
+            ("journal_mode", "WAL"),
+            ("synchronous", "FULL"),
+            ("foreign_keys", "ON"),
+            ("trusted_schema", "OFF"),
+            ("cache_size", "-256"),
+        ] {
+            connection.pragma_update(None, pragma, value)?;
+        }
+        let version = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+        match (version("application_id")?, version("user_version")?) {
+            (APPLICATION_ID, SCHEMA_VERSION) => {}
+            (0, 0) => {
+                let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                transaction.execute_batch(SCHEMA)?;
+                transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+                transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+                transaction.commit()?;
+            }
+            _ => return Err(BookError::NotABook),
+        }
+        Ok(Self { connection })
+    }
+
+    /// Carries out an order, or says why not. What it answers is durable.
+    pub(super) fn submit(&mut self, ask: &Ticketed<'_>) -> Result<Submission, BookError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let known = transaction.prepare("SELECT 1 FROM orders WHERE key = ?1")?.exists([ask.key.as_str()])?;
+        if known {
+            transaction.execute("UPDATE meta SET value = value + 1 WHERE name = 'double_submits'", [])?;
+            transaction.commit()?;
+            tracing::error!(key = %ask.key, "a key was submitted to the paper book twice");
+            return Ok(rejected(
+                CODE_DOUBLE_SUBMIT,
+                "this key was filled before; doing it again would be a double order",
+            ));
+        }
+        let outcome = match ask.order.role {
+            Role::Open => open(&transaction, ask)?,
+            Role::Close(ticket) => close(&transaction, ask, ticket)?,
+        };
+        if matches!(outcome, Submission::Acked(_)) {
+            transaction.commit()?;
+        }
+        Ok(outcome)
+    }
+
+    /// The receipt of an order, when the book has it.
+    pub(super) fn find(&self, key: &IntentKey) -> Result<Option<Receipt>, BookError> {
+        let mut query = self.connection.prepare("SELECT ticket, volume, price, text FROM orders WHERE key = ?1")?;
+        let mut rows = query.query([key.as_str()])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        Ok(Some(Receipt {
+            ticket: ticket(row, 0)?,
+            volume_lots: decimal(row, 1)?,
+            price: Some(decimal(row, 2)?),
+            text: row.get(3)?,
+        }))
+    }
+
+    /// Everything that is open, oldest first.
+    pub(super) fn all_open(&self) -> Result<Vec<OpenPosition>, BookError> {
+        self.open_of(None)
+    }
+
+    /// Grows with each row that is written.
+    pub(super) fn changes(&self) -> u64 {
+        self.connection.total_changes()
+    }
+
+    /// Ends what `bars` stop out or bring home, in one transaction. Returns how many positions ended.
+    pub(super) fn observe(&mut self, symbol: &str, bars: &[Bar], terms: &Terms) -> Result<usize, BookError> {
+        let mut exits = Vec::new();
+        for open in self.open_of(Some((&terms.account, symbol)))? {
+            exits.extend(first_exit(&open.levels, bars, terms).map(|exit| (open.position, exit)));
+        }
+        if exits.is_empty() {
+            return Ok(0); // nothing to make durable: showing the same bars again finds the same exits
+        }
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for (position, exit) in &exits {
+            end(&transaction, position, exit, None, terms)?;
+        }
+        transaction.commit()?;
+        Ok(exits.len())
+    }
+
+    /// What is open, of one account and symbol or of all.
+    fn open_of(&self, whose: Option<(&str, &str)>) -> Result<Vec<OpenPosition>, BookError> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT ticket, symbol, side, volume, open_price, opened_at, stop, target, exposed_from, account
+             FROM positions WHERE closed_at IS NULL AND (?1 IS NULL OR account = ?1 AND symbol = ?2) ORDER BY ticket",
+        )?;
+        let (account, symbol) = whose.unzip();
+        let mut rows = query.query((account, symbol))?;
+        let mut positions = Vec::new();
+        while let Some(row) = rows.next()? {
+            positions.push(open_position(row)?);
+        }
+        Ok(positions)
+    }
+}
+
+fn open(transaction: &Transaction<'_>, ask: &Ticketed<'_>) -> Result<Submission, BookError> {
+    let Ticketed { key, order, terms, now } = ask;
+    let price = terms.fill(order.side, order.reference_price);
+    let wrong_side = |level: Option<Decimal>, below: bool| {
+        level.is_some_and(|level| if (order.side == Side::Buy) == below { level >= price } else { level <= price })
+    };
+    if order.volume_lots <= Decimal::ZERO || price <= Decimal::ZERO {
+        return Ok(rejected(CODE_INVALID, "volume and price must be positive"));
+    }
+    if wrong_side(order.stop_price, true) || wrong_side(order.target_price, false) {
+        return Ok(rejected(CODE_INVALID, "stop or target lies on the wrong side of the price"));
+    }
+    let mut insert = transaction.prepare(
+        "INSERT INTO positions (account, symbol, side, volume, open_price, stop, target, opened_at, exposed_from, open_key)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    insert.execute(params![
+        terms.account,
+        order.symbol,
+        order.side.code(),
+        order.volume_lots.to_string(),
+        price.to_string(),
+        order.stop_price.map(|price| price.to_string()),
+        order.target_price.map(|price| price.to_string()),
+        now.0,
+        terms.exposed_from(*now).0,
+        key.as_str(),
+    ])?;
+    let ticket = Ticket(u64::try_from(transaction.last_insert_rowid()).unwrap_or_default());
+    record(transaction, ask, "open", ticket, price)
+}
+
+fn close(transaction: &Transaction<'_>, ask: &Ticketed<'_>, ticket: Ticket) -> Result<Submission, BookError> {
+    let Ticketed { key, order, terms, now } = ask;
+    let mut query = transaction.prepare(
+        "SELECT ticket, symbol, side, volume, open_price, opened_at, stop, target, exposed_from, account
+         FROM positions WHERE ticket = ?1 AND account = ?2 AND closed_at IS NULL",
+    )?;
+    let found = query.query_row(params![stored(ticket), terms.account], |row| Ok(open_position(row))).optional()?;
+    let Some(position) = found.transpose()?.map(|open| open.position) else {
+        return Ok(rejected(CODE_NOT_OPEN, "no open position has this ticket"));
+    };
+    let whole = (&order.symbol, order.side, order.volume_lots)
+        == (&position.symbol, position.side.opposite(), position.volume_lots);
+    if !whole {
+        return Ok(rejected(CODE_INVALID, "a close is for the whole position: same symbol and volume, other side"));
+    }
+    let price = terms.fill(order.side, order.reference_price);
+    end(transaction, &position, &Exit { reason: CloseReason::Order, price, at: *now }, Some(key), terms)?;
+    record(transaction, ask, "close", ticket, price)
+}
+
+/// Ends an open position.
+fn end(
+    transaction: &Transaction<'_>,
+    position: &Position,
+    exit: &Exit,
+    key: Option<&IntentKey>,
+    terms: &Terms,
+) -> Result<(), BookError> {
+    let profit = terms
+        .profit(position.side, position.open_price, exit.price, position.volume_lots)
+        .ok_or(BookError::Overflow(position.ticket))?;
+    let mut update = transaction.prepare(
+        "UPDATE positions SET closed_at = ?2, close_price = ?3, close_reason = ?4, close_key = ?5, profit = ?6
+         WHERE ticket = ?1 AND closed_at IS NULL",
+    )?;
+    update.execute(params![
+        stored(position.ticket),
+        exit.at.0,
+        exit.price.to_string(),
+        exit.reason.code(),
+        key.map(IntentKey::as_str),
+        profit.to_string(),
+    ])?;
+    Ok(())
+}
+
+fn record(
+    transaction: &Transaction<'_>,
+    ask: &Ticketed<'_>,
+    role: &str,
+    ticket: Ticket,
+    price: Decimal,
+) -> Result<Submission, BookError> {
+    let Ticketed { key, order, now, .. } = ask;
+    let text = format!("paper fill: {role} {} {} {} at {price}", order.side, order.volume_lots, order.symbol);
+    let mut insert = transaction.prepare(
+        "INSERT INTO orders (key, role, ticket, symbol, side, volume, price, at_ms, text)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    let volume = order.volume_lots.to_string();
+    insert.execute(params![
+        key.as_str(),
+        role,
+        stored(ticket),
+        order.symbol,
+        order.side.code(),
+        volume,
+        price.to_string(),
+        now.0,
+        text,
+    ])?;
+    Ok(Submission::Acked(Receipt { ticket, volume_lots: order.volume_lots, price: Some(price), text }))
+}
+
+fn rejected(code: i64, text: &str) -> Submission {
+    Submission::Rejected { code: Some(code), text: text.to_owned() }
+}
+
+fn open_position(row: &Row<'_>) -> Result<OpenPosition, BookError> {
+    let side = side(row, 2)?;
+    let position = Position {
+        ticket: ticket(row, 0)?,
+        symbol: row.get(1)?,
+        side,
+        volume_lots: decimal(row, 3)?,
+        open_price: decimal(row, 4)?,
+        opened_at: Some(UtcMs(row.get(5)?)),
+    };
+    let levels = Levels {
+        side,
+        stop: optional_decimal(row, 6)?,
+        target: optional_decimal(row, 7)?,
+        exposed_from: UtcMs(row.get(8)?),
+    };
+    Ok(OpenPosition { account: row.get(9)?, position, levels })
+}
+
+/// As SQLite keeps it; tickets come from there, so they fit.
+fn stored(ticket: Ticket) -> i64 {
+    i64::try_from(ticket.0).unwrap_or(i64::MAX)
+}
+
+pub(super) fn ticket(row: &Row<'_>, index: usize) -> Result<Ticket, BookError> {
+    let value: i64 = row.get(index)?;
+    u64::try_from(value).map(Ticket).map_err(|_| corrupt("a ticket", value))
+}
+
+pub(super) fn decimal(row: &Row<'_>, index: usize) -> Result<Decimal, BookError> {
+    let text: String = row.get(index)?;
+    Decimal::from_str_exact(&text).map_err(|_| corrupt("a decimal", text))
+}
+
+pub(super) fn optional_decimal(row: &Row<'_>, index: usize) -> Result<Option<Decimal>, BookError> {
+    let text: Option<String> = row.get(index)?;
+    text.map(|text| Decimal::from_str_exact(&text).map_err(|_| corrupt("a decimal", text))).transpose()
+}
+
+pub(super) fn side(row: &Row<'_>, index: usize) -> Result<Side, BookError> {
+    let code: String = row.get(index)?;
+    let sides = [Side::Buy, Side::Sell];
+    sides.into_iter().find(|side| side.code() == code).ok_or_else(|| corrupt("a side", code))
+}
+
+pub(super) fn corrupt(expected: &'static str, value: impl ToString) -> BookError {
+    BookError::Corrupt { expected, value: value.to_string() }
+}

@@ -1,0 +1,7 @@
+//! Where orders go. Each adapter implements [`sentinel_actors::ports::Venue`].
+
+pub mod book;
+pub mod book_reader;
+mod exits;
+mod ledger;
+pub mod paper;

@@ -1,0 +1,135 @@
+//! The dry run's venue: fills every order at once around the reference price, in a durable book of its own.
+//!
+//! It promises no more than a broker does. A key that comes a second time is refused and counted, not answered with the
+//! first receipt, because a broker would fill it again; so a double order shows here before it costs money. Asking about a
+//! key is without effect and definitive.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sentinel_actors::domain::bar::CleanBars;
+use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
+use sentinel_actors::domain::order::{Order, Position};
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::{Evidence, Fates, Place, PortFuture, Submission, Venue, VenueError, pass};
+
+use super::book::{Book, BookError};
+use super::exits::first_exit;
+pub use super::exits::{CloseReason, Terms};
+pub use super::ledger::{CODE_DOUBLE_SUBMIT, CODE_INVALID, CODE_NOT_OPEN};
+use super::ledger::{OpenPosition, Ticketed};
+
+/// Applying bars is not an order and has no deadline of its own; this keeps it from waiting for ever.
+const OBSERVE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// One pipeline's view of the paper book.
+pub struct PaperVenue {
+    book: Book,
+    terms: Arc<Terms>,
+    fates: Arc<dyn Fates>,
+    /// The child's path that fates know it by, for example `eurusd/executor`.
+    who: String,
+}
+
+impl PaperVenue {
+    /// A venue on `book`.
+    #[must_use]
+    pub fn new(book: Book, terms: Terms, fates: Arc<dyn Fates>, who: &str) -> Self {
+        Self { book, terms: Arc::new(terms), fates, who: who.to_owned() }
+    }
+
+    fn is_ours(&self, open: &OpenPosition, symbol: &str) -> bool {
+        open.account == self.terms.account && open.position.symbol == symbol
+    }
+}
+
+impl Venue for PaperVenue {
+    fn mode(&self) -> Mode {
+        Mode::DryRun
+    }
+
+    fn account(&self) -> &str {
+        &self.terms.account
+    }
+
+    fn submit<'a>(
+        &'a self,
+        key: &'a IntentKey,
+        order: &'a Order,
+        now: UtcMs,
+        deadline: Duration,
+    ) -> PortFuture<'a, Submission> {
+        Box::pin(async move {
+            let (key, order, terms) = (key.clone(), order.clone(), self.terms.clone());
+            pass(&*self.fates, Place::BeforeBookWrite, &self.who).await;
+            let answer = self
+                .book
+                .ask(deadline, move |ledger| ledger.submit(&Ticketed { key: &key, order: &order, terms: &terms, now }))
+                .await;
+            pass(&*self.fates, Place::AfterBookWrite, &self.who).await;
+            match answer {
+                Ok(submission) => submission,
+                Err(error @ BookError::Busy) => Submission::NeverLeft(error.to_string()),
+                Err(error) => Submission::Unknown(chain(&error)),
+            }
+        })
+    }
+
+    fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence> {
+        Box::pin(async move {
+            let key = intent.key.clone();
+            match self.book.ask(deadline, move |ledger| ledger.find(&key)).await {
+                Ok(Some(receipt)) => Evidence::Found(receipt),
+                Ok(None) => Evidence::Absent("the paper book has no order with this key".to_owned()),
+                Err(error) => Evidence::NotNow(chain(&error)),
+            }
+        })
+    }
+
+    fn positions<'a>(
+        &'a self,
+        symbol: &'a str,
+        deadline: Duration,
+    ) -> PortFuture<'a, Result<Vec<Position>, VenueError>> {
+        Box::pin(async move {
+            let open = match self.book.known_open() {
+                Some(open) => open,
+                None => {
+                    let answer = self.book.ask(deadline, |ledger| ledger.all_open()).await;
+                    Arc::new(answer.map_err(|error| VenueError(chain(&error)))?)
+                }
+            };
+            Ok(open.iter().filter(|open| self.is_ours(open, symbol)).map(|open| open.position.clone()).collect())
+        })
+    }
+
+    fn observe<'a>(&'a self, symbol: &'a str, bars: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>> {
+        Box::pin(async move {
+            let no_exit = |open: &OpenPosition| first_exit(&open.levels, &bars.bars, &self.terms).is_none();
+            if let Some(open) = self.book.known_open()
+                && open.iter().filter(|open| self.is_ours(open, symbol)).all(no_exit)
+            {
+                return Ok(()); // most bars end nothing, and then the disk need not be asked
+            }
+            let (terms, symbol, bars) = (self.terms.clone(), symbol.to_owned(), bars.bars.clone());
+            let answer = self.book.ask(OBSERVE_DEADLINE, move |ledger| ledger.observe(&symbol, &bars, &terms)).await;
+            let ended = answer.map_err(|error| VenueError(chain(&error)))?;
+            if ended > 0 {
+                pass(&*self.fates, Place::AfterBookWrite, &self.who).await;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The error with its causes: the port takes a text, and this is where the error ends.
+fn chain(error: &BookError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

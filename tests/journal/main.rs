@@ -1,0 +1,11 @@
+//! The journal on real files: what it keeps, what it refuses, and what is left after a crash.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
+
+mod commands;
+mod failures;
+mod refusals;
+mod speed;
+mod state;
+mod support;
+mod writes;
