@@ -22,7 +22,9 @@ impl Visit for Line {
 
 impl Subscriber for Capture {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("sentinel") && *metadata.level() <= Level::INFO
+        // Resolving the symbols of a backtrace takes longer than the cycle that it came from.
+        let is_backtrace = metadata.fields().field("backtrace").is_some();
+        metadata.target().starts_with("sentinel") && *metadata.level() <= Level::INFO && !is_backtrace
     }
 
     fn event(&self, event: &Event<'_>) {

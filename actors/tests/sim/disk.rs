@@ -102,10 +102,7 @@ impl SimStore {
         if world.lock().disk.broken {
             return Err(JournalFatal("the disk is still broken".to_owned()));
         }
-        let mood = match world.options.node_faults {
-            true => world.pick("commit", "node", FAULTS),
-            false => None,
-        };
+        let mood = world.pick("commit", "node", if world.options.node_faults { FAULTS } else { &[] });
         let early = world.chance("early", "node") < 0.5;
         let latency = match mood {
             Some("journal_slow") => world.millis("latency", "node", 200, 8000),
@@ -236,8 +233,7 @@ pub fn apply(inner: &mut Inner, batch: Vec<JournalWrite>) -> Vec<Written> {
     if inner.disk.recent.len() > 16 {
         inner.disk.recent.remove(0);
     }
-    let written = batch.into_iter().map(|write| one(inner, write)).collect();
-    written
+    batch.into_iter().map(|write| one(inner, write)).collect()
 }
 
 fn one(inner: &mut Inner, write: JournalWrite) -> Written {

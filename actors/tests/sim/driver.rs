@@ -154,22 +154,24 @@ pub fn run(world: &Shared) {
             break;
         }
         inner.disk.reopen();
-        let down = match inner.faults_on {
+        let random = inner.faults_on && world.options.node_faults;
+        let down = match random {
             true => {
                 let rng = inner.stream("down", "node");
                 let short = rng.f64() < 0.8;
                 Duration::from_millis(rng.u64(if short { 100..5000 } else { 5000..900_000 }))
             }
-            false => Duration::from_secs(1),
+            false if inner.life == 1 => Duration::from_secs(120),
+            false => Duration::from_millis(10),
         };
         // A power cut takes rows that were committed and not yet on the platters; intents are synced.
-        if end == LifeEnd::Crashed && inner.faults_on && inner.stream("power", "node").f64() < 0.3 {
+        if end == LifeEnd::Crashed && random && inner.stream("power", "node").f64() < 0.3 {
             let commits = inner.stream("power", "node").usize(0..4);
             let lost = inner.disk.lose_rows(commits);
             inner.fault("power_cut", "node");
             inner.trace(format!("power cut takes {lost} rows"));
         }
-        inner.safe_mode = inner.faults_on && inner.stream("safe", "node").f64() < 0.05;
+        inner.safe_mode = random && inner.stream("safe", "node").f64() < 0.05;
         if inner.safe_mode {
             inner.fault("safe_mode_boot", "node");
         }
@@ -187,33 +189,48 @@ struct Life {
     node: RunningNode,
     next_deed: Duration,
     asked_at: Option<Duration>,
+    /// So often the journal will be killed in the next seconds.
+    journal_kills: u32,
+    jumped: bool,
 }
 
 impl Life {
     async fn begin(world: &Shared) -> Self {
         world.begin_life();
         let node = node::start(spec(world)).await.unwrap();
-        let mut life = Self { world: world.clone(), node, next_deed: Duration::ZERO, asked_at: None };
+        let mut life = Self {
+            world: world.clone(),
+            node,
+            next_deed: Duration::ZERO,
+            asked_at: None,
+            journal_kills: 0,
+            jumped: false,
+        };
         life.plan_deed();
         // Now and then the next death comes during the recovery.
         let mut inner = world.lock();
+        let mut death = if inner.life > 1 { inner.deaths.pop_front() } else { None };
         if world.options.node_faults && inner.faults_on && inner.stream("again", "node").f64() < 0.1 {
             inner.fault("crash_in_recovery", "node");
-            let millis = inner.stream("again", "node").u64(0..3000);
+            death = Some(Duration::from_millis(inner.stream("again", "node").u64(0..3000)));
+        }
+        if let Some(after) = death {
             let crash = inner.crash.clone();
-            drop(inner);
             Handle::current().spawn(async move {
-                tokio::time::sleep(Duration::from_millis(millis)).await;
+                tokio::time::sleep(after).await;
                 crash.notify_one();
             });
-        } else {
-            drop(inner);
         }
+        drop(inner);
         life
     }
 
     fn plan_deed(&mut self) {
         let mut inner = self.world.lock();
+        if self.journal_kills > 0 {
+            self.next_deed = inner.elapsed() + Duration::from_secs(5);
+            return;
+        }
         let unit = inner.stream("deed at", "node").f64();
         let wait = self.world.options.deed_every.mul_f64(-(1.0 - unit).ln() + 0.001);
         self.next_deed = inner.elapsed() + wait;
@@ -232,6 +249,7 @@ impl Life {
             if !quiet && now + QUIET >= length {
                 self.make_peace();
             }
+            self.jump_if_demanded(now);
             if now >= length && self.asked_at.is_none() {
                 checks::liveness(&mut self.world.lock(), &self.world.options, &self.node.board);
                 self.ask();
@@ -244,6 +262,10 @@ impl Life {
                 Some(at) => at + CLOSE_WITHIN + Duration::from_secs(41),
                 None if quiet => length,
                 None => self.next_deed.min(length.saturating_sub(QUIET)).min(now + Duration::from_secs(600)),
+            };
+            let until = match self.world.options.jump {
+                Some((at, _)) if !self.jumped => until.min(at),
+                _ => until,
             };
             let wake = elapsed_now() + until.saturating_sub(now).max(Duration::from_millis(1));
             tokio::select! {
@@ -269,7 +291,8 @@ impl Life {
         if matches!(end, Some(NodeEnd::Finished | NodeEnd::Asked(_))) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let left = Handle::current().metrics().num_alive_tasks();
-            if left > 1 {
+            // ractor does not kill what is stopping when its owner dies: supervision has to (reported).
+            if left > 1 && !self.world.lock().stop_hangs {
                 self.world.lock().violation(format!("I11: {left} tasks outlive the node"));
             }
         }
@@ -298,7 +321,21 @@ impl Life {
         }
     }
 
+    fn jump_if_demanded(&mut self, now: Duration) {
+        if let Some((_, seconds)) = self.world.options.jump.filter(|(at, _)| now >= *at && !self.jumped) {
+            self.jumped = true;
+            let mut inner = self.world.lock();
+            inner.offset_ms += seconds * 1000;
+            inner.trace(format!("the clock jumps by {seconds} s"));
+        }
+    }
+
     fn do_a_deed(&mut self) {
+        if self.journal_kills > 0 {
+            self.journal_kills -= 1;
+            let _ = self.node.root.cast(RootMsg::Kill("journal".to_owned()));
+            return;
+        }
         let node_faults = self.world.options.node_faults;
         let mut inner = self.world.lock();
         let rng = inner.stream("deed", "node");
@@ -320,7 +357,13 @@ impl Life {
             24..38 => {
                 let until = now + Duration::from_secs(60).mul_f64(1.0 + 5.0 * unit);
                 inner.fault("storm", &name);
-                inner.storm.insert(name, until);
+                if part > 0 {
+                    inner.storm.insert(name, until);
+                } else {
+                    for pipeline in &self.world.options.pipelines {
+                        inner.storm.insert(pipeline.name.clone(), until);
+                    }
+                }
             }
             38..46 => {
                 let until = now + Duration::from_secs(600).mul_f64(unit);
@@ -341,6 +384,7 @@ impl Life {
             59..64 => {
                 inner.fault("journal_killed", "");
                 drop(inner);
+                self.journal_kills = if part == 0 { 3 } else { 0 };
                 let _ = self.node.root.cast(RootMsg::Kill("journal".to_owned()));
             }
             64..67 => {

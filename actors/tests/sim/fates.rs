@@ -48,13 +48,13 @@ impl Fates for SimFates {
         if place == Place::PreStart {
             world.lock().starts(who);
         }
-        let node_part = !world.is_pipeline(who.split('/').next().unwrap_or(who));
-        if node_part && who == "journal" && !world.options.node_faults {
-            return Fate::Pass;
-        }
         // Beats and looks happen every few seconds, the rest about once in a cycle.
         let rarely = matches!(place, Place::JournalHandle | Place::HeartbeatHandle | Place::CompetitionClockHandle);
-        let p = if rarely { 0.000_05 } else { 0.000_6 };
+        let p = match rarely {
+            _ if who == "journal" && !world.options.node_faults => 0.0,
+            true => 0.000_05,
+            false => 0.000_6,
+        };
         let (panic, hang, delay) = names(place);
         let crash = if world.options.node_faults { p / 6.0 } else { 0.0 };
         let weights = [(panic, p), (hang, p), (delay, p * 2.0), ("crash_at_place", crash)];
@@ -70,6 +70,10 @@ impl Fates for SimFates {
             return Fate::Delay(Duration::from_millis(millis));
         }
         stalled(&mut inner, who);
+        if mood == "pass" {
+            return Fate::Pass;
+        }
+        inner.stop_hangs |= place == Place::PostStop;
         if mood == "crash_at_place" {
             inner.trace(format!("process dies at {place:?} in {who}"));
             inner.crash.notify_one();

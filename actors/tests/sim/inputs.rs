@@ -155,7 +155,7 @@ impl FeatureSet for SimFeatures {
             let inner = self.world.lock();
             inner.faults_on && !self.world.is_sheltered(pipe)
         };
-        if faults_on && noise % 300 == 0 {
+        if faults_on && noise.is_multiple_of(300) {
             self.world.lock().fault("poison", &self.who);
             panic!("poisonous bar");
         }

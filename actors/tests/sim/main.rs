@@ -21,6 +21,7 @@ mod driver;
 mod fates;
 mod inputs;
 mod options;
+mod regressions;
 mod scale;
 mod venue;
 mod world;

@@ -38,6 +38,8 @@ pub struct SimOptions {
     pub intensity: f64,
     /// Journal, clock, crashes, reboots.
     pub node_faults: bool,
+    /// The wall clock jumps by so many seconds at this elapsed time, whatever else happens.
+    pub jump: Option<(Duration, i64)>,
     /// Mean time between two deeds of the driver.
     pub deed_every: Duration,
     pub pipelines: Vec<PipelineOptions>,
@@ -56,7 +58,8 @@ impl SimOptions {
             .map(|index| {
                 let is_sheltered = sheltered == Some(index);
                 let hourly = rng.bool();
-                let patient = rng.f64() < 0.3;
+                // Patient ones can overrun the next slot, tight ones can run out of time.
+                let (fetch, cycle) = [(10, 20), (30, 55), (10, 11)][rng.usize(0..3)];
                 let window = window(&mut rng, start, length, !is_sheltered && (index > 0 || all_end), all_end);
                 PipelineOptions {
                     name: format!("p{index}"),
@@ -66,15 +69,15 @@ impl SimOptions {
                     on_opposite: [OnOpposite::Ignore, OnOpposite::Close, OnOpposite::Reverse][rng.usize(0..3)],
                     mode: if rng.f64() < 0.25 { Mode::DryRun } else { Mode::Live },
                     window,
-                    fetch: Duration::from_secs(if patient { 30 } else { 10 }),
-                    cycle: Duration::from_secs(if patient { 55 } else { 20 }),
+                    fetch: Duration::from_secs(fetch),
+                    cycle: Duration::from_secs(cycle),
                     max_positions: if is_sheltered { 10_000 } else { [1, 3, 20][rng.usize(0..3)] },
                     orders_per_hour: if is_sheltered { 10_000 } else { [5, 60, 60][rng.usize(0..3)] },
                     sheltered: is_sheltered,
                 }
             })
             .collect();
-        Self { seed, start, length, intensity, node_faults, deed_every, pipelines }
+        Self { seed, start, length, intensity, node_faults, jump: None, deed_every, pipelines }
     }
 
     /// Many pipelines and no faults: whatever fails was made to.
@@ -95,15 +98,20 @@ impl SimOptions {
         });
         let deed_every = length * 1000;
         let pipelines = pipelines.collect();
-        Self { seed, start: EPOCH, length, intensity: 0.0, node_faults: false, deed_every, pipelines }
+        Self { seed, start: EPOCH, length, intensity: 0.0, node_faults: false, jump: None, deed_every, pipelines }
     }
 }
 
 fn window(rng: &mut fastrand::Rng, start: UtcMs, length: Duration, may: bool, all_end: bool) -> Window {
     let part = |rng: &mut fastrand::Rng, from: f64, to: f64| start.plus(length.mul_f64(from + rng.f64() * (to - from)));
-    let (begins, ends) = (rng.f64() < 0.2, rng.f64() < 0.25);
+    let (begins, ends, within_a_cycle) = (rng.f64() < 0.2, rng.f64() < 0.25, rng.bool());
     if !may {
         return Window::default();
     }
-    Window { start: begins.then(|| part(rng, 0.05, 0.3)), end: (ends || all_end).then(|| part(rng, 0.6, 0.95)) }
+    let start = begins.then(|| part(rng, 0.05, 0.3));
+    let mut end = (ends || all_end).then(|| part(rng, 0.6, 0.95));
+    if within_a_cycle {
+        end = end.map(|end| UtcMs(end.0.div_euclid(60_000) * 60_000 + 58_000 + rng.i64(1..250)));
+    }
+    Window { start, end }
 }

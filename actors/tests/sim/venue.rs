@@ -311,6 +311,7 @@ impl Venue for SimVenue {
                 &[("positions_error", 0.004), ("positions_slow", 0.004), ("positions_hang", 0.001)];
             match self.world.pick("positions", &self.who, MOODS) {
                 Some("positions_error") => return Err(VenueError(format!("login {} failed", "***"))),
+                Some("pass") => {}
                 Some("positions_slow") => tokio::time::sleep(deadline.mul_f64(0.9)).await,
                 Some(_) => std::future::pending().await,
                 None => tokio::time::sleep(Duration::from_millis(10)).await,

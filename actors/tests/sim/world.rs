@@ -36,6 +36,12 @@ pub struct Inner {
     /// Pipelines whose model panics at the next question.
     pub doomed: BTreeSet<String>,
     pub offset_ms: i64,
+    /// Faults that a test demands, by stream and caller; each happens once, in this order.
+    pub demanded: BTreeMap<(&'static str, String), VecDeque<&'static str>>,
+    /// After so long in its next lives the process dies.
+    pub deaths: VecDeque<Duration>,
+    /// A stop was made to hang in this life.
+    pub stop_hangs: bool,
     pub safe_mode: bool,
     pub life: u32,
     pub crash: Arc<Notify>,
@@ -85,6 +91,9 @@ impl World {
             outage: BTreeMap::new(),
             doomed: BTreeSet::new(),
             offset_ms: 0,
+            demanded: BTreeMap::new(),
+            deaths: VecDeque::new(),
+            stop_hangs: false,
             safe_mode: false,
             life: 0,
             crash: Arc::new(Notify::new()),
@@ -105,10 +114,17 @@ impl World {
     }
 
     /// Rolls once; at most one fault of the list happens.
-    pub fn pick(&self, stream: &str, who: &str, weights: &[(&'static str, f64)]) -> Option<&'static str> {
+    pub fn pick(&self, stream: &'static str, who: &str, weights: &[(&'static str, f64)]) -> Option<&'static str> {
         let pipe = who.split(['/', '@']).next().unwrap_or(who);
         let sheltered = self.is_sheltered(pipe);
         let mut inner = self.lock();
+        if !inner.demanded.is_empty()
+            && let Some(queue) = inner.demanded.get_mut(&(stream, who.to_owned()))
+            && let Some(kind) = queue.pop_front()
+        {
+            inner.fault(kind, who);
+            return Some(kind);
+        }
         let roll = inner.stream(stream, who).f64();
         if sheltered || !inner.faults_on {
             return None;
@@ -125,8 +141,9 @@ impl World {
         None
     }
 
-    pub fn is_pipeline(&self, name: &str) -> bool {
-        self.by_name.contains_key(name)
+    /// Lets these faults happen to a caller, one at each of its next rolls; `pass` is none.
+    pub fn demand(&self, stream: &'static str, who: &str, kinds: &[&'static str]) {
+        self.lock().demanded.insert((stream, who.to_owned()), kinds.iter().copied().collect());
     }
 
     pub fn is_sheltered(&self, name: &str) -> bool {
@@ -159,6 +176,7 @@ impl World {
         inner.crash = Arc::new(Notify::new());
         inner.life_began = Some(elapsed_now());
         inner.alive = Alive::default();
+        inner.stop_hangs = false;
         let line = format!("boot {}", inner.life);
         inner.trace(line);
     }
