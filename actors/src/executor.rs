@@ -118,7 +118,7 @@ impl Executor {
             return Ending::new(Reason::VenueUnavailable, error.to_string());
         }
         if !self.settled
-            && let Err(error) = self.settle(Some(basis)).await
+            && let Err(error) = self.settle(Some(cycle.slot)).await
         {
             return Ending::new(Reason::JournalUnavailable, error.to_string());
         }
@@ -259,7 +259,8 @@ impl Executor {
             pass(&*self.fates, Place::AfterPlan, &self.path).await;
             return Ok(None);
         };
-        if standing.state == IntentState::Planned && standing.order != intent.order {
+        let same = (standing.slot, &standing.order) == (intent.slot, &intent.order);
+        if standing.state == IntentState::Planned && !same {
             self.journal.advance(&standing.key, IntentEvent::Abandon, self.clock.now()).await?;
             let ending = Ending::new(Reason::IntentStands, "the repeated cycle decided differently");
             return Ok(Some(Effect::Nothing(ending)));
@@ -309,20 +310,17 @@ impl Executor {
             .map_err(|error| Ending::new(Reason::VenueUnavailable, error.to_string()))
     }
 
-    /// Asks the venue about every open intent of this pipeline. A planned intent of the decision in hand (`basis`) is
-    /// left to be taken up again; any other planned one never left and is abandoned. Without a decision in hand planned
-    /// intents wait: the cycle that wrote one may be about to run again.
-    async fn settle(&mut self, basis: Option<UtcMs>) -> Result<(), JournalUnavailable> {
+    /// Asks the venue about every open intent of this pipeline. A planned intent of the slot in hand is left to be taken
+    /// up again. Any other planned one never left and is abandoned: the slot that wrote it has ended, and says so. Without a
+    /// slot in hand planned intents wait: the cycle that wrote one may be about to run again.
+    async fn settle(&mut self, slot: Option<UtcMs>) -> Result<(), JournalUnavailable> {
         let mut all_settled = true;
         for intent in self.journal.open_intents(&self.pipeline).await? {
             match intent.state {
-                IntentState::Planned => match basis {
-                    Some(basis) if basis != intent.basis => {
-                        self.journal.advance(&intent.key, IntentEvent::Abandon, self.clock.now()).await?;
-                    }
-                    // Taken up by this cycle, or abandoned by a later one.
-                    Some(_) | None => all_settled = false,
-                },
+                IntentState::Planned if slot.is_some_and(|slot| slot != intent.slot) => {
+                    self.journal.advance(&intent.key, IntentEvent::Abandon, self.clock.now()).await?;
+                }
+                IntentState::Planned => all_settled = false,
                 IntentState::Sent | IntentState::Unknown => all_settled &= self.ask(&intent).await?,
                 _ => {}
             }

@@ -39,6 +39,8 @@ pub enum JournalMsg {
     Read(JournalRead, RpcReplyPort<JournalAnswer>),
     /// The store is done with what it was given.
     Done(Box<StoreResult>),
+    /// The store panicked over what it was given.
+    StoreDied,
     /// Liveness.
     Ping(RpcReplyPort<()>),
 }
@@ -117,6 +119,8 @@ impl Actor for Journal {
             JournalMsg::Record(write, done) => state.queue.push_back(Item::Record(write, done)),
             JournalMsg::Read(question, reply) => state.queue.push_back(Item::Read(question, reply)),
             JournalMsg::Done(result) => state.finish(*result)?,
+            // Those who wait learn that nobody answers; a new incarnation finds out what is durable.
+            JournalMsg::StoreDied => return Err("the store panicked".into()),
             JournalMsg::Ping(reply) => {
                 if state.in_flight.is_none() {
                     state.args.progress.beat_journal();
@@ -130,6 +134,25 @@ impl Actor for Journal {
     }
 }
 
+/// Tells the Journal what came of a call of the store, also when that panicked: otherwise it would wait for ever.
+struct Teller(Option<ActorRef<JournalMsg>>);
+
+impl Teller {
+    fn tell(mut self, result: StoreResult) {
+        if let Some(journal) = self.0.take() {
+            let _ = journal.cast(JournalMsg::Done(Box::new(result)));
+        }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        if let Some(journal) = self.0.take() {
+            let _ = journal.cast(JournalMsg::StoreDied);
+        }
+    }
+}
+
 impl JournalState {
     /// Gives the store what has queued up, when it is free.
     fn start_next(&mut self, myself: &ActorRef<JournalMsg>) {
@@ -137,13 +160,13 @@ impl JournalState {
             return;
         }
         let store = self.args.store.clone();
-        let myself = myself.clone();
         if let Some(Item::Read(..)) = self.queue.front() {
             let Some(Item::Read(question, reply)) = self.queue.pop_front() else { return };
             self.in_flight = Some(InFlight::Question(reply));
+            let teller = Teller(Some(myself.clone()));
             self.tasks.spawn(async move {
                 let answer = store.read(question).await;
-                let _ = myself.cast(JournalMsg::Done(Box::new(StoreResult::Answered(answer))));
+                teller.tell(StoreResult::Answered(answer));
             });
             return;
         }
@@ -152,9 +175,10 @@ impl JournalState {
             return;
         }
         self.in_flight = Some(InFlight::Batch(waiters));
+        let teller = Teller(Some(myself.clone()));
         self.tasks.spawn(async move {
             let written = store.commit(batch).await;
-            let _ = myself.cast(JournalMsg::Done(Box::new(StoreResult::Committed(written))));
+            teller.tell(StoreResult::Committed(written));
         });
     }
 
