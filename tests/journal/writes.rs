@@ -5,6 +5,7 @@ use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentState};
 use sentinel_actors::domain::order::{Receipt, Role, Side, Ticket};
 use sentinel_actors::domain::reason::{Outcome, Reason};
+use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalWrite, Recovery, Written};
 use tempfile::TempDir;
 
@@ -143,8 +144,19 @@ async fn recovery_names_the_newest_slot_and_the_newest_decided_bar() {
     let node = open(dir.path());
     assert_eq!(node.recovery().await, Recovery::default());
     node.write(vec![end(full_record(5)), miss(5, 8)]).await;
-    let expected = Recovery { last_slot: Some(minute(8)), last_decided_bar: Some(minute(4)) };
+    let expected =
+        Recovery { last_slot: Some(minute(8)), last_decided_bar: Some(minute(4)), newest_intent_basis: None };
     assert_eq!(node.recovery().await, expected);
+}
+
+#[tokio::test]
+async fn recovery_without_rows_begins_right_before_the_first_intent() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    node.write(vec![plan(9), plan(7)]).await;
+    let recovery = node.recovery().await;
+    assert_eq!((recovery.last_slot, recovery.last_decided_bar), (Some(UtcMs(minute(7).0 - 1)), None));
+    assert!(recovery.newest_intent_basis.is_some());
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ pub fn run(args: &DemoArgs) -> Ended {
         config.supervision.watchdog = WATCHDOG_OF_TESTS;
         config.supervision.ping_every = WATCHDOG_OF_TESTS / 4;
     }
-    start_logging(&config)?;
+    let recorder = start_logging(&config)?;
     println!("{}", summary::opening(args));
 
     let chaos = args.chaos.then(|| Arc::new(ChaosFates::new(args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)))));
@@ -124,6 +124,7 @@ pub fn run(args: &DemoArgs) -> Ended {
     let options = RunOptions {
         fates,
         once: false,
+        recorder,
         bars: args.bars.map(NonZeroUsize::get),
         on_start: Box::new(move |running| {
             shown.watch(running.board.clone());
