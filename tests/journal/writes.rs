@@ -111,6 +111,22 @@ async fn a_crashed_cycle_whose_order_may_have_left_ends_as_acted() {
     assert_eq!(reasons(dir.path()), [Reason::OrderAcked, Reason::StageCrashed, Reason::PoisonInput]);
 }
 
+/// Killed after the confirmation and before the row, a cycle runs again and meets its own position.
+#[tokio::test]
+async fn a_cycle_that_is_run_again_cannot_hide_the_order_of_its_first_run() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    node.write(vec![plan(1), advance(1, IntentEvent::Send), advance(1, acked())]).await;
+    node.write(vec![end(ended(1, Reason::RiskMaxPositions)), plan(2), advance(2, IntentEvent::Send)]).await;
+    node.write(vec![advance(2, acked()), end(SlotRecord { intents: vec![], ..ended(2, Reason::OrderAcked) })]).await;
+    let rows = slots(dir.path());
+    assert_eq!(rows[0].reason, Reason::OrderAcked);
+    assert!(rows[0].detail.contains("the cycle ended with 'risk_max_positions'"), "{}", rows[0].detail);
+    for (row, number) in rows.iter().zip([1, 2]) {
+        assert_eq!(row.intents, [intent(number, Role::Open).key]);
+    }
+}
+
 #[tokio::test]
 async fn a_week_of_missed_minutes_is_written_in_one_batch() {
     let dir = TempDir::new().unwrap();
