@@ -9,7 +9,6 @@ use rustix::process::Signal;
 
 use super::config::demo_span;
 use super::evidence::accept;
-use super::facts::Facts;
 use super::node::{Node, SENTINEL, program, run};
 
 const BARS: usize = 100;
