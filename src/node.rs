@@ -26,8 +26,9 @@ use tracing::{error, info, warn};
 pub use self::error::NodeError;
 pub use self::plug::{PluggedPipeline, load_model, plug};
 use crate::config::Config;
-use crate::journal::{BootRecord, BootVerdict, SqliteJournal, StateDir, write_last_exit};
+use crate::journal::{BootRecord, BootVerdict, SqliteJournal, StateDir, Telemetry, write_last_exit};
 use crate::system::{QuarantineDir, SystemChance, WallClock};
+use crate::telemetry::record::Recorder;
 
 /// Elapsed time between two beats of the progress that the watchdog demands.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -40,6 +41,8 @@ pub struct RunOptions {
     pub fates: Arc<dyn Fates>,
     /// Run the newest due slot of each pipeline and end.
     pub once: bool,
+    /// Where warnings are kept besides the log.
+    pub recorder: Recorder,
     /// Stop each replay after this many decided bars.
     pub bars: Option<usize>,
     /// Called on the control plane once the tree runs: for progress displays and fault injection.
@@ -48,7 +51,13 @@ pub struct RunOptions {
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { fates: Arc::new(NoFates), once: false, bars: None, on_start: Box::new(|_| ()) }
+        Self {
+            fates: Arc::new(NoFates),
+            once: false,
+            recorder: Recorder::default(),
+            bars: None,
+            on_start: Box::new(|_| ()),
+        }
     }
 }
 
@@ -98,6 +107,7 @@ pub fn run(config: &Config, options: RunOptions) -> Result<RunReport, NodeError>
 }
 
 fn run_locked(config: &Config, state: &Arc<StateDir>, options: RunOptions) -> Result<RunReport, NodeError> {
+    options.recorder.attach(Telemetry::open(state));
     let verdict = register_boot(state);
     let (journal, recovered) = SqliteJournal::open(state, options.fates.clone())?;
     info!(event = "journal_opened", state = %state.path().display(), ?recovered, "the journal is open");

@@ -146,7 +146,7 @@ name = "eurusd"
 node.toml:3: node.hartbeat: unknown key; allowed: name, state, mode, heartbeat; did you mean 'heartbeat'?
 node.toml:4: node.mode: 'live' needs a gateway to a broker, and this version of the node has none; allowed: "dry_run"
 node.toml:7: log.level: 'inof' is not known; allowed: "error", "warn", "info", "debug", "trace"; did you mean 'info'?
-node.toml:10: supervision.child_restarts: is the string 'five', not an integer; allowed: a whole number from 0 to 1000
+node.toml:10: supervision.child_restarts: is the string 'five', not an integer; allowed: a whole number from 0 to 1000000
 node.toml:12: supervision.backoff_max: '60' is not a duration; allowed: a duration like 500ms, 10s or 1h, from 1ms to 1h
 node.toml:15: deadlines.cycle: is shorter than fetch, features, predict and execute together, 18s
 node.toml:20: pipeline.eurusd.interval: '7m' is not a bar interval; write one like 1m, 5m, 1h, 1d
@@ -186,6 +186,8 @@ fn each_mistake_has_a_message_that_tells_how_to_put_it_right() {
         ),
         ("supervision", "child_restarts = -1", "-1 is out of range; allowed: a whole number from 0 to 1000"),
         ("supervision", "parked_share = nan", "nan is out of range; allowed: a number from 0.01 to 1"),
+        ("supervision", "watchdog = \"15s\"", "is shorter than 20s (twice ping_every, at least 2s)"),
+        ("supervision", "ping_every = \"50ms\"\nwatchdog = \"1s\"", "is shorter than 2s"),
         ("log", "format = \"JSON\"", "'JSON' is not known; allowed: \"pretty\", \"json\"; did you mean 'json'?"),
         ("pipeline.data", "max_age = \"30m\"", "is shorter than a bar, 1h: every bar would be stale"),
         ("pipeline.data", "settle = \"1h\"", "is out of range"),

@@ -9,12 +9,12 @@ use crate::domain::cycle::SlotRecord;
 use crate::domain::reason::Reason;
 use crate::domain::time::UtcMs;
 use crate::status::{Board, PipelineStatus, Totals};
+use crate::supervision::ChildEnd;
 
 /// A slot has its end.
 pub fn slot_ended(record: &SlotRecord) {
     info!(
         event = "slot_ended",
-        mode = %record.mode,
         pipeline = record.pipeline,
         slot = %record.slot,
         outcome = %record.outcome(),
@@ -50,8 +50,13 @@ pub fn recovery_waits(pipeline: &str, error: &str) {
 }
 
 /// A child ended that should have lived.
-pub fn child_down(path: &str, cause: &str) {
-    error!(event = "child_down", child = path, cause, "a part of the node ended and will be replaced");
+pub fn child_down(path: &str, cause: &ChildEnd) {
+    error!(event = "child_down", child = path, %cause, "a part of the node ended and will be replaced");
+    if let ChildEnd::Panicked(report) = cause
+        && let Some(backtrace) = &report.backtrace
+    {
+        warn!(event = "crash_report", child = path, location = report.location, %backtrace, "where it panicked");
+    }
 }
 
 /// A child is up (again).
@@ -127,7 +132,6 @@ pub fn competition_waits(pipeline: &str, start: UtcMs) {
 pub fn competition_ended(pipeline: &str, status: &PipelineStatus) {
     info!(
         event = "competition_ended",
-        mode = %status.mode,
         pipeline,
         slots = status.slots(),
         effects = status.effects,
@@ -139,7 +143,6 @@ pub fn competition_ended(pipeline: &str, status: &PipelineStatus) {
 pub fn heartbeat_pipeline(pipeline: &str, status: &PipelineStatus, lateness: Duration) {
     info!(
         event = "heartbeat_pipeline",
-        mode = %status.mode,
         pipeline,
         newest_decided_bar = text(status.newest_decided_bar),
         last_outcome = status.last_reason.map(|reason| reason.outcome().code()),

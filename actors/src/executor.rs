@@ -4,6 +4,7 @@
 //! before the order leaves, nothing is ever resent, and an order without a usable answer stays `unknown`.
 
 use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::decision::{DecideOn, Decision, Policy, Situation};
 use crate::domain::freshness::Ending;
 use crate::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
-use crate::domain::order::{Order, Position};
+use crate::domain::order::{Order, Position, Role};
 use crate::domain::prediction::Probabilities;
 use crate::domain::reason::Reason;
 use crate::domain::risk::{RiskLimits, permit};
@@ -55,6 +56,8 @@ pub struct Executor {
     pub deadline: Duration,
     /// Every intent of this pipeline that the journal has is settled, as far as asking can.
     pub settled: bool,
+    /// Newest decision that had an intent when this incarnation began, once the journal was asked.
+    pub inherited: Option<Option<UtcMs>>,
 }
 
 /// What an order came to.
@@ -79,6 +82,11 @@ impl StageWork for Executor {
                 events::settling_postponed(&self.pipeline, &error.to_string());
             }
         })
+    }
+
+    /// Cycles may end before they come here for hours: the bar is decided, the market is closed.
+    fn is_unfinished(&self) -> bool {
+        !self.settled
     }
 
     fn work<'a>(
@@ -110,7 +118,7 @@ impl Executor {
             return Ending::new(Reason::VenueUnavailable, error.to_string());
         }
         if !self.settled
-            && let Err(error) = self.settle(Some(basis)).await
+            && let Err(error) = self.settle(Some(cycle.slot)).await
         {
             return Ending::new(Reason::JournalUnavailable, error.to_string());
         }
@@ -121,39 +129,67 @@ impl Executor {
         let Some(reference_price) = Decimal::from_f64_retain(newest.close) else {
             return Ending::new(Reason::StaleData, format!("the close {} is no price", newest.close));
         };
-        let situation = Situation { symbol: &self.symbol, positions: &positions, reference_price, now: cycle.slot };
+        let standing = match self.standing(cycle, basis).await {
+            Ok(standing) => standing,
+            Err(error) => return Ending::new(Reason::JournalUnavailable, error.to_string()),
+        };
+        let closed_before = standing.iter().find(|intent| matches!(intent.order.role, Role::Close(_)));
+        let situation = Situation {
+            symbol: &self.symbol,
+            positions: &positions,
+            closed_before: closed_before.map(|intent| intent.order.side.opposite()),
+            reference_price,
+            now: cycle.slot,
+        };
         let decision = self.policy.decide(probabilities, &situation);
         record.signal = Some(decision.signal.code().to_owned());
         record.confidence = Some(decision.confidence);
         record.decided_bar = Some(newest.time);
-        self.act(cycle, record, basis, decision).await
+        record.intents = standing.iter().map(|intent| intent.key.clone()).collect();
+        self.act(cycle, record, basis, decision, standing).await
+    }
+
+    /// What an earlier run of this decision has done already. Only a cycle that is run again can have any, or one whose
+    /// decision an earlier incarnation may have begun.
+    async fn standing(&mut self, cycle: &Cycle, basis: UtcMs) -> Result<Vec<Intent>, JournalUnavailable> {
+        let inherited = match self.inherited {
+            Some(inherited) => inherited,
+            None => self.journal.recovery(&self.pipeline).await?.newest_intent_basis,
+        };
+        self.inherited = Some(inherited);
+        if cycle.attempt == 1 && inherited.is_none_or(|newest| basis > newest) {
+            return Ok(Vec::new());
+        }
+        self.journal.standing_intents(&self.pipeline, basis).await
     }
 
     /// Does the decision's orders one after the other and says what the slot ends with: what left the node weighs most.
-    async fn act(&mut self, cycle: &Cycle, record: &mut SlotRecord, basis: UtcMs, decision: Decision) -> Ending {
-        let mut ended = Ending::new(decision.idle.unwrap_or(Reason::Hold), "");
-        let mut acted = false;
-        for order in decision.orders {
-            match self.effect(cycle, record, basis, order).await {
-                Effect::Acted(reason, text) => {
-                    let detail = if acted { format!("{}; {text}", ended.detail) } else { text };
-                    ended = Ending::new(reason, detail);
-                    acted = true;
-                    if reason != Reason::OrderAcked {
-                        break; // what comes after it counts on it
-                    }
-                }
-                Effect::Nothing(ending) if acted => {
-                    ended.detail = format!("{}; then {}: {}", ended.detail, ending.reason, ending.detail);
-                    break;
-                }
-                Effect::Nothing(ending) => {
-                    ended = ending;
-                    break;
-                }
+    async fn act(
+        &mut self,
+        cycle: &Cycle,
+        record: &mut SlotRecord,
+        basis: UtcMs,
+        decision: Decision,
+        standing: Vec<Intent>,
+    ) -> Ending {
+        let mut tally = Tally { ended: Ending::new(decision.idle.unwrap_or(Reason::Hold), ""), acted: false };
+        for done in standing.iter().filter(|done| decision.orders.iter().all(|order| order.role != done.order.role)) {
+            // The repeated decision does not want it any more, because it is done.
+            if let Some(effect) = standing_effect(done) {
+                let _ = tally.add(effect);
             }
         }
-        ended
+        for order in decision.orders {
+            let done = standing.iter().find(|done| done.order.role == order.role).and_then(standing_effect);
+            let effect = match done {
+                Some(effect) => effect,
+                None => self.effect(cycle, record, basis, order).await,
+            };
+            if tally.add(effect).is_break() {
+                break;
+            }
+        }
+        tally.ended
     }
 
     async fn effect(&mut self, cycle: &Cycle, record: &mut SlotRecord, basis: UtcMs, order: Order) -> Effect {
@@ -161,7 +197,9 @@ impl Executor {
             return Effect::Nothing(ending);
         }
         let key = IntentKey::derive(self.venue.mode(), self.venue.account(), &self.pipeline, basis, order.role);
-        record.intents.push(key.clone());
+        if !record.intents.contains(&key) {
+            record.intents.push(key.clone());
+        }
         let intent = Intent {
             key: key.clone(),
             mode: self.venue.mode(),
@@ -221,20 +259,13 @@ impl Executor {
             pass(&*self.fates, Place::AfterPlan, &self.path).await;
             return Ok(None);
         };
-        let text = format!("the intent {} stands as {}", standing.key, standing.state);
-        Ok(match standing.state {
-            IntentState::Planned if standing.order == intent.order => None,
-            IntentState::Planned => {
-                self.journal.advance(&standing.key, IntentEvent::Abandon, self.clock.now()).await?;
-                Some(Effect::Nothing(Ending::new(Reason::IntentStands, "the repeated cycle decided differently")))
-            }
-            IntentState::Acked => Some(Effect::Acted(Reason::OrderAcked, text)),
-            IntentState::Rejected => Some(Effect::Acted(Reason::OrderRejected, text)),
-            IntentState::Sent | IntentState::Unknown | IntentState::Held => {
-                Some(Effect::Acted(Reason::OrderUnknown, text))
-            }
-            IntentState::Absent => Some(Effect::Nothing(Ending::new(Reason::IntentStands, text))),
-        })
+        let same = (standing.slot, &standing.order) == (intent.slot, &intent.order);
+        if standing.state == IntentState::Planned && !same {
+            self.journal.advance(&standing.key, IntentEvent::Abandon, self.clock.now()).await?;
+            let ending = Ending::new(Reason::IntentStands, "the repeated cycle decided differently");
+            return Ok(Some(Effect::Nothing(ending)));
+        }
+        Ok(standing_effect(&standing))
     }
 
     /// `sent`, then the order, then what became of it.
@@ -279,20 +310,17 @@ impl Executor {
             .map_err(|error| Ending::new(Reason::VenueUnavailable, error.to_string()))
     }
 
-    /// Asks the venue about every open intent of this pipeline. A planned intent of the decision in hand (`basis`) is
-    /// left to be taken up again; any other planned one never left and is abandoned. Without a decision in hand planned
-    /// intents wait: the cycle that wrote one may be about to run again.
-    async fn settle(&mut self, basis: Option<UtcMs>) -> Result<(), JournalUnavailable> {
+    /// Asks the venue about every open intent of this pipeline. A planned intent of the slot in hand is left to be taken
+    /// up again. Any other planned one never left and is abandoned: the slot that wrote it has ended, and says so. Without a
+    /// slot in hand planned intents wait: the cycle that wrote one may be about to run again.
+    async fn settle(&mut self, slot: Option<UtcMs>) -> Result<(), JournalUnavailable> {
         let mut all_settled = true;
         for intent in self.journal.open_intents(&self.pipeline).await? {
             match intent.state {
-                IntentState::Planned => match basis {
-                    Some(basis) if basis != intent.basis => {
-                        self.journal.advance(&intent.key, IntentEvent::Abandon, self.clock.now()).await?;
-                    }
-                    Some(_) => {}
-                    None => all_settled = false,
-                },
+                IntentState::Planned if slot.is_some_and(|slot| slot != intent.slot) => {
+                    self.journal.advance(&intent.key, IntentEvent::Abandon, self.clock.now()).await?;
+                }
+                IntentState::Planned => all_settled = false,
                 IntentState::Sent | IntentState::Unknown => all_settled &= self.ask(&intent).await?,
                 _ => {}
             }
@@ -325,6 +353,46 @@ impl Executor {
             self.journal.advance(&intent.key, event, now).await?;
         }
         Ok(settled)
+    }
+}
+
+/// What an intent that stands already says about its order; `None` when it was only planned and is ours to send.
+fn standing_effect(standing: &Intent) -> Option<Effect> {
+    let text = format!("the intent {} stands as {}", standing.key, standing.state);
+    match standing.state {
+        IntentState::Planned => None,
+        IntentState::Acked => Some(Effect::Acted(Reason::OrderAcked, text)),
+        IntentState::Rejected => Some(Effect::Acted(Reason::OrderRejected, text)),
+        IntentState::Sent | IntentState::Unknown | IntentState::Held => Some(Effect::Acted(Reason::OrderUnknown, text)),
+        IntentState::Absent => Some(Effect::Nothing(Ending::new(Reason::IntentStands, text))),
+    }
+}
+
+/// What a slot ends with, as its orders come in.
+struct Tally {
+    ended: Ending,
+    acted: bool,
+}
+
+impl Tally {
+    /// Breaks when what comes after this order counts on it.
+    fn add(&mut self, effect: Effect) -> ControlFlow<()> {
+        match effect {
+            Effect::Acted(reason, text) => {
+                let detail = if self.acted { format!("{}; {text}", self.ended.detail) } else { text };
+                self.ended = Ending::new(reason, detail);
+                self.acted = true;
+                if reason == Reason::OrderAcked { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            }
+            Effect::Nothing(ending) if self.acted => {
+                self.ended.detail = format!("{}; then {}: {}", self.ended.detail, ending.reason, ending.detail);
+                ControlFlow::Break(())
+            }
+            Effect::Nothing(ending) => {
+                self.ended = ending;
+                ControlFlow::Break(())
+            }
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use crate::domain::intent::{Intent, IntentEvent, IntentKey, Mode};
 use crate::domain::risk::Exposure;
 use crate::domain::time::UtcMs;
 use crate::ports::{
-    Fates, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, Place, Recovery, Written, pass,
+    Fates, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, Place, Recovery, Written, elapsed_now,
+    pass,
 };
 use crate::supervision::watch::Progress;
 use crate::supervision::{Address, CallError};
@@ -24,6 +25,9 @@ const BATCH_MAX: usize = 256;
 
 /// Longest wait for a commit: a disk that is slower than this is broken.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pause before a replaced Journal is asked again.
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
 /// Messages of the Journal.
 pub enum JournalMsg {
@@ -35,6 +39,8 @@ pub enum JournalMsg {
     Read(JournalRead, RpcReplyPort<JournalAnswer>),
     /// The store is done with what it was given.
     Done(Box<StoreResult>),
+    /// The store panicked over what it was given.
+    StoreDied,
     /// Liveness.
     Ping(RpcReplyPort<()>),
 }
@@ -113,6 +119,8 @@ impl Actor for Journal {
             JournalMsg::Record(write, done) => state.queue.push_back(Item::Record(write, done)),
             JournalMsg::Read(question, reply) => state.queue.push_back(Item::Read(question, reply)),
             JournalMsg::Done(result) => state.finish(*result)?,
+            // Those who wait learn that nobody answers; a new incarnation finds out what is durable.
+            JournalMsg::StoreDied => return Err("the store panicked".into()),
             JournalMsg::Ping(reply) => {
                 if state.in_flight.is_none() {
                     state.args.progress.beat_journal();
@@ -126,6 +134,25 @@ impl Actor for Journal {
     }
 }
 
+/// Tells the Journal what came of a call of the store, also when that panicked: otherwise it would wait for ever.
+struct Teller(Option<ActorRef<JournalMsg>>);
+
+impl Teller {
+    fn tell(mut self, result: StoreResult) {
+        if let Some(journal) = self.0.take() {
+            let _ = journal.cast(JournalMsg::Done(Box::new(result)));
+        }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        if let Some(journal) = self.0.take() {
+            let _ = journal.cast(JournalMsg::StoreDied);
+        }
+    }
+}
+
 impl JournalState {
     /// Gives the store what has queued up, when it is free.
     fn start_next(&mut self, myself: &ActorRef<JournalMsg>) {
@@ -133,13 +160,13 @@ impl JournalState {
             return;
         }
         let store = self.args.store.clone();
-        let myself = myself.clone();
         if let Some(Item::Read(..)) = self.queue.front() {
             let Some(Item::Read(question, reply)) = self.queue.pop_front() else { return };
             self.in_flight = Some(InFlight::Question(reply));
+            let teller = Teller(Some(myself.clone()));
             self.tasks.spawn(async move {
                 let answer = store.read(question).await;
-                let _ = myself.cast(JournalMsg::Done(Box::new(StoreResult::Answered(answer))));
+                teller.tell(StoreResult::Answered(answer));
             });
             return;
         }
@@ -148,9 +175,10 @@ impl JournalState {
             return;
         }
         self.in_flight = Some(InFlight::Batch(waiters));
+        let teller = Teller(Some(myself.clone()));
         self.tasks.spawn(async move {
             let written = store.commit(batch).await;
-            let _ = myself.cast(JournalMsg::Done(Box::new(StoreResult::Committed(written))));
+            teller.tell(StoreResult::Committed(written));
         });
     }
 
@@ -237,9 +265,27 @@ impl JournalHandle {
     }
 
     async fn write(&self, write: JournalWrite) -> Result<Written, JournalUnavailable> {
-        let call = self.0.call(|reply| JournalMsg::Write(vec![write], reply), REPLY_TIMEOUT);
-        let written = call.await.map_err(JournalUnavailable::Call)?;
+        let written = self.ask(|reply| JournalMsg::Write(vec![write.clone()], reply)).await?;
         written.into_iter().next().ok_or(JournalUnavailable::WrongAnswer)
+    }
+
+    /// Asks, and asks a replaced Journal again. Every write is safe to repeat: a plan finds itself, a transition that was
+    /// made finds its result.
+    async fn ask<R: Send + 'static>(
+        &self,
+        make: impl Fn(RpcReplyPort<R>) -> JournalMsg,
+    ) -> Result<R, JournalUnavailable> {
+        let give_up = elapsed_now() + REPLY_TIMEOUT;
+        loop {
+            let left = give_up.saturating_duration_since(elapsed_now());
+            match self.0.call(&make, left).await {
+                Ok(answer) => return Ok(answer),
+                Err(CallError::NotThere | CallError::Died) if left > RETRY_PAUSE => {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Err(error) => return Err(JournalUnavailable::Call(error)),
+            }
+        }
     }
 
     /// Where a pipeline stands.
@@ -276,13 +322,25 @@ impl JournalHandle {
     /// # Errors
     /// When there was no answer.
     pub async fn open_intents(&self, pipeline: &str) -> Result<Vec<Intent>, JournalUnavailable> {
-        match self.read(JournalRead::OpenIntents { pipeline: pipeline.to_owned() }).await? {
+        self.intents(JournalRead::OpenIntents { pipeline: pipeline.to_owned() }).await
+    }
+
+    /// Intents of one decision, whatever became of them.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn standing_intents(&self, pipeline: &str, basis: UtcMs) -> Result<Vec<Intent>, JournalUnavailable> {
+        self.intents(JournalRead::StandingIntents { pipeline: pipeline.to_owned(), basis }).await
+    }
+
+    async fn intents(&self, question: JournalRead) -> Result<Vec<Intent>, JournalUnavailable> {
+        match self.read(question).await? {
             JournalAnswer::Intents(intents) => Ok(intents),
             _ => Err(JournalUnavailable::WrongAnswer),
         }
     }
 
     async fn read(&self, question: JournalRead) -> Result<JournalAnswer, JournalUnavailable> {
-        self.0.call(|reply| JournalMsg::Read(question, reply), REPLY_TIMEOUT).await.map_err(JournalUnavailable::Call)
+        self.ask(|reply| JournalMsg::Read(question.clone(), reply)).await
     }
 }

@@ -28,7 +28,10 @@ use crate::domain::risk::RiskLimits;
 use crate::domain::schedule::{Schedule, Window};
 use crate::domain::time::UtcMs;
 use crate::journal::{JournalHandle, JournalMsg};
-use crate::ports::{BarSource, Chance, Clock, Fates, FeatureSet, Model, Place, Quarantine, Recovery, Venue, pass};
+use crate::ports::{
+    BarSource, Chance, Clock, Fates, FeatureSet, JournalWrite, Model, Place, Quarantine, Recovery, Venue, elapsed_now,
+    pass,
+};
 use crate::status::PipelineStatus;
 use crate::supervision::{Address, BeyondBudget, ChildId, CrashLog, Limits, Notice, Supervisor, SupervisorSettings};
 
@@ -70,6 +73,13 @@ impl Deadlines {
             Stage::Executor => self.execute,
         };
         limit + limit / 5
+    }
+
+    /// When a cycle that `holder` has had since `since` can first be found hanging. Stages hand on without telling, so a
+    /// later one with a shorter deadline may have it right after `now`.
+    fn earliest_hang(&self, holder: Stage, since: Instant, now: Instant) -> Instant {
+        let later = Stage::ALL.into_iter().filter(|stage| *stage > holder).map(|stage| now + self.hang_after(stage));
+        later.fold(since + self.hang_after(holder), Instant::min)
     }
 }
 
@@ -206,10 +216,16 @@ pub struct PipelineState {
     slots: Option<SlotMachine>,
     cycle: Option<RunningCycle>,
     outbox: Outbox,
+    /// Slots that the cycle in flight overran. Their rows come after its row: a recovery takes up after the newest row.
+    overruns: Vec<JournalWrite>,
     status: PipelineStatus,
     last_decided_bar: Option<UtcMs>,
     closing: bool,
+    /// Asked to close before the journal has said which slots of the ended competition still need their end.
+    close_when_recovered: bool,
     timers: BTreeMap<Timer, AbortHandle>,
+    /// When the cycle timer fires, while there is one.
+    cycle_check: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -267,9 +283,12 @@ impl Actor for Pipeline {
             slots: None,
             cycle: None,
             outbox: Outbox::new(plan.journal.clone()),
+            overruns: Vec::new(),
             last_decided_bar: None,
             closing: false,
+            close_when_recovered: false,
             timers: BTreeMap::new(),
+            cycle_check: elapsed_now(),
             status,
             plan,
         })
@@ -303,7 +322,7 @@ impl Actor for Pipeline {
                 let happenings = state.supervisor.on_notice(notice);
                 state.react(&myself, happenings)?;
             }
-            PipelineMsg::Recovered(recovery) => state.take_up(&myself, recovery),
+            PipelineMsg::Recovered(recovery) => state.take_up(&myself, recovery)?,
             PipelineMsg::Wake => {
                 pass(&*state.plan.shared.fates, Place::PipelineHandle, &state.plan.settings.name).await;
                 state.tick(&myself);
@@ -323,10 +342,7 @@ impl Actor for Pipeline {
                 pass(&*state.plan.shared.fates, Place::AfterEndSlot, &state.plan.settings.name).await;
                 state.go_on(&myself)?;
             }
-            PipelineMsg::Close => {
-                state.closing = true;
-                state.go_on(&myself)?;
-            }
+            PipelineMsg::Close => state.close(&myself)?,
             PipelineMsg::Kill(id) => {
                 state.supervisor.kill(&id);
             }

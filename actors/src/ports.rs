@@ -41,6 +41,10 @@ pub trait Clock: Send + Sync {
     fn follows_cycles(&self) -> bool {
         false
     }
+
+    /// A pipeline takes up its schedule after `accounted`. A replay goes back there: slots whose rows were lost with a
+    /// crash are worked on again. Time that moves by itself does not care.
+    fn take_up_after(&self, _accounted: UtcMs) {}
 }
 
 /// The only source of chance.
@@ -271,15 +275,25 @@ pub enum JournalRead {
         /// Pipeline.
         pipeline: String,
     },
+    /// Intents of one decision, in whatever state: what an earlier run of the same cycle has done.
+    StandingIntents {
+        /// Pipeline.
+        pipeline: String,
+        /// Decided bar or slot.
+        basis: UtcMs,
+    },
 }
 
 /// Where a pipeline stands, read at its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovery {
-    /// Newest slot that has a row.
+    /// Every slot up to and including this instant is accounted for: the newest slot that has a row. Without any row it is
+    /// the instant before the first slot that has an intent, so that what was done gets its row.
     pub last_slot: Option<UtcMs>,
     /// Newest bar that was decided.
     pub last_decided_bar: Option<UtcMs>,
+    /// Newest decision (bar or slot) that has an intent.
+    pub newest_intent_basis: Option<UtcMs>,
 }
 
 /// The answer to a [`JournalRead`].
@@ -289,7 +303,7 @@ pub enum JournalAnswer {
     Recovery(Recovery),
     /// To [`JournalRead::Exposure`].
     Exposure(Exposure),
-    /// To [`JournalRead::OpenIntents`].
+    /// To [`JournalRead::OpenIntents`] and [`JournalRead::StandingIntents`].
     Intents(Vec<Intent>),
 }
 

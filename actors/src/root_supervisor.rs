@@ -159,7 +159,7 @@ impl RootState {
             match happening {
                 Happening::Up { id, generation } => events::child_up(&id.to_string(), generation.0),
                 Happening::Down { cause: ChildEnd::Stopped | ChildEnd::Finished, .. } => {}
-                Happening::Down { id, cause, .. } => events::child_down(&id.to_string(), &cause.to_string()),
+                Happening::Down { id, cause, .. } => events::child_down(&id.to_string(), &cause),
                 Happening::Stuck { id, .. } => events::child_stuck(&id.to_string()),
                 Happening::Restarting { id, after } => events::child_restarting(&id.to_string(), after),
                 Happening::Parked { id, .. } => {

@@ -3,8 +3,10 @@
 use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::task::JoinSet;
 
 use crate::cycle_flow::{Cycle, Work};
 use crate::domain::cycle::{SlotRecord, Stage};
@@ -13,6 +15,11 @@ use crate::domain::reason::Reason;
 use crate::pipeline::PipelineMsg;
 use crate::ports::{Fates, Place, PortFuture, elapsed_now, pass};
 use crate::supervision::Address;
+
+/// Elapsed time until a stage that has unfinished business between cycles looks at it again.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+/// A look that takes longer hangs. No cycle is waiting, so nobody else would notice.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a stage does with a cycle.
 pub trait StageWork: Send + Sync + 'static {
@@ -25,9 +32,14 @@ pub trait StageWork: Send + Sync + 'static {
     /// Where faults of this stage are injected.
     const PLACE: Place;
 
-    /// Runs once after each start, before the first cycle.
+    /// Runs after each start, before the first cycle, and again between cycles while there is unfinished business.
     fn warm_up(&mut self) -> PortFuture<'_, ()> {
         Box::pin(std::future::ready(()))
+    }
+
+    /// Whether there is business that must not wait for a cycle to come this far.
+    fn is_unfinished(&self) -> bool {
+        false
     }
 
     /// Works on one cycle. An expected failure is an `Ending`: it ends the cycle and spends no restart budget.
@@ -42,7 +54,7 @@ pub trait StageWork: Send + Sync + 'static {
 /// Messages of a stage.
 #[derive(Debug)]
 pub enum StageMsg<L> {
-    /// First message of each incarnation.
+    /// First message of each incarnation, and later ones while there is unfinished business.
     WarmUp,
     /// A cycle.
     Work(Work<L>),
@@ -100,12 +112,14 @@ pub struct StageState<W: StageWork> {
     work: W,
     next: Box<dyn HandOver<W::Next>>,
     links: StageLinks,
+    /// At most one: the next look at unfinished business.
+    timer: JoinSet<()>,
 }
 
 impl<W: StageWork> StageState<W> {
     /// Arguments of the actor.
     pub fn new(work: W, next: impl HandOver<W::Next>, links: StageLinks) -> Self {
-        Self { work, next: Box::new(next), links }
+        Self { work, next: Box::new(next), links, timer: JoinSet::new() }
     }
 }
 
@@ -136,19 +150,32 @@ impl<W: StageWork> Actor for StageActor<W> {
 
     async fn handle(
         &self,
-        _: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         message: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            StageMsg::WarmUp => state.work.warm_up().await,
+            StageMsg::WarmUp => tokio::time::timeout(LOOK_LIMIT, state.work.warm_up()).await?,
             StageMsg::Work(work) => state.take(work).await,
         }
+        state.look_again_if_needed(&myself);
         Ok(())
     }
 }
 
 impl<W: StageWork> StageState<W> {
+    fn look_again_if_needed(&mut self, myself: &ActorRef<StageMsg<W::Load>>) {
+        while self.timer.try_join_next().is_some() {}
+        if !self.work.is_unfinished() || !self.timer.is_empty() {
+            return;
+        }
+        let myself = myself.clone();
+        self.timer.spawn(async move {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            let _ = myself.cast(StageMsg::WarmUp);
+        });
+    }
+
     async fn take(&mut self, work: Work<W::Load>) {
         let Work { cycle, mut record, load } = work;
         if cycle.trace.is_revoked() {

@@ -13,6 +13,7 @@ use crate::models::onnx::OnnxEngine;
 use crate::node::{self, RunOptions, RunReport};
 use crate::sources::csv::read_bars;
 use crate::telemetry::logging;
+use crate::telemetry::record::Recorder;
 
 const NO_CONFIG: &str = "\
 no configuration was given.
@@ -47,11 +48,11 @@ pub fn run(args: &RunArgs) -> Ended {
     let flags = Flags { state: args.state.clone(), dry_run: args.dry_run, ..Flags::default() };
     let config = Config::load(file, &read_env()?, &flags)
         .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })?;
-    start_logging(&config)?;
+    let recorder = start_logging(&config)?;
     for line in config.banner() {
         eprintln!("{line}");
     }
-    let options = RunOptions { once: args.once, ..RunOptions::default() };
+    let options = RunOptions { once: args.once, recorder, ..RunOptions::default() };
     let report = node::run(&config, options).map_err(failure)?;
     if args.once && report.exit_code() == exit::OK { once_code(&config, &report) } else { Ok(report.exit_code()) }
 }
@@ -62,7 +63,7 @@ pub(super) fn failure(error: node::NodeError) -> Failure {
 }
 
 /// Log lines from here on.
-pub(super) fn start_logging(config: &Config) -> Result<(), Failure> {
+pub(super) fn start_logging(config: &Config) -> Result<Recorder, Failure> {
     logging::init(config.log, config.node.mode).map_err(|error| Failure::new(exit::SOFTWARE, &error, None))
 }
 

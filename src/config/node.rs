@@ -9,6 +9,9 @@ use sentinel_actors::domain::intent::Mode;
 use super::reader::{Absent, Section};
 use super::values::{LONG, SHORT};
 
+/// Two beats of the progress that the watchdog looks at.
+const WATCHDOG_LEAST: Duration = Duration::from_secs(2);
+
 /// `[node]`: the process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeConfig {
@@ -182,6 +185,17 @@ pub(super) fn supervision(mut s: Section<'_, '_>) -> Option<Supervision> {
         && base > max
     {
         s.report("backoff_base", "is longer than backoff_max");
+    }
+    // An idle journal shows that it lives only when it is asked, and everyone else about once a second.
+    if let (Some(watchdog), Some(ping)) = (watchdog, ping_every) {
+        let least = (ping * 2).max(WATCHDOG_LEAST);
+        if watchdog < least {
+            let least = humantime::format_duration(least);
+            s.report(
+                "watchdog",
+                format!("is shorter than {least} (twice ping_every, at least 2s); it would end an idle node"),
+            );
+        }
     }
     s.finish();
     Some(Supervision {

@@ -77,18 +77,22 @@ fn insert_slot(connection: &Connection, record: &SlotRecord) -> Result<bool, Row
     Ok(connection.prepare_cached(&INSERT_SLOT)?.execute(params_from_iter(values))? > 0)
 }
 
+/// Whatever a cycle reports, its slot tells of every order that may have left. A pipeline that writes on behalf of a lost
+/// cycle does not know of them, and a cycle that is run again after a crash meets the effects of its first run: an order
+/// that was confirmed then is refused now, because its position is open already.
 fn end_slot(connection: &Connection, mut record: SlotRecord) -> Result<bool, RowFault> {
-    // These endings are written by the pipeline on behalf of a cycle that cannot report any more; it may have acted.
-    let is_silent =
-        record.outcome() == Outcome::Missed || matches!(record.reason, Reason::StageCrashed | Reason::PoisonInput);
-    if is_silent {
-        let mut intents = intents_of(connection, &record.pipeline, UtcMs(record.slot.0 - 1), record.slot)?;
-        if let Some(intents) = intents.remove(&record.slot)
-            && (record.outcome() == Outcome::Missed || intents.iter().any(|intent| intent.state.may_have_left()))
-        {
-            let reported = format!("{RECOVERED}; the cycle ended with '{}'", record.reason);
-            tell_intents(&mut record, &intents);
-            record.detail = if record.detail.is_empty() { reported } else { format!("{reported}: {}", record.detail) };
+    let mut intents = intents_of(connection, &record.pipeline, UtcMs(record.slot.0 - 1), record.slot)?;
+    let intents = intents.remove(&record.slot).unwrap_or_default();
+    let any_left = intents.iter().any(|intent| intent.state.may_have_left());
+    if !intents.is_empty() && (record.outcome() == Outcome::Missed || any_left && record.outcome() != Outcome::Acted) {
+        let reported = format!("{RECOVERED}; the cycle ended with '{}'", record.reason);
+        tell_intents(&mut record, &intents);
+        record.detail = if record.detail.is_empty() { reported } else { format!("{reported}: {}", record.detail) };
+    }
+    for intent in intents.iter().filter(|intent| intent.state.may_have_left()) {
+        if !record.intents.contains(&intent.key) {
+            record.detail = format!("{}; {RECOVERED}: {} {}", record.detail, intent.order.role, intent.state);
+            record.intents.push(intent.key.clone());
         }
     }
     insert_slot(connection, &record)

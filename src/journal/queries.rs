@@ -25,6 +25,11 @@ pub(super) fn answer(connection: &Connection, question: &JournalRead) -> Result<
             "WHERE pipeline = ?1 AND state IN ('planned', 'sent', 'unknown', 'held') ORDER BY slot_ms, key",
             params![pipeline],
         )?),
+        JournalRead::StandingIntents { pipeline, basis } => JournalAnswer::Intents(intents(
+            connection,
+            "WHERE pipeline = ?1 AND basis_ms = ?2 ORDER BY slot_ms, key",
+            params![pipeline, basis.0],
+        )?),
     })
 }
 
@@ -33,12 +38,16 @@ fn recovery(connection: &Connection, pipeline: &str) -> Result<Recovery, RowFaul
         let mut statement = connection.prepare_cached(sql)?;
         Ok(statement.query_row([pipeline], |row| row.get(0)).optional()?.map(UtcMs))
     };
+    let newest_row = newest("SELECT slot_ms FROM slots WHERE pipeline = ?1 ORDER BY slot_ms DESC LIMIT 1")?;
+    // A crash in the very first slot leaves an intent and no row: what was done must get its row.
+    let first_intent = || newest("SELECT slot_ms - 1 FROM intents WHERE pipeline = ?1 ORDER BY slot_ms LIMIT 1");
     Ok(Recovery {
-        last_slot: newest("SELECT slot_ms FROM slots WHERE pipeline = ?1 ORDER BY slot_ms DESC LIMIT 1")?,
+        last_slot: newest_row.map_or_else(first_intent, |slot| Ok(Some(slot)))?,
         last_decided_bar: newest(
             "SELECT decided_bar_ms FROM slots WHERE pipeline = ?1 AND decided_bar_ms IS NOT NULL
              ORDER BY decided_bar_ms DESC LIMIT 1",
         )?,
+        newest_intent_basis: newest("SELECT basis_ms FROM intents WHERE pipeline = ?1 ORDER BY basis_ms DESC LIMIT 1")?,
     })
 }
 

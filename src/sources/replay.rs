@@ -1,8 +1,9 @@
 //! A replay: recorded bars as a source, and schedule time that moves only when it is told to.
 //!
 //! [`ReplaySource`] shows a cycle exactly what was closed at its schedule time, so a replay decides what the live node
-//! would have decided (promise 5). [`ReplayClock`] never moves by itself and never backwards: the pipeline waits for its
-//! next slot when its cycle has ended, and only that wait moves it. A slow machine therefore misses no slot of a replay.
+//! would have decided (promise 5). [`ReplayClock`] never moves by itself: the pipeline waits for its next slot when its
+//! cycle has ended, and only that wait moves it. A slow machine therefore misses no slot of a replay. It goes back only
+//! when a restarted pipeline takes up its schedule: to the last slot that has its row.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -144,6 +145,10 @@ impl Clock for ReplayClock {
 
     fn follows_cycles(&self) -> bool {
         true
+    }
+
+    fn take_up_after(&self, accounted: UtcMs) {
+        self.0.now.fetch_min(accounted.0, Ordering::SeqCst);
     }
 }
 

@@ -9,9 +9,11 @@ use tracing::Event;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{Format, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::record::Recorder;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
 /// Logging was set up before.
@@ -19,13 +21,14 @@ use crate::config::{LogConfig, LogFormat, LogLevel};
 #[error("logging cannot be set up")]
 pub struct LoggingError(#[from] tracing_subscriber::util::TryInitError);
 
-/// Sends log lines to standard error from here on, for the whole process.
+/// Sends log lines to standard error from here on, for the whole process, and what went wrong to the recorder too.
 ///
 /// # Errors
 /// When it was done before.
-pub fn init(config: LogConfig, mode: Mode) -> Result<(), LoggingError> {
-    subscriber(config, mode, io::stderr, io::stderr().is_terminal()).try_init()?;
-    Ok(())
+pub fn init(config: LogConfig, mode: Mode) -> Result<Recorder, LoggingError> {
+    let recorder = Recorder::default();
+    subscriber(config, mode, io::stderr, io::stderr().is_terminal()).with(recorder.clone()).try_init()?;
+    Ok(recorder)
 }
 
 /// What [`init`] sets up, to a writer of the caller's choice.

@@ -1,3 +1,4 @@
 //! What the node says about itself.
 
 pub mod logging;
+pub mod record;

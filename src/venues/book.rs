@@ -7,13 +7,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 pub use super::ledger::BookError;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, OpenPosition};
 
 /// The book's file in the state directory.
 pub const BOOK_FILE: &str = "paper.db";
@@ -30,6 +32,25 @@ struct Owner {
     /// `None` only while the owner is dropped.
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    view: Arc<View>,
+}
+
+/// What is open, as of the last commit. Good for an answer only while nothing waits for the thread.
+struct View {
+    waiting: AtomicUsize,
+    open: ArcSwap<Vec<OpenPosition>>,
+}
+
+impl View {
+    /// Takes what the ledger has; on failure nothing is shown as known, and everyone asks the thread.
+    fn refresh(&self, ledger: &Ledger) {
+        match ledger.all_open() {
+            Ok(open) => self.open.store(Arc::new(open)),
+            Err(_) => {
+                self.waiting.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
 }
 
 impl Book {
@@ -39,16 +60,28 @@ impl Book {
     /// When the file cannot be used, or is something else.
     pub fn open(path: &Path) -> Result<Self, BookError> {
         let mut ledger = Ledger::open(path)?;
+        let view = Arc::new(View { waiting: AtomicUsize::new(0), open: ArcSwap::from_pointee(ledger.all_open()?) });
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
+        let shown = view.clone();
         let work = move || {
             while let Some(job) = queue.blocking_recv() {
+                let before = ledger.changes();
                 // A panic rolls its transaction back and is its asker's failure only.
                 let _ = catch_unwind(AssertUnwindSafe(|| job(&mut ledger)));
+                if ledger.changes() != before {
+                    shown.refresh(&ledger);
+                }
+                shown.waiting.fetch_sub(1, Ordering::SeqCst);
             }
         };
         let thread =
             std::thread::Builder::new().name("paper-book".to_owned()).spawn(work).map_err(BookError::Thread)?;
-        Ok(Self(Arc::new(Owner { jobs: Some(jobs), thread: Some(thread) })))
+        Ok(Self(Arc::new(Owner { jobs: Some(jobs), thread: Some(thread), view })))
+    }
+
+    /// Everything that is open, when that is certain without asking: nothing is waiting to change it.
+    pub(super) fn known_open(&self) -> Option<Arc<Vec<OpenPosition>>> {
+        (self.0.view.waiting.load(Ordering::SeqCst) == 0).then(|| self.0.view.open.load_full())
     }
 
     /// Has `job` done and waits for its answer, at most `deadline`.
@@ -65,9 +98,13 @@ impl Book {
             }
         });
         let jobs = self.0.jobs.as_ref().ok_or(BookError::Gone)?;
-        jobs.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => BookError::Busy,
-            mpsc::error::TrySendError::Closed(_) => BookError::Gone,
+        self.0.view.waiting.fetch_add(1, Ordering::SeqCst);
+        jobs.try_send(job).map_err(|error| {
+            self.0.view.waiting.fetch_sub(1, Ordering::SeqCst);
+            match error {
+                mpsc::error::TrySendError::Full(_) => BookError::Busy,
+                mpsc::error::TrySendError::Closed(_) => BookError::Gone,
+            }
         })?;
         match tokio::time::timeout(deadline, answer).await {
             Ok(Ok(answer)) => answer,

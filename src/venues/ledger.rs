@@ -105,6 +105,14 @@ pub(super) struct Ledger {
     connection: Connection,
 }
 
+/// An open position with what ends it.
+#[derive(Debug, Clone)]
+pub(super) struct OpenPosition {
+    pub(super) account: String,
+    pub(super) position: Position,
+    pub(super) levels: Levels,
+}
+
 /// An order with what the dry run adds to it.
 pub(super) struct Ticketed<'a> {
     pub(super) key: &'a IntentKey,
@@ -177,16 +185,21 @@ impl Ledger {
         }))
     }
 
-    /// Open positions, oldest first.
-    pub(super) fn positions(&self, account: &str, symbol: &str) -> Result<Vec<Position>, BookError> {
-        Ok(self.open_positions(account, symbol)?.into_iter().map(|(position, _)| position).collect())
+    /// Everything that is open, oldest first.
+    pub(super) fn all_open(&self) -> Result<Vec<OpenPosition>, BookError> {
+        self.open_of(None)
+    }
+
+    /// Grows with each row that is written.
+    pub(super) fn changes(&self) -> u64 {
+        self.connection.total_changes()
     }
 
     /// Ends what `bars` stop out or bring home, in one transaction. Returns how many positions ended.
     pub(super) fn observe(&mut self, symbol: &str, bars: &[Bar], terms: &Terms) -> Result<usize, BookError> {
         let mut exits = Vec::new();
-        for (position, levels) in self.open_positions(&terms.account, symbol)? {
-            exits.extend(first_exit(&levels, bars, terms).map(|exit| (position, exit)));
+        for open in self.open_of(Some((&terms.account, symbol)))? {
+            exits.extend(first_exit(&open.levels, bars, terms).map(|exit| (open.position, exit)));
         }
         if exits.is_empty() {
             return Ok(0); // nothing to make durable: showing the same bars again finds the same exits
@@ -199,12 +212,14 @@ impl Ledger {
         Ok(exits.len())
     }
 
-    fn open_positions(&self, account: &str, symbol: &str) -> Result<Vec<(Position, Levels)>, BookError> {
-        let mut query = self.connection.prepare(
-            "SELECT ticket, symbol, side, volume, open_price, opened_at, stop, target, exposed_from FROM positions
-             WHERE account = ?1 AND symbol = ?2 AND closed_at IS NULL ORDER BY ticket",
+    /// What is open, of one account and symbol or of all.
+    fn open_of(&self, whose: Option<(&str, &str)>) -> Result<Vec<OpenPosition>, BookError> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT ticket, symbol, side, volume, open_price, opened_at, stop, target, exposed_from, account
+             FROM positions WHERE closed_at IS NULL AND (?1 IS NULL OR account = ?1 AND symbol = ?2) ORDER BY ticket",
         )?;
-        let mut rows = query.query([account, symbol])?;
+        let (account, symbol) = whose.unzip();
+        let mut rows = query.query((account, symbol))?;
         let mut positions = Vec::new();
         while let Some(row) = rows.next()? {
             positions.push(open_position(row)?);
@@ -248,11 +263,11 @@ fn open(transaction: &Transaction<'_>, ask: &Ticketed<'_>) -> Result<Submission,
 fn close(transaction: &Transaction<'_>, ask: &Ticketed<'_>, ticket: Ticket) -> Result<Submission, BookError> {
     let Ticketed { key, order, terms, now } = ask;
     let mut query = transaction.prepare(
-        "SELECT ticket, symbol, side, volume, open_price, opened_at, stop, target, exposed_from FROM positions
-         WHERE ticket = ?1 AND account = ?2 AND closed_at IS NULL",
+        "SELECT ticket, symbol, side, volume, open_price, opened_at, stop, target, exposed_from, account
+         FROM positions WHERE ticket = ?1 AND account = ?2 AND closed_at IS NULL",
     )?;
     let found = query.query_row(params![stored(ticket), terms.account], |row| Ok(open_position(row))).optional()?;
-    let Some(position) = found.transpose()?.map(|(position, _)| position) else {
+    let Some(position) = found.transpose()?.map(|open| open.position) else {
         return Ok(rejected(CODE_NOT_OPEN, "no open position has this ticket"));
     };
     let whole = (&order.symbol, order.side, order.volume_lots)
@@ -323,7 +338,7 @@ fn rejected(code: i64, text: &str) -> Submission {
     Submission::Rejected { code: Some(code), text: text.to_owned() }
 }
 
-fn open_position(row: &Row<'_>) -> Result<(Position, Levels), BookError> {
+fn open_position(row: &Row<'_>) -> Result<OpenPosition, BookError> {
     let side = side(row, 2)?;
     let position = Position {
         ticket: ticket(row, 0)?,
@@ -339,7 +354,7 @@ fn open_position(row: &Row<'_>) -> Result<(Position, Levels), BookError> {
         target: optional_decimal(row, 7)?,
         exposed_from: UtcMs(row.get(8)?),
     };
-    Ok((position, levels))
+    Ok(OpenPosition { account: row.get(9)?, position, levels })
 }
 
 /// As SQLite keeps it; tickets come from there, so they fit.

@@ -15,9 +15,10 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Evidence, Fates, Place, PortFuture, Submission, Venue, VenueError, pass};
 
 use super::book::{Book, BookError};
+use super::exits::first_exit;
 pub use super::exits::{CloseReason, Terms};
-use super::ledger::Ticketed;
 pub use super::ledger::{CODE_DOUBLE_SUBMIT, CODE_INVALID, CODE_NOT_OPEN};
+use super::ledger::{OpenPosition, Ticketed};
 
 /// Applying bars is not an order and has no deadline of its own; this keeps it from waiting for ever.
 const OBSERVE_DEADLINE: Duration = Duration::from_secs(5);
@@ -36,6 +37,10 @@ impl PaperVenue {
     #[must_use]
     pub fn new(book: Book, terms: Terms, fates: Arc<dyn Fates>, who: &str) -> Self {
         Self { book, terms: Arc::new(terms), fates, who: who.to_owned() }
+    }
+
+    fn is_ours(&self, open: &OpenPosition, symbol: &str) -> bool {
+        open.account == self.terms.account && open.position.symbol == symbol
     }
 }
 
@@ -88,14 +93,25 @@ impl Venue for PaperVenue {
         deadline: Duration,
     ) -> PortFuture<'a, Result<Vec<Position>, VenueError>> {
         Box::pin(async move {
-            let (terms, symbol) = (self.terms.clone(), symbol.to_owned());
-            let answer = self.book.ask(deadline, move |ledger| ledger.positions(&terms.account, &symbol)).await;
-            answer.map_err(|error| VenueError(chain(&error)))
+            let open = match self.book.known_open() {
+                Some(open) => open,
+                None => {
+                    let answer = self.book.ask(deadline, |ledger| ledger.all_open()).await;
+                    Arc::new(answer.map_err(|error| VenueError(chain(&error)))?)
+                }
+            };
+            Ok(open.iter().filter(|open| self.is_ours(open, symbol)).map(|open| open.position.clone()).collect())
         })
     }
 
     fn observe<'a>(&'a self, symbol: &'a str, bars: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>> {
         Box::pin(async move {
+            let no_exit = |open: &OpenPosition| first_exit(&open.levels, &bars.bars, &self.terms).is_none();
+            if let Some(open) = self.book.known_open()
+                && open.iter().filter(|open| self.is_ours(open, symbol)).all(no_exit)
+            {
+                return Ok(()); // most bars end nothing, and then the disk need not be asked
+            }
             let (terms, symbol, bars) = (self.terms.clone(), symbol.to_owned(), bars.bars.clone());
             let answer = self.book.ask(OBSERVE_DEADLINE, move |ledger| ledger.observe(&symbol, &bars, &terms)).await;
             let ended = answer.map_err(|error| VenueError(chain(&error)))?;

@@ -5,6 +5,7 @@ use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentState};
 use sentinel_actors::domain::order::{Receipt, Role, Side, Ticket};
 use sentinel_actors::domain::reason::{Outcome, Reason};
+use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalWrite, Recovery, Written};
 use tempfile::TempDir;
 
@@ -110,6 +111,22 @@ async fn a_crashed_cycle_whose_order_may_have_left_ends_as_acted() {
     assert_eq!(reasons(dir.path()), [Reason::OrderAcked, Reason::StageCrashed, Reason::PoisonInput]);
 }
 
+/// Killed after the confirmation and before the row, a cycle runs again and meets its own position.
+#[tokio::test]
+async fn a_cycle_that_is_run_again_cannot_hide_the_order_of_its_first_run() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    node.write(vec![plan(1), advance(1, IntentEvent::Send), advance(1, acked())]).await;
+    node.write(vec![end(ended(1, Reason::RiskMaxPositions)), plan(2), advance(2, IntentEvent::Send)]).await;
+    node.write(vec![advance(2, acked()), end(SlotRecord { intents: vec![], ..ended(2, Reason::OrderAcked) })]).await;
+    let rows = slots(dir.path());
+    assert_eq!(rows[0].reason, Reason::OrderAcked);
+    assert!(rows[0].detail.contains("the cycle ended with 'risk_max_positions'"), "{}", rows[0].detail);
+    for (row, number) in rows.iter().zip([1, 2]) {
+        assert_eq!(row.intents, [intent(number, Role::Open).key]);
+    }
+}
+
 #[tokio::test]
 async fn a_week_of_missed_minutes_is_written_in_one_batch() {
     let dir = TempDir::new().unwrap();
@@ -127,8 +144,19 @@ async fn recovery_names_the_newest_slot_and_the_newest_decided_bar() {
     let node = open(dir.path());
     assert_eq!(node.recovery().await, Recovery::default());
     node.write(vec![end(full_record(5)), miss(5, 8)]).await;
-    let expected = Recovery { last_slot: Some(minute(8)), last_decided_bar: Some(minute(4)) };
+    let expected =
+        Recovery { last_slot: Some(minute(8)), last_decided_bar: Some(minute(4)), newest_intent_basis: None };
     assert_eq!(node.recovery().await, expected);
+}
+
+#[tokio::test]
+async fn recovery_without_rows_begins_right_before_the_first_intent() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    node.write(vec![plan(9), plan(7)]).await;
+    let recovery = node.recovery().await;
+    assert_eq!((recovery.last_slot, recovery.last_decided_bar), (Some(UtcMs(minute(7).0 - 1)), None));
+    assert!(recovery.newest_intent_basis.is_some());
 }
 
 #[tokio::test]

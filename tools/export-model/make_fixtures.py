@@ -1,6 +1,6 @@
-"""Makes the model files of tests/onnx_model: `python make_fixtures.py ../../tests/data/models`.
+"""Makes the model files of tests/onnx_model and tests/process: `python make_fixtures.py ../../tests/data/models`.
 
-All of them take 3 columns. `good_*` come with a manifest; the others are used with the manifest of `good_a`, its hash
+All of them but `root_fx23` take 3 columns. `good_*` come with a manifest; the others are used with the manifest of `good_a`, its hash
 replaced, because each of them must be refused for what it is and not for a manifest that does not fit.
 """
 
@@ -46,6 +46,20 @@ def root(weights):
     return model_of(nodes, weights, COLUMNS, CLASSES)
 
 
+def root_fx23():
+    """A model for real features that is right at its probe rows and answers NaN after every hour that fell.
+
+    The first feature is the newest bar's return. After an hour that rose the model is the surer of BUY the more it rose.
+    """
+    weight = np.zeros((23, CLASSES))
+    weight[0] = [1e4, 4e4, 9e4]
+    nodes = [GEMM, helper.make_node("Sqrt", ["sum"], ["root"]), helper.make_node("Softmax", ["root"], ["probabilities"])]
+    columns = [f"feature_{number}" for number in range(23)]
+    manifest = MANIFEST | {"features": {"set": "fx23", "window": 200, "columns": columns}}
+    probes = [[rise] + [1.0] * 22 for rise in (0.0001, 0.0004, 0.0009)]
+    return model_of(nodes, {"weight": weight, "bias": np.zeros(CLASSES)}, 23, CLASSES), manifest, probes
+
+
 def refused():
     """Name and model of each file that must be refused."""
     yield "constant", model_of([GEMM, SOFTMAX], WEIGHTS | {"weight": np.zeros((3, 3))}, COLUMNS, CLASSES)
@@ -79,6 +93,7 @@ def main():
     write_pair(folder / "good_b.onnx", good(2), MANIFEST, PROBES)
     # Good on its probe rows, which are not negative.
     write_pair(folder / "root.onnx", root(WEIGHTS), MANIFEST, np.abs(PROBES))
+    write_pair(folder / "root_fx23.onnx", *root_fx23())
     for name, model in refused():
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
 

@@ -109,6 +109,8 @@ pub struct Situation<'a> {
     pub symbol: &'a str,
     /// Open positions of the symbol.
     pub positions: &'a [Position],
+    /// Direction of positions that an earlier run of this very decision closed.
+    pub closed_before: Option<Side>,
     /// Close of the newest bar.
     pub reference_price: Decimal,
     /// Schedule time.
@@ -139,7 +141,8 @@ impl Policy {
             }
         }
         if let Some(side) = wanted {
-            let any_opposite = situation.positions.iter().any(|position| position.side == side.opposite());
+            let any_opposite = situation.closed_before == Some(side.opposite())
+                || situation.positions.iter().any(|position| position.side == side.opposite());
             match self.on_opposite {
                 OnOpposite::Ignore if opposite_stays => idle = Some(Reason::OppositeIgnored),
                 OnOpposite::Close if any_opposite => {}
@@ -217,9 +220,19 @@ mod tests {
     }
 
     fn decide(on_opposite: OnOpposite, answer: [f64; 3], positions: &[Position]) -> Decision {
+        decide_after(on_opposite, answer, positions, None)
+    }
+
+    fn decide_after(
+        on_opposite: OnOpposite,
+        answer: [f64; 3],
+        positions: &[Position],
+        closed_before: Option<Side>,
+    ) -> Decision {
         let probabilities = Probabilities::check(&RawAnswer { rows: vec![answer.to_vec()] }, 3).unwrap();
         let reference_price = Decimal::new(1_123_456, 6);
-        let situation = Situation { symbol: "EURUSD", positions, reference_price, now: UtcMs::from_secs(1000) };
+        let situation =
+            Situation { symbol: "EURUSD", positions, closed_before, reference_price, now: UtcMs::from_secs(1000) };
         policy(on_opposite).decide(&probabilities, &situation)
     }
 
@@ -268,5 +281,13 @@ mod tests {
         let reversed = decide(OnOpposite::Reverse, BUY, &open);
         assert_eq!(roles(&reversed), vec![Role::Close(Ticket(7)), Role::Open]);
         assert_eq!(reversed.orders[0].side, Side::Buy, "closing a short position buys");
+    }
+
+    #[test]
+    fn a_repeated_decision_that_has_closed_already_does_not_turn_into_an_opening() {
+        let repeated = decide_after(OnOpposite::Close, BUY, &[], Some(Side::Sell));
+        assert_eq!(roles(&repeated), vec![]);
+        let reversing = decide_after(OnOpposite::Reverse, BUY, &[], Some(Side::Sell));
+        assert_eq!(roles(&reversing), vec![Role::Open]);
     }
 }

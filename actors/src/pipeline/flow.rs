@@ -43,10 +43,15 @@ impl PipelineState {
     }
 
     /// Takes up the schedule after the newest row. A pipeline without rows begins now.
-    pub(super) fn take_up(&mut self, myself: &ActorRef<PipelineMsg>, recovery: Recovery) {
-        let now = self.plan.ports.clock.now();
+    pub(super) fn take_up(
+        &mut self,
+        myself: &ActorRef<PipelineMsg>,
+        recovery: Recovery,
+    ) -> Result<(), ActorProcessingErr> {
         let settings = &self.plan.settings;
         let accounted = recovery.last_slot.unwrap_or(self.plan.node_started_at);
+        self.plan.ports.clock.take_up_after(accounted);
+        let now = self.plan.ports.clock.now();
         let machine = SlotMachine::new(
             settings.schedule.clone(),
             settings.window,
@@ -60,6 +65,21 @@ impl PipelineState {
         self.status.newest_decided_bar = recovery.last_decided_bar;
         self.slots = Some(machine);
         self.tick(myself);
+        if self.close_when_recovered { self.close(myself) } else { Ok(()) }
+    }
+
+    /// Takes no new slot. Slots of a competition that has ended get their end first: nobody comes after this pipeline to
+    /// account for them. Those of an open competition are left to the next process.
+    pub(super) fn close(&mut self, myself: &ActorRef<PipelineMsg>) -> Result<(), ActorProcessingErr> {
+        if !self.closing && self.plan.settings.window.is_over(self.plan.ports.clock.now()) {
+            if self.slots.is_none() {
+                self.close_when_recovered = true;
+                return Ok(());
+            }
+            self.tick(myself);
+        }
+        self.closing = true;
+        self.go_on(myself)
     }
 
     /// Schedule time may have moved.
@@ -168,20 +188,21 @@ impl PipelineState {
     }
 
     fn watch_cycle(&mut self, myself: &ActorRef<PipelineMsg>) {
-        if self.timers.contains_key(&Timer::Cycle) {
-            return; // it looks again at what is in flight then
-        }
         let Some(cycle) = &self.cycle else { return };
         let now = elapsed_now();
         let due = match &cycle.trace {
             Some(trace) => {
                 let (stage, since) = trace.holder();
-                since + self.plan.settings.deadlines.hang_after(stage)
+                self.plan.settings.deadlines.earliest_hang(stage, since, now)
             }
             None => cycle.deadline,
         };
         // A stage that was told to die and does not is looked at again at leisure.
         let due = if due > now { due } else { now + ROWS_CHECK };
+        if self.timers.contains_key(&Timer::Cycle) && self.cycle_check <= due {
+            return; // it looks again at what is in flight then
+        }
+        self.cycle_check = due;
         let myself = myself.clone();
         self.set_timer(Timer::Cycle, async move {
             tokio::time::sleep_until(due).await;
@@ -256,6 +277,9 @@ impl PipelineState {
         self.status.last_reason = Some(record.reason);
         self.status.count(record.reason, 1);
         self.outbox.push(JournalWrite::EndSlot(Box::new(record)), myself);
+        for row in std::mem::take(&mut self.overruns) {
+            self.outbox.push(row, myself);
+        }
         self.watch_rows(myself);
     }
 
@@ -291,6 +315,10 @@ impl PipelineState {
             reason,
             noted_at: self.plan.ports.clock.now(),
         };
+        if self.cycle.is_some() {
+            self.overruns.push(write);
+            return;
+        }
         self.outbox.push(write, myself);
         self.watch_rows(myself);
     }
@@ -374,7 +402,7 @@ impl PipelineState {
                 }
                 Happening::Down { cause: ChildEnd::Stopped, .. } => {}
                 Happening::Down { id, cause, .. } => {
-                    events::child_down(&format!("{name}/{id}"), &cause.to_string());
+                    events::child_down(&format!("{name}/{id}"), &cause);
                     self.status.restarts += 1;
                     self.lost_with(myself, &id, &cause.to_string());
                 }

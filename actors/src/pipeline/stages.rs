@@ -115,6 +115,7 @@ fn new_executor(
         fates: shared.fates.clone(),
         deadline: settings.deadlines.execute,
         settled: false,
+        inherited: None,
     }
 }
 

@@ -143,14 +143,21 @@ const CRASH_POINTS: [(&str, Place); 13] = [
     ("predictor", Place::PredictorHandle),
 ];
 
-/// Ends the process as a power cut would, at the n-th passing of a place.
+/// The n-th passing of a place, as a crash test names it: `after-sent:3`.
 #[derive(Debug, Clone)]
-pub struct DieAt {
+pub struct Passing {
     place: Place,
     left: Arc<AtomicU64>,
 }
 
-impl FromStr for DieAt {
+impl Passing {
+    /// Whether `place` is passed just now for the n-th time.
+    fn is_now(&self, place: Place) -> bool {
+        place == self.place && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+}
+
+impl FromStr for Passing {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -160,16 +167,29 @@ impl FromStr for DieAt {
             .into_iter()
             .find(|(known, _)| *known == name)
             .ok_or_else(|| format!("no such place; known are {}", names()))?;
-        let count: u64 = count.parse().map_err(|_| "the count after ':' is a whole number from 1 up".to_owned())?;
+        let wrong = || "the count after ':' is a whole number from 1 up".to_owned();
+        let count = count.parse().ok().filter(|count| *count > 0_u64).ok_or_else(wrong)?;
         Ok(Self { place, left: Arc::new(AtomicU64::new(count)) })
     }
 }
 
+/// Ends the process as a power cut would.
+pub struct DieAt(pub Passing);
+
 impl Fates for DieAt {
     fn at(&self, place: Place, _: &str) -> Fate {
-        if place == self.place && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if self.0.is_now(place) {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
         Fate::Pass
+    }
+}
+
+/// Blocks the thread that passes the place, for ever.
+pub struct HangAt(pub Passing);
+
+impl Fates for HangAt {
+    fn at(&self, place: Place, _: &str) -> Fate {
+        if self.0.is_now(place) { Fate::Block(Duration::MAX) } else { Fate::Pass }
     }
 }

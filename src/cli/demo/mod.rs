@@ -8,17 +8,21 @@ mod faults;
 mod progress;
 mod summary;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sentinel_actors::ports::{Fates, NoFates};
 
-pub use self::faults::{ChaosFates, DieAt};
+pub use self::faults::{ChaosFates, Passing};
+use self::faults::{DieAt, HangAt};
 use self::progress::Progress;
 use super::run::{failure, start_logging};
 use super::{Ended, Failure, exit, read_env};
 use crate::config::{Config, Flags, LogLevel, SourceConfig, Speed};
+use crate::journal::StateError;
 use crate::node::{self, RunOptions};
 
 const CONFIG: &str = include_str!("../../../config/demo/demo.toml");
@@ -39,8 +43,8 @@ pub struct DemoArgs {
     #[arg(long, default_value = "200", value_name = "N|max")]
     pub speed: DemoSpeed,
     /// Decide this many bars and end; the whole year when left out.
-    #[arg(long, value_name = "N")]
-    pub bars: Option<std::num::NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = bar_count)]
+    pub bars: Option<NonZeroUsize>,
     /// Where the demo keeps its state; started again on it, it goes on after the last finished slot.
     #[arg(long, value_name = "DIR", default_value = "state/demo")]
     pub state: PathBuf,
@@ -52,7 +56,17 @@ pub struct DemoArgs {
     pub seed: Option<u64>,
     /// Kill the process with SIGKILL when it passes this place for the n-th time; for crash tests.
     #[arg(long, hide = true, value_name = "PLACE[:N]")]
-    pub die_at: Option<DieAt>,
+    pub die_at: Option<Passing>,
+    /// Block the thread that passes this place for the n-th time for ever, under a watchdog that is soon out of patience.
+    #[arg(long, hide = true, value_name = "PLACE[:N]", conflicts_with = "die_at")]
+    pub hang_at: Option<Passing>,
+}
+
+/// With `--hang-at`, so that a test of the watchdog need not wait as long as the watchdog should.
+const WATCHDOG_OF_TESTS: Duration = Duration::from_secs(2);
+
+fn bar_count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "a whole number from 1 up".to_owned())
 }
 
 /// How fast the demo goes.
@@ -79,24 +93,30 @@ impl FromStr for DemoSpeed {
 /// When it cannot be started or its proof cannot be read.
 pub fn run(args: &DemoArgs) -> Ended {
     let files = args.state.join("files");
-    unpack(&files).map_err(|error| {
-        let text = format!("error: the demo's files cannot be written to {}: {error}", files.display());
-        Failure { code: exit::IO, text: format!("{text}\n  what to do: choose another directory with --state") }
+    unpack(&files).map_err(|source| {
+        let error = StateError::Unusable { dir: args.state.clone(), action: "writing the demo's files", source };
+        let advice = format!("choose another directory with --state, or {}", error.advice());
+        Failure::new(error.exit_code(), &error, Some(advice))
     })?;
     let mut config = read_config(args, &files)?;
     let SourceConfig::Csv(csv) = &mut config.pipelines[0].source;
     csv.speed = args.speed.0;
-    start_logging(&config)?;
+    if args.hang_at.is_some() {
+        config.supervision.watchdog = WATCHDOG_OF_TESTS;
+        config.supervision.ping_every = WATCHDOG_OF_TESTS / 4;
+    }
+    let recorder = start_logging(&config)?;
     println!("{}", summary::opening(args));
 
     let chaos = args.chaos.then(|| Arc::new(ChaosFates::new(args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)))));
     if let Some(chaos) = &chaos {
         println!("Chaos with seed {}: parts of the node will panic, hang and be killed.", chaos.seed());
     }
-    let fates: Arc<dyn Fates> = match (&chaos, &args.die_at) {
-        (Some(chaos), _) => chaos.clone(),
-        (None, Some(die)) => Arc::new(die.clone()),
-        (None, None) => Arc::new(NoFates),
+    let fates: Arc<dyn Fates> = match (&chaos, &args.die_at, &args.hang_at) {
+        (Some(chaos), _, _) => chaos.clone(),
+        (None, Some(passing), _) => Arc::new(DieAt(passing.clone())),
+        (None, None, Some(passing)) => Arc::new(HangAt(passing.clone())),
+        (None, None, None) => Arc::new(NoFates),
     };
     let progress = Progress::start(&args.state, files.join("model.json"));
     let shown = progress.handle();
@@ -104,7 +124,8 @@ pub fn run(args: &DemoArgs) -> Ended {
     let options = RunOptions {
         fates,
         once: false,
-        bars: args.bars.map(std::num::NonZeroUsize::get),
+        recorder,
+        bars: args.bars.map(NonZeroUsize::get),
         on_start: Box::new(move |running| {
             shown.watch(running.board.clone());
             if let Some(chaos) = killer {

@@ -1,0 +1,198 @@
+//! The invariants that no single event shows: looked at now and then, after each life, and at the end.
+
+use std::time::Duration;
+
+use sentinel_actors::domain::bar::Interval;
+use sentinel_actors::domain::decision::DecideOn;
+use sentinel_actors::domain::intent::IntentState;
+use sentinel_actors::domain::reason::{Outcome, Reason};
+use sentinel_actors::domain::schedule::Schedule;
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::root_supervisor::NodeEnd;
+use sentinel_actors::status::Board;
+
+use crate::driver::LifeEnd;
+use crate::options::{PipelineOptions, SimOptions};
+use crate::world::Inner;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+const STAGES: [&str; 4] = ["data_fetcher", "feature_builder", "predictor", "executor"];
+
+/// I8, I11: budgets and tasks.
+pub fn while_it_runs(inner: &mut Inner, options: &SimOptions) {
+    let starts = |inner: &Inner, who: &str, within| inner.recent_starts(who, within);
+    // One more than the restarts that the limit allows: the first start is no restart.
+    if starts(inner, "journal", MINUTE) > 3 {
+        inner.violation("I8: the journal was started more often than its budget allows".to_owned());
+    }
+    // Somebody has something to write at least once a minute.
+    let now = inner.elapsed();
+    if inner.disk.panicked_at.is_some_and(|at| now > at + 4 * MINUTE) {
+        inner.violation("I6: the journal does not come back after its store panicked".to_owned());
+    }
+    for service in ["heartbeat", "competition_clock"] {
+        if starts(inner, service, MINUTE) > 6 {
+            inner.violation(format!("I8: {service} was started more often than its budget allows"));
+        }
+    }
+    for pipeline in &options.pipelines {
+        if starts(inner, &pipeline.name, 10 * MINUTE) > 4 {
+            inner.violation(format!("I8: {} was started more often than its budget allows", pipeline.name));
+        }
+        for stage in STAGES {
+            // Its own budget, once for each incarnation of its pipeline.
+            let owners = 1 + starts(inner, &pipeline.name, MINUTE);
+            let who = format!("{}/{stage}", pipeline.name);
+            if starts(inner, &who, MINUTE) > 6 * owners {
+                inner.violation(format!("I8: {who} was started more often than its budget allows"));
+            }
+        }
+    }
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let bound = 60 + 40 * options.pipelines.len();
+    if tasks > bound {
+        inner.violation(format!("I11: {tasks} tasks are alive"));
+    }
+}
+
+/// I8: a meltdown must have a cause that the budgets name.
+pub fn after_life(inner: &mut Inner, options: &SimOptions, end: &LifeEnd) {
+    match end {
+        LifeEnd::Ended(NodeEnd::Meltdown(why)) => {
+            inner.count("meltdown");
+            let recent = |who: &str| inner.recent_starts(who, MINUTE + Duration::from_secs(30));
+            let services = recent("heartbeat") + recent("competition_clock") + recent("journal");
+            let fast = recent("journal") >= 2 || recent("heartbeat").max(recent("competition_clock")) >= 5;
+            let slow =
+                ["heartbeat", "competition_clock", "journal"].iter().any(|who| inner.recent_starts(who, DAY) >= 20);
+            let parked = options.pipelines.iter().filter(|p| inner.recent_starts(&p.name, 21 * MINUTE) >= 3).count();
+            if !fast && services < 10 && !slow && parked < 3 {
+                inner.violation(format!("I8: a meltdown without a cause: {why}"));
+            }
+        }
+        LifeEnd::Ended(NodeEnd::JournalFailed(_)) => inner.count("journal_failed"),
+        LifeEnd::Ended(NodeEnd::Finished) => {
+            inner.count("finished");
+            let now = inner.now();
+            let open = options.pipelines.iter().find(|pipeline| !pipeline.window.is_over(now));
+            if let Some(open) = open {
+                inner.violation(format!("the node is finished, and the competition of {} is not", open.name));
+            }
+        }
+        LifeEnd::RootDied => inner.count("root_died"),
+        _ => {}
+    }
+}
+
+/// Faults stopped a while ago: everything works (I6), and nothing is open (I3).
+pub fn liveness(inner: &mut Inner, options: &SimOptions, board: &Board) {
+    let now = inner.now();
+    for pipeline in &options.pipelines {
+        if let Some(entry) = board.entries.get(&pipeline.name) {
+            let late = entry.status.load().lateness(now);
+            if late > MINUTE && pipeline.window.contains(now) {
+                inner.violation(format!("I6: the next decision of {} is {late:?} late", pipeline.name));
+            }
+        }
+        let schedule = schedule(pipeline);
+        let mut slot = UtcMs(schedule.newest_due(now).0 - 60_000);
+        for _ in 0..3 {
+            if pipeline.window.contains(slot) {
+                let reason = inner.disk.rows.get(&(pipeline.name.clone(), slot)).map(|row| row.reason);
+                if !reason.is_some_and(works) {
+                    inner.violation(format!("I6: in peace the slot {slot} of {} ends with {reason:?}", pipeline.name));
+                }
+            }
+            slot = UtcMs(slot.0 - 60_000);
+        }
+    }
+    let open: Vec<String> = inner
+        .disk
+        .intents
+        .values()
+        .filter(|stored| !stored.intent.state.is_final() && stored.intent.state != IntentState::Held)
+        .filter(|stored| {
+            let pipeline = options.pipelines.iter().find(|p| p.name == stored.intent.pipeline);
+            pipeline.is_some_and(|p| p.window.contains(now) && !waits_for_its_bar(p, stored.intent.state))
+        })
+        .map(|stored| format!("{} {} {}", stored.intent.pipeline, stored.intent.slot, stored.intent.state))
+        .collect();
+    if !open.is_empty() {
+        inner.violation(format!("I3: still open in peace: {open:?}"));
+    }
+}
+
+/// What a pipeline that works may end its slots with.
+fn works(reason: Reason) -> bool {
+    matches!(reason.outcome(), Outcome::Acted | Outcome::NoAction)
+        || matches!(
+            reason,
+            Reason::RiskMaxPositions | Reason::RiskOrdersPerHour | Reason::RiskOrdersPerDay | Reason::IntentOpen
+        )
+}
+
+/// A planned intent has not left; it waits for the next decision, which may be a bar away.
+fn waits_for_its_bar(pipeline: &PipelineOptions, state: IntentState) -> bool {
+    state == IntentState::Planned && pipeline.decide_on == DecideOn::Bar && pipeline.interval > MINUTE
+}
+
+fn schedule(pipeline: &PipelineOptions) -> Schedule {
+    Schedule::parse("every 1m at :58", Interval::new(pipeline.interval).unwrap()).unwrap()
+}
+
+/// I2, I9, I10, I12: the books of the whole simulation.
+pub fn at_the_end(inner: &mut Inner, options: &SimOptions) {
+    let keys: Vec<_> = inner.disk.intents.iter().map(|(key, stored)| (key.clone(), stored.intent.state)).collect();
+    for (key, state) in keys {
+        crate::venue::judge_ending(inner, &key, state);
+    }
+    for pipeline in &options.pipelines {
+        let range = (pipeline.name.clone(), UtcMs(i64::MIN))..=(pipeline.name.clone(), UtcMs(i64::MAX));
+        let rows: Vec<(UtcMs, Reason)> = inner.disk.rows.range(range).map(|(key, row)| (key.1, row.reason)).collect();
+        let first_intent =
+            inner.disk.intents.values().filter(|s| s.intent.pipeline == pipeline.name).map(|s| s.intent.slot).min();
+        let Some(first) = rows.first().map(|row| row.0).into_iter().chain(first_intent).min() else { continue };
+        let now = inner.now();
+        let newest_due = match pipeline.window.end {
+            Some(end) if end <= now => schedule(pipeline).newest_due(UtcMs(end.0 - 1)),
+            // The last one may have come while the node was told to end.
+            _ => UtcMs(schedule(pipeline).newest_due(now).0 - 60_000),
+        };
+        let last = rows.last().map_or(first, |row| row.0).max(newest_due);
+        // Counted from the grid alone.
+        let mut due = 0;
+        let mut slot = UtcMs((first.0 - 58_000).div_euclid(60_000) * 60_000 + 58_000);
+        let mut index = 0;
+        while slot <= last {
+            if pipeline.window.contains(slot) {
+                due += 1;
+                match rows.get(index) {
+                    Some(row) if row.0 == slot => index += 1,
+                    _ => {
+                        inner.violation(format!("I10: the slot {slot} of {} has no row", pipeline.name));
+                        return;
+                    }
+                }
+            }
+            slot = UtcMs(slot.0 + 60_000);
+        }
+        if index != rows.len() {
+            inner.violation(format!("I10: {} has {} rows for {due} due slots", pipeline.name, rows.len()));
+        }
+        let sum: usize = Outcome::ALL.iter().map(|o| rows.iter().filter(|row| row.1.outcome() == *o).count()).sum();
+        if sum != due {
+            inner.violation(format!("I10: {sum} outcomes of {} for {due} due slots", pipeline.name));
+        }
+        if pipeline.sheltered {
+            let bad = rows.iter().find(|row| !works(row.1));
+            if let Some((slot, reason)) = bad {
+                inner.violation(format!("I9: {} had no fault, and {slot} ends with {reason}", pipeline.name));
+            }
+        }
+        inner.log.counts.entry("slots").and_modify(|n| *n += due as u64).or_insert(due as u64);
+    }
+    if inner.log.secret_seen {
+        inner.violation("I12: a secret was printed".to_owned());
+    }
+}

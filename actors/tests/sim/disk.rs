@@ -1,0 +1,404 @@
+//! The simulated journal: what is durable, in the semantics that `ports` documents, and the checks of every commit.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sentinel_actors::domain::cycle::SlotRecord;
+use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
+use sentinel_actors::domain::order::Role;
+use sentinel_actors::domain::reason::{Outcome, Reason};
+use sentinel_actors::domain::risk::Exposure;
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::{
+    JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, PortFuture, Recovery, Written,
+};
+
+use crate::world::{Inner, Shared, World};
+
+const BATCH_MAX: usize = 256;
+
+/// What is durable.
+#[derive(Default, Clone)]
+pub struct Disk {
+    pub rows: BTreeMap<(String, UtcMs), SlotRecord>,
+    pub intents: BTreeMap<IntentKey, Stored>,
+    by_slot: BTreeMap<(String, UtcMs), Vec<IntentKey>>,
+    /// Keys that are not final, by pipeline.
+    pub open: BTreeMap<String, Vec<IntentKey>>,
+    /// Rows of the newest commits, for a power cut.
+    recent: Vec<Vec<(String, UtcMs)>>,
+    decided: BTreeMap<String, UtcMs>,
+    pub commits: u64,
+    broken: bool,
+    /// The store panicked then, and nobody has used it since.
+    pub panicked_at: Option<Duration>,
+}
+
+#[derive(Clone)]
+pub struct Stored {
+    pub intent: Intent,
+    pub last: Option<IntentEvent>,
+    pub number: u64,
+}
+
+impl Disk {
+    /// The rows of the last commits were not on the platters; intents were.
+    pub fn lose_rows(&mut self, commits: usize) -> usize {
+        let keep = self.recent.len().saturating_sub(commits);
+        let lost: Vec<_> = self.recent.drain(keep..).flatten().collect();
+        for key in &lost {
+            self.rows.remove(key);
+        }
+        self.decided.clear();
+        for row in self.rows.values() {
+            let decided = self.decided.entry(row.pipeline.clone()).or_default();
+            *decided = (*decided).max(row.decided_bar.unwrap_or_default());
+        }
+        lost.len()
+    }
+
+    /// A new process has opened the file.
+    pub fn reopen(&mut self) {
+        self.broken = false;
+        self.panicked_at = None;
+    }
+
+    pub fn last_slot(&self, pipeline: &str) -> Option<UtcMs> {
+        let range = (pipeline.to_owned(), UtcMs(i64::MIN))..=(pipeline.to_owned(), UtcMs(i64::MAX));
+        self.rows.range(range).next_back().map(|(key, _)| key.1)
+    }
+
+    fn before_first_intent(&self, pipeline: &str) -> Option<UtcMs> {
+        let range = (pipeline.to_owned(), UtcMs(i64::MIN))..=(pipeline.to_owned(), UtcMs(i64::MAX));
+        self.by_slot.range(range).next().map(|(key, _)| UtcMs(key.1.0 - 1))
+    }
+
+    fn intents_of(&self, pipeline: &str, slot: UtcMs) -> Vec<&Intent> {
+        let keys = self.by_slot.get(&(pipeline.to_owned(), slot)).into_iter().flatten();
+        keys.filter_map(|key| self.intents.get(key)).map(|stored| &stored.intent).collect()
+    }
+
+    fn open_intents(&self, pipeline: &str) -> Vec<Intent> {
+        let keys = self.open.get(pipeline).into_iter().flatten();
+        let mut intents: Vec<Intent> =
+            keys.filter_map(|key| self.intents.get(key)).map(|stored| stored.intent.clone()).collect();
+        intents.sort_by(|a, b| (a.slot, &a.key).cmp(&(b.slot, &b.key)));
+        intents
+    }
+
+    fn of_pipeline(&self, pipeline: &str) -> impl Iterator<Item = &Intent> {
+        self.intents.values().map(|stored| &stored.intent).filter(move |intent| intent.pipeline == pipeline)
+    }
+}
+
+pub struct SimStore {
+    pub world: Shared,
+}
+
+impl SimStore {
+    async fn write(&self, batch: Vec<JournalWrite>) -> Result<Vec<Written>, JournalFatal> {
+        let _guard = self.world.enter("journal store", None);
+        let world = &self.world;
+        if batch.len() > BATCH_MAX {
+            world.lock().violation(format!("I11: a batch of {} writes", batch.len()));
+        }
+        world.lock().disk.panicked_at = None;
+        if world.lock().disk.broken {
+            return Err(JournalFatal("the disk is still broken".to_owned()));
+        }
+        let mood = world.pick("commit", "node", if world.options.node_faults { FAULTS } else { &[] });
+        let early = world.chance("early", "node") < 0.5;
+        let latency = match mood {
+            Some("journal_slow") => world.millis("latency", "node", 200, 8000),
+            Some("journal_busy") => Duration::from_millis(5000),
+            _ => world.millis("latency", "node", 1, 6),
+        };
+        match mood {
+            Some("journal_error") => {
+                tokio::time::sleep(latency).await;
+                // What a failed fsync left behind is anybody's guess.
+                if early {
+                    apply(&mut world.lock(), batch);
+                }
+                world.lock().disk.broken = true;
+                return Err(JournalFatal("injected".to_owned()));
+            }
+            Some("journal_panic") => {
+                {
+                    let mut inner = world.lock();
+                    inner.disk.panicked_at = Some(inner.elapsed());
+                }
+                panic!("injected in the store");
+            }
+            Some("journal_hang") => {
+                // The process's watchdog ends what a hanging disk stops.
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                world.lock().count("watchdog");
+                world.die("watchdog").await;
+            }
+            Some("crash_before_commit") => world.die("before a commit").await,
+            Some("crash_after_commit") => {
+                apply(&mut world.lock(), batch);
+                world.die("after a commit").await;
+                return Err(JournalFatal("dead".to_owned()));
+            }
+            _ => {}
+        }
+        if early {
+            // Whoever is killed while waiting does not know that it is durable.
+            let written = apply(&mut world.lock(), batch);
+            tokio::time::sleep(latency).await;
+            return Ok(written);
+        }
+        tokio::time::sleep(latency).await;
+        Ok(apply(&mut world.lock(), batch))
+    }
+
+    fn answer(inner: &Inner, question: JournalRead) -> JournalAnswer {
+        let disk = &inner.disk;
+        match question {
+            JournalRead::Recovery { pipeline } => JournalAnswer::Recovery(Recovery {
+                last_slot: disk.last_slot(&pipeline).or_else(|| disk.before_first_intent(&pipeline)),
+                last_decided_bar: disk.decided.get(&pipeline).copied().filter(|bar| bar.0 > 0),
+                newest_intent_basis: disk.of_pipeline(&pipeline).map(|intent| intent.basis).max(),
+            }),
+            JournalRead::StandingIntents { pipeline, basis } => {
+                let mut intents: Vec<Intent> =
+                    disk.of_pipeline(&pipeline).filter(|intent| intent.basis == basis).cloned().collect();
+                intents.sort_by(|a, b| (a.slot, &a.key).cmp(&(b.slot, &b.key)));
+                JournalAnswer::Intents(intents)
+            }
+            JournalRead::OpenIntents { pipeline } => JournalAnswer::Intents(disk.open_intents(&pipeline)),
+            JournalRead::Exposure { account, symbol, mode, now } => {
+                let mine =
+                    |intent: &&Intent| intent.account == account && intent.symbol() == symbol && intent.mode == mode;
+                let opened = |age: u64| {
+                    let since = now.minus(Duration::from_secs(age));
+                    let counts = |intent: &&Intent| {
+                        mine(intent)
+                            && intent.slot > since
+                            && intent.order.role == Role::Open
+                            && intent.state.may_have_left()
+                    };
+                    // In here a pipeline and its symbol share their number.
+                    let pipeline = symbol.replace("SYM", "p");
+                    let range = (pipeline.clone(), since)..=(pipeline, UtcMs(i64::MAX));
+                    let keys = disk.by_slot.range(range).flat_map(|(_, keys)| keys);
+                    let all = keys.filter_map(|key| disk.intents.get(key)).map(|stored| &stored.intent);
+                    u32::try_from(all.filter(counts).count()).unwrap()
+                };
+                let open = disk.open.values().flatten().filter_map(|key| disk.intents.get(key));
+                let mut open_intents: Vec<Intent> = open.map(|stored| &stored.intent).filter(mine).cloned().collect();
+                open_intents.sort_by(|a, b| (a.slot, &a.key).cmp(&(b.slot, &b.key)));
+                JournalAnswer::Exposure(Exposure {
+                    open_intents,
+                    orders_last_hour: opened(3600),
+                    orders_last_day: opened(86_400),
+                })
+            }
+        }
+    }
+}
+
+const FAULTS: &[(&str, f64)] = &[
+    ("journal_slow", 0.002),
+    ("journal_busy", 0.0005),
+    ("journal_error", 0.000_1),
+    ("journal_panic", 0.000_1),
+    ("journal_hang", 0.000_1),
+    ("crash_before_commit", 0.000_1),
+    ("crash_after_commit", 0.000_1),
+];
+
+impl JournalStore for SimStore {
+    fn commit(&self, batch: Vec<JournalWrite>) -> PortFuture<'_, Result<Vec<Written>, JournalFatal>> {
+        Box::pin(self.write(batch))
+    }
+
+    fn read(&self, question: JournalRead) -> PortFuture<'_, Result<JournalAnswer, JournalFatal>> {
+        Box::pin(async move {
+            let _guard = self.world.enter("journal store", None);
+            self.world.lock().disk.panicked_at = None;
+            if self.world.lock().disk.broken {
+                return Err(JournalFatal("the disk is still broken".to_owned()));
+            }
+            Ok(Self::answer(&self.world.lock(), question))
+        })
+    }
+}
+
+trait Symbol {
+    fn symbol(&self) -> &str;
+}
+
+impl Symbol for Intent {
+    fn symbol(&self) -> &str {
+        &self.order.symbol
+    }
+}
+
+/// One transaction, with the checks of each change.
+pub fn apply(inner: &mut Inner, batch: Vec<JournalWrite>) -> Vec<Written> {
+    inner.disk.commits += 1;
+    inner.disk.recent.push(Vec::new());
+    if inner.disk.recent.len() > 16 {
+        inner.disk.recent.remove(0);
+    }
+    batch.into_iter().map(|write| one(inner, write)).collect()
+}
+
+fn one(inner: &mut Inner, write: JournalWrite) -> Written {
+    match write {
+        JournalWrite::EndSlot(record) => end_slot(inner, *record),
+        JournalWrite::MissSlots { pipeline, mode, schedule, after, until, reason, noted_at } => {
+            for slot in schedule.slots(after, until) {
+                let mut record = SlotRecord::new(&pipeline, slot, mode, reason, noted_at);
+                tell_intents(&inner.disk, &mut record);
+                insert(inner, record);
+            }
+            Written::Done
+        }
+        JournalWrite::Plan(intent) => plan(inner, *intent),
+        JournalWrite::Advance { key, event, at: _ } => advance(inner, &key, event),
+    }
+}
+
+fn end_slot(inner: &mut Inner, mut record: SlotRecord) -> Written {
+    if record.attempts > 2 {
+        inner.violation(format!("{} {} was attempted {} times", record.pipeline, record.slot, record.attempts));
+    }
+    if record.outcome() == Outcome::Missed || matches!(record.reason, Reason::StageCrashed | Reason::PoisonInput) {
+        tell_intents(&inner.disk, &mut record);
+    }
+    insert(inner, record);
+    Written::Done
+}
+
+/// What was done is never reported as missed.
+fn tell_intents(disk: &Disk, record: &mut SlotRecord) {
+    let intents = disk.intents_of(&record.pipeline, record.slot);
+    let any = |states: &[IntentState]| intents.iter().any(|intent| states.contains(&intent.state));
+    let missed = record.outcome() == Outcome::Missed;
+    if intents.is_empty() || !(missed || intents.iter().any(|intent| intent.state.may_have_left())) {
+        return;
+    }
+    record.reason = if any(&[IntentState::Acked]) {
+        Reason::OrderAcked
+    } else if any(&[IntentState::Sent, IntentState::Unknown, IntentState::Held]) {
+        Reason::OrderUnknown
+    } else if any(&[IntentState::Rejected]) {
+        Reason::OrderRejected
+    } else {
+        Reason::IntentStands
+    };
+    record.decided_bar = intents.first().map(|intent| intent.basis);
+    record.detail = "recovered from the journal".to_owned();
+}
+
+fn insert(inner: &mut Inner, record: SlotRecord) {
+    let key = (record.pipeline.clone(), record.slot);
+    if inner.disk.rows.contains_key(&key) {
+        inner.note(format!("row {} {} stands", record.pipeline, record.slot));
+        return;
+    }
+    if let Some(last) = inner.disk.last_slot(&record.pipeline)
+        && last >= record.slot
+    {
+        inner.violation(format!("I10: a row of {} for {} comes after that for {last}", record.pipeline, record.slot));
+    }
+    inner.trace(format!("row {} {} {} x{}", record.pipeline, record.slot, record.reason, record.attempts));
+    inner.count(record.reason.code());
+    if record.attempts == 2 && record.outcome() == Outcome::Acted {
+        inner.count("rerun_acted");
+    }
+    if let Some(bar) = record.decided_bar {
+        let decided = inner.disk.decided.entry(record.pipeline.clone()).or_default();
+        *decided = (*decided).max(bar);
+    }
+    if let Some(recent) = inner.disk.recent.last_mut() {
+        recent.push(key.clone());
+    }
+    inner.disk.rows.insert(key, record);
+}
+
+fn plan(inner: &mut Inner, mut intent: Intent) -> Written {
+    if let Some(standing) = inner.disk.intents.get(&intent.key) {
+        let standing = standing.intent.clone();
+        inner.count("intent_met_again");
+        return Written::Exists(Box::new(standing));
+    }
+    if inner.disk.rows.contains_key(&(intent.pipeline.clone(), intent.slot)) {
+        inner.violation(format!("{} plans for {} after that slot has ended", intent.pipeline, intent.slot));
+    }
+    inner.trace(format!("plan {} {} {}", intent.pipeline, intent.slot, intent.order.role));
+    (intent.state, intent.receipt) = (IntentState::Planned, None);
+    inner.disk.open.entry(intent.pipeline.clone()).or_default().push(intent.key.clone());
+    let slot = (intent.pipeline.clone(), intent.slot);
+    inner.disk.by_slot.entry(slot).or_default().push(intent.key.clone());
+    inner.disk.intents.insert(intent.key.clone(), Stored { intent, last: None, number: 0 });
+    Written::Done
+}
+
+pub fn advance(inner: &mut Inner, key: &IntentKey, event: IntentEvent) -> Written {
+    let Some(stored) = inner.disk.intents.get(key) else {
+        return Written::Refused(format!("there is no intent {key}"));
+    };
+    let before = stored.intent.state;
+    let next = match before.after(&event) {
+        Ok(next) => next,
+        Err(_) if stored.last.as_ref().is_some_and(|last| repeats(last, &event)) => return Written::Done,
+        Err(illegal) => {
+            let line = format!("refused {key}: {illegal}");
+            inner.count("advance_refused");
+            inner.note(line);
+            return Written::Refused(illegal.to_string());
+        }
+    };
+    let pipeline = stored.intent.pipeline.clone();
+    let slot = stored.intent.slot;
+    inner.trace(format!("intent {pipeline} {slot} {before} -> {next}"));
+    crate::venue::judge_ending(inner, key, next);
+    match next {
+        IntentState::Held => inner.count("held"),
+        IntentState::Unknown => inner.count("unknown"),
+        _ => {}
+    }
+    if next.is_final() {
+        inner.disk.open.entry(pipeline).or_default().retain(|open| open != key);
+    }
+    if let Some(stored) = inner.disk.intents.get_mut(key) {
+        if let IntentEvent::Acked { receipt } = &event {
+            stored.intent.receipt = Some(receipt.clone());
+        }
+        stored.intent.state = next;
+        stored.last = Some(event);
+        stored.number += 1;
+    }
+    Written::Done
+}
+
+/// A second `send` is no repetition: it would be the licence to submit twice.
+fn repeats(last: &IntentEvent, event: &IntentEvent) -> bool {
+    match event {
+        IntentEvent::Send => false,
+        IntentEvent::Acked { .. } | IntentEvent::Rejected { .. } => last == event,
+        _ => last.name() == event.name(),
+    }
+}
+
+/// Settles what only a person can, by what really happened.
+pub fn settle_held(world: &World) {
+    let mut inner = world.lock();
+    let open = inner.disk.open.values().flatten().cloned();
+    let held: Vec<IntentKey> = open.filter(|key| inner.disk.intents[key].intent.state == IntentState::Held).collect();
+    for key in held {
+        let evidence = "a person looked".to_owned();
+        let event = match crate::venue::fate(&mut inner, &key) {
+            crate::venue::Truth::Filled => IntentEvent::SettledAcked { evidence },
+            crate::venue::Truth::Nothing | crate::venue::Truth::Refused => IntentEvent::SettledAbsent { evidence },
+            crate::venue::Truth::Open => continue,
+        };
+        inner.count("settled_by_hand");
+        advance(&mut inner, &key, event);
+    }
+}

@@ -1,0 +1,430 @@
+//! Runs one simulation: boots the production tree, does harm to it, reboots it, and at last lets it live in peace.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use sentinel_actors::domain::bar::Interval;
+use sentinel_actors::domain::calendar::MarketCalendar;
+use sentinel_actors::domain::decision::{Policy, Signal};
+use sentinel_actors::domain::feature::FeatureSetId;
+use sentinel_actors::domain::freshness::Freshness;
+use sentinel_actors::domain::risk::RiskLimits;
+use sentinel_actors::domain::schedule::Schedule;
+use sentinel_actors::node::{self, NodeSpec, RunningNode};
+use sentinel_actors::pipeline::{Deadlines, NodeShared, PipelinePorts, PipelineSettings};
+use sentinel_actors::ports::elapsed_now;
+use sentinel_actors::root_supervisor::{NodeEnd, RootMsg};
+use sentinel_actors::supervision::watch::Progress;
+use sentinel_actors::supervision::{CrashLog, Limits};
+use tokio::runtime::Handle;
+
+use crate::checks;
+use crate::disk::{SimStore, settle_held};
+use crate::fates::{SimChance, SimClock, SimFates};
+use crate::inputs::{SimFeatures, SimModel, SimQuarantine, SimSource, WINDOW};
+use crate::options::{PipelineOptions, QUIET};
+use crate::venue::SimVenue;
+use crate::world::Shared;
+
+/// Must not appear in anything that the node prints.
+pub const SECRET: &str = "hunter2-marker";
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+pub const LATENESS: Duration = Duration::from_secs(20);
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LifeEnd {
+    Ended(NodeEnd),
+    /// The root itself died.
+    RootDied,
+    /// The whole process, at once.
+    Crashed,
+    /// The simulation is over, or has found something.
+    Over,
+}
+
+pub fn settings(options: &PipelineOptions) -> PipelineSettings {
+    let interval = Interval::new(options.interval).unwrap();
+    PipelineSettings {
+        name: options.name.clone(),
+        symbol: options.symbol.clone(),
+        schedule: Schedule::parse("every 1m at :58", interval).unwrap(),
+        window: options.window,
+        freshness: Freshness {
+            interval,
+            calendar: MarketCalendar::always(),
+            max_age: options.interval + Duration::from_secs(120),
+            max_missing_bars: 1,
+            settle: Duration::from_secs(2),
+        },
+        tick: 1e-5,
+        policy: Policy {
+            classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
+            threshold: 0.6,
+            decide_on: options.decide_on,
+            volume_lots: Decimal::new(10, 2),
+            stop_distance: Some(Decimal::new(50, 4)),
+            target_distance: Some(Decimal::new(100, 4)),
+            price_digits: 5,
+            on_opposite: options.on_opposite,
+            max_holding: Some(Duration::from_secs(1800)),
+        },
+        risk: RiskLimits {
+            max_open_positions: options.max_positions,
+            max_orders_per_hour: options.orders_per_hour,
+            max_orders_per_day: options.orders_per_hour.saturating_mul(12),
+        },
+        deadlines: Deadlines {
+            fetch: options.fetch,
+            features: Duration::from_secs(2),
+            predict: Duration::from_secs(1),
+            execute: Duration::from_secs(5),
+            cycle: options.cycle,
+            lateness: LATENESS,
+        },
+    }
+}
+
+fn ports(world: &Shared, index: usize) -> PipelinePorts {
+    let options = &world.options.pipelines[index];
+    let who = |stage: &str| format!("{}/{stage}", options.name);
+    PipelinePorts {
+        clock: Arc::new(SimClock(world.clone())),
+        source: Arc::new(SimSource { world: world.clone(), index, who: who("data_fetcher"), token: SECRET.to_owned() }),
+        features: Arc::new(SimFeatures {
+            world: world.clone(),
+            who: who("feature_builder"),
+            id: FeatureSetId { name: "sim3".to_owned(), window: WINDOW },
+        }),
+        model: Arc::new(SimModel { world: world.clone(), who: who("predictor") }),
+        venue: Arc::new(SimVenue {
+            world: world.clone(),
+            index,
+            mode: options.mode,
+            who: who("executor"),
+            password: SECRET.to_owned(),
+        }),
+    }
+}
+
+pub fn spec(world: &Shared) -> NodeSpec {
+    let handle = Handle::current();
+    let pipelines = &world.options.pipelines;
+    NodeSpec {
+        pipelines: (0..pipelines.len()).map(|index| (settings(&pipelines[index]), ports(world, index))).collect(),
+        store: Arc::new(SimStore { world: world.clone() }),
+        shared: NodeShared {
+            control: handle.clone(),
+            workers: handle,
+            chance: Arc::new(SimChance { world: world.clone() }),
+            fates: Arc::new(SimFates(world.clone())),
+            quarantine: Arc::new(SimQuarantine(world.clone())),
+            crashes: CrashLog::install(),
+            limits: Limits::default(),
+            safe_mode: Arc::new(AtomicBool::new(world.lock().safe_mode)),
+        },
+        wall: Arc::new(SimClock(world.clone())),
+        progress: Arc::new(Progress::default()),
+        heartbeat_every: Duration::from_secs(3600),
+        beat_every: Duration::from_secs(5),
+        close_within: CLOSE_WITHIN,
+    }
+}
+
+/// Runs the simulation to its end; what it found is in the world.
+pub fn run(world: &Shared) {
+    let length = world.options.length;
+    loop {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let end = runtime.block_on(async {
+            let mut life = Life::begin(world).await;
+            let end = life.run().await;
+            life.world.freeze();
+            end
+        });
+        drop(runtime);
+        world.end_life();
+        let mut inner = world.lock();
+        inner.trace(format!("life ends: {end:?}"));
+        checks::after_life(&mut inner, &world.options, &end);
+        let finished = end == LifeEnd::Ended(NodeEnd::Finished) || inner.elapsed() >= length;
+        if end == LifeEnd::Over || finished || !inner.log.violations.is_empty() {
+            break;
+        }
+        inner.disk.reopen();
+        let random = inner.faults_on && world.options.node_faults;
+        let down = match random {
+            true => {
+                let rng = inner.stream("down", "node");
+                let short = rng.f64() < 0.8;
+                Duration::from_millis(rng.u64(if short { 100..5000 } else { 5000..900_000 }))
+            }
+            false if inner.life == 1 => Duration::from_secs(120),
+            false => Duration::from_millis(10),
+        };
+        // A power cut takes rows that were committed and not yet on the platters; intents are synced.
+        if end == LifeEnd::Crashed && random && inner.stream("power", "node").f64() < 0.3 {
+            let commits = inner.stream("power", "node").usize(0..4);
+            let lost = inner.disk.lose_rows(commits);
+            inner.fault("power_cut", "node");
+            inner.trace(format!("power cut takes {lost} rows"));
+        }
+        inner.safe_mode = random && inner.stream("safe", "node").f64() < 0.05;
+        if inner.safe_mode {
+            inner.fault("safe_mode_boot", "node");
+        }
+        drop(inner);
+        world.pass_down_time(down);
+    }
+    let mut inner = world.lock();
+    if inner.log.violations.is_empty() {
+        checks::at_the_end(&mut inner, &world.options);
+    }
+}
+
+struct Life {
+    world: Shared,
+    node: RunningNode,
+    next_deed: Duration,
+    asked_at: Option<Duration>,
+    /// So often the journal will be killed in the next seconds.
+    journal_kills: u32,
+    jumped: bool,
+}
+
+impl Life {
+    async fn begin(world: &Shared) -> Self {
+        world.begin_life();
+        let node = node::start(spec(world)).await.unwrap();
+        let mut life = Self {
+            world: world.clone(),
+            node,
+            next_deed: Duration::ZERO,
+            asked_at: None,
+            journal_kills: 0,
+            jumped: false,
+        };
+        life.plan_deed();
+        // Now and then the next death comes during the recovery.
+        let mut inner = world.lock();
+        let mut death = if inner.life > 1 { inner.deaths.pop_front() } else { None };
+        if world.options.node_faults && inner.faults_on && inner.stream("again", "node").f64() < 0.1 {
+            inner.fault("crash_in_recovery", "node");
+            death = Some(Duration::from_millis(inner.stream("again", "node").u64(0..3000)));
+        }
+        if let Some(after) = death {
+            let crash = inner.crash.clone();
+            Handle::current().spawn(async move {
+                tokio::time::sleep(after).await;
+                crash.notify_one();
+            });
+        }
+        drop(inner);
+        life
+    }
+
+    fn plan_deed(&mut self) {
+        let mut inner = self.world.lock();
+        if self.journal_kills > 0 {
+            self.next_deed = inner.elapsed() + Duration::from_secs(5);
+            return;
+        }
+        let unit = inner.stream("deed at", "node").f64();
+        let wait = self.world.options.deed_every.mul_f64(-(1.0 - unit).ln() + 0.001);
+        self.next_deed = inner.elapsed() + wait;
+    }
+
+    async fn run(&mut self) -> LifeEnd {
+        let length = self.world.options.length;
+        loop {
+            let (now, crash, quiet) = {
+                let inner = self.world.lock();
+                if !inner.log.violations.is_empty() {
+                    return LifeEnd::Over;
+                }
+                (inner.elapsed(), inner.crash.clone(), !inner.faults_on)
+            };
+            if !quiet && now + QUIET >= length {
+                self.make_peace();
+            }
+            self.jump_if_demanded(now);
+            if now >= length && self.asked_at.is_none() {
+                checks::liveness(&mut self.world.lock(), &self.world.options, &self.node.board);
+                self.ask();
+            }
+            if self.asked_at.is_some_and(|at| now > at + CLOSE_WITHIN + Duration::from_secs(40)) {
+                self.world.lock().violation("the node does not end although it was asked to".to_owned());
+                return LifeEnd::Over;
+            }
+            let until = match self.asked_at {
+                Some(at) => at + CLOSE_WITHIN + Duration::from_secs(41),
+                None if quiet => length,
+                None => self.next_deed.min(length.saturating_sub(QUIET)).min(now + Duration::from_secs(600)),
+            };
+            let until = match self.world.options.jump {
+                Some((at, _)) if !self.jumped => until.min(at),
+                _ => until,
+            };
+            let wake = elapsed_now() + until.saturating_sub(now).max(Duration::from_millis(1));
+            tokio::select! {
+                biased;
+                () = crash.notified() => return LifeEnd::Crashed,
+                end = &mut self.node.done => return self.ended(end.ok()).await,
+                () = tokio::time::sleep_until(wake) => {}
+            }
+            if self.world.lock().elapsed() >= self.next_deed && self.world.lock().faults_on {
+                self.do_a_deed();
+                self.plan_deed();
+            }
+            checks::while_it_runs(&mut self.world.lock(), &self.world.options);
+        }
+    }
+
+    /// The root has said how it ended; its task and everything below it must be gone soon.
+    async fn ended(&mut self, end: Option<NodeEnd>) -> LifeEnd {
+        let gone = tokio::time::timeout(Duration::from_secs(1), &mut self.node.ended).await;
+        if gone.is_err() {
+            self.world.lock().violation("the root has reported its end and does not end".to_owned());
+        }
+        if matches!(end, Some(NodeEnd::Finished | NodeEnd::Asked(_))) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let left = Handle::current().metrics().num_alive_tasks();
+            // ractor does not kill what is stopping when its owner dies: supervision has to (reported).
+            if left > 1 && !self.world.lock().stop_hangs {
+                self.world.lock().violation(format!("I11: {left} tasks outlive the node"));
+            }
+        }
+        end.map_or(LifeEnd::RootDied, LifeEnd::Ended)
+    }
+
+    fn ask(&mut self) {
+        let mut inner = self.world.lock();
+        inner.trace("asked to end".to_owned());
+        self.asked_at = Some(inner.elapsed());
+        drop(inner);
+        let _ = self.node.root.cast(RootMsg::Shutdown("the driver asked".to_owned()));
+    }
+
+    /// From here on nothing fails any more, and everything must come back.
+    fn make_peace(&mut self) {
+        let mut inner = self.world.lock();
+        inner.faults_on = false;
+        inner.trace("peace".to_owned());
+        let in_safe_mode = std::mem::take(&mut inner.safe_mode);
+        let crash = inner.crash.clone();
+        drop(inner);
+        settle_held(&self.world);
+        if in_safe_mode {
+            crash.notify_one();
+        }
+    }
+
+    fn jump_if_demanded(&mut self, now: Duration) {
+        if let Some((_, seconds)) = self.world.options.jump.filter(|(at, _)| now >= *at && !self.jumped) {
+            self.jumped = true;
+            let mut inner = self.world.lock();
+            inner.offset_ms += seconds * 1000;
+            inner.trace(format!("the clock jumps by {seconds} s"));
+        }
+    }
+
+    fn do_a_deed(&mut self) {
+        if self.journal_kills > 0 {
+            self.journal_kills -= 1;
+            let _ = self.node.root.cast(RootMsg::Kill("journal".to_owned()));
+            return;
+        }
+        let node_faults = self.world.options.node_faults;
+        let mut inner = self.world.lock();
+        let rng = inner.stream("deed", "node");
+        let (roll, pipe, part, unit) =
+            (rng.u32(0..100), rng.usize(0..self.world.options.pipelines.len()), rng.usize(0..5), rng.f64());
+        let name = self.world.options.pipelines[pipe].name.clone();
+        if self.world.options.pipelines[pipe].sheltered && roll < 55 {
+            return;
+        }
+        let now = inner.elapsed();
+        match roll {
+            0..24 => {
+                let stage = ["data_fetcher", "feature_builder", "predictor", "executor"].get(part);
+                let path = stage.map_or(name.clone(), |stage| format!("{name}/{stage}"));
+                inner.fault("child_killed", &path);
+                drop(inner);
+                let _ = self.node.root.cast(RootMsg::Kill(path));
+            }
+            24..38 => {
+                let until = now + Duration::from_secs(60).mul_f64(1.0 + 5.0 * unit);
+                inner.fault("storm", &name);
+                if part > 0 {
+                    inner.storm.insert(name, until);
+                } else {
+                    for pipeline in &self.world.options.pipelines {
+                        inner.storm.insert(pipeline.name.clone(), until);
+                    }
+                }
+            }
+            38..46 => {
+                let until = now + Duration::from_secs(600).mul_f64(unit);
+                inner.fault("outage", &name);
+                inner.outage.insert(name, until);
+            }
+            46..55 => {
+                drop(inner);
+                settle_held(&self.world);
+            }
+            55..59 => {
+                inner.fault("service_killed", "");
+                let path = ["heartbeat", "competition_clock"][part % 2].to_owned();
+                drop(inner);
+                let _ = self.node.root.cast(RootMsg::Kill(path));
+            }
+            _ if !node_faults => {}
+            59..64 => {
+                inner.fault("journal_killed", "");
+                drop(inner);
+                self.journal_kills = if part == 0 { 3 } else { 0 };
+                let _ = self.node.root.cast(RootMsg::Kill("journal".to_owned()));
+            }
+            64..67 => {
+                inner.fault("pipelines_killed", "");
+                drop(inner);
+                for pipeline in &self.world.options.pipelines {
+                    let _ = self.node.root.cast(RootMsg::Kill(pipeline.name.clone()));
+                }
+            }
+            67..84 => jump(&mut inner, part, unit),
+            84..90 => {
+                inner.fault("sigterm", "");
+                drop(inner);
+                if self.asked_at.is_none() {
+                    self.ask();
+                }
+            }
+            90..98 => {
+                inner.fault("sigkill", "");
+                inner.crash.notify_one();
+            }
+            _ => {
+                inner.fault("root_killed", "");
+                self.node.root.get_cell().kill();
+            }
+        }
+    }
+}
+
+/// The wall clock jumps; a suspended machine looks the same from inside.
+fn jump(inner: &mut crate::world::Inner, part: usize, unit: f64) {
+    let (kind, seconds) = match part {
+        0 => ("clock_back", -unit * 600.0),
+        1 => ("clock_back", -unit * 5.0),
+        2 => ("clock_forward", unit * 120.0),
+        3 => ("clock_forward", unit * 5.0),
+        _ => ("suspend", 60.0 + unit * 7200.0),
+    };
+    inner.fault(kind, "");
+    inner.offset_ms += (seconds * 1000.0) as i64;
+    let line = format!("{kind} by {seconds:.3} s");
+    inner.trace(line);
+}

@@ -1,0 +1,254 @@
+//! Bars, features and the model: derived from time alone, so that a cycle that is run again sees the same input.
+
+use std::time::Duration;
+
+use sentinel_actors::domain::bar::{Bar, CleanBars, RawBar};
+use sentinel_actors::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
+use sentinel_actors::domain::prediction::{ModelIdentity, RawAnswer};
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::{
+    BarRequest, BarSource, FeatureSet, Model, ModelError, PortFuture, Quarantine, SourceError,
+};
+
+use crate::world::{Shared, fnv};
+
+pub const WINDOW: usize = 5;
+
+pub struct SimSource {
+    pub world: Shared,
+    pub index: usize,
+    pub who: String,
+    /// Must never be printed by anyone (I12).
+    pub token: String,
+}
+
+const FETCH: &[(&str, f64)] = &[
+    ("source_timeout", 0.004),
+    ("source_error", 0.004),
+    ("source_hang", 0.002),
+    ("source_slow", 0.004),
+    ("source_panic", 0.002),
+    ("bars_null", 0.004),
+    ("bars_huge", 0.002),
+    ("bars_nan", 0.002),
+    ("bars_stale", 0.004),
+    ("bars_shuffled", 0.004),
+    ("bars_duplicate", 0.004),
+    ("bars_gap", 0.002),
+    ("bars_short", 0.002),
+    ("bars_future", 0.002),
+    ("bars_none", 0.002),
+];
+
+fn bar(seed: u64, length_ms: i64, open: i64) -> RawBar {
+    let price = |salt: i64| {
+        let hash = fnv(seed, &(open + salt).to_string());
+        1.1 + (hash % 10_000) as f64 / 1_000_000.0
+    };
+    let (first, last) = (price(0), price(length_ms));
+    let time = UtcMs(open);
+    RawBar {
+        time,
+        open: Some(first),
+        high: Some(first.max(last) + 0.0001),
+        low: Some(first.min(last) - 0.0001),
+        close: Some(last),
+        volume: None,
+    }
+}
+
+impl SimSource {
+    async fn deliver(&self, request: &BarRequest) -> Result<Vec<RawBar>, SourceError> {
+        let world = &self.world;
+        let options = &world.options.pipelines[self.index];
+        let _guard = world.enter(&self.who, Some(options.fetch));
+        let out = {
+            let mut inner = world.lock();
+            let now = inner.elapsed();
+            if inner.alive.fetched.get(&options.name).is_none_or(|(slot, _)| *slot != request.now) {
+                inner.alive.fetched.insert(options.name.clone(), (request.now, now));
+            }
+            inner.count("fetches");
+            inner.faults_on && inner.outage.get(&options.name).is_some_and(|until| now < *until)
+        };
+        if out {
+            return Err(SourceError::Failed("an outage".to_owned()));
+        }
+        let mood = world.pick("fetch", &self.who, FETCH).unwrap_or("");
+        let pause = match mood {
+            "source_timeout" => request.deadline,
+            "source_slow" => request.deadline.mul_f64(0.8),
+            _ => world.millis("fetch time", &self.who, 5, 80),
+        };
+        if mood == "source_hang" {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(pause).await;
+        assert!(mood != "source_panic", "injected in the source");
+        assert!(!self.token.is_empty());
+        match mood {
+            "source_timeout" => return Err(SourceError::Timeout(request.deadline)),
+            "source_error" => return Err(SourceError::Failed("500".to_owned())),
+            _ => {}
+        }
+        let length = i64::try_from(request.interval.length().as_millis()).unwrap();
+        let newest = request.now.0.div_euclid(length) * length; // still forming
+        let count = i64::try_from(request.count).unwrap();
+        let mut bars: Vec<RawBar> =
+            (0..count).rev().map(|back| bar(world.options.seed, length, newest - back * length)).collect();
+        spoil(&mut bars, mood, length);
+        Ok(bars)
+    }
+}
+
+fn spoil(bars: &mut Vec<RawBar>, mood: &str, length: i64) {
+    let end = bars.len();
+    match mood {
+        "bars_null" => bars[end - 2].close = None,
+        "bars_huge" => bars[end - 2].high = Some(1e300),
+        "bars_nan" => bars[end - 2].low = Some(f64::NAN),
+        "bars_stale" => bars.truncate(end - 4),
+        "bars_shuffled" => bars.reverse(),
+        "bars_duplicate" => bars.push(bars[end - 2]),
+        "bars_gap" => {
+            bars.drain(end - 5..end - 3);
+        }
+        "bars_short" => {
+            bars.drain(..end - 3);
+        }
+        "bars_future" => bars.iter_mut().for_each(|bar| bar.time = UtcMs(bar.time.0 + 10 * length)),
+        "bars_none" => bars.clear(),
+        _ => {}
+    }
+}
+
+impl BarSource for SimSource {
+    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Vec<RawBar>, SourceError>> {
+        Box::pin(self.deliver(request))
+    }
+}
+
+pub struct SimFeatures {
+    pub world: Shared,
+    pub who: String,
+    pub id: FeatureSetId,
+}
+
+impl FeatureSet for SimFeatures {
+    fn id(&self) -> &FeatureSetId {
+        &self.id
+    }
+
+    fn columns(&self) -> &[&'static str] {
+        &["change", "range", "noise"]
+    }
+
+    fn build(&self, bars: &[Bar]) -> Result<FeatureFrame, FeatureError> {
+        if bars.len() < WINDOW {
+            return Err(FeatureError::InsufficientHistory { have: bars.len(), need: WINDOW });
+        }
+        let newest = bars.last().unwrap();
+        let noise = fnv(self.world.options.seed, &format!("{}{}", newest.time.0, newest.close));
+        // Judged by the bars alone: a cycle that is run again dies again.
+        let faults_on = {
+            let pipe = self.who.split('/').next().unwrap();
+            let inner = self.world.lock();
+            inner.faults_on && !self.world.is_sheltered(pipe)
+        };
+        if faults_on && noise.is_multiple_of(300) {
+            self.world.lock().fault("poison", &self.who);
+            panic!("poisonous bar");
+        }
+        if faults_on && noise % 300 == 1 {
+            self.world.lock().fault("feature_undefined", &self.who);
+            return Err(FeatureError::Undefined { feature: "noise", rows_back: 0 });
+        }
+        let row = vec![newest.close - newest.open, newest.high - newest.low, (noise % 1000) as f64 / 1000.0];
+        Ok(FeatureFrame { set: self.id.clone(), newest: newest.time, row, sequence: None, volume_absent: true })
+    }
+}
+
+pub struct SimModel {
+    pub world: Shared,
+    pub who: String,
+}
+
+const PREDICT: &[(&str, f64)] = &[
+    ("model_nan", 0.003),
+    ("model_rows", 0.003),
+    ("model_classes", 0.003),
+    ("model_sum", 0.003),
+    ("model_range", 0.003),
+    ("model_unavailable", 0.003),
+    ("model_unparseable", 0.003),
+    ("model_timeout", 0.003),
+    ("model_hang", 0.002),
+    ("model_slow", 0.003),
+    ("model_panic", 0.003),
+];
+
+impl Model for SimModel {
+    fn validate(&self) -> PortFuture<'_, Result<ModelIdentity, ModelError>> {
+        Box::pin(async move {
+            let _guard = self.world.enter(&self.who, Some(Duration::from_secs(1)));
+            const MOODS: &[(&str, f64)] = &[("model_invalid", 0.003), ("validate_hang", 0.001)];
+            match self.world.pick("validate", &self.who, MOODS) {
+                Some("model_invalid") => return Err(ModelError::Invalid("another hash".to_owned())),
+                Some(_) => std::future::pending().await,
+                None => {}
+            }
+            Ok(ModelIdentity { id: "sim".to_owned(), hash: "0".to_owned() })
+        })
+    }
+
+    fn predict<'a>(
+        &'a self,
+        frame: &'a FeatureFrame,
+        deadline: Duration,
+    ) -> PortFuture<'a, Result<RawAnswer, ModelError>> {
+        Box::pin(async move {
+            let _guard = self.world.enter(&self.who, Some(Duration::from_secs(1)));
+            let mood = self.world.pick("predict", &self.who, PREDICT).unwrap_or("");
+            match mood {
+                "model_hang" => std::future::pending::<()>().await,
+                "model_timeout" => tokio::time::sleep(deadline).await,
+                "model_slow" => tokio::time::sleep(deadline.mul_f64(0.8)).await,
+                _ => tokio::time::sleep(self.world.millis("predict time", &self.who, 1, 20)).await,
+            }
+            let pipe = self.who.split('/').next().unwrap();
+            let doomed = self.world.lock().doomed.remove(pipe);
+            assert!(!doomed, "doomed");
+            let noise = frame.row[2];
+            let mut row = match noise {
+                n if n < 0.3 => vec![0.7 + n / 10.0, 0.2 - n / 10.0, 0.1],
+                n if n < 0.6 => vec![0.1, 0.2, 0.7],
+                n if n < 0.9 => vec![0.2, 0.7, 0.1],
+                _ => vec![0.4, 0.35, 0.25],
+            };
+            match mood {
+                "model_nan" => row[1] = f64::NAN,
+                "model_classes" => row.push(0.0),
+                "model_sum" => row = vec![0.9, 0.9, 0.95],
+                "model_range" => row = vec![-0.5, 1.0, 0.5],
+                "model_rows" => return Ok(RawAnswer { rows: vec![row.clone(), row] }),
+                "model_unavailable" => return Err(ModelError::Unavailable("503".to_owned())),
+                "model_unparseable" => return Err(ModelError::Unparseable("half a reply".to_owned())),
+                "model_timeout" => return Err(ModelError::Timeout(deadline)),
+                "model_panic" => panic!("injected in the model"),
+                _ => {}
+            }
+            Ok(RawAnswer { rows: vec![row] })
+        })
+    }
+}
+
+pub struct SimQuarantine(pub Shared);
+
+impl Quarantine for SimQuarantine {
+    fn keep(&self, pipeline: &str, slot: UtcMs, stage: &str, _: Option<&CleanBars>) -> String {
+        let mut inner = self.0.lock();
+        inner.count("quarantined");
+        inner.trace(format!("quarantine {pipeline} {slot} {stage}"));
+        format!("quarantine/{pipeline}")
+    }
+}

@@ -1,0 +1,86 @@
+//! Keeps what went wrong: every warning and error of the node goes into its telemetry file too, backtraces included, so
+//! that a person can still ask after the console has scrolled away.
+
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, OnceLock};
+
+use sentinel_actors::ports::Clock as _;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+
+use crate::journal::{Telemetry, TelemetryEvent};
+use crate::system::WallClock;
+
+/// The way from log lines to the telemetry file. Keeps nothing until a file is attached: the state directory is locked
+/// only after logging began.
+#[derive(Clone, Default)]
+pub struct Recorder(Arc<OnceLock<Telemetry>>);
+
+impl Recorder {
+    /// From now on, into this file. Only the first call counts.
+    pub fn attach(&self, telemetry: Telemetry) {
+        let _ = self.0.set(telemetry);
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Recorder {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let Some(telemetry) = self.0.get().filter(|_| *event.metadata().level() <= Level::WARN) else { return };
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let (kind, pipeline) = (fields.event, fields.pipeline);
+        telemetry.note(TelemetryEvent { at: WallClock.now(), kind, pipeline, text: fields.text });
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    event: String,
+    pipeline: String,
+    text: String,
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "event" => value.clone_into(&mut self.event),
+            "pipeline" => value.clone_into(&mut self.pipeline),
+            _ => self.record_debug(field, &format_args!("{value}")),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let separator = if self.text.is_empty() { "" } else { " " };
+        let _ = match field.name() {
+            "message" => write!(self.text, "{separator}{value:?}"),
+            name => write!(self.text, "{separator}{name}={value:?}"),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+    use crate::journal::StateDir;
+
+    #[test]
+    fn warnings_are_kept_with_their_fields_and_chatter_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let recorder = Recorder::default();
+        recorder.attach(Telemetry::open(&state));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(recorder), || {
+            tracing::info!(event = "slot_ended", "a slot ended");
+            tracing::error!(event = "child_down", pipeline = "eurusd", child = "eurusd/predictor", "a part ended");
+        });
+        // The recorder, and with it the file's thread, ended with its subscriber.
+        let kept = Telemetry::newest(dir.path(), 10).unwrap();
+        assert_eq!(kept.len(), 1);
+        assert_eq!((kept[0].kind.as_str(), kept[0].pipeline.as_str()), ("child_down", "eurusd"));
+        assert_eq!(kept[0].text, "a part ended child=eurusd/predictor");
+    }
+}

@@ -1,0 +1,41 @@
+//! The demo's chaos on the real binary: panics, hangs, blocked threads and kills, and not one slot or order lost.
+
+use super::config::demo_span;
+use super::evidence::accept;
+use super::node::{Ended, run, setting};
+
+fn chaos(seed: usize, bars: usize) -> Ended {
+    let folder = tempfile::tempdir().unwrap();
+    let (seed_text, bars_text) = (seed.to_string(), bars.to_string());
+    let args = ["demo", "--chaos", "--speed", "max", "--seed", &seed_text, "--bars", &bars_text, "--state", "state"];
+    let ended = run(folder.path(), args);
+    if ended.status.code() != Some(0) {
+        println!("kept for a look: {}", folder.keep().display());
+        panic!("seed {seed}: {ended:#?}");
+    }
+    let facts = accept(&folder.path().join("state"), demo_span(bars));
+    let line = ended.out.lines().find(|line| line.starts_with("Chaos: ")).unwrap();
+    let share = facts.slots.iter().filter(|slot| slot.outcome == "missed").count();
+    println!("seed {seed}, {bars} bars, {:.1?}, {share} missed, {line}", ended.took);
+    ended
+}
+
+/// How often a kind of fault happened, from the demo's own line.
+fn count(ended: &Ended, kind: &str) -> u64 {
+    let line = ended.out.lines().find(|line| line.starts_with("Chaos: ")).unwrap();
+    let before = line.split(kind).next().unwrap();
+    before.split(|c: char| !c.is_ascii_digit()).rfind(|word| !word.is_empty()).unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_real_binary_survives_injected_panics_and_kills_and_its_books_agree() {
+    let (seeds, bars) = setting("SENTINEL_CHAOS_SEEDS").map_or((2, 800), |seeds| (seeds, 3_000));
+    let (mut panics, mut kills) = (0, 0);
+    for seed in 1..=seeds {
+        let ended = chaos(seed, bars);
+        panics += count(&ended, " panics");
+        kills += count(&ended, " kills");
+    }
+    assert!(panics > 0 && kills > 0, "a campaign without faults proves nothing: {panics} panics, {kills} kills");
+    println!("{seeds} seeds, {panics} panics, {kills} kills");
+}

@@ -1,0 +1,68 @@
+//! A node that crashed again and again takes no effects until a person says that the cause is understood.
+
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::Signal;
+
+use super::config::Site;
+use super::facts::Facts;
+use super::node::{Node, run};
+
+/// Five crashes, one minute apart, the last of them so many minutes ago: long enough that the next start does not wait,
+/// and not so long that the safe mode is over.
+const LAST_CRASH_MINUTES: u64 = 12;
+
+/// A run that would send many orders, with the record of a crash loop beside it.
+fn after_five_crashes() -> Site {
+    let site = Site::new().with_model_pair("root_fx23").with("speed = \"max\"", "speed = 100");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let boot = |(minutes, code): (u64, u64)| {
+        let at_ms = (now - Duration::from_secs(60 * (LAST_CRASH_MINUTES + minutes))).as_millis();
+        format!(r#"{{"at_ms":{at_ms},"after":{code},"worked_slots":null}}"#)
+    };
+    let boots: Vec<String> = [(4, 70), (3, 74), (2, 134), (1, 70), (0, 134)].into_iter().map(boot).collect();
+    fs::create_dir(site.state()).unwrap();
+    fs::write(site.state().join("boots"), format!("[{}]\n", boots.join(","))).unwrap();
+    site
+}
+
+fn reasons(site: &Site) -> Vec<String> {
+    Facts::read(&site.state()).slots.into_iter().map(|slot| slot.reason).collect()
+}
+
+#[test]
+fn after_a_crash_loop_nothing_is_sent_until_a_person_resumes() {
+    let site = after_five_crashes();
+    let mut node = Node::start(site.path(), site.args());
+    let has = |reason: &str| {
+        let site = &site;
+        let reason = reason.to_owned();
+        move |_: &Node| Facts::rows_so_far(&site.state()) > 0 && reasons(site).contains(&reason)
+    };
+    node.wait_for("row of the safe mode", has("safe_mode"));
+    let facts = Facts::read(&site.state());
+    assert!(facts.intents.is_empty() && facts.orders.is_empty(), "{:?} {:?}", facts.intents, facts.orders);
+    assert!(node.said().1.contains("sentinel resume"), "{:?}", node.said());
+
+    run(site.path(), ["resume", "--state", "state"]).expect(0).says(&["forgotten"]);
+    node.wait_for("order after the resume", has("order_acked"));
+    node.signal(Signal::TERM);
+    let ended = node.end().expect(0);
+    assert!(ended.err.contains("safe_mode_left") || ended.err.contains("takes effects again"), "{}", ended.err);
+    let reasons = reasons(&site);
+    let resumed = reasons.iter().position(|reason| reason == "order_acked").unwrap();
+    assert!(!reasons[resumed..].contains(&"safe_mode".to_owned()), "the safe mode came back");
+}
+
+#[test]
+fn a_safe_mode_outlives_a_restart_that_went_well() {
+    let site = after_five_crashes().with("speed = 100", "speed = \"max\"").with_bars(300);
+    run(site.path(), site.args()).expect(0);
+    let facts = Facts::read(&site.state());
+    assert!(facts.slots.iter().any(|slot| slot.reason == "safe_mode"));
+    assert!(facts.intents.is_empty() && facts.orders.is_empty());
+    let site = site.with("bars = 300", "bars = 400");
+    run(site.path(), site.args()).expect(0);
+    assert!(Facts::read(&site.state()).intents.is_empty());
+}

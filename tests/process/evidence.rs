@@ -1,0 +1,171 @@
+//! The judge: what must hold about every run, however it was ended and taken up again.
+//!
+//! Written from the promises and not from the program. It knows the schedule of these tests, an hourly slot two seconds
+//! after the bar's close, and finds the due slots itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::facts::{Facts, Intent, Order, Position, Slot};
+
+const HOUR_MS: i64 = 3_600_000;
+const AFTER_CLOSE_MS: i64 = 2_000;
+const OUTCOMES: [&str; 4] = ["acted", "no_action", "skipped", "missed"];
+
+/// The first and the last due slot of a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    pub first_ms: i64,
+    pub last_ms: i64,
+}
+
+/// Reads what is in `state` and accepts it as a run whose slots reach from the first to the last one of `span`.
+#[track_caller]
+pub fn accept(state: &Path, span: Span) -> Facts {
+    let facts = Facts::read(state);
+    let faults = faults(&facts, span);
+    assert!(faults.is_empty(), "{} faults in {}:\n{}", faults.len(), state.display(), faults.join("\n"));
+    facts
+}
+
+/// Everything that is wrong with a run that is over.
+pub fn faults(facts: &Facts, span: Span) -> Vec<String> {
+    let mut faults = facts.damage.clone();
+    slots(&facts.slots, span, &mut faults);
+    intents(facts, &mut faults);
+    one_to_one(facts, &mut faults);
+    positions(&facts.positions, &facts.orders, &mut faults);
+    if facts.double_submits != 0 {
+        faults.push(format!("{} orders came to the book twice", facts.double_submits));
+    }
+    faults
+}
+
+/// Each due slot has exactly one row with one known outcome, and each bar is decided at most once.
+fn slots(slots: &[Slot], span: Span, faults: &mut Vec<String>) {
+    let due: Vec<i64> = (span.first_ms..=span.last_ms).step_by(usize::try_from(HOUR_MS).unwrap()).collect();
+    let rows: Vec<i64> = slots.iter().map(|slot| slot.at_ms).collect();
+    if due != rows {
+        let (due_set, row_set) = (BTreeSet::from_iter(&due), BTreeSet::from_iter(&rows));
+        let holes: Vec<_> = due_set.difference(&row_set).take(5).collect();
+        let strays: Vec<_> = row_set.difference(&due_set).take(5).collect();
+        faults.push(format!("{} due, {} rows; holes {holes:?}, strays {strays:?}", due.len(), rows.len()));
+    }
+    let sum: usize = OUTCOMES.iter().map(|one| slots.iter().filter(|slot| slot.outcome == *one).count()).sum();
+    if sum != due.len() {
+        faults.push(format!("the outcomes add up to {sum}, {} slots were due", due.len()));
+    }
+    let mut decided = BTreeSet::new();
+    for slot in slots {
+        if let Some(bar) = slot.decided_bar_ms
+            && !decided.insert(bar)
+        {
+            faults.push(format!("the bar {bar} was decided twice, the second time in {slot:?}"));
+        }
+        if slot.decided_bar_ms.is_some_and(|bar| bar + HOUR_MS + AFTER_CLOSE_MS > slot.at_ms) {
+            faults.push(format!("decided on a bar that was not closed: {slot:?}"));
+        }
+    }
+}
+
+/// An intent's history is one that the rules allow, and its slot tells of it.
+fn intents(facts: &Facts, faults: &mut Vec<String>) {
+    let rows: BTreeMap<i64, &Slot> = facts.slots.iter().map(|slot| (slot.at_ms, slot)).collect();
+    for intent in &facts.intents {
+        let steps: Vec<&str> = intent.history.split(' ').collect();
+        let sent = steps.iter().filter(|step| **step == "send").count();
+        let ends_right = match intent.state.as_str() {
+            "planned" => steps == ["planned"],
+            "sent" => steps == ["planned", "send"],
+            "acked" => sent == 1 && steps.last() == Some(&"acked"),
+            "rejected" => sent == 1 && steps.last() == Some(&"rejected"),
+            "absent" => matches!(steps.last(), Some(&("abandon" | "never_left" | "found_absent"))),
+            "unknown" | "held" => sent == 1,
+            _ => false,
+        };
+        if !ends_right || steps.first() != Some(&"planned") || sent > 1 {
+            faults.push(format!("no such history: {intent:?}"));
+        }
+        let Some(slot) = rows.get(&intent.slot_ms) else {
+            faults.push(format!("its slot has no row: {intent:?}"));
+            continue;
+        };
+        if intent.state == "acked" && (slot.outcome != "acted" || !slot.intents.contains(&intent.key)) {
+            faults.push(format!("the order of {intent:?} is not told by {slot:?}"));
+        }
+    }
+    for slot in &facts.slots {
+        let states: Vec<&str> = facts.intents.iter().filter(|i| i.slot_ms == slot.at_ms).map(|i| &*i.state).collect();
+        let told = match slot.reason.as_str() {
+            "order_acked" => states.contains(&"acked"),
+            "order_unknown" => {
+                states.iter().any(|state| ["sent", "unknown", "held", "acked", "absent"].contains(state))
+            }
+            "order_rejected" => states.contains(&"rejected"),
+            _ => slot.outcome != "acted",
+        };
+        if !told {
+            faults.push(format!("says more than its intents {states:?}: {slot:?}"));
+        }
+    }
+}
+
+/// The book and the journal name the same orders.
+fn one_to_one(facts: &Facts, faults: &mut Vec<String>) {
+    let intents: BTreeMap<&str, &Intent> = facts.intents.iter().map(|intent| (&*intent.key, intent)).collect();
+    let orders: BTreeMap<&str, &Order> = facts.orders.iter().map(|order| (&*order.key, order)).collect();
+    if intents.len() != facts.intents.len() || orders.len() != facts.orders.len() {
+        faults.push("a key stands twice".to_owned());
+    }
+    for order in &facts.orders {
+        match intents.get(&*order.key) {
+            None => faults.push(format!("sent without an intent: {order:?}")),
+            Some(intent) if !["acked", "sent", "unknown", "held"].contains(&&*intent.state) => {
+                faults.push(format!("lost: the book has {order:?}, the journal {intent:?}"));
+            }
+            Some(intent) => {
+                let same = intent.side == order.side
+                    && intent.volume == order.volume
+                    && intent.role.split('/').next() == Some(&order.role)
+                    && (intent.state != "acked" || intent.ticket == Some(order.ticket.to_string()))
+                    && intent.slot_ms == order.at_ms;
+                if !same {
+                    faults.push(format!("not the order that was intended: {order:?}, {intent:?}"));
+                }
+            }
+        }
+    }
+    for intent in facts.intents.iter().filter(|intent| intent.state == "acked") {
+        if !orders.contains_key(&*intent.key) {
+            faults.push(format!("invented: the book has no order for {intent:?}"));
+        }
+    }
+}
+
+/// A position is opened by one order and closed at most once, and at most one is open at any time.
+fn positions(positions: &[Position], orders: &[Order], faults: &mut Vec<String>) {
+    let mut by_role: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for order in orders {
+        *by_role.entry((&*order.role, &*order.key)).or_default() += 1;
+    }
+    let opens = orders.iter().filter(|order| order.role == "open").count();
+    let closes = orders.len() - opens;
+    let closed_by_order = positions.iter().filter(|position| position.close_key.is_some()).count();
+    if opens != positions.len() || closes != closed_by_order {
+        faults.push(format!("{opens} opens and {closes} closes made {} positions", positions.len()));
+    }
+    let mut free_from = i64::MIN;
+    for position in positions {
+        let opened = by_role.get(&("open", &*position.open_key)) == Some(&1);
+        let key = position.close_key.as_deref();
+        let closed = key.is_none_or(|key| by_role.get(&("close", key)) == Some(&1));
+        let lasted = position.closed_at_ms.is_none_or(|end| end >= position.opened_at_ms);
+        if !opened || !closed || !lasted {
+            faults.push(format!("no orders for {position:?}"));
+        }
+        if position.opened_at_ms < free_from {
+            faults.push(format!("opened while another one was open: {position:?}"));
+        }
+        free_from = position.closed_at_ms.unwrap_or(i64::MAX);
+    }
+}

@@ -1,0 +1,165 @@
+//! The rows of a journal and of a paper book, read with SQL of these tests' own.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, Row};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slot {
+    pub at_ms: i64,
+    pub outcome: String,
+    pub reason: String,
+    pub detail: String,
+    pub signal: Option<String>,
+    pub confidence: Option<f64>,
+    pub decided_bar_ms: Option<i64>,
+    pub intents: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Intent {
+    pub key: String,
+    pub slot_ms: i64,
+    pub basis_ms: i64,
+    pub role: String,
+    pub side: String,
+    pub volume: String,
+    pub state: String,
+    pub ticket: Option<String>,
+    /// Names of its events in order, as in `planned send acked`.
+    pub history: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    pub key: String,
+    pub role: String,
+    pub ticket: i64,
+    pub side: String,
+    pub volume: String,
+    pub price: String,
+    pub at_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Position {
+    pub ticket: i64,
+    pub open_key: String,
+    pub opened_at_ms: i64,
+    pub closed_at_ms: Option<i64>,
+    pub close_reason: Option<String>,
+    pub close_key: Option<String>,
+    pub close_price: Option<String>,
+    pub profit: Option<String>,
+}
+
+/// Everything that a run of one pipeline left in its state directory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    pub slots: Vec<Slot>,
+    pub intents: Vec<Intent>,
+    pub orders: Vec<Order>,
+    pub positions: Vec<Position>,
+    pub double_submits: i64,
+    /// What SQLite says about the files' integrity, when it is not "ok".
+    pub damage: Vec<String>,
+}
+
+fn open(path: &Path) -> Connection {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    connection.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    connection
+}
+
+fn all<T>(connection: &Connection, sql: &str, read: impl Fn(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
+    let mut query = connection.prepare(sql).unwrap();
+    let rows = query.query_map([], |row| read(row)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+impl Facts {
+    /// Reads `journal.db` and `paper.db` in `state`.
+    pub fn read(state: &Path) -> Self {
+        let (journal, book) = (open(&state.join("journal.db")), open(&state.join("paper.db")));
+        let mut damage = Vec::new();
+        for connection in [&journal, &book] {
+            damage.extend(all(connection, "PRAGMA integrity_check", |row| row.get::<_, String>(0)));
+        }
+        damage.retain(|verdict| verdict != "ok");
+        let slots = all(
+            &journal,
+            "SELECT slot_ms, outcome, reason, detail, signal, confidence, decided_bar_ms, intents FROM slots ORDER BY slot_ms",
+            |row| {
+                Ok(Slot {
+                    at_ms: row.get(0)?,
+                    outcome: row.get(1)?,
+                    reason: row.get(2)?,
+                    detail: row.get(3)?,
+                    signal: row.get(4)?,
+                    confidence: row.get(5)?,
+                    decided_bar_ms: row.get(6)?,
+                    intents: row.get(7)?,
+                })
+            },
+        );
+        let intents = all(
+            &journal,
+            "SELECT key, slot_ms, basis_ms, role, side, volume_lots, state, ticket,
+                    (SELECT group_concat(CASE WHEN json_valid(event) THEN json_extract(event, '$.event') ELSE event END, ' ')
+                     FROM (SELECT event FROM intent_events AS e WHERE e.key = i.key ORDER BY number))
+             FROM intents AS i ORDER BY slot_ms, role",
+            |row| {
+                Ok(Intent {
+                    key: row.get(0)?,
+                    slot_ms: row.get(1)?,
+                    basis_ms: row.get(2)?,
+                    role: row.get(3)?,
+                    side: row.get(4)?,
+                    volume: row.get(5)?,
+                    state: row.get(6)?,
+                    ticket: row.get(7)?,
+                    history: row.get::<_, Option<String>>(8)?.unwrap_or_default(),
+                })
+            },
+        );
+        let orders =
+            all(&book, "SELECT key, role, ticket, side, volume, price, at_ms FROM orders ORDER BY number", |row| {
+                Ok(Order {
+                    key: row.get(0)?,
+                    role: row.get(1)?,
+                    ticket: row.get(2)?,
+                    side: row.get(3)?,
+                    volume: row.get(4)?,
+                    price: row.get(5)?,
+                    at_ms: row.get(6)?,
+                })
+            });
+        let positions = all(
+            &book,
+            "SELECT ticket, open_key, opened_at, closed_at, close_reason, close_key, close_price, profit
+             FROM positions ORDER BY ticket",
+            |row| {
+                Ok(Position {
+                    ticket: row.get(0)?,
+                    open_key: row.get(1)?,
+                    opened_at_ms: row.get(2)?,
+                    closed_at_ms: row.get(3)?,
+                    close_reason: row.get(4)?,
+                    close_key: row.get(5)?,
+                    close_price: row.get(6)?,
+                    profit: row.get(7)?,
+                })
+            },
+        );
+        let double_submits =
+            book.query_row("SELECT value FROM meta WHERE name = 'double_submits'", [], |row| row.get(0)).unwrap();
+        Self { slots, intents, orders, positions, double_submits, damage }
+    }
+
+    /// Rows in a journal that a node may be writing; none before there is one.
+    pub fn rows_so_far(state: &Path) -> i64 {
+        let path = state.join("journal.db");
+        let Ok(connection) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY) else { return 0 };
+        connection.query_row("SELECT count(*) FROM slots", [], |row| row.get(0)).unwrap_or(0)
+    }
+}
