@@ -86,8 +86,11 @@ impl Disk {
         intents
     }
 
+    /// Newest first.
     fn of_pipeline(&self, pipeline: &str) -> impl Iterator<Item = &Intent> {
-        self.intents.values().map(|stored| &stored.intent).filter(move |intent| intent.pipeline == pipeline)
+        let range = (pipeline.to_owned(), UtcMs(i64::MIN))..=(pipeline.to_owned(), UtcMs(i64::MAX));
+        let keys = self.by_slot.range(range).rev().flat_map(|(_, keys)| keys);
+        keys.filter_map(|key| self.intents.get(key)).map(|stored| &stored.intent)
     }
 }
 
@@ -160,7 +163,8 @@ impl SimStore {
             JournalRead::Recovery { pipeline } => JournalAnswer::Recovery(Recovery {
                 last_slot: disk.last_slot(&pipeline).or_else(|| disk.before_first_intent(&pipeline)),
                 last_decided_bar: disk.decided.get(&pipeline).copied().filter(|bar| bar.0 > 0),
-                newest_intent_basis: disk.of_pipeline(&pipeline).map(|intent| intent.basis).max(),
+                // Later slots decide later bars.
+                newest_intent_basis: disk.of_pipeline(&pipeline).next().map(|intent| intent.basis),
             }),
             JournalRead::StandingIntents { pipeline, basis } => {
                 let mut intents: Vec<Intent> =

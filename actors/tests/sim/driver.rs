@@ -357,7 +357,7 @@ impl Life {
             24..38 => {
                 let until = now + Duration::from_secs(60).mul_f64(1.0 + 5.0 * unit);
                 inner.fault("storm", &name);
-                if part > 0 {
+                if part > 0 || !node_faults {
                     inner.storm.insert(name, until);
                 } else {
                     for pipeline in &self.world.options.pipelines {
