@@ -155,6 +155,7 @@ fn drive(
         fates: options.fates.clone(),
         quarantine: Arc::new(QuarantineDir(state.quarantine())),
         crashes: CrashLog::install(),
+        progress: progress.clone(),
         limits: plug::limits(&config.supervision),
         safe_mode: safe_mode.clone(),
     };
@@ -163,7 +164,6 @@ fn drive(
         store: journal,
         shared,
         wall: Arc::new(WallClock),
-        progress: progress.clone(),
         heartbeat_every: config.node.heartbeat,
         beat_every: BEAT_EVERY,
         close_within: config.supervision.shutdown / CLOSE_SHARE,

@@ -310,7 +310,7 @@ fn check_prints_every_problem_or_a_line_per_pipeline() {
 
     let (result, out) = run(MINIMAL, Vec::new());
     assert_eq!(result, Ok(()));
-    let line = "pipeline eurusd: EURUSD, bars of 1h, every 3600s, 2s into it, features fx23/200, threshold 0.6, 0.10 lots, dry_run";
+    let line = "pipeline eurusd: EURUSD, bars of 1h, every 1h, 2s into it, features fx23/200, threshold 0.6, 0.10 lots, dry_run";
     assert_eq!(out, format!("{line}\nconfiguration is valid\n"));
 
     let (result, out) = run(&with("node", "nmae = \"x\"\nheartbeat = \"0s\""), Vec::new());

@@ -22,7 +22,7 @@ pub fn slot_ended(record: &SlotRecord) {
         signal = record.signal.as_deref(),
         confidence = record.confidence,
         attempts = record.attempts,
-        detail = record.detail,
+        detail = (!record.detail.is_empty()).then_some(record.detail.as_str()),
         "slot ended"
     );
 }

@@ -18,7 +18,6 @@ use crate::pipeline::{NodeShared, Pipeline, PipelineMsg, PipelinePlan, PipelineP
 use crate::ports::{Clock, JournalStore};
 use crate::root_supervisor::{NodeEnd, RootArgs, RootMsg, RootSupervisor};
 use crate::status::{Board, BoardEntry, PipelineStatus};
-use crate::supervision::watch::Progress;
 use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
 
 /// Everything that a node is started from.
@@ -31,8 +30,6 @@ pub struct NodeSpec {
     pub shared: NodeShared,
     /// The wall clock.
     pub wall: Arc<dyn Clock>,
-    /// What the watchdog demands.
-    pub progress: Arc<Progress>,
     /// Elapsed time between two heartbeat lines.
     pub heartbeat_every: Duration,
     /// Elapsed time between two beats, and between two looks at the competitions.
@@ -100,7 +97,7 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
                 }
             })
         },
-        progress: spec.progress.clone(),
+        progress: spec.shared.progress.clone(),
         fates: spec.shared.fates.clone(),
     };
     let clock_args = CompetitionClockArgs {
@@ -113,7 +110,7 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
         line_every: spec.heartbeat_every,
         beat_every: spec.beat_every,
         board: board.clone(),
-        progress: spec.progress,
+        progress: spec.shared.progress.clone(),
         workers: spec.shared.workers.clone(),
         fates: spec.shared.fates.clone(),
     };

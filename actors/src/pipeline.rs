@@ -8,7 +8,7 @@ mod flow;
 pub mod outbox;
 pub mod stages;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -33,6 +33,7 @@ use crate::ports::{
     pass,
 };
 use crate::status::PipelineStatus;
+use crate::supervision::watch::Progress;
 use crate::supervision::{Address, BeyondBudget, ChildId, CrashLog, Limits, Notice, Supervisor, SupervisorSettings};
 
 use self::outbox::Outbox;
@@ -136,6 +137,8 @@ pub struct NodeShared {
     pub quarantine: Arc<dyn Quarantine>,
     /// Crash reports.
     pub crashes: CrashLog,
+    /// What the watchdog demands.
+    pub progress: Arc<Progress>,
     /// Budgets and timeouts of supervision.
     pub limits: Limits,
     /// No effects while this is set.
@@ -224,6 +227,8 @@ pub struct PipelineState {
     /// Asked to close before the journal has said which slots of the ended competition still need their end.
     close_when_recovered: bool,
     timers: BTreeMap<Timer, AbortHandle>,
+    /// Stages that were killed and hold their threads.
+    blocked: BTreeSet<ChildId>,
     /// When the cycle timer fires, while there is one.
     cycle_check: Instant,
 }
@@ -288,6 +293,7 @@ impl Actor for Pipeline {
             closing: false,
             close_when_recovered: false,
             timers: BTreeMap::new(),
+            blocked: BTreeSet::new(),
             cycle_check: elapsed_now(),
             status,
             plan,

@@ -11,7 +11,6 @@ use tokio::task::JoinSet;
 use crate::cycle_flow::{Cycle, Work};
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::freshness::Ending;
-use crate::domain::reason::Reason;
 use crate::pipeline::PipelineMsg;
 use crate::ports::{Fates, Place, PortFuture, elapsed_now, pass};
 use crate::supervision::Address;
@@ -200,10 +199,4 @@ impl<W: StageWork> StageState<W> {
             }
         }
     }
-}
-
-/// A cycle ended by a crash or a pipeline that has nothing to say about it.
-#[must_use]
-pub fn aborted(reason: Reason, stage: Stage, cause: &str) -> Ending {
-    Ending::new(reason, format!("{stage}: {cause}"))
 }

@@ -7,7 +7,7 @@ use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::ports::NoFates;
 
 use super::{Ended, Failure, exit, read_env};
-use crate::config::{Config, Flags, PipelineConfig, SourceConfig};
+use crate::config::{Config, Flags, LogFormat, PipelineConfig, SourceConfig};
 use crate::journal::JournalReader;
 use crate::models::onnx::OnnxEngine;
 use crate::node::{self, RunOptions, RunReport};
@@ -50,7 +50,10 @@ pub fn run(args: &RunArgs) -> Ended {
         .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })?;
     let recorder = start_logging(&config)?;
     for line in config.banner() {
-        eprintln!("{line}");
+        match config.log.format {
+            LogFormat::Pretty => eprintln!("{line}"),
+            LogFormat::Json => tracing::info!(event = "configuration", setting = line, "configured"),
+        }
     }
     let options = RunOptions { once: args.once, recorder, ..RunOptions::default() };
     let report = node::run(&config, options).map_err(failure)?;
@@ -82,7 +85,8 @@ fn once_code(config: &Config, report: &RunReport) -> Ended {
             continue;
         };
         let record = row.record;
-        println!("{pipeline} {}: {} ({}) {}", record.slot, record.outcome(), record.reason, record.detail);
+        let line = format!("{pipeline} {}: {} ({}) {}", record.slot, record.outcome(), record.reason, record.detail);
+        println!("{}", line.trim_end());
         if !matches!(record.outcome(), Outcome::Acted | Outcome::NoAction) {
             code = exit::UNAVAILABLE;
         }

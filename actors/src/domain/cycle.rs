@@ -1,6 +1,6 @@
 //! One cycle: the record of a slot, and the pure machine that says which slot is worked on, missed or run again.
 //!
-//! Promise 1 lives here: every slot that the schedule makes due leaves [`SlotMachine`] in exactly one [`SlotCommand::End`]
+//! Promise 1 lives here: every slot that the schedule makes due leaves [`SlotMachine`] in exactly one end ([`SlotCommand::Finish`] or [`SlotCommand::Abort`])
 //! or inside exactly one [`SlotCommand::Miss`] range, or is the slot in flight.
 
 use std::fmt;

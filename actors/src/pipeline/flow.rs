@@ -404,9 +404,17 @@ impl PipelineState {
                 Happening::Down { id, cause, .. } => {
                     events::child_down(&format!("{name}/{id}"), &cause);
                     self.status.restarts += 1;
+                    if self.blocked.remove(&id) {
+                        self.plan.shared.progress.worker_freed();
+                    }
                     self.lost_with(myself, &id, &cause.to_string());
                 }
-                Happening::Stuck { id, .. } => events::child_stuck(&format!("{name}/{id}")),
+                Happening::Stuck { id, .. } => {
+                    events::child_stuck(&format!("{name}/{id}"));
+                    if self.blocked.insert(id) {
+                        self.plan.shared.progress.worker_blocked();
+                    }
+                }
                 Happening::Restarting { id, after } => events::child_restarting(&format!("{name}/{id}"), after),
                 Happening::Escalate { id, cause } => {
                     return Err(format!("{id} is beyond its restart budget: {cause}").into());
@@ -434,6 +442,9 @@ impl Drop for PipelineState {
     fn drop(&mut self) {
         for timer in self.timers.values() {
             timer.abort();
+        }
+        for _ in &self.blocked {
+            self.plan.shared.progress.worker_freed();
         }
     }
 }

@@ -16,6 +16,7 @@ pub struct Progress {
     control: AtomicU64,
     worker: AtomicU64,
     journal: AtomicU64,
+    blocked_workers: AtomicU64,
 }
 
 impl Progress {
@@ -24,9 +25,22 @@ impl Progress {
         self.control.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The worker runtime ran a task.
+    /// The worker runtime ran a task. That says nothing while another of its threads is blocked: only the process's end
+    /// frees that one.
     pub fn beat_worker(&self) {
-        self.worker.fetch_add(1, Ordering::Relaxed);
+        if self.blocked_workers.load(Ordering::Relaxed) == 0 {
+            self.worker.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A killed child does not end: it holds a worker's thread.
+    pub fn worker_blocked(&self) {
+        self.blocked_workers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has ended after all, or nobody waits for it any more. Once for each [`Progress::worker_blocked`].
+    pub fn worker_freed(&self) {
+        self.blocked_workers.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The journal committed, or had nothing to do.
@@ -159,6 +173,17 @@ mod tests {
     fn a_counter_that_stands_still_for_the_limit_is_named() {
         let (poll, stall) = stalls_after(WatchLimits::default(), |poll| [poll, 7, poll]).unwrap();
         assert_eq!((poll, stall.as_str()), (80, "the worker runtime made no progress for 20s"));
+    }
+
+    #[test]
+    fn a_worker_that_runs_says_nothing_while_another_one_is_blocked() {
+        let progress = Progress::default();
+        progress.worker_blocked();
+        progress.beat_worker();
+        assert_eq!(progress.read()[1], 0);
+        progress.worker_freed();
+        progress.beat_worker();
+        assert_eq!(progress.read()[1], 1);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub struct DemoArgs {
     /// Bars per second, or 'max'.
     #[arg(long, default_value = "200", value_name = "N|max")]
     pub speed: DemoSpeed,
-    /// Decide this many bars and end; the whole year when left out.
+    /// Decide this many bars and end; the whole year when left out. Hours of a closed market have slots too.
     #[arg(long, value_name = "N", value_parser = bar_count)]
     pub bars: Option<NonZeroUsize>,
     /// Where the demo keeps its state; started again on it, it goes on after the last finished slot.
@@ -110,7 +110,10 @@ pub fn run(args: &DemoArgs) -> Ended {
 
     let chaos = args.chaos.then(|| Arc::new(ChaosFates::new(args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)))));
     if let Some(chaos) = &chaos {
-        println!("Chaos with seed {}: parts of the node will panic, hang and be killed.", chaos.seed());
+        println!(
+            "Chaos with seed {}: parts of the node will panic, hang and be killed, and are reported.",
+            chaos.seed()
+        );
     }
     let fates: Arc<dyn Fates> = match (&chaos, &args.die_at, &args.hang_at) {
         (Some(chaos), _, _) => chaos.clone(),

@@ -17,7 +17,7 @@ use crate::venues::book_reader::BookReader;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Without a terminal each look would be a line in somebody's log.
-const LOOKS_PER_LINE: u32 = 10;
+const LOOKS_PER_LINE: u32 = 4;
 
 enum Note {
     Watch(Board),

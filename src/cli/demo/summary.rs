@@ -100,7 +100,7 @@ fn try_print(
 }
 
 fn effects(seen: &Seen) -> String {
-    format!("{} orders, {} restarts", seen.totals.effects, seen.totals.restarts)
+    format!("{} orders (a reversal is two), {} restarts", seen.totals.effects, seen.totals.restarts)
 }
 
 fn money(part: &Realised) -> String {
@@ -113,7 +113,9 @@ fn print_proof(proof: &Proof, disagreements: &[String]) {
     let verdict = |holds: bool| if holds { "holds" } else { "DOES NOT HOLD" };
     println!("Slots:     {} due = {}: {}", proof.due, counts.join(" + "), verdict(proof.holds()));
     if !proof.holds() {
-        println!("           {proof:?}");
+        let Proof { holes, strays, damaged, contradictions, first_holes, .. } = proof;
+        println!("           without a row {holes} {first_holes:?}, not due {strays}, damaged {damaged}");
+        println!("           not acted although an order of theirs was confirmed: {contradictions}");
     }
     let states: Vec<String> = proof.intents.iter().map(|(state, count)| format!("{count} {state}")).collect();
     println!("Intents:   {}; book and journal one to one: {}", states.join(", "), verdict(disagreements.is_empty()));

@@ -1,0 +1,216 @@
+//! The documents say what the code does: tables are generated or compared, named tests exist, shown commands are understood.
+//!
+//! `SENTINEL_BLESS=1 cargo test --test docs` rewrites what is generated.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise; clippy exempts the tests but not their helpers"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::{CommandFactory as _, Parser as _};
+use sentinel::cli::{Cli, exit};
+use sentinel_actors::domain::reason::{Outcome, Reason};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files below `dir` with this extension; none when the directory does not exist.
+fn files(dir: impl AsRef<Path>, extension: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(root().join(dir)) else { return Vec::new() };
+    let mut found = Vec::new();
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|own| own == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn sources(dirs: &[&str]) -> String {
+    dirs.iter().flat_map(|dir| files(dir, "rs")).map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+/// The text under a heading of the second level.
+fn section<'t>(text: &'t str, heading: &str) -> &'t str {
+    let (_, rest) = text.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no section '{heading}'"));
+    rest.split("\n## ").next().unwrap()
+}
+
+/// Cells of a table's rows, without its head.
+fn rows(table: &str) -> Vec<Vec<&str>> {
+    let lines = table.lines().filter(|line| line.starts_with('|'));
+    let rows = lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
+    rows.skip_while(|cells| !cells[0].starts_with("--")).skip(1).collect()
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn the_table_of_reasons_is_the_one_in_the_code() {
+    let mut expected = "\
+# How a slot ends
+
+Every due slot ends with one of these reasons, and each reason belongs to one outcome. The codes stand in the journal, in the
+log and in the output of `sentinel why`. They are stable: a code is never reused for something else.
+
+This table is generated from `actors/src/domain/reason.rs`.
+"
+    .to_owned();
+    for outcome in Outcome::ALL {
+        let about = match outcome {
+            Outcome::Acted => "An order was handed to the venue.",
+            Outcome::NoAction => "A decision was made, and it was to do nothing.",
+            Outcome::Skipped => "No decision could be made, or the decision could not be acted upon.",
+            Outcome::Missed => "The slot was never worked on.",
+        };
+        write!(expected, "\n## `{outcome}`\n\n{about}\n\n| reason | meaning |\n|---|---|\n").unwrap();
+        for reason in Reason::ALL.iter().filter(|reason| reason.outcome() == outcome) {
+            writeln!(expected, "| `{reason}` | {} |", reason.meaning()).unwrap();
+        }
+    }
+    let path = root().join("docs/reasons.md");
+    #[expect(clippy::disallowed_methods, reason = "a switch of this test, not of the node")]
+    if std::env::var("SENTINEL_BLESS").is_ok() {
+        std::fs::write(&path, &expected).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(committed, expected, "run SENTINEL_BLESS=1 cargo test --test docs and look at the difference");
+}
+
+/// Names and levels of all log lines in the code.
+fn events_of_the_code() -> BTreeMap<String, String> {
+    let code = sources(&["src", "actors/src"]);
+    let mut events = BTreeMap::new();
+    let mut note = |name: &str, level: &str| {
+        let known = events.insert(name.to_owned(), level.to_owned());
+        assert!(known.is_none_or(|known| known == level), "the event {name} has two levels");
+    };
+    for (at, _) in code.match_indices("event = \"") {
+        let name = code[at..].split('"').nth(1).unwrap();
+        let (before, _) = code[..at].rsplit_once("!(").unwrap();
+        let level = before.rsplit(|c: char| !c.is_ascii_lowercase()).next().unwrap();
+        note(name, level);
+    }
+    // The one event whose name is an argument.
+    for (at, _) in code.match_indices("totals(\"") {
+        note(code[at..].split('"').nth(1).unwrap(), "info");
+    }
+    events
+}
+
+#[test]
+fn every_log_event_is_described_and_every_described_event_exists() {
+    let document = read("docs/events.md");
+    let described: BTreeMap<String, String> = rows(&document)
+        .iter()
+        .map(|cells| (cells[0].trim_matches('`').to_owned(), cells[1].trim_matches('`').to_owned()))
+        .collect();
+    let in_code = events_of_the_code();
+    assert!(in_code.len() > 20, "the search has lost its grip on the code: {in_code:?}");
+    let missing: Vec<_> = in_code.iter().filter(|(name, level)| described.get(*name) != Some(level)).collect();
+    let gone: Vec<_> = described.keys().filter(|name| !in_code.contains_key(*name)).collect();
+    assert!(missing.is_empty() && gone.is_empty(), "docs/events.md lacks {missing:?} and invents {gone:?}");
+}
+
+#[test]
+fn every_test_and_file_that_the_readme_names_as_proof_exists() {
+    let readme = read("README.md");
+    let code = sources(&["src", "tests", "benches", "actors", "devnet"]);
+    let (mut tests, mut missing) = (0, Vec::new());
+    for cells in rows(section(&readme, "What it promises")) {
+        for name in quoted(cells[2]) {
+            let is_path = name.contains('/');
+            let exists = if is_path { root().join(name).exists() } else { code.contains(&format!("fn {name}(")) };
+            tests += usize::from(!is_path);
+            if !exists {
+                missing.push(name);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "these do not exist: {missing:?}");
+    assert!(tests > 15, "only {tests} tests are named");
+}
+
+#[test]
+fn the_readme_and_the_help_name_the_same_exit_codes() {
+    let help = Cli::command().get_after_help().unwrap().to_string().replace('\n', " ");
+    let (_, list) = help.split_once("Exit codes: ").unwrap();
+    let of_help: BTreeSet<u8> = list.split("; ").map(|item| item.split(' ').next().unwrap().parse().unwrap()).collect();
+    let readme = read("README.md");
+    let of_readme: BTreeSet<u8> =
+        rows(section(&readme, "Exit codes")).iter().map(|cells| cells[0].parse().unwrap()).collect();
+    assert_eq!(of_readme, of_help);
+    for code in [
+        exit::OK,
+        exit::FAILED,
+        exit::USAGE,
+        exit::UNAVAILABLE,
+        exit::SOFTWARE,
+        exit::IO,
+        exit::TEMPORARY,
+        exit::CONFIG,
+    ] {
+        assert!(of_help.contains(&code), "{code} is not documented");
+    }
+}
+
+#[test]
+fn every_sentinel_command_in_the_documents_is_understood() {
+    let mut commands = 0;
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        let shells = text.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sh\n"));
+        for line in shells.flat_map(str::lines) {
+            let line = line.split(" #").next().unwrap().trim();
+            let Some(arguments) =
+                line.strip_prefix("sentinel ").or_else(|| line.strip_prefix("cargo run --release -- "))
+            else {
+                continue;
+            };
+            let words = std::iter::once("sentinel").chain(arguments.split_whitespace());
+            if let Err(error) = Cli::try_parse_from(words) {
+                assert!(!error.use_stderr(), "{}: {line}\n{error}", document.display());
+            }
+            commands += 1;
+        }
+    }
+    assert!(commands > 5, "only {commands} commands are shown");
+}
+
+#[test]
+fn every_link_between_the_documents_leads_somewhere() {
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for (at, _) in text.match_indices("](") {
+            let target = text[at + 2..].split(')').next().unwrap();
+            let file = target.split('#').next().unwrap();
+            let is_local = !target.starts_with("http") && !file.is_empty();
+            assert!(
+                !is_local || document.parent().unwrap().join(file).exists(),
+                "{}: {target} leads nowhere",
+                document.display()
+            );
+        }
+    }
+}
+
+fn documents() -> Vec<PathBuf> {
+    let own = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name));
+    own.into_iter().chain(files("docs", "md")).collect()
+}
