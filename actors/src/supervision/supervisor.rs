@@ -277,7 +277,12 @@ impl Supervisor {
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        // The ends of running children are ractor's (it kills what is linked) and the waiters'.
+        for slot in self.children.values() {
+            // ractor kills what is linked, except what is stopping: that would outlive its owner, and hold its place, for ever.
+            if let Some((_, cell)) = &slot.cell {
+                cell.kill();
+            }
+        }
         let starts = self.children.values_mut().flat_map(|slot| [slot.start.take(), slot.ping.take()]);
         for task in starts.chain([self.wake.take()]).flatten() {
             task.abort();

@@ -291,8 +291,7 @@ impl Life {
         if matches!(end, Some(NodeEnd::Finished | NodeEnd::Asked(_))) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let left = Handle::current().metrics().num_alive_tasks();
-            // ractor does not kill what is stopping when its owner dies: supervision has to (reported).
-            if left > 1 && !self.world.lock().stop_hangs {
+            if left > 1 {
                 self.world.lock().violation(format!("I11: {left} tasks outlive the node"));
             }
         }

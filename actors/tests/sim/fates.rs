@@ -53,6 +53,8 @@ impl Fates for SimFates {
         let p = match rarely {
             _ if who == "journal" && !world.options.node_faults => 0.0,
             true => 0.000_05,
+            // A stage is stopped in order only when a node or a competition ends.
+            false if place == Place::PostStop => 0.001_8,
             false => 0.000_6,
         };
         let (panic, hang, delay) = names(place);
@@ -73,7 +75,6 @@ impl Fates for SimFates {
         if mood == "pass" {
             return Fate::Pass;
         }
-        inner.stop_hangs |= place == Place::PostStop;
         if mood == "crash_at_place" {
             inner.trace(format!("process dies at {place:?} in {who}"));
             inner.crash.notify_one();

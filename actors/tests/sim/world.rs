@@ -40,8 +40,6 @@ pub struct Inner {
     pub demanded: BTreeMap<(&'static str, String), VecDeque<&'static str>>,
     /// After so long in its next lives the process dies.
     pub deaths: VecDeque<Duration>,
-    /// A stop was made to hang in this life.
-    pub stop_hangs: bool,
     pub safe_mode: bool,
     pub life: u32,
     pub crash: Arc<Notify>,
@@ -93,7 +91,6 @@ impl World {
             offset_ms: 0,
             demanded: BTreeMap::new(),
             deaths: VecDeque::new(),
-            stop_hangs: false,
             safe_mode: false,
             life: 0,
             crash: Arc::new(Notify::new()),
@@ -176,7 +173,6 @@ impl World {
         inner.crash = Arc::new(Notify::new());
         inner.life_began = Some(elapsed_now());
         inner.alive = Alive::default();
-        inner.stop_hangs = false;
         let line = format!("boot {}", inner.life);
         inner.trace(line);
     }
