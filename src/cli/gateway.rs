@@ -1,7 +1,7 @@
 //! `sentinel gateway`: the trade gateway, played on paper. The server is in `sentinel-devnet`, which shares no code with the
 //! client; this is its command line.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -81,7 +81,8 @@ pub fn run(args: &GatewayArgs) -> Ended {
     if !args.paper {
         return Err(Failure { code: exit::USAGE, text: format!("error: {NOT_REAL}") });
     }
-    let format = tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).compact();
+    let colours = io::stderr().is_terminal();
+    let format = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(colours).with_target(false).compact();
     let _ = format.try_init(); // a second subscriber in one process keeps the first
     let stop = stop_on_signal().map_err(|error| Failure::new(exit::SOFTWARE, &error, None))?;
     gateway::serve(options(args), &stop).map(|()| exit::OK).map_err(|error| {
@@ -152,4 +153,55 @@ fn pair<T: FromStr>(text: &str) -> Result<(String, T), String> {
     let parsed = text.split_once('=').filter(|(symbol, value)| !symbol.is_empty() && !value.is_empty());
     let parsed = parsed.and_then(|(symbol, value)| Some((symbol.to_owned(), value.parse().ok()?)));
     parsed.ok_or_else(|| "expected SYMBOL=VALUE, for example EURUSD=1.1".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::{Cli, Command};
+    use super::*;
+
+    fn parse(args: &str) -> Result<GatewayArgs, clap::Error> {
+        match Cli::try_parse_from(["sentinel", "gateway"].into_iter().chain(args.split_whitespace()))?.command {
+            Command::Gateway(args) => Ok(args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_arguments_the_command_line_means_the_defaults_of_the_server() {
+        assert_eq!(options(&parse("--paper").unwrap()), GatewayOptions::default());
+    }
+
+    #[test]
+    fn every_argument_reaches_the_server() {
+        let args = "--paper --host ::1 --port 0 --account hedging --ledger l.db --bars EURUSD=a=b.csv --price X=2 --spread 0.1 \
+                    --slippage 0 --contract-size 1 --balance 7 --seed 3 --mood die@2 --mood refuse=-4";
+        let expected = GatewayOptions {
+            host: "::1".to_owned(),
+            port: 0,
+            account: AccountMode::Hedging,
+            ledger: "l.db".into(),
+            bars: vec![("EURUSD".to_owned(), "a=b.csv".into())],
+            prices: vec![("X".to_owned(), Decimal::TWO)],
+            spread: Decimal::new(1, 1),
+            slippage: Decimal::ZERO,
+            contract_size: Decimal::ONE,
+            balance: Decimal::from(7),
+            seed: Some(3),
+            moods: ["die@2", "refuse=-4"].map(|rule| rule.parse().unwrap()).to_vec(),
+        };
+        assert_eq!(options(&parse(args).unwrap()), expected);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for args in ["--mood moody", "--account both", "--bars EURUSD", "--price EURUSD=cheap", "--port 70000"] {
+            assert!(parse(args).is_err(), "{args} was taken");
+        }
+        let refused = run(&parse("").unwrap()).unwrap_err();
+        assert_eq!(refused.code, exit::USAGE);
+        assert!(refused.text.contains("MetaTrader 5"), "{}", refused.text);
+    }
 }

@@ -1,9 +1,12 @@
 //! The gateway without socket, clock and disk: a message and the state give a [`Turn`], which says what to write down, what
 //! to reply and in which order. It must never panic: whatever reaches the socket comes here.
 
+use std::time::Duration;
+
+use rust_decimal::prelude::ToPrimitive as _;
 use rust_decimal::{Decimal, RoundingStrategy};
 
-use super::book::{Book, Change, Closing, Deal};
+use super::book::{Book, Change, Closing, Deal, Position};
 use super::codes;
 use super::market::{Market, Quote, Side, digits};
 use super::memory::IdMemory;
@@ -11,8 +14,6 @@ use super::mood::{Mood, MoodRule};
 use super::reply::{AccountView, Answer, PositionView, STRANGER, render};
 use super::request::{Ask, Dialect, Fault, Order, Parsed, parse};
 
-/// Fineness of slippage: this many steps between none and the most.
-const SLIPPAGE_STEPS: u32 = 1000;
 /// Lots of a position are margined at this ratio.
 const LEVERAGE: Decimal = Decimal::ONE_HUNDRED;
 /// No JSON, and no UTF-8 either.
@@ -66,9 +67,9 @@ pub enum Step {
     /// Send the reply.
     Reply,
     /// Do nothing for this long, and read nothing.
-    Wait(std::time::Duration),
+    Wait(Duration),
     /// Close the socket, wait, and bind a new one: the only way on for a REP socket that owes a reply.
-    Reopen(std::time::Duration),
+    Reopen(Duration),
     /// SIGKILL to the own process.
     Die,
 }
@@ -262,19 +263,15 @@ impl Core {
         Ok(quote)
     }
 
+    /// A fill at the quote or up to the slippage worse, in whole steps of the symbol's last digit.
     fn slipped(&mut self, order: &Order, quote: Quote) -> Decimal {
-        let share = Decimal::from(self.chance.u32(0..=SLIPPAGE_STEPS)) / Decimal::from(SLIPPAGE_STEPS);
-        let slip = self.slippage * share;
-        let price = match order.side {
+        let step = Decimal::new(1, digits(&order.symbol));
+        let steps_max = (self.slippage / step).to_u32().unwrap_or(0);
+        let slip = step * Decimal::from(self.chance.u32(0..=steps_max));
+        match order.side {
             Side::Buy => quote.ask + slip,
             Side::Sell => quote.bid - slip,
-        };
-        // Towards the quote: rounding must not take more than the slippage that was agreed on.
-        let strategy = match order.side {
-            Side::Buy => RoundingStrategy::ToNegativeInfinity,
-            Side::Sell => RoundingStrategy::ToPositiveInfinity,
-        };
-        price.round_dp_with_strategy(digits(&order.symbol), strategy)
+        }
     }
 
     /// Closes by ticket; to the market that is an order, with a ticket of its own.
@@ -308,7 +305,7 @@ impl Core {
         self.market.quote(symbol, at_ms).map(|quote| quote.of(side.opposite()))
     }
 
-    fn view(&self, position: &super::book::Position, at_ms: i64) -> PositionView {
+    fn view(&self, position: &Position, at_ms: i64) -> PositionView {
         let current_price = self.exit_price(&position.symbol, position.side, at_ms).unwrap_or(position.open_price);
         PositionView {
             ticket: position.id,
@@ -325,7 +322,7 @@ impl Core {
         let balance = self.book.balance();
         let floating: Decimal = self.book.open().map(|position| self.view(position, at_ms).profit).sum();
         let size = self.book.contract_size();
-        let value = |position: &super::book::Position| position.volume * size * position.open_price;
+        let value = |position: &Position| position.volume * size * position.open_price;
         let used_margin = (self.book.open().map(value).sum::<Decimal>() / LEVERAGE).round_dp(2);
         AccountView { balance: balance.round_dp(2), equity: (balance + floating).round_dp(2), used_margin }
     }
@@ -341,7 +338,7 @@ fn steps(mood: Option<Mood>) -> Vec<Step> {
     match mood {
         Some(Mood::Delay(wait)) => vec![Step::Commit, Step::Wait(wait), Step::Reply],
         Some(Mood::Slow(wait)) => vec![Step::Wait(wait), Step::Commit, Step::Reply],
-        Some(Mood::LostReply) => vec![Step::Commit, Step::Reopen(std::time::Duration::ZERO)],
+        Some(Mood::LostReply) => vec![Step::Commit, Step::Reopen(Duration::ZERO)],
         Some(Mood::Deaf(wait)) => vec![Step::Commit, Step::Reply, Step::Wait(wait)],
         Some(Mood::Away(wait)) => vec![Step::Commit, Step::Reopen(wait)],
         Some(Mood::Die | Mood::DieBefore) => vec![Step::Commit, Step::Die],

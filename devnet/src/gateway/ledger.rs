@@ -31,7 +31,7 @@ const FIRST_TICKET: i64 = 1_000_001;
 /// kill between the two).
 ///
 /// `orders`: what reached the market, one row for each time that it traded or was placed; so two rows with one `req_id` are
-/// a double order. A close by ticket is an order too. `volume` was ordered, `filled` was filled; `price` is NULL when nothing
+/// a double order. A close by ticket is an order too; the kill switch and levels leave their trace in `positions` only. `volume` was ordered, `filled` was filled; `price` is NULL when nothing
 /// was.
 ///
 /// `positions`: `id` is the ticket of the order that opened it. `volume` is open, or was closed last; `profit` is what deals

@@ -70,12 +70,12 @@ pub enum Prices {
 }
 
 impl Prices {
-    fn mid(&self, at_ms: i64) -> Decimal {
+    fn mid(&self, at_ms: i64) -> Option<Decimal> {
         match self {
-            Self::Fixed(price) => *price,
+            Self::Fixed(price) => Some(*price),
             Self::Bars { bars, interval_ms } => match closed(bars, *interval_ms, at_ms) {
-                0 => bars.first().map_or(Decimal::ONE, |bar| bar.open),
-                count => bars.get(count - 1).map_or(Decimal::ONE, |bar| bar.close),
+                0 => bars.first().map(|bar| bar.open),
+                count => bars.get(count - 1).map(|bar| bar.close),
             },
         }
     }
@@ -148,7 +148,7 @@ impl Market {
     /// The quote of a symbol; `None` for a symbol that is not traded here.
     #[must_use]
     pub fn quote(&self, symbol: &str, at_ms: i64) -> Option<Quote> {
-        Some(self.around(symbol, self.symbols.get(symbol)?.mid(at_ms)))
+        Some(self.around(symbol, self.symbols.get(symbol)?.mid(at_ms)?))
     }
 
     fn around(&self, symbol: &str, mid: Decimal) -> Quote {

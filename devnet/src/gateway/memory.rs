@@ -19,7 +19,7 @@ pub(super) struct IdMemory {
 impl IdMemory {
     /// The ticket of a filled id. `now_ms` is wall time.
     pub(super) fn ticket(&mut self, id: &str, now_ms: i64) -> Option<i64> {
-        while self.ages.front().is_some_and(|(filled_ms, _)| now_ms - filled_ms >= REMEMBERED_MS) {
+        while self.ages.front().is_some_and(|(filled_ms, _)| now_ms.saturating_sub(*filled_ms) >= REMEMBERED_MS) {
             self.forget_oldest();
         }
         self.tickets.get(id).copied()

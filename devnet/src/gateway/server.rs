@@ -111,11 +111,9 @@ impl Gateway {
                     report(turn);
                 }
                 Step::Reply => {
-                    let sent = self.socket()?.send(turn.reply.as_slice(), 0);
-                    sent.map_err(|source| GatewayError::Socket { action: "replying", source })?;
+                    reply(self.socket()?, &turn.reply)?;
                     self.ledger.note_reply(turn.seq)?;
                 }
-                Step::Wait(duration) => wait(*duration, stop),
                 Step::Reopen(after) => {
                     self.socket = None;
                     wait(*after, stop);
@@ -123,9 +121,12 @@ impl Gateway {
                 Step::Die => {
                     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
                 }
-            }
-            if stop.load(Ordering::Acquire) {
-                break; // an order that was still waiting is not filled any more
+                Step::Wait(duration) => {
+                    wait(*duration, stop);
+                    if stop.load(Ordering::Acquire) {
+                        break; // what was still to come, a fill or a reply, does not come any more
+                    }
+                }
             }
         }
         Ok(())
@@ -148,6 +149,16 @@ fn bind(context: &zmq::Context, endpoint: &str) -> Result<zmq::Socket, GatewayEr
     socket.set_maxmsgsize(MESSAGE_MAX).map_err(failed)?;
     socket.bind(endpoint).map_err(|source| GatewayError::Bind { endpoint: endpoint.to_owned(), source })?;
     Ok(socket)
+}
+
+/// A REP socket never blocks here: it drops a reply whose asker has gone.
+fn reply(socket: &zmq::Socket, bytes: &[u8]) -> Result<(), GatewayError> {
+    loop {
+        match socket.send(bytes, 0) {
+            Err(zmq::Error::EINTR) => {}
+            sent => return sent.map_err(|source| GatewayError::Socket { action: "replying", source }),
+        }
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bind is tried again in real time")]
