@@ -176,10 +176,10 @@ mod tests {
 
     #[test]
     fn every_argument_reaches_the_server() {
-        let args = "--paper --host ::1 --port 0 --account hedging --ledger l.db --bars EURUSD=a=b.csv --price X=2 --spread 0.1 \
+        let args = "--paper --host 0.0.0.0 --port 0 --account hedging --ledger l.db --bars EURUSD=a=b.csv --price X=2 --spread 0.1 \
                     --slippage 0 --contract-size 1 --balance 7 --seed 3 --mood die@2 --mood refuse=-4";
         let expected = GatewayOptions {
-            host: "::1".to_owned(),
+            host: "0.0.0.0".to_owned(),
             port: 0,
             account: AccountMode::Hedging,
             ledger: "l.db".into(),
