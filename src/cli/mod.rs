@@ -5,6 +5,7 @@ pub mod check;
 pub mod demo;
 pub mod faults;
 pub mod features;
+pub mod gateway;
 pub mod journal;
 pub mod resume;
 pub mod run;
@@ -72,6 +73,8 @@ pub enum Command {
     Features(features::FeaturesArgs),
     /// End the safe mode of a node that crashed again and again.
     Resume(resume::ResumeArgs),
+    /// Play a trade gateway on paper: the ZeroMQ server that orders go to, with a ledger of its own.
+    Gateway(gateway::GatewayArgs),
 }
 
 /// An error with its exit code and what to do about it.
@@ -140,6 +143,7 @@ pub fn run(cli: Cli) -> Ended {
             Err(error) => Err(Failure::new(error.exit_code(), &error, None)),
         },
         Command::Resume(args) => resume::run(&args),
+        Command::Gateway(args) => gateway::run(&args),
     }
 }
 

@@ -1,0 +1,349 @@
+//! The gateway without socket, clock and disk: a message and the state give a [`Turn`], which says what to write down, what
+//! to reply and in which order. It must never panic: whatever reaches the socket comes here.
+
+use std::time::Duration;
+
+use rust_decimal::prelude::ToPrimitive as _;
+use rust_decimal::{Decimal, RoundingStrategy};
+
+use super::book::{Book, Change, Closing, Deal, Position};
+use super::codes;
+use super::market::{Market, Quote, Side, digits};
+use super::memory::IdMemory;
+use super::mood::{Mood, MoodRule};
+use super::reply::{AccountView, Answer, PositionView, STRANGER, render};
+use super::request::{Ask, Dialect, Fault, Order, Parsed, parse};
+
+/// Lots of a position are margined at this ratio.
+const LEVERAGE: Decimal = Decimal::ONE_HUNDRED;
+/// No JSON, and no UTF-8 either.
+const GARBAGE: &[u8] = b"\xff\xfe{\"error\": no json";
+
+/// How far an order got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderState {
+    /// Filled whole.
+    Filled,
+    /// Filled in part, the rest cancelled.
+    Partial,
+    /// Accepted and never filled.
+    Placed,
+}
+
+impl OrderState {
+    /// Its name in the ledger.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Filled => "filled",
+            Self::Partial => "partial",
+            Self::Placed => "placed",
+        }
+    }
+}
+
+/// An order that the market has seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderRow {
+    /// Its ticket.
+    pub ticket: i64,
+    /// What was ordered.
+    pub order: Order,
+    /// Lots that were filled.
+    pub filled: Decimal,
+    /// The price; `None` when nothing was filled.
+    pub price: Option<Decimal>,
+    /// How far it got.
+    pub state: OrderState,
+    /// Market time.
+    pub market_ms: i64,
+}
+
+/// What the shell does with a turn, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Make the turn durable.
+    Commit,
+    /// Send the reply.
+    Reply,
+    /// Do nothing for this long, and read nothing.
+    Wait(Duration),
+    /// Close the socket, wait, and bind a new one: the only way on for a REP socket that owes a reply.
+    Reopen(Duration),
+    /// SIGKILL to the own process.
+    Die,
+}
+
+/// What becomes of one message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    /// Number of the message, from 1, over the ledger's whole life.
+    pub seq: i64,
+    /// Wall time of its arrival.
+    pub arrived_ms: i64,
+    /// The message, as far as it could be understood.
+    pub parsed: Parsed,
+    /// The mood that it met.
+    pub mood: Option<Mood>,
+    /// The answer; `None` when the process dies first.
+    pub answer: Option<Answer>,
+    /// An order that reached the market.
+    pub order: Option<OrderRow>,
+    /// What changes in the account.
+    pub changes: Vec<Change>,
+    /// The bytes of the reply.
+    pub reply: Vec<u8>,
+    /// What to do.
+    pub steps: Vec<Step>,
+}
+
+/// Where a ledger left off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    /// The next message's number.
+    pub seq: i64,
+    /// The next order's ticket.
+    pub ticket: i64,
+}
+
+/// The gateway's state.
+#[derive(Debug)]
+pub struct Core {
+    market: Market,
+    book: Book,
+    memory: IdMemory,
+    moods: Vec<MoodRule>,
+    /// Order requests since the process began.
+    orders: u64,
+    numbers: Numbers,
+    slippage: Decimal,
+    chance: fastrand::Rng,
+}
+
+impl Core {
+    /// A gateway that goes on where `book` and `numbers` left off. `slippage` is the most that a fill may lie against the
+    /// trader, in price units.
+    #[must_use]
+    pub fn new(
+        market: Market,
+        book: Book,
+        numbers: Numbers,
+        moods: Vec<MoodRule>,
+        slippage: Decimal,
+        chance: fastrand::Rng,
+    ) -> Self {
+        Self { market, book, memory: IdMemory::default(), moods, orders: 0, numbers, slippage, chance }
+    }
+
+    /// The account.
+    #[must_use]
+    pub const fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Takes a message in. `now_ms` is wall time in Unix milliseconds.
+    pub fn handle(&mut self, raw: &[u8], now_ms: i64) -> Turn {
+        let parsed = parse(raw);
+        let mood = if parsed.is_order() { self.next_mood() } else { None };
+        let mut turn = Turn {
+            seq: self.numbers.seq,
+            arrived_ms: now_ms,
+            parsed,
+            mood,
+            answer: None,
+            order: None,
+            changes: Vec::new(),
+            reply: Vec::new(),
+            steps: steps(mood),
+        };
+        self.numbers.seq += 1;
+        if mood == Some(Mood::DieBefore) {
+            return turn;
+        }
+        let answer = self.answer(&mut turn);
+        turn.reply = match mood {
+            Some(Mood::Garbage) => GARBAGE.to_vec(),
+            Some(Mood::StrangerId) => render(&turn.parsed, Some(STRANGER), now_ms, &answer),
+            _ => render(&turn.parsed, turn.parsed.req_id.as_deref(), now_ms, &answer),
+        };
+        turn.answer = Some(answer);
+        if matches!(mood, Some(Mood::Away(_))) {
+            self.memory.forget_all();
+        }
+        turn
+    }
+
+    fn next_mood(&mut self) -> Option<Mood> {
+        self.orders += 1;
+        MoodRule::of(&self.moods, self.orders)
+    }
+
+    fn answer(&mut self, turn: &mut Turn) -> Answer {
+        // Before anything else is looked at: that is what makes an unknown action a safe question.
+        if turn.parsed.dialect == Dialect::OrderSend
+            && let Some(id) = &turn.parsed.req_id
+            && let Some(ticket) = self.memory.ticket(id, turn.arrived_ms)
+        {
+            return Answer::Cached(ticket);
+        }
+        let ask = match turn.parsed.ask.clone() {
+            Ok(ask) => ask,
+            Err(fault) => return Answer::Refused(fault),
+        };
+        let at_ms = turn.parsed.market_ms.unwrap_or(turn.arrived_ms);
+        // A question without a time of its own says nothing about the market's; a heartbeat asks about the link only.
+        let tells_time =
+            turn.parsed.market_ms.is_some() || !matches!(ask, Ask::Account | Ask::Positions | Ask::Connection);
+        if tells_time && ask != Ask::Heartbeat {
+            self.book.move_on(&self.market, at_ms, &mut turn.changes);
+        }
+        match ask {
+            Ask::Order(order) => self.order(turn, order, at_ms),
+            Ask::Close(ticket) => self.close(turn, ticket, at_ms),
+            Ask::KillSwitch => {
+                let open: Vec<i64> = self.book.open().map(|position| position.id).collect();
+                open.iter().for_each(|id| self.close_at_market(*id, at_ms, "kill-switch", &mut turn.changes));
+                Answer::Closed(open)
+            }
+            Ask::Account => Answer::Account(self.account(at_ms)),
+            Ask::Positions => Answer::Positions(self.book.open().map(|position| self.view(position, at_ms)).collect()),
+            Ask::Heartbeat | Ask::Connection => Answer::Alive,
+        }
+    }
+
+    fn order(&mut self, turn: &mut Turn, order: Order, at_ms: i64) -> Answer {
+        if let Some(Mood::Refuse(code)) = turn.mood {
+            return Answer::Refused(Fault::new(code, codes::text(code)));
+        }
+        let quote = match self.admit(&order, at_ms) {
+            Ok(quote) => quote,
+            Err(fault) => return Answer::Refused(fault),
+        };
+        let ticket = self.numbers.ticket;
+        self.numbers.ticket += 1;
+        let mut row =
+            OrderRow { ticket, order, filled: Decimal::ZERO, price: None, state: OrderState::Placed, market_ms: at_ms };
+        if turn.mood == Some(Mood::Placed) {
+            turn.order = Some(row);
+            return Answer::Placed(ticket);
+        }
+        row.filled = if turn.mood == Some(Mood::Partial) { half(row.order.volume) } else { row.order.volume };
+        let partial = row.filled < row.order.volume;
+        row.state = if partial { OrderState::Partial } else { OrderState::Filled };
+        let price = self.slipped(&row.order, quote);
+        row.price = Some(price);
+        let deal = Deal { ticket, order: &row.order, filled: row.filled, price, at_ms };
+        self.book.trade(&deal, &mut turn.changes);
+        if let (Dialect::OrderSend, false, Some(id)) = (turn.parsed.dialect, partial, &turn.parsed.req_id) {
+            self.memory.remember(id, ticket, turn.arrived_ms);
+        }
+        let answer = Answer::Filled { ticket, symbol: row.order.symbol.clone(), volume: row.filled, price, partial };
+        turn.order = Some(row);
+        answer
+    }
+
+    /// Whether the terminal takes the order, and at which quote.
+    fn admit(&self, order: &Order, at_ms: i64) -> Result<Quote, Fault> {
+        let refused = |code: i64, why: &str| Fault::new(code, format!("{}: {why}", codes::text(code)));
+        let Some(quote) = self.market.quote(&order.symbol, at_ms) else {
+            return Err(refused(codes::INVALID, "the symbol is not known here"));
+        };
+        // Levels are judged by the price at which the position would be closed.
+        let exit = quote.of(order.side.opposite());
+        let (below, above) = match order.side {
+            Side::Buy => (order.sl, order.tp),
+            Side::Sell => (order.tp, order.sl),
+        };
+        if below.is_some_and(|level| level >= exit) || above.is_some_and(|level| level <= exit) {
+            return Err(refused(codes::INVALID_STOPS, "a level lies on the wrong side of the market"));
+        }
+        if self.book.is_full() {
+            return Err(Fault::new(codes::POSITION_LIMIT, codes::text(codes::POSITION_LIMIT)));
+        }
+        Ok(quote)
+    }
+
+    /// A fill at the quote or up to the slippage worse, in whole steps of the symbol's last digit.
+    fn slipped(&mut self, order: &Order, quote: Quote) -> Decimal {
+        let step = Decimal::new(1, digits(&order.symbol));
+        let steps_max = (self.slippage / step).to_u32().unwrap_or(0);
+        let slip = step * Decimal::from(self.chance.u32(0..=steps_max));
+        match order.side {
+            Side::Buy => quote.ask + slip,
+            Side::Sell => quote.bid - slip,
+        }
+    }
+
+    /// Closes by ticket; to the market that is an order, with a ticket of its own.
+    fn close(&mut self, turn: &mut Turn, id: i64, at_ms: i64) -> Answer {
+        let Some(position) = self.book.position(id) else {
+            return Answer::Refused(Fault::new(codes::POSITION_CLOSED, codes::text(codes::POSITION_CLOSED)));
+        };
+        let (symbol, side, volume) = (position.symbol.clone(), position.side.opposite(), position.volume);
+        let Some(quote) = self.market.quote(&symbol, at_ms) else {
+            return Answer::Refused(Fault::new(10_021, codes::text(10_021)));
+        };
+        let ticket = self.numbers.ticket;
+        self.numbers.ticket += 1;
+        let price = quote.of(side);
+        self.book.close(id, Closing { at_ms, price, reason: "close" }, &mut turn.changes);
+        let order =
+            Order { symbol: symbol.clone(), side, volume, sl: None, tp: None, magic: 0, comment: String::new() };
+        let state = OrderState::Filled;
+        turn.order = Some(OrderRow { ticket, order, filled: volume, price: Some(price), state, market_ms: at_ms });
+        Answer::Filled { ticket, symbol, volume, price, partial: false }
+    }
+
+    fn close_at_market(&mut self, id: i64, at_ms: i64, reason: &'static str, changes: &mut Vec<Change>) {
+        let Some(position) = self.book.position(id) else { return };
+        // A ledger may hold positions of a symbol that this run has no prices for; they end where they began.
+        let price = self.exit_price(&position.symbol, position.side, at_ms).unwrap_or(position.open_price);
+        self.book.close(id, Closing { at_ms, price, reason }, changes);
+    }
+
+    fn exit_price(&self, symbol: &str, side: Side, at_ms: i64) -> Option<Decimal> {
+        self.market.quote(symbol, at_ms).map(|quote| quote.of(side.opposite()))
+    }
+
+    fn view(&self, position: &Position, at_ms: i64) -> PositionView {
+        let current_price = self.exit_price(&position.symbol, position.side, at_ms).unwrap_or(position.open_price);
+        PositionView {
+            ticket: position.id,
+            symbol: position.symbol.clone(),
+            side: position.side,
+            volume: position.volume,
+            open_price: position.open_price,
+            current_price,
+            profit: self.book.floating(position, current_price).round_dp(2),
+        }
+    }
+
+    fn account(&self, at_ms: i64) -> AccountView {
+        let balance = self.book.balance();
+        let floating: Decimal = self.book.open().map(|position| self.view(position, at_ms).profit).sum();
+        let size = self.book.contract_size();
+        let value = |position: &Position| position.volume * size * position.open_price;
+        let used_margin = (self.book.open().map(value).sum::<Decimal>() / LEVERAGE).round_dp(2);
+        AccountView { balance: balance.round_dp(2), equity: (balance + floating).round_dp(2), used_margin }
+    }
+}
+
+/// Half of a volume in whole hundredths of a lot; the smallest volume has no half and is filled whole.
+fn half(volume: Decimal) -> Decimal {
+    let half = (volume / Decimal::TWO).round_dp_with_strategy(2, RoundingStrategy::ToZero);
+    if half.is_zero() { volume } else { half.normalize() }
+}
+
+fn steps(mood: Option<Mood>) -> Vec<Step> {
+    match mood {
+        Some(Mood::Delay(wait)) => vec![Step::Commit, Step::Wait(wait), Step::Reply],
+        Some(Mood::Slow(wait)) => vec![Step::Wait(wait), Step::Commit, Step::Reply],
+        Some(Mood::LostReply) => vec![Step::Commit, Step::Reopen(Duration::ZERO)],
+        Some(Mood::Deaf(wait)) => vec![Step::Commit, Step::Reply, Step::Wait(wait)],
+        Some(Mood::Away(wait)) => vec![Step::Commit, Step::Reopen(wait)],
+        Some(Mood::Die | Mood::DieBefore) => vec![Step::Commit, Step::Die],
+        None | Some(Mood::Garbage | Mood::StrangerId | Mood::Refuse(_) | Mood::Placed | Mood::Partial) => {
+            vec![Step::Commit, Step::Reply]
+        }
+    }
+}

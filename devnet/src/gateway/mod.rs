@@ -1,0 +1,31 @@
+//! The paper gateway: a real ZeroMQ REP server that speaks what gateways beside MetaTrader 5 speak, and trades on paper.
+//!
+//! It promises what they promise and no more: an id memory that knows only whole fills and dies with the process, a partial
+//! fill that comes as an error, replies without an id. It can be told to misbehave, order by order ([`Mood`]). Its
+//! [ledger](SCHEMA) is durable before each reply and is the judge of crash tests; it must never share code with a client.
+//!
+//! - [`Core`]: a message and the state give a [`Turn`]. Pure; the rest of the files feed it.
+//! - `ledger`: makes a turn durable. `server`: the socket.
+
+mod book;
+pub mod codes;
+mod core;
+mod ledger;
+mod market;
+mod memory;
+mod mood;
+mod options;
+mod reply;
+mod request;
+mod server;
+
+pub use self::core::{Core, Numbers, OrderRow, OrderState, Step, Turn};
+pub use book::{AccountMode, Book, Change, Closing, Deal, POSITIONS_MAX, Position};
+pub use ledger::{RAW_MAX, SCHEMA};
+pub use market::{Bar, Exit, Market, PRICE_MAX, Prices, Quote, Side, Watched, digits, read_bars, rounded};
+pub use memory::{IDS_MAX, REMEMBERED_MS};
+pub use mood::{Mood, MoodError, MoodRule};
+pub use options::{GatewayError, GatewayOptions};
+pub use reply::{AccountView, Answer, PositionView, STRANGER};
+pub use request::{Ask, Dialect, Fault, Order, Parsed, SIGNAL_VOLUME, parse};
+pub use server::{Gateway, serve};

@@ -1,0 +1,207 @@
+//! `sentinel gateway`: the trade gateway, played on paper. The server is in `sentinel-devnet`, which shares no code with the
+//! client; this is its command line.
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rust_decimal::Decimal;
+use sentinel_devnet::gateway::{self, AccountMode, GatewayError, GatewayOptions, MoodRule};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Ended, Failure, exit};
+
+const NOT_REAL: &str = "\
+--paper is missing. A real trade gateway lives beside MetaTrader 5 and is not part of this program, which only plays one.
+  to trade on paper:  sentinel gateway --paper";
+
+const MOODS: &str = "\
+Moods (--mood MOOD[@N[-M]], may be repeated, the first that names an order counts). N counts order requests since the
+process began: ORDER_SEND, OPEN_ORDER and place_order; without N every one is meant.
+  delay=DUR    fills at once, replies after DUR        slow=DUR    waits DUR, then fills and replies
+  lost-reply   fills, never replies                    garbage     fills, replies bytes that are no JSON
+  stranger-id  fills, replies with another req_id (order-send replies carry no id: nothing changes there)
+  refuse=CODE  does not fill, replies this retcode     placed      10008: a ticket, not filled
+  partial      10010: fills half                       deaf=DUR    answers, then reads nothing for DUR
+  away=DUR     fills, closes the socket without a reply, forgets its ids, comes back after DUR
+  die          fills, then kills itself (SIGKILL)      die-before  kills itself before it fills";
+
+/// Plays a trade gateway.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = MOODS)]
+pub struct GatewayArgs {
+    /// Trade on paper. Required: there is no other kind in this program.
+    #[arg(long)]
+    pub paper: bool,
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// TCP port; 0 takes any that is free.
+    #[arg(long, default_value_t = 5555)]
+    pub port: u16,
+    /// Whether orders of one symbol become one position or each their own.
+    #[arg(long, default_value = "netting", value_parser = account_mode)]
+    pub account: AccountMode,
+    /// The gateway's own record of every message, order and position (SQLite).
+    #[arg(long, value_name = "FILE", default_value = "state/gateway/ledger.db")]
+    pub ledger: PathBuf,
+    /// Prices of a symbol: CSV with timestamp,open,high,low,close,volume. An order's timestamp picks the bar.
+    #[arg(long, value_name = "SYMBOL=FILE", value_parser = pair::<PathBuf>)]
+    pub bars: Vec<(String, PathBuf)>,
+    /// A price that never changes. Without any --bars and --price: EURUSD at 1.10000.
+    #[arg(long, value_name = "SYMBOL=PRICE", value_parser = pair::<Decimal>)]
+    pub price: Vec<(String, Decimal)>,
+    /// Distance between bid and ask, in price units.
+    #[arg(long, default_value = "0.00010")]
+    pub spread: Decimal,
+    /// The most that a fill may lie against the trader, in price units.
+    #[arg(long, default_value = "0.00002")]
+    pub slippage: Decimal,
+    /// Units of the base currency in one lot.
+    #[arg(long, default_value = "100000")]
+    pub contract_size: Decimal,
+    /// Money in the account of a new ledger.
+    #[arg(long, default_value = "10000")]
+    pub balance: Decimal,
+    /// Makes slippage repeatable.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Misbehave; see below.
+    #[arg(long, value_name = "RULE")]
+    pub mood: Vec<MoodRule>,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start, or its socket or ledger fails.
+pub fn run(args: &GatewayArgs) -> Ended {
+    if !args.paper {
+        return Err(Failure { code: exit::USAGE, text: format!("error: {NOT_REAL}") });
+    }
+    let colours = io::stderr().is_terminal();
+    let format = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(colours).with_target(false).compact();
+    let _ = format.try_init(); // a second subscriber in one process keeps the first
+    let stop = stop_on_signal().map_err(|error| Failure::new(exit::SOFTWARE, &error, None))?;
+    gateway::serve(options(args), &stop).map(|()| exit::OK).map_err(|error| {
+        let code = exit_code(&error);
+        Failure::new(code, &error, None)
+    })
+}
+
+fn options(args: &GatewayArgs) -> GatewayOptions {
+    GatewayOptions {
+        host: args.host.clone(),
+        port: args.port,
+        account: args.account,
+        ledger: args.ledger.clone(),
+        bars: args.bars.clone(),
+        prices: args.price.clone(),
+        spread: args.spread,
+        slippage: args.slippage,
+        contract_size: args.contract_size,
+        balance: args.balance,
+        seed: args.seed,
+        moods: args.mood.clone(),
+    }
+}
+
+/// A flag that the first SIGTERM or SIGINT sets. The signals are caught from here on.
+fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let (mut term, mut int) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&stop);
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+        });
+        seen.store(true, Ordering::Release);
+    })?;
+    Ok(stop)
+}
+
+const fn exit_code(error: &GatewayError) -> u8 {
+    match error {
+        GatewayError::Bind { .. } => exit::UNAVAILABLE,
+        GatewayError::LedgerInUse(_) => exit::TEMPORARY,
+        GatewayError::Ledger { .. } | GatewayError::LedgerFile { .. } | GatewayError::Output(_) => exit::IO,
+        GatewayError::Socket { .. } => exit::SOFTWARE,
+        GatewayError::NotALedger(_)
+        | GatewayError::OtherMode { .. }
+        | GatewayError::Bars { .. }
+        | GatewayError::Twice(_)
+        | GatewayError::Number { .. } => exit::CONFIG,
+    }
+}
+
+fn account_mode(text: &str) -> Result<AccountMode, String> {
+    let modes = [AccountMode::Netting, AccountMode::Hedging];
+    modes.into_iter().find(|mode| mode.name() == text).ok_or_else(|| "expected netting or hedging".to_owned())
+}
+
+/// `SYMBOL=VALUE`.
+fn pair<T: FromStr>(text: &str) -> Result<(String, T), String> {
+    let parsed = text.split_once('=').filter(|(symbol, value)| !symbol.is_empty() && !value.is_empty());
+    let parsed = parsed.and_then(|(symbol, value)| Some((symbol.to_owned(), value.parse().ok()?)));
+    parsed.ok_or_else(|| "expected SYMBOL=VALUE, for example EURUSD=1.1".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::{Cli, Command};
+    use super::*;
+
+    fn parse(args: &str) -> Result<GatewayArgs, clap::Error> {
+        match Cli::try_parse_from(["sentinel", "gateway"].into_iter().chain(args.split_whitespace()))?.command {
+            Command::Gateway(args) => Ok(args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_arguments_the_command_line_means_the_defaults_of_the_server() {
+        assert_eq!(options(&parse("--paper").unwrap()), GatewayOptions::default());
+    }
+
+    #[test]
+    fn every_argument_reaches_the_server() {
+        let args = "--paper --host 0.0.0.0 --port 0 --account hedging --ledger l.db --bars EURUSD=a=b.csv --price X=2 --spread 0.1 \
+                    --slippage 0 --contract-size 1 --balance 7 --seed 3 --mood die@2 --mood refuse=-4";
+        let expected = GatewayOptions {
+            host: "0.0.0.0".to_owned(),
+            port: 0,
+            account: AccountMode::Hedging,
+            ledger: "l.db".into(),
+            bars: vec![("EURUSD".to_owned(), "a=b.csv".into())],
+            prices: vec![("X".to_owned(), Decimal::TWO)],
+            spread: Decimal::new(1, 1),
+            slippage: Decimal::ZERO,
+            contract_size: Decimal::ONE,
+            balance: Decimal::from(7),
+            seed: Some(3),
+            moods: ["die@2", "refuse=-4"].map(|rule| rule.parse().unwrap()).to_vec(),
+        };
+        assert_eq!(options(&parse(args).unwrap()), expected);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for args in ["--mood moody", "--account both", "--bars EURUSD", "--price EURUSD=cheap", "--port 70000"] {
+            assert!(parse(args).is_err(), "{args} was taken");
+        }
+        let refused = run(&parse("").unwrap()).unwrap_err();
+        assert_eq!(refused.code, exit::USAGE);
+        assert!(refused.text.contains("MetaTrader 5"), "{}", refused.text);
+    }
+}
