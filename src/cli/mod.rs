@@ -4,6 +4,7 @@
 pub mod check;
 pub mod demo;
 pub mod features;
+pub mod hub;
 pub mod journal;
 pub mod resume;
 pub mod run;
@@ -69,6 +70,8 @@ pub enum Command {
     Journal(journal::JournalArgs),
     /// Compute features from a bar file, exactly as a node does.
     Features(features::FeaturesArgs),
+    /// Serve a model as MLflow would, for a node to ask.
+    Hub(hub::HubArgs),
     /// End the safe mode of a node that crashed again and again.
     Resume(resume::ResumeArgs),
 }
@@ -138,6 +141,7 @@ pub fn run(cli: Cli) -> Ended {
             }
             Err(error) => Err(Failure::new(error.exit_code(), &error, None)),
         },
+        Command::Hub(args) => hub::run(&args),
         Command::Resume(args) => resume::run(&args),
     }
 }
