@@ -9,11 +9,7 @@ use sentinel_devnet::hub::{self, HubError, Options, Order};
 
 use super::{Ended, Failure, exit};
 
-/// Serves an ONNX model as MLflow would.
-///
-/// Prints the line `listening on http://HOST:PORT` once it can be asked, and ends with SIGTERM or SIGINT. For tests of a
-/// client it also misbehaves: --mood, or `POST /devnet/mood {"mood":"nan","count":3}` while it runs, where "none" ends
-/// it; `GET /devnet/asked` counts what has reached it.
+/// What to serve, where, and how badly.
 #[derive(Debug, Clone, clap::Args)]
 pub struct HubArgs {
     /// ONNX file to serve.

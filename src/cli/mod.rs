@@ -71,6 +71,10 @@ pub enum Command {
     /// Compute features from a bar file, exactly as a node does.
     Features(features::FeaturesArgs),
     /// Serve a model as MLflow would, for a node to ask.
+    ///
+    /// Prints the line `listening on http://ADDRESS` once it can be asked, and ends with SIGTERM or SIGINT. For tests of a
+    /// client it also misbehaves: with --mood, or told so while it runs by `POST /devnet/mood {"mood":"nan","count":3}`,
+    /// where "none" ends it; `GET /devnet/asked` counts what has reached it.
     Hub(hub::HubArgs),
     /// End the safe mode of a node that crashed again and again.
     Resume(resume::ResumeArgs),

@@ -110,6 +110,8 @@ impl<'a> Table<'a> {
                 .collect(),
             _ => return Err(frame("DataFrame constructor not properly called!")),
         };
+        let flat =
+            !lines.is_empty() && !matches!(data, Json::List(items) if matches!(items.first(), Some(Json::List(_))));
         let width = lines.iter().map(|cells| cells.len()).max();
         let names: Vec<Cow<'_, str>> = match payload.get("columns") {
             None | Some(Json::Null) => (0..width.unwrap_or(0)).map(|index| Cow::Owned(index.to_string())).collect(),
@@ -122,7 +124,12 @@ impl<'a> Table<'a> {
             }
         };
         if let Some(width) = width.filter(|width| *width != names.len()) {
-            return Err(frame(&format!("{} columns passed, passed data had {width} columns", names.len())));
+            let (rows, wanted) = (lines.len(), names.len());
+            return Err(frame(&if flat {
+                format!("Shape of passed values is ({rows}, 1), indices imply ({rows}, {wanted})")
+            } else {
+                format!("{wanted} columns passed, passed data had {width} columns")
+            }));
         }
         let columns =
             (0..names.len()).map(|at| lines.iter().map(|cells| cells.get(at).unwrap_or(&Json::Null)).collect());
@@ -305,8 +312,10 @@ impl Request<'_> {
 
     fn missing(&self, names: &[String]) -> Refusal {
         let list = |names: Vec<String>| names.join(", ");
+        // A column without a name goes by its number.
+        let show = |name: &str| if name.parse::<usize>().is_ok() { name.to_owned() } else { repr(name) };
         let strangers: Vec<String> =
-            self.table.names.iter().filter(|name| !self.knows(name)).map(|name| repr(name)).collect();
+            self.table.names.iter().filter(|name| !self.knows(name)).map(|name| show(name)).collect();
         let mut error = format!("Model is missing inputs [{}].", list(names.iter().map(|name| repr(name)).collect()));
         if !strangers.is_empty() {
             error.push_str(&format!(" Note that there were extra inputs: [{}].", list(strangers)));
@@ -323,7 +332,11 @@ impl Request<'_> {
         if self.key == Key::Instances {
             return Refusal::Invalid("The length of values for each input/column name are not the same".to_owned());
         }
-        self.schema("All arrays must be of the same length".to_owned())
+        self.schema(
+            "This model contains a column-based signature, which suggests a DataFrame input. There was an error casting \
+             the input data to a DataFrame: All arrays must be of the same length"
+                .to_owned(),
+        )
     }
 
     fn schema(&self, error: String) -> Refusal {

@@ -10,8 +10,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, SERVER};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -111,11 +111,13 @@ async fn connection(stream: TcpStream, scoring: Rc<RefCell<Scoring>>, mut ending
 
 async fn answer(request: Request<Incoming>, scoring: &RefCell<Scoring>) -> Result<Response<Outgoing>, Dropped> {
     let (head, body) = request.into_parts();
+    let too_large = || response(Answer::detail(413, "Request body too large"), Outgoing::whole);
+    if body.size_hint().lower() > BODY_MAX as u64 {
+        return too_large();
+    }
     let body = match Limited::new(body, BODY_MAX).collect().await {
         Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            return response(Answer::detail(413, "Request body too large"), Outgoing::whole);
-        }
+        Err(error) if error.is::<LengthLimitError>() => return too_large(),
         Err(_) => return Err(Dropped),
     };
     // Header values may be any bytes; the web framework takes them for Latin-1.
