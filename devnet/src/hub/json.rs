@@ -3,6 +3,8 @@
 //!
 //! It never recurses deeper than [`DEPTH_MAX`].
 
+use std::collections::HashSet;
+
 use super::python::{float, repr, repr_bytes};
 
 /// Python gives up at about a thousand levels, with an error that MLflow does not catch.
@@ -23,7 +25,7 @@ pub(super) enum Json {
     Text(String),
     /// An array.
     List(Vec<Json>),
-    /// An object in the order in which it was written; of equal keys the last counts.
+    /// An object in the order in which it was written, without the keys that a later one repeats.
     Dict(Vec<(String, Json)>),
 }
 
@@ -31,7 +33,7 @@ impl Json {
     /// The value of a key of an object.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         let Self::Dict(entries) = self else { return None };
-        entries.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value)
+        entries.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
     /// The name of its Python class.
@@ -205,7 +207,7 @@ impl Reader<'_> {
 
     fn dict(&mut self, depth: usize) -> Result<Json, Stop> {
         self.at += 1;
-        let mut entries = Vec::new();
+        let mut entries: Vec<(String, Json)> = Vec::new();
         if self.skip_space().peek() == Some(b'}') {
             self.at += 1;
             return Ok(Json::Dict(entries));
@@ -227,6 +229,9 @@ impl Reader<'_> {
             }
         }
         self.at += 1;
+        let mut seen = HashSet::new();
+        let mut last: Vec<bool> = entries.iter().rev().map(|(name, _)| seen.insert(name.as_str())).collect();
+        entries.retain(|_| last.pop().unwrap_or(true));
         Ok(Json::Dict(entries))
     }
 
@@ -346,12 +351,11 @@ mod tests {
 
     #[test]
     fn what_python_takes_is_taken() {
-        let document =
-            "\u{feff} {\"a\": [1, -2.5e-1, 1e999, null, true], \"\\u00e9\\ud83d\\ude00\\n\": \"\\ud800\", \"a\": {}}";
+        let document = "\u{feff} {\"a\": 1, \"\\u00e9\\ud83d\\ude00\\n\": \"\\ud800\", \"a\": {}, \"b\": [1, -2.5e-1, 1e999, null, true]}";
         let Ok(value) = read(document.as_bytes()) else { panic!("{document}") };
         assert_eq!(value.get("a"), Some(&Json::Dict(vec![])));
         assert_eq!(value.get("é😀\n"), Some(&Json::Text("\u{fffd}".to_owned())));
-        assert_eq!(value.echo(1000), "{'a': [1, -0.25, Infinity, None, True], 'é😀\\n': '\u{fffd}', 'a': {}}");
+        assert_eq!(value.echo(1000), "{'é😀\\n': '\u{fffd}', 'a': {}, 'b': [1, -0.25, Infinity, None, True]}");
         assert!(matches!(read(b"[NaN, -Infinity]"), Ok(Json::List(items)) if items.len() == 2));
     }
 

@@ -17,11 +17,13 @@ mod body;
 mod json;
 mod model;
 mod mood;
+mod numbers;
 mod payload;
 mod python;
 mod refusal;
 mod scoring;
 mod server;
+mod table;
 
 use std::future::Future;
 use std::io;

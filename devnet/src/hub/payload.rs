@@ -4,13 +4,14 @@
 //! `feature_1` and so on, and that it takes one tensor. So all four payload keys work. It converts as generously as
 //! MLflow does: null is NaN, text is read as a number, columns may come in any order and with strangers among them.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::json::Json;
 use super::model::{Row, Takes};
+use super::numbers::{Raised, flatten, number};
 use super::python::{repr, shape};
 use super::refusal::Refusal;
+use super::table::Table;
 
 const TABULAR: &str = "X_tabular";
 const SEQUENTIAL: &str = "X_sequential";
@@ -47,12 +48,7 @@ impl Key {
 /// The one payload of a document. Other keys do not matter.
 pub(super) fn payload(document: &Json) -> Result<(Key, &Json), Refusal> {
     let Json::Dict(entries) = document else { return Err(Refusal::NoDict(document.class())) };
-    let mut found: Vec<Key> = Vec::new();
-    for key in entries.iter().filter_map(|(name, _)| Key::of(name)) {
-        if !found.contains(&key) {
-            found.push(key);
-        }
-    }
+    let found: Vec<Key> = entries.iter().filter_map(|(name, _)| Key::of(name)).collect();
     match found.as_slice() {
         [key] => Ok((*key, document.get(key.name()).unwrap_or(&Json::Null))),
         keys => Err(Refusal::Fields(keys.iter().map(|key| key.name().to_owned()).collect())),
@@ -71,140 +67,6 @@ pub(super) fn rows(key: Key, payload: &Json, takes: &Takes) -> Result<Vec<Row>, 
         (Key::Instances | Key::Inputs, _) => return tensor(payload, takes),
     };
     Request { key, payload, table, takes }.rows()
-}
-
-/// Named columns of cells.
-struct Table<'a> {
-    names: Vec<Cow<'a, str>>,
-    columns: Vec<Vec<&'a Json>>,
-}
-
-impl<'a> Table<'a> {
-    fn split(payload: &'a Json) -> Result<Self, Refusal> {
-        let frame = |error: &str| {
-            let text = "Provided dataframe_split field is not a valid dataframe representation in 'split' format.";
-            Refusal::Invalid(format!("{text} Error: '{error}'"))
-        };
-        let entries = match payload {
-            Json::Dict(entries) => entries,
-            other => {
-                return Err(Refusal::Invalid(format!(
-                    "Dataframe split format must be a dictionary. Got {}.",
-                    kind(other)
-                )));
-            }
-        };
-        let data = payload.get("data");
-        let known = |(name, _): &(String, Json)| matches!(name.as_str(), "data" | "columns" | "index");
-        let (Some(data), true) = (data, entries.iter().all(known)) else {
-            let keys = entries.iter().map(|(name, _)| repr(name)).collect::<Vec<_>>().join(", ");
-            return Err(Refusal::Invalid(format!(
-                "Dataframe split format must have 'data' field and optionally 'columns' and 'index' fields. Got {{{keys}}}.'"
-            )));
-        };
-        let lines: Vec<&[Json]> = match data {
-            Json::Null => Vec::new(),
-            Json::List(items) => items
-                .iter()
-                .map(|item| if let Json::List(cells) = item { cells } else { std::slice::from_ref(item) })
-                .collect(),
-            _ => return Err(frame("DataFrame constructor not properly called!")),
-        };
-        let flat =
-            !lines.is_empty() && !matches!(data, Json::List(items) if matches!(items.first(), Some(Json::List(_))));
-        let width = lines.iter().map(|cells| cells.len()).max();
-        let names: Vec<Cow<'_, str>> = match payload.get("columns") {
-            None | Some(Json::Null) => (0..width.unwrap_or(0)).map(|index| Cow::Owned(index.to_string())).collect(),
-            Some(Json::List(names)) => names.iter().map(column_name).collect(),
-            Some(other) => {
-                return Err(frame(&format!(
-                    "Index(...) must be called with a collection of some kind, {} was passed",
-                    other.echo(80)
-                )));
-            }
-        };
-        if let Some(width) = width.filter(|width| *width != names.len()) {
-            let (rows, wanted) = (lines.len(), names.len());
-            return Err(frame(&if flat {
-                format!("Shape of passed values is ({rows}, 1), indices imply ({rows}, {wanted})")
-            } else {
-                format!("{wanted} columns passed, passed data had {width} columns")
-            }));
-        }
-        let columns =
-            (0..names.len()).map(|at| lines.iter().map(|cells| cells.get(at).unwrap_or(&Json::Null)).collect());
-        let columns = columns.collect();
-        Ok(Self { names, columns })
-    }
-
-    fn records(payload: &'a Json) -> Result<Self, Refusal> {
-        let Json::List(items) = payload else {
-            let got = kind(payload);
-            return Err(Refusal::Invalid(format!("Dataframe records format must be a list of records. Got {got}.")));
-        };
-        let mut table = Self { names: Vec::new(), columns: Vec::new() };
-        let mut places: HashMap<&str, usize> = HashMap::new();
-        for (number, item) in items.iter().enumerate() {
-            // Of what is no record the columns have no names, and the model misses all of its own.
-            let Json::Dict(entries) = item else { return Ok(Self { names: vec!["0".into()], columns: vec![vec![]] }) };
-            for (name, value) in entries {
-                let place = *places.entry(name).or_insert_with(|| {
-                    table.names.push(name.into());
-                    table.columns.push(Vec::new());
-                    table.names.len() - 1
-                });
-                let column = &mut table.columns[place];
-                column.resize(number, &Json::Null);
-                column.push(value);
-            }
-        }
-        table.columns.iter_mut().for_each(|column| column.resize(items.len(), &Json::Null));
-        Ok(table)
-    }
-
-    /// As records, but a record without a column shortens that column.
-    fn instances(items: &'a [Json]) -> Result<Self, Refusal> {
-        let mut table = Self { names: Vec::new(), columns: Vec::new() };
-        let mut places: HashMap<&str, usize> = HashMap::new();
-        for item in items {
-            let Json::Dict(entries) = item else {
-                return Err(Refusal::Invalid(format!(
-                    "Ensure that the input is a valid JSON-formatted string.\nError: AttributeError(\"'{}' object has no \
-                     attribute 'items'\")",
-                    item.class()
-                )));
-            };
-            for (name, value) in entries {
-                let place = *places.entry(name).or_insert_with(|| {
-                    table.names.push(name.into());
-                    table.columns.push(Vec::new());
-                    table.names.len() - 1
-                });
-                table.columns[place].push(value);
-            }
-        }
-        Ok(table)
-    }
-
-    fn columns(entries: &'a [(String, Json)]) -> Self {
-        let cells = |value: &'a Json| if let Json::List(cells) = value { cells.iter().collect() } else { vec![value] };
-        Self {
-            names: entries.iter().map(|(name, _)| name.into()).collect(),
-            columns: entries.iter().map(|(_, value)| cells(value)).collect(),
-        }
-    }
-}
-
-fn kind(json: &Json) -> String {
-    match json {
-        Json::List(_) => "list".to_owned(),
-        Json::Dict(_) => "dictionary".to_owned(),
-        other => format!("type <class '{}'>", other.class()),
-    }
-}
-
-fn column_name(json: &Json) -> Cow<'_, str> {
-    if let Json::Text(text) = json { text.into() } else { json.echo(80).into() }
 }
 
 /// Columns that are to become rows.
@@ -249,8 +111,7 @@ impl Request<'_> {
         if !missing.is_empty() {
             return Err(self.missing(&missing));
         }
-        // A JSON object cannot have a key twice, a list of columns can.
-        if doubled && self.key == Key::Split {
+        if doubled {
             return Err(self.schema("'DataFrame' object has no attribute 'dtype'".to_owned()));
         }
         let columns: Vec<&Vec<&Json>> =
@@ -367,70 +228,4 @@ fn tensor(payload: &Json, takes: &Takes) -> Result<Vec<Row>, Refusal> {
 fn shape_error(sizes: &[usize], wanted: &[usize]) -> String {
     let wanted = wanted.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     format!("Shape of input {} does not match expected shape (-1, {wanted}).", shape(sizes))
-}
-
-/// An exception of Python.
-struct Raised {
-    class: &'static str,
-    text: String,
-}
-
-impl Raised {
-    fn repr(&self) -> String {
-        format!("{}({})", self.class, repr(&self.text))
-    }
-}
-
-/// The sizes of a nested list, whose numbers go into `out`.
-fn flatten(json: &Json, out: &mut Vec<f32>) -> Result<Vec<usize>, Raised> {
-    let Json::List(items) = json else {
-        out.push(number(json)?);
-        return Ok(Vec::new());
-    };
-    let mut inner: Option<Vec<usize>> = None;
-    for item in items {
-        let sizes = flatten(item, out)?;
-        match &inner {
-            Some(known) if *known != sizes => return Err(ragged(items.len())),
-            Some(_) => {}
-            None => inner = Some(sizes),
-        }
-    }
-    let mut sizes = inner.unwrap_or_default();
-    sizes.insert(0, items.len());
-    Ok(sizes)
-}
-
-fn ragged(length: usize) -> Raised {
-    let text = format!(
-        "setting an array element with a sequence. The requested array has an inhomogeneous shape after 1 dimensions. \
-         The detected shape was ({length},) + inhomogeneous part."
-    );
-    Raised { class: "ValueError", text }
-}
-
-/// What `float` makes of it, and float32 of that. What does not fit becomes infinite, as in NumPy.
-fn number(json: &Json) -> Result<f32, Raised> {
-    let value = match json {
-        Json::Int(value) if value.is_infinite() => {
-            return Err(Raised { class: "OverflowError", text: "int too large to convert to float".to_owned() });
-        }
-        Json::Int(value) | Json::Float(value) => *value,
-        Json::Null => f64::NAN,
-        Json::Bool(value) => f64::from(u8::from(*value)),
-        Json::Text(text) => text.trim().parse().map_err(|_| {
-            let text = format!("could not convert string to float: {}", repr(text));
-            Raised { class: "ValueError", text }
-        })?,
-        Json::List(_) => {
-            return Err(Raised { class: "ValueError", text: "setting an array element with a sequence.".to_owned() });
-        }
-        Json::Dict(_) => {
-            let text = "float() argument must be a string or a real number, not 'dict'".to_owned();
-            return Err(Raised { class: "TypeError", text });
-        }
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "models take float32")]
-    let value = value as f32;
-    Ok(value)
 }
