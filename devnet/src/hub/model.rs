@@ -83,7 +83,6 @@ pub(super) struct Row {
 /// A loaded model.
 #[derive(Debug)]
 pub struct Model {
-    path: PathBuf,
     graph: rten::Model,
     row: NodeId,
     sequence: Option<NodeId>,
@@ -178,18 +177,12 @@ impl Model {
         let output = *output;
         let (row, sequence, takes) = inputs(&graph).map_err(shape)?;
         let options = RunOptions::default().with_thread_pool(Some(Arc::new(ThreadPool::with_num_threads(1))));
-        let model = Self { path: path.to_owned(), graph, row, sequence, output, takes, options };
+        let model = Self { graph, row, sequence, output, takes, options };
         let [steps, columns] = model.takes.sequence;
         let zeros =
             Row { tabular: vec![0.0; model.takes.width], sequence: sequence.map(|_| vec![0.0; steps * columns]) };
         model.ask(&zeros).map_err(|source| ModelError::Runtime { path: path.to_owned(), source })?;
         Ok(model)
-    }
-
-    /// The file that it came from.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     pub(super) fn takes(&self) -> &Takes {
