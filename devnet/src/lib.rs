@@ -4,3 +4,4 @@
 //! about the orders that reached it is what really happened.
 
 pub mod gateway;
+pub mod hub;

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod faults;
 pub mod features;
 pub mod gateway;
+pub mod hub;
 pub mod journal;
 pub mod resume;
 pub mod run;
@@ -71,6 +72,12 @@ pub enum Command {
     Journal(journal::JournalArgs),
     /// Compute features from a bar file, exactly as a node does.
     Features(features::FeaturesArgs),
+    /// Serve a model as MLflow would, for a node to ask.
+    ///
+    /// Prints the line `listening on http://ADDRESS` once it can be asked, and ends with SIGTERM or SIGINT. For tests of a
+    /// client it also misbehaves: with --mood, or told so while it runs by `POST /devnet/mood {"mood":"nan","count":3}`,
+    /// where "none" ends it; `GET /devnet/asked` counts what has reached it.
+    Hub(hub::HubArgs),
     /// End the safe mode of a node that crashed again and again.
     Resume(resume::ResumeArgs),
     /// Play a trade gateway on paper: the ZeroMQ server that orders go to, with a ledger of its own.
@@ -142,6 +149,7 @@ pub fn run(cli: Cli) -> Ended {
             }
             Err(error) => Err(Failure::new(error.exit_code(), &error, None)),
         },
+        Command::Hub(args) => hub::run(&args),
         Command::Resume(args) => resume::run(&args),
         Command::Gateway(args) => gateway::run(&args),
     }

@@ -1,0 +1,89 @@
+//! Answers as they go over the wire, before they meet a socket.
+
+use std::time::Duration;
+
+use super::python::{float, json_string};
+
+/// The type that MLflow gives to almost everything, JSON or not.
+pub(super) const JSON: &str = "application/json";
+/// The type of what the web framework says for itself.
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The header `content-type`.
+    pub content_type: &'static str,
+    /// The header `allow`.
+    pub allow: Option<&'static str>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// It is answered.
+    Whole(Answer),
+    /// It is answered one byte at a time, the last one after so long.
+    Dribble(Answer, Duration),
+    /// It is never answered; the connection stays.
+    Hang,
+    /// The connection ends without an answer.
+    Drop,
+}
+
+impl Answer {
+    pub(super) fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, content_type, allow: None, body: body.into() }
+    }
+
+    pub(super) fn json(body: impl Into<Vec<u8>>) -> Self {
+        Self::new(200, JSON, body)
+    }
+
+    /// What FastAPI says by itself.
+    pub(super) fn detail(status: u16, detail: &str) -> Self {
+        Self::new(status, JSON, format!("{{\"detail\":{}}}", json_string(detail)))
+    }
+
+    pub(super) fn method_not_allowed(allow: &'static str) -> Self {
+        Self { allow: Some(allow), ..Self::detail(405, "Method Not Allowed") }
+    }
+
+    /// What the framework says when something was raised that MLflow does not catch.
+    pub(super) fn internal_server_error() -> Self {
+        Self::new(500, TEXT, "Internal Server Error")
+    }
+
+    /// MLflow's answer when a model took too long: text that is labelled JSON.
+    pub(super) fn timed_out() -> Self {
+        Self::new(504, JSON, "Request processing time exceeded limit")
+    }
+
+    /// An error of MLflow; `class` is its SQL state and class.
+    pub(super) fn error(status: u16, code: &str, message: &str, class: [&str; 2], trace: Option<&str>) -> Self {
+        let trace = trace.map(|trace| format!(", \"stack_trace\": {}", json_string(trace))).unwrap_or_default();
+        let [state, class] = class;
+        let message = json_string(message);
+        let body = format!(
+            "{{\"error_code\": \"{code}\", \"message\": {message}, \"sqlstate\": \"{state}\", \
+             \"error_class\": \"{class}\"{trace}}}"
+        );
+        Self::new(status, JSON, body)
+    }
+
+    /// One row of numbers for each row that was asked.
+    pub(super) fn predictions(rows: &[Vec<f64>]) -> Self {
+        let row = |row: &Vec<f64>| format!("[{}]", row.iter().copied().map(float).collect::<Vec<_>>().join(", "));
+        let rows = rows.iter().map(row).collect::<Vec<_>>().join(", ");
+        Self::json(format!("{{\"predictions\": [{rows}]}}"))
+    }
+
+    /// A bare number where rows belong.
+    pub(super) fn scalar(value: f64) -> Self {
+        Self::json(format!("{{\"predictions\": {}}}", float(value)))
+    }
+}

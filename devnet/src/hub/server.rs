@@ -1,0 +1,148 @@
+//! The hub's sockets: one thread, HTTP/1.1, kept-alive connections that end after [`IDLE`] as uvicorn's do.
+//!
+//! It decides nothing: what is said is [`Scoring`]'s. It never holds more than [`CONNECTIONS_MAX`] connections and never
+//! reads more than [`BODY_MAX`] of a body.
+
+use std::cell::RefCell;
+use std::future::{self, Future};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, SERVER};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{sleep, timeout};
+
+use super::answer::{Answer, Reply};
+use super::body::Outgoing;
+use super::scoring::{Asked, Scoring};
+use super::{HubError, Options};
+
+/// Without a request for so long, a connection ends.
+const IDLE: Duration = Duration::from_secs(5);
+/// Largest body that is read, in bytes.
+const BODY_MAX: usize = 16 * 1024 * 1024;
+/// Connections at a time; the next one waits.
+const CONNECTIONS_MAX: usize = 256;
+/// What has begun may take so long when the hub ends.
+const GRACE: Duration = Duration::from_secs(1);
+/// After an accept that failed for want of something.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// The connection is to end without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("dropped")]
+struct Dropped;
+
+pub(super) fn run(
+    options: &Options,
+    scoring: Scoring,
+    listening: impl FnOnce(SocketAddr),
+    until: impl Future<Output = ()>,
+) -> Result<(), HubError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HubError::System)?;
+    LocalSet::new().block_on(&runtime, async {
+        let refused = |source| HubError::Listen { host: options.host.clone(), port: options.port, source };
+        let listener = TcpListener::bind((options.host.as_str(), options.port)).await.map_err(refused)?;
+        listening(listener.local_addr().map_err(HubError::System)?);
+        accept(&listener, Rc::new(RefCell::new(scoring)), until).await;
+        Ok(())
+    })
+}
+
+/// Ready when the process is told to end; at once when signals cannot be heard, because such a process could not be ended.
+pub(super) async fn signalled() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn accept(listener: &TcpListener, scoring: Rc<RefCell<Scoring>>, until: impl Future<Output = ()>) {
+    let (end, ending) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut until = pin!(until);
+    loop {
+        tokio::select! {
+            () = &mut until => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, _)) => {
+                    scoring.borrow_mut().connected();
+                    connections.spawn_local(connection(stream, Rc::clone(&scoring), ending.clone()));
+                }
+                Err(_) => sleep(ACCEPT_AGAIN).await,
+            }
+        }
+    }
+    let _ = end.send(true);
+    let _ = timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
+}
+
+async fn connection(stream: TcpStream, scoring: Rc<RefCell<Scoring>>, mut ending: watch::Receiver<bool>) {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| answer(request, &scoring));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    // A client that goes away or sends no HTTP is its own affair.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = ending.wait_for(|ending| *ending) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+async fn answer(request: Request<Incoming>, scoring: &RefCell<Scoring>) -> Result<Response<Outgoing>, Dropped> {
+    let (head, body) = request.into_parts();
+    let too_large = || response(Answer::detail(413, "Request body too large"), Outgoing::whole);
+    if body.size_hint().lower() > BODY_MAX as u64 {
+        return too_large();
+    }
+    let body = match Limited::new(body, BODY_MAX).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => return too_large(),
+        Err(_) => return Err(Dropped),
+    };
+    // Header values may be any bytes; the web framework takes them for Latin-1.
+    let latin = |value: &HeaderValue| value.as_bytes().iter().copied().map(char::from).collect::<String>();
+    let content_type = head.headers.get(CONTENT_TYPE).map(latin);
+    let asked = Asked {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        content_type: content_type.as_deref(),
+        body: &body,
+    };
+    let reply = scoring.borrow_mut().reply(&asked);
+    match reply {
+        Reply::Whole(answer) => response(answer, Outgoing::whole),
+        Reply::Dribble(answer, time) => response(answer, |body| Outgoing::dribble(body, time)),
+        Reply::Hang => future::pending().await,
+        Reply::Drop => Err(Dropped),
+    }
+}
+
+fn response(answer: Answer, body: impl FnOnce(Vec<u8>) -> Outgoing) -> Result<Response<Outgoing>, Dropped> {
+    let mut response =
+        Response::builder().status(answer.status).header(SERVER, "uvicorn").header(CONTENT_TYPE, answer.content_type);
+    if let Some(allow) = answer.allow {
+        response = response.header(ALLOW, allow);
+    }
+    response.body(body(answer.body)).map_err(|_| Dropped)
+}

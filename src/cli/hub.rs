@@ -1,0 +1,52 @@
+//! `sentinel hub`: the model server of the demo, to try a node against.
+//!
+//! It is a program of the world outside and takes nothing from the node: no configuration, no journal, no log.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use sentinel_devnet::hub::{self, HubError, Options, Order};
+
+use super::{Ended, Failure, exit};
+
+/// What to serve, where, and how badly.
+#[derive(Debug, Clone, clap::Args)]
+pub struct HubArgs {
+    /// ONNX file to serve.
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// Address to listen on. There is no password: keep it on this machine.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// Port to listen on; 0 takes any free one.
+    #[arg(long, default_value_t = 5001)]
+    pub port: u16,
+    /// How the first invocations go wrong, N of them or all: drop, error=CODE, hang, dribble=DURATION, nan, two-rows,
+    /// scalar, sum, four-classes, not-json, huge, negative, swap=FILE (another model from then on), or none. Several are
+    /// gone through in turn.
+    #[arg(long = "mood", value_name = "MOOD[*N]")]
+    pub moods: Vec<Order>,
+}
+
+/// Serves until it is told to end.
+///
+/// # Errors
+/// When the model cannot be served, or the port is taken.
+pub fn run(args: &HubArgs) -> Ended {
+    let options =
+        Options { model: args.model.clone(), host: args.host.clone(), port: args.port, moods: args.moods.clone() };
+    let listening = |address| {
+        let mut out = io::stdout();
+        // Whoever started it may have closed the pipe; it serves all the same.
+        let _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());
+    };
+    hub::serve_until_signalled(&options, listening).map(|()| exit::OK).map_err(|error| {
+        let code = match error {
+            HubError::Model(_) => exit::CONFIG,
+            HubError::Unreachable { .. } => exit::USAGE,
+            HubError::Listen { .. } | HubError::System(_) => exit::UNAVAILABLE,
+        };
+        let advice = error.advice();
+        Failure::new(code, &error, Some(advice))
+    })
+}
