@@ -84,7 +84,7 @@ async fn an_order_to_an_absent_gateway_never_leaves_even_when_one_comes_up_later
     assert!(proof.contains("did not take it within"), "{proof}");
     assert!(began.elapsed() < SHORT * 4);
     assert!(!anything_arrives(port, LONG_ENOUGH));
-    assert_eq!(settle(&venue, &key(1), SHORT).await, Evidence::Absent("this process never handed it over".to_owned()));
+    assert_eq!(settle(&venue, &key(1), SHORT).await, Evidence::Absent("this process never handed it over to the gateway".to_owned()));
 
     let gateway = Peer::start_at(port, |number, _| say(number, filled(2)));
     acked(submit(&venue, &key(2), SOON).await);
