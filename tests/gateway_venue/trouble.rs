@@ -62,7 +62,7 @@ async fn replies_that_cannot_be_read_confirm_and_refuse_nothing() {
         vec![br#"[false,1,"ok",10009]"#.to_vec()],
         vec![br#"{"error":false,"ticket":1,"msg":"ok"}"#.to_vec()],
         vec![filled(1).into_bytes(), filled(2).into_bytes()],
-        vec![vec![b' '; 1 << 20]],
+        vec![format!("{}{}", filled(1), " ".repeat(1 << 20)).into_bytes()],
     ];
     let count = replies.len();
     let gateway = Peer::start(move |number, _| match replies.get(number / 2) {
@@ -84,7 +84,10 @@ async fn an_order_to_an_absent_gateway_never_leaves_even_when_one_comes_up_later
     assert!(proof.contains("did not take it within"), "{proof}");
     assert!(began.elapsed() < SHORT * 4);
     assert!(!anything_arrives(port, LONG_ENOUGH));
-    assert_eq!(settle(&venue, &key(1), SHORT).await, Evidence::Absent("this process never handed it over to the gateway".to_owned()));
+    assert_eq!(
+        settle(&venue, &key(1), SHORT).await,
+        Evidence::Absent("this process never handed it over to the gateway".to_owned())
+    );
 
     let gateway = Peer::start_at(port, |number, _| say(number, filled(2)));
     acked(submit(&venue, &key(2), SOON).await);

@@ -132,7 +132,9 @@ impl Venue for GatewayVenue {
     fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence> {
         Box::pin(async move {
             let ticket = match self.traces.settle(intent) {
-                Known::NeverLeft => return Evidence::Absent("this process never handed it over to the gateway".to_owned()),
+                Known::NeverLeft => {
+                    return Evidence::Absent("this process never handed it over to the gateway".to_owned());
+                }
                 Known::Open(ticket) => ticket,
             };
             match self.ask(&status_request(&intent.key), deadline).await {
