@@ -3,5 +3,6 @@
 pub mod book;
 pub mod book_reader;
 mod exits;
+pub mod gateway;
 mod ledger;
 pub mod paper;

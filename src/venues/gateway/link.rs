@@ -1,0 +1,192 @@
+//! The line to a gateway: one ZeroMQ REQ socket per endpoint, one request at a time, each with a deadline of its own.
+//!
+//! It tells apart what never left from what may have arrived. Until a connection stands, libzmq takes no message
+//! (`ZMQ_IMMEDIATE`), so a send that is still pending at its deadline is proof that no byte left; its socket is closed with
+//! linger 0 and delivers nothing later. After a completed send nothing is proven any more.
+//!
+//! A REQ socket that missed a reply may take that reply for the next one. So a socket is kept only after a complete
+//! exchange: whoever fails, gives up or is dropped on the way closes it, and the next request begins with a fresh one.
+//!
+//! A socket belongs to the tokio runtime that opened it, so all requests of a process must come from one runtime.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+use sentinel_actors::ports::elapsed_now;
+use tmq::request_reply::RequestSender;
+use tmq::{AsZmqSocket as _, Context, Message, Multipart, TmqError};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+/// No reply of a gateway comes near this; a longer one ends the connection before it is read.
+const REPLY_BYTES_MAX: i64 = 64 * 1024;
+
+/// First and longest pause between two attempts to connect while a request waits.
+const RECONNECT_MS: (i32, i32) = (100, 1_000);
+
+/// Idle time before the first probe of a silent connection, pause between probes, and how many may go unanswered.
+const KEEPALIVE: (i32, i32, i32) = (30, 10, 3);
+
+/// Where a gateway listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GatewayAddress {
+    /// Name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl GatewayAddress {
+    fn is_ipv6(&self) -> bool {
+        self.host.contains(':')
+    }
+}
+
+impl fmt::Display for GatewayAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_ipv6() {
+            write!(f, "tcp://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "tcp://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// How a request went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exchange {
+    /// The reply, as it came.
+    Reply(Vec<u8>),
+    /// No byte of the request left, and none will; the text is the proof.
+    NeverLeft(String),
+    /// The request was sent, and there is no reply to it.
+    NoReply(String),
+}
+
+/// The line to one endpoint. Shared by everyone in the process who talks to it.
+pub struct Link {
+    address: GatewayAddress,
+    line: Mutex<Line>,
+}
+
+#[derive(Default)]
+struct Line {
+    /// Taken out while a request is under way.
+    kept: Option<RequestSender>,
+    /// A request left and its exchange did not come to a good end.
+    missed: bool,
+}
+
+/// The process's link to this endpoint.
+#[must_use]
+pub fn link(address: GatewayAddress) -> Arc<Link> {
+    static LINKS: OnceLock<std::sync::Mutex<HashMap<GatewayAddress, Weak<Link>>>> = OnceLock::new();
+    let mut links = LINKS.get_or_init(Default::default).lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(link) = links.get(&address).and_then(Weak::upgrade) {
+        return link;
+    }
+    let link = Arc::new(Link { address: address.clone(), line: Mutex::default() });
+    links.retain(|_, link| link.strong_count() > 0);
+    links.insert(address, Arc::downgrade(&link));
+    link
+}
+
+impl Link {
+    /// Where it leads.
+    #[must_use]
+    pub fn address(&self) -> &GatewayAddress {
+        &self.address
+    }
+
+    /// Sends a request and waits for its reply. `deadline` is for all of it, waiting for other requests included. A reply
+    /// that is not `sound` is handed out as it came, and its socket is not used again.
+    pub async fn exchange(&self, request: &[u8], deadline: Duration, sound: impl Fn(&[u8]) -> bool) -> Exchange {
+        let until = elapsed_now() + deadline;
+        let Some(mut line) = before(until, self.line.lock()).await else {
+            return Exchange::NeverLeft(format!(
+                "other requests occupied the link to {} for {deadline:?}",
+                self.address
+            ));
+        };
+        let socket = match self.socket(&mut line) {
+            Ok(socket) => socket,
+            Err(error) => {
+                return Exchange::NeverLeft(format!("no socket to {} could be opened: {error}", self.address));
+            }
+        };
+        // Dropping the pending send drops the socket, and the request with it.
+        let waiting = match before(until, socket.send(Multipart::from(Message::from(request)))).await {
+            None => return Exchange::NeverLeft(format!("{} did not take it within {deadline:?}", self.address)),
+            Some(sent) => {
+                line.missed = true;
+                match sent {
+                    Ok(waiting) => waiting,
+                    Err(error) => return Exchange::NoReply(format!("sending to {} failed: {error}", self.address)),
+                }
+            }
+        };
+        // A reply that is there counts, even when it is looked at too late.
+        let (parts, socket) = match timeout_at(until, waiting.recv()).await {
+            Err(_) => return Exchange::NoReply(format!("{} did not reply within {deadline:?}", self.address)),
+            Ok(Err(error)) => return Exchange::NoReply(format!("the reply of {} failed: {error}", self.address)),
+            Ok(Ok(received)) => received,
+        };
+        let [reply] = &*Vec::from(parts.0) else {
+            return Exchange::NoReply(format!("{} replied in several parts", self.address));
+        };
+        if sound(reply) {
+            *line = Line { kept: Some(socket), missed: false };
+        }
+        Exchange::Reply(reply.to_vec())
+    }
+
+    /// The kept socket, or a fresh one when there is none or its connection is gone.
+    fn socket(&self, line: &mut Line) -> Result<RequestSender, TmqError> {
+        if let Some(kept) = line.kept.take()
+            && kept.get_socket().get_events()?.contains(zmq::POLLOUT)
+        {
+            return Ok(kept);
+        }
+        if std::mem::take(&mut line.missed) {
+            tracing::warn!(
+                event = "gateway_socket_replaced",
+                endpoint = %self.address,
+                "the last request has no usable reply; its socket is closed and a fresh one takes its place"
+            );
+        }
+        let (first, longest) = RECONNECT_MS;
+        let (idle, pause, probes) = KEEPALIVE;
+        tmq::request(context())
+            .set_linger(0)
+            .set_immediate(true)
+            .set_ipv6(self.address.is_ipv6())
+            .set_maxmsgsize(REPLY_BYTES_MAX)
+            .set_reconnect_ivl(first)
+            .set_reconnect_ivl_max(longest)
+            .set_tcp_keepalive(1)
+            .set_tcp_keepalive_idle(idle)
+            .set_tcp_keepalive_intvl(pause)
+            .set_tcp_keepalive_cnt(probes)
+            .connect(&self.address.to_string())
+    }
+}
+
+/// The process's one context. It is never dropped: ending a context waits for its sockets and can block for ever.
+fn context() -> &'static Context {
+    static CONTEXT: OnceLock<Context> = OnceLock::new();
+    CONTEXT.get_or_init(Context::new)
+}
+
+/// What `work` comes to before `until`. At `until` it is not touched any more, however late the task gets to run: what
+/// would be done too late is not done.
+async fn before<T>(until: Instant, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let in_time =
+        poll_fn(|cx| if elapsed_now() >= until { Poll::Ready(None) } else { work.as_mut().poll(cx).map(Some) });
+    timeout_at(until, in_time).await.unwrap_or(None)
+}

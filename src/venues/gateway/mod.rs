@@ -1,0 +1,161 @@
+//! A live venue behind a ZeroMQ gateway to MetaTrader 5.
+//!
+//! Promise 2 ends here: an order is handed to the link at most once and never sent again. Only a reply that fits the order
+//! confirms or refuses it, only the link's proof or this process's own memory makes it absent, and everything else stays
+//! open until the gateway's id memory or a person settles it. A timeout is never a refusal.
+
+pub mod link;
+pub mod order_send;
+pub mod retcode;
+mod traces;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sentinel_actors::domain::bar::CleanBars;
+use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
+use sentinel_actors::domain::order::Order;
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::{Evidence, Fates, Place, PortFuture, Positions, Submission, Venue, VenueError, pass};
+
+use self::link::Exchange;
+pub use self::link::{GatewayAddress, Link, link};
+use self::order_send::{order_request, read, req_id, status_request};
+use self::traces::{Barred, Known, Traces};
+
+/// How positions end, and with it who can say which are open: the dialect has no words for positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exits {
+    /// By orders of the node alone, on a netting account without stops and targets: confirmed orders add up.
+    Counted,
+    /// Also by stops, targets or people, unseen.
+    Unseen,
+}
+
+/// What orders of one pipeline carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewaySettings {
+    /// The account, part of every intent key.
+    pub account: String,
+    /// The pipeline's number at the broker, at most 2147483647.
+    pub magic: u32,
+    /// How positions end.
+    pub exits: Exits,
+}
+
+/// One pipeline's view of a gateway.
+pub struct GatewayVenue {
+    link: Arc<Link>,
+    settings: GatewaySettings,
+    traces: Traces,
+    fates: Arc<dyn Fates>,
+    /// The child's path that fates know it by, for example `eurusd/executor`.
+    who: String,
+}
+
+impl GatewayVenue {
+    /// A venue at the end of `link`.
+    #[must_use]
+    pub fn new(link: Arc<Link>, settings: GatewaySettings, fates: Arc<dyn Fates>, who: &str) -> Self {
+        Self { link, settings, traces: Traces::default(), fates, who: who.to_owned() }
+    }
+
+    async fn ask(&self, request: &str, deadline: Duration) -> Exchange {
+        self.link.exchange(request.as_bytes(), deadline, |reply| read(reply).is_ok()).await
+    }
+
+    async fn hand_over(&self, key: &IntentKey, order: &Order, now: UtcMs, deadline: Duration) -> Submission {
+        let GatewaySettings { magic, exits, .. } = self.settings;
+        let request = match order_request(key, order, magic, exits, now) {
+            Ok(request) => request,
+            Err(error) => return Submission::NeverLeft(error.to_string()),
+        };
+        pass(&*self.fates, Place::BeforeBookWrite, &self.who).await;
+        match self.traces.hand_over(key) {
+            Ok(()) => {}
+            Err(Barred::Void) => return Submission::NeverLeft("the key was found absent before".to_owned()),
+            Err(Barred::Handed) => {
+                return Submission::Unknown("it was handed over before; nothing is sent twice".to_owned());
+            }
+        }
+        tracing::debug!(
+            event = "order_handed_over",
+            key = %key,
+            req_id = %req_id(key),
+            endpoint = %self.link.address(),
+            "an order goes to the gateway"
+        );
+        let answer = self.ask(&request, deadline).await;
+        if let Exchange::NeverLeft(_) = answer {
+            self.traces.never_left(key);
+        }
+        pass(&*self.fates, Place::AfterBookWrite, &self.who).await;
+        let reply = match answer {
+            Exchange::Reply(reply) => read(&reply),
+            Exchange::NeverLeft(proof) => return Submission::NeverLeft(proof),
+            Exchange::NoReply(why) => return Submission::Unknown(why),
+        };
+        match reply {
+            Ok(reply) => {
+                self.traces.note_ticket(key, reply.ticket());
+                reply.judge(order, exits)
+            }
+            Err(why) => Submission::Unknown(why),
+        }
+    }
+}
+
+impl Venue for GatewayVenue {
+    fn mode(&self) -> Mode {
+        Mode::Live
+    }
+
+    fn account(&self) -> &str {
+        &self.settings.account
+    }
+
+    fn prepare(&self, key: &IntentKey) {
+        self.traces.prepare(key);
+    }
+
+    fn submit<'a>(
+        &'a self,
+        key: &'a IntentKey,
+        order: &'a Order,
+        now: UtcMs,
+        deadline: Duration,
+    ) -> PortFuture<'a, Submission> {
+        Box::pin(self.hand_over(key, order, now, deadline))
+    }
+
+    /// Never sends the order again: what it asks names no order.
+    fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence> {
+        Box::pin(async move {
+            let ticket = match self.traces.settle(intent) {
+                Known::NeverLeft => {
+                    return Evidence::Absent("this process never handed it over to the gateway".to_owned());
+                }
+                Known::Open(ticket) => ticket,
+            };
+            match self.ask(&status_request(&intent.key), deadline).await {
+                Exchange::Reply(reply) => match read(&reply) {
+                    Ok(reply) => reply.judge_status(intent, self.settings.magic, ticket),
+                    Err(why) => Evidence::NotNow(why),
+                },
+                Exchange::NeverLeft(why) | Exchange::NoReply(why) => Evidence::NotNow(why),
+            }
+        })
+    }
+
+    fn positions<'a>(&'a self, _: &'a str, _: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
+        let positions = match self.settings.exits {
+            Exits::Counted => Positions::Counted,
+            Exits::Unseen => Positions::Unseen,
+        };
+        Box::pin(std::future::ready(Ok(positions)))
+    }
+
+    fn observe<'a>(&'a self, _: &'a str, _: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}

@@ -1,0 +1,144 @@
+//! The gateway venue against gateways that fill, refuse, lie, fall silent, die and come back, over real sockets: no order
+//! arrives twice, none arrives late, and nothing is confirmed or refused that no fitting reply says.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking too")]
+
+mod dialect;
+
+mod logged;
+mod one_owner;
+mod orders;
+mod peer;
+mod pyzmq;
+mod settling;
+mod trouble;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use sentinel::venues::gateway::{Exits, GatewayAddress, GatewaySettings, GatewayVenue, Link, link};
+use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::order::{Order, Receipt, Role, Side};
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::{Evidence, Fates, NoFates, Submission, Venue, elapsed_now};
+
+/// Of an exchange that comes to a good end.
+const SOON: Duration = Duration::from_secs(5);
+/// Of an exchange that does not.
+const SHORT: Duration = Duration::from_millis(500);
+
+const MAGIC: u32 = 20_260_101;
+const NOW: UtcMs = UtcMs(1_767_225_600_250);
+
+fn d(text: &str) -> Decimal {
+    text.parse().unwrap()
+}
+
+fn key(hour: i64) -> IntentKey {
+    IntentKey::derive(Mode::Live, "demo-1", "eurusd", UtcMs(hour * 3_600_000), Role::Open)
+}
+
+fn order() -> Order {
+    Order {
+        role: Role::Open,
+        symbol: "EURUSD".to_owned(),
+        side: Side::Buy,
+        volume_lots: d("0.1"),
+        stop_price: None,
+        target_price: None,
+        reference_price: d("1.1000"),
+    }
+}
+
+fn intent(key: &IntentKey) -> Intent {
+    Intent {
+        key: key.clone(),
+        mode: Mode::Live,
+        account: "demo-1".to_owned(),
+        pipeline: "eurusd".to_owned(),
+        slot: NOW,
+        basis: NOW,
+        order: order(),
+        state: IntentState::Unknown,
+        receipt: None,
+    }
+}
+
+fn link_to(port: u16) -> Arc<Link> {
+    link(GatewayAddress { host: "127.0.0.1".to_owned(), port })
+}
+
+fn venue(port: u16) -> GatewayVenue {
+    venue_with(port, Exits::Counted, Arc::new(NoFates))
+}
+
+fn venue_with(port: u16, exits: Exits, fates: Arc<dyn Fates>) -> GatewayVenue {
+    let settings = GatewaySettings { account: "demo-1".to_owned(), magic: MAGIC, exits };
+    GatewayVenue::new(link_to(port), settings, fates, "eurusd/executor")
+}
+
+async fn submit(venue: &GatewayVenue, key: &IntentKey, deadline: Duration) -> Submission {
+    venue.prepare(key);
+    venue.submit(key, &order(), NOW, deadline).await
+}
+
+async fn settle(venue: &GatewayVenue, key: &IntentKey, deadline: Duration) -> Evidence {
+    venue.settle(&intent(key), deadline).await
+}
+
+fn filled(ticket: u64) -> String {
+    format!(r#"{{"error":false,"ticket":{ticket},"msg":"Request executed","retcode":10009,"data":null}}"#)
+}
+
+fn cached(ticket: u64) -> String {
+    format!(r#"{{"error":false,"ticket":{ticket},"msg":"Cached result","retcode":10009}}"#)
+}
+
+fn failed(retcode: i64, text: &str) -> String {
+    format!(r#"{{"error":true,"ticket":0,"msg":"{text}","retcode":{retcode}}}"#)
+}
+
+fn acked(submission: Submission) -> Receipt {
+    match submission {
+        Submission::Acked(receipt) => receipt,
+        other => panic!("not acked: {other:?}"),
+    }
+}
+
+fn never_left(submission: Submission) -> String {
+    match submission {
+        Submission::NeverLeft(proof) => proof,
+        other => panic!("it may have left: {other:?}"),
+    }
+}
+
+fn unknown(submission: Submission) -> String {
+    match submission {
+        Submission::Unknown(evidence) => evidence,
+        other => panic!("not unknown: {other:?}"),
+    }
+}
+
+fn not_now(evidence: Evidence) -> String {
+    match evidence {
+        Evidence::NotNow(why) => why,
+        other => panic!("not postponed: {other:?}"),
+    }
+}
+
+fn undecidable(evidence: Evidence) -> String {
+    match evidence {
+        Evidence::Undecidable(why) => why,
+        other => panic!("not undecidable: {other:?}"),
+    }
+}
+
+/// Waits for a condition that other threads bring about.
+async fn until(condition: impl Fn() -> bool) {
+    let deadline = elapsed_now() + SOON;
+    while !condition() {
+        assert!(elapsed_now() < deadline, "it did not come about within {SOON:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}

@@ -1,0 +1,118 @@
+//! The venue against another implementation of the far side: `gateway.py`, a REP socket of pyzmq with an id memory.
+//!
+//! `SENTINEL_PYTHON` names an interpreter that has pyzmq. Without one these tests say so and end; with `SENTINEL_MUST_RUN`
+//! they fail instead.
+
+use std::io::{BufRead as _, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use sentinel::venues::gateway::order_send::req_id;
+use sentinel_actors::domain::order::Ticket;
+use sentinel_actors::ports::{Evidence, Submission, Venue as _};
+
+use super::{NOW, SHORT, SOON, acked, d, intent, key, order, settle, submit, undecidable, unknown, venue};
+
+#[expect(clippy::disallowed_methods, reason = "a switch of this test, not of the node")]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The interpreter, when it has pyzmq.
+fn python() -> Option<String> {
+    let python = setting("SENTINEL_PYTHON").unwrap_or_else(|| "python3".to_owned());
+    let probe = Command::new(&python).args(["-c", "import zmq"]).stderr(Stdio::null()).status();
+    if probe.is_ok_and(|status| status.success()) {
+        return Some(python);
+    }
+    assert!(setting("SENTINEL_MUST_RUN").is_none(), "{python} has no pyzmq, and SENTINEL_MUST_RUN is set");
+    println!("skipped: {python} has no pyzmq; SENTINEL_PYTHON may name an interpreter that has it");
+    None
+}
+
+struct Gateway {
+    port: u16,
+    process: Child,
+    /// Its end is the gateway's.
+    input: Option<ChildStdin>,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Gateway {
+    fn start(arguments: &[&str]) -> Option<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateway_venue/gateway.py");
+        let mut command = Command::new(python()?);
+        command.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let input = process.stdin.take();
+        let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
+        let first = output.next().unwrap().unwrap();
+        let port = first.strip_prefix("port ").unwrap().parse().unwrap();
+        Some(Self { port, process, input, output })
+    }
+
+    /// Ends it and tells which orders it carried out.
+    fn orders(mut self) -> Vec<String> {
+        drop(self.input.take());
+        self.output.by_ref().map(Result::unwrap).collect()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        self.process.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn pyzmq_fills_an_order_and_remembers_its_id() {
+    let Some(gateway) = Gateway::start(&["0"]) else { return };
+    let venue = venue(gateway.port);
+    let receipt = acked(submit(&venue, &key(9), SOON).await);
+    assert_eq!((receipt.ticket, receipt.volume_lots, receipt.price), (Ticket(50_001), d("0.1"), Some(d("1.10007"))));
+    let Evidence::Found(found) = settle(&venue, &key(9), SOON).await else { panic!("not found") };
+    assert_eq!(found.ticket, receipt.ticket);
+    undecidable(settle(&venue, &key(10), SOON).await);
+    assert_eq!(gateway.orders(), [format!("order {} 50001", req_id(&key(9)))]);
+}
+
+#[tokio::test]
+async fn an_order_whose_reply_pyzmq_lost_is_found_by_its_id_and_never_doubled() {
+    let Some(gateway) = Gateway::start(&["0", "swallow"]) else { return };
+    let venue = venue(gateway.port);
+    unknown(submit(&venue, &key(9), SHORT).await);
+    // Another process asks: it has nothing but the journal's intent.
+    let after_restart = super::venue(gateway.port);
+    let Evidence::Found(found) = after_restart.settle(&intent(&key(9)), SOON).await else { panic!("not found") };
+    assert_eq!(found.ticket, Ticket(50_001));
+    assert_eq!(gateway.orders(), [format!("order {} 50001", req_id(&key(9)))]);
+}
+
+#[tokio::test]
+async fn a_gateway_that_was_restarted_has_forgotten_and_a_person_decides() {
+    let Some(first) = Gateway::start(&["0"]) else { return };
+    let port = first.port;
+    let venue = venue(port);
+    acked(submit(&venue, &key(9), SOON).await);
+    assert_eq!(first.orders().len(), 1);
+    let second = Gateway::start(&[&port.to_string()]).unwrap();
+    undecidable(settle(&venue, &key(9), SOON).await);
+    assert_eq!(second.orders(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn pyzmq_refuses_what_is_out_of_its_range() {
+    let Some(gateway) = Gateway::start(&["0"]) else { return };
+    let settings = sentinel::venues::gateway::GatewaySettings {
+        account: "demo-1".to_owned(),
+        magic: u32::MAX,
+        exits: sentinel::venues::gateway::Exits::Counted,
+    };
+    let fates = std::sync::Arc::new(sentinel_actors::ports::NoFates);
+    let venue =
+        sentinel::venues::gateway::GatewayVenue::new(super::link_to(gateway.port), settings, fates, "eurusd/executor");
+    let submission = venue.submit(&key(9), &order(), NOW, SOON).await;
+    assert!(matches!(submission, Submission::Rejected { code: Some(-3), lasting: true, .. }), "{submission:?}");
+    assert_eq!(gateway.orders(), Vec::<String>::new());
+}
