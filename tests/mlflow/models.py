@@ -41,7 +41,7 @@ class OfTwoBlocks(mlflow.pyfunc.PythonModel):
         sequence = np.asarray(model_input["X_sequential"].iloc[0], dtype=float)
         if row.shape != (3,) or sequence.shape != (60, 3):
             raise ValueError(f"{row.shape} and {sequence.shape}")
-        return np.array([probabilities(row) if row[0] >= 1000.0 else probabilities(row + sequence.sum(axis=0))])
+        return np.array([probabilities(row) if row[0] >= 1000.0 else probabilities(row + sequence.mean(axis=0))])
 
 
 if __name__ == "__main__":

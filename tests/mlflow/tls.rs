@@ -51,7 +51,14 @@ impl Served {
         let folder = tempfile::tempdir().unwrap();
         let made = openssl(folder.path())
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-            .args(["-subj", "/CN=hub", "-addext", "subjectAltName=IP:127.0.0.1"])
+            .args([
+                "-subj",
+                "/CN=hub",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-addext",
+                "basicConstraints=CA:FALSE",
+            ])
             .args(["-keyout", "key.pem", "-out", "certificate.pem"])
             .status();
         if made.is_err() {
@@ -80,18 +87,20 @@ impl Served {
         }
     }
 
-    /// Waits for a whole request and answers it by hand: openssl joins its own streams with the connection.
-    fn answer(&mut self) -> String {
-        let mut request = Vec::new();
-        let mut output = self.child.stdout.take().unwrap();
-        while !request.ends_with(b"]]}}") {
-            let mut byte = [0];
-            output.read_exact(&mut byte).unwrap();
-            request.push(byte[0]);
-        }
-        let answer = format!("{}{GOOD}", super::scripted::head("200 OK", GOOD.len()));
-        self.child.stdin.as_mut().unwrap().write_all(answer.as_bytes()).unwrap();
-        String::from_utf8(request).unwrap()
+    /// Waits for a whole request and answers it by hand: openssl joins its own streams with the connection. Ends with
+    /// less when the server is ended before.
+    fn answer(&mut self) -> thread::JoinHandle<String> {
+        let (mut output, mut input) = (self.child.stdout.take().unwrap(), self.child.stdin.take().unwrap());
+        thread::spawn(move || {
+            let (mut request, mut byte) = (Vec::new(), [0]);
+            while !request.ends_with(b"]]}}") && output.read_exact(&mut byte).is_ok() {
+                request.push(byte[0]);
+            }
+            let answer = format!("{}{GOOD}", super::scripted::head("200 OK", GOOD.len()));
+            let _ = input.write_all(answer.as_bytes());
+            let _ = output.read_to_end(&mut Vec::new()); // keeps both streams open until the server is ended
+            String::from_utf8(request).unwrap()
+        })
     }
 }
 
@@ -123,17 +132,17 @@ async fn a_certificate_that_the_system_does_not_know_is_refused() {
 async fn a_certificate_that_the_system_knows_is_accepted() {
     let Some(mut served) = Served::start() else { return };
     served.wait().await;
+    let request = served.answer();
     let copy = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "tls::the_copy_asks_over_tls", "--nocapture"])
         .env("SSL_CERT_FILE", served.folder.path().join("certificate.pem"))
         .env(PORT, served.port.to_string())
-        .stdout(Stdio::piped())
-        .spawn()
+        .output()
         .unwrap();
-    let request = tokio::task::spawn_blocking(move || served.answer()).await.unwrap();
-    let output = copy.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("answered over TLS"), "{text}");
+    drop(served);
+    let text = String::from_utf8([copy.stdout, copy.stderr].concat()).unwrap();
+    assert!(copy.status.success() && text.contains("answered over TLS"), "{text}");
+    let request = request.join().unwrap();
     assert!(request.starts_with("POST /invocations HTTP/1.1"), "{request}");
 }
 
