@@ -51,13 +51,14 @@ async fn validate(model: &MlflowModel) -> Result<ModelIdentity, ModelError> {
 const PROBES: [f64; 3] = [101.0, 102.0, 103.0];
 
 #[tokio::test]
-async fn the_probes_are_asked_at_first_and_then_only_when_a_connection_is_new_or_an_hour_is_over() {
+async fn the_probes_are_asked_at_first_and_then_only_when_a_connection_is_new_or_it_is_time() {
     let hub = Hub::with(|request, good| match request.nth {
         4 => Reply::Close(vec![]), // the second prediction: it is repeated on a new connection
         _ => ok(good),
     });
     let mut seen = 0;
-    let model = model(hub.server.port);
+    let minute = Duration::from_secs(60);
+    let model = MlflowModel::new(MlflowSettings { identity_every: minute, ..settings(hub.server.port) }).unwrap();
     let identity = validate(&model).await.unwrap();
     assert_eq!(identity.id, format!("http://127.0.0.1:{}", hub.server.port));
     assert_eq!(identity.hash.len(), 64);
@@ -73,15 +74,19 @@ async fn the_probes_are_asked_at_first_and_then_only_when_a_connection_is_new_or
     assert_eq!(hub.asked(&mut seen), PROBES, "the connection is new");
     assert_eq!((validate(&model).await.unwrap(), hub.asked(&mut seen)), (identity.clone(), vec![]));
 
-    for _ in 0..1199 {
-        advance(Duration::from_secs(3)).await;
-        predict(&model).await.unwrap();
-    }
+    let steps = async |count| {
+        for _ in 0..count {
+            advance(Duration::from_secs(2)).await; // less than what ends a kept connection
+            predict(&model).await.unwrap();
+        }
+    };
+    steps(15).await;
     validate(&model).await.unwrap();
-    assert_eq!(hub.asked(&mut seen).len(), 1199, "the connection is the same and the hour not over");
-    advance(Duration::from_secs(3)).await;
+    assert_eq!(hub.asked(&mut seen).len(), 15, "the connection is the same and the minute not over");
+    steps(15).await;
+    hub.asked(&mut seen);
     assert_eq!(validate(&model).await.unwrap(), identity);
-    assert_eq!(hub.asked(&mut seen), PROBES, "the hour is over");
+    assert_eq!(hub.asked(&mut seen), PROBES, "the minute is over");
 }
 
 #[tokio::test]
