@@ -1,0 +1,197 @@
+//! What the hub is asked: one row as MLflow's `dataframe_split`.
+//!
+//! The server takes a number for a text, a null for a number, and columns that are too many or in another order, all without
+//! a word. So nothing leaves that is not exactly what the model was trained on: this set of features, this many of them, all
+//! finite, printed so that the server reads the very same numbers.
+
+use sentinel_actors::domain::feature::{FeatureFrame, FeatureSetId};
+use serde::Serialize;
+
+/// Rows of the sequence that a two-block model takes.
+pub const SEQUENCE_ROWS: usize = 60;
+
+/// How a row is laid out. A property of the model's signature, so it is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    /// One column per feature.
+    Columns,
+    /// Two columns, each with one cell: `X_tabular` holds the newest row, `X_sequential` the last 60 rows, oldest first.
+    TwoBlocks,
+}
+
+/// Why a frame is not sent.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FrameFault {
+    /// Another model's features.
+    #[error("it is made of the features {have}, the hub's model takes {want}")]
+    Set {
+        /// Of the frame.
+        have: FeatureSetId,
+        /// Configured.
+        want: FeatureSetId,
+    },
+    /// Too few or too many.
+    #[error("it has {have} features, the hub's model takes {want}")]
+    Width {
+        /// In the frame.
+        have: usize,
+        /// Configured.
+        want: usize,
+    },
+    /// NaN or infinity: a server takes it and answers with something.
+    #[error("{place} holds a value that is not finite")]
+    NotFinite {
+        /// Which block.
+        place: &'static str,
+    },
+    /// The feature set makes none.
+    #[error("it has no sequence, and the hub's model takes two blocks: configure features with a sequence")]
+    NoSequence,
+    /// Not 60 rows.
+    #[error("its sequence has {have} values, the hub's model takes {want}")]
+    Sequence {
+        /// In the frame.
+        have: usize,
+        /// 60 rows of the configured width.
+        want: usize,
+    },
+}
+
+/// What the model was trained on.
+pub(super) struct Layout {
+    pub payload: Payload,
+    pub features: FeatureSetId,
+    pub columns: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Request<C, R> {
+    dataframe_split: Split<C, R>,
+}
+
+#[derive(Serialize)]
+struct Split<C, R> {
+    columns: C,
+    data: [R; 1],
+}
+
+impl Layout {
+    /// The request's body.
+    pub(super) fn body(&self, frame: &FeatureFrame) -> Result<Vec<u8>, FrameFault> {
+        self.check(frame)?;
+        let body = match self.payload {
+            Payload::Columns => encode(&self.columns, &frame.row),
+            Payload::TwoBlocks => {
+                let sequence = self.sequence(frame)?;
+                encode(["X_tabular", "X_sequential"], (&frame.row, sequence))
+            }
+        };
+        Ok(body)
+    }
+
+    fn check(&self, frame: &FeatureFrame) -> Result<(), FrameFault> {
+        if frame.set != self.features {
+            return Err(FrameFault::Set { have: frame.set.clone(), want: self.features.clone() });
+        }
+        let (have, want) = (frame.row.len(), self.columns.len());
+        if have != want {
+            return Err(FrameFault::Width { have, want });
+        }
+        finite(&frame.row, "the row")
+    }
+
+    fn sequence<'f>(&self, frame: &'f FeatureFrame) -> Result<Vec<&'f [f64]>, FrameFault> {
+        let sequence = frame.sequence.as_ref().ok_or(FrameFault::NoSequence)?;
+        let (have, want) = (sequence.len(), SEQUENCE_ROWS * self.columns.len());
+        if have != want {
+            return Err(FrameFault::Sequence { have, want });
+        }
+        finite(sequence, "the sequence")?;
+        Ok(sequence.chunks(self.columns.len()).collect())
+    }
+}
+
+fn finite(values: &[f64], place: &'static str) -> Result<(), FrameFault> {
+    if values.iter().all(|value| value.is_finite()) { Ok(()) } else { Err(FrameFault::NotFinite { place }) }
+}
+
+#[expect(clippy::expect_used, reason = "texts and numbers always have a JSON form")]
+fn encode(columns: impl Serialize, row: impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(&Request { dataframe_split: Split { columns, data: [row] } }).expect("plain values")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sentinel_actors::domain::time::UtcMs;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn layout(payload: Payload) -> Layout {
+        Layout { payload, features: set(), columns: ["rsi", "hour \"utc\""].map(String::from).to_vec() }
+    }
+
+    fn set() -> FeatureSetId {
+        FeatureSetId { name: "test2".to_owned(), window: 20 }
+    }
+
+    fn frame(row: [f64; 2]) -> FeatureFrame {
+        let sequence = (0..SEQUENCE_ROWS).flat_map(|step| [step as f64, 0.5]).collect();
+        FeatureFrame { set: set(), newest: UtcMs(0), row: row.to_vec(), sequence: Some(sequence), volume_absent: false }
+    }
+
+    #[test]
+    fn columns_are_sent_as_one_row_with_a_cell_per_feature() {
+        let body = layout(Payload::Columns).body(&frame([0.1, 5.0])).unwrap();
+        let expected = r#"{"dataframe_split":{"columns":["rsi","hour \"utc\""],"data":[[0.1,5.0]]}}"#;
+        assert_eq!(String::from_utf8(body).unwrap(), expected);
+    }
+
+    #[test]
+    fn two_blocks_are_sent_as_one_row_with_a_flat_and_a_nested_cell() {
+        let body = layout(Payload::TwoBlocks).body(&frame([0.1, 5.0])).unwrap();
+        let start =
+            r#"{"dataframe_split":{"columns":["X_tabular","X_sequential"],"data":[[[0.1,5.0],[[0.0,0.5],[1.0,0.5],"#;
+        assert!(body.starts_with(start.as_bytes()), "{}", String::from_utf8_lossy(&body));
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let sequence = &body["dataframe_split"]["data"][0][1];
+        assert_eq!((sequence.as_array().unwrap().len(), &sequence[59][0]), (60, &Value::from(59.0)));
+    }
+
+    #[test]
+    fn what_the_model_was_not_trained_on_is_never_sent() {
+        let refused = |payload, frame: FeatureFrame| layout(payload).body(&frame).unwrap_err().to_string();
+        let good = || frame([0.1, 5.0]);
+        let other = FeatureSetId { window: 21, ..set() };
+        for (expected, frame) in [
+            ("it is made of the features test2/21", FeatureFrame { set: other, ..good() }),
+            ("it has 3 features", FeatureFrame { row: vec![0.0; 3], ..good() }),
+            ("the row holds a value that is not finite", frame([f64::NAN, 5.0])),
+            ("the row holds a value that is not finite", frame([0.1, f64::NEG_INFINITY])),
+        ] {
+            for payload in [Payload::Columns, Payload::TwoBlocks] {
+                assert!(refused(payload, frame.clone()).starts_with(expected), "{expected}");
+            }
+        }
+        for (expected, sequence) in [
+            ("it has no sequence", None),
+            ("its sequence has 118 values, the hub's model takes 120", Some(vec![0.0; 118])),
+            ("the sequence holds a value that is not finite", Some(vec![f64::INFINITY; 120])),
+        ] {
+            let frame = FeatureFrame { sequence, ..good() };
+            assert!(layout(Payload::Columns).body(&frame).is_ok(), "columns need no sequence");
+            assert!(refused(Payload::TwoBlocks, frame).starts_with(expected), "{expected}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_number_arrives_as_it_was(value in any::<f64>().prop_filter("finite", |value| value.is_finite())) {
+            let body = layout(Payload::Columns).body(&frame([value, 0.0])).unwrap();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            let arrived = body["dataframe_split"]["data"][0][0].as_f64().unwrap();
+            prop_assert_eq!(arrived.to_bits(), value.to_bits());
+        }
+    }
+}

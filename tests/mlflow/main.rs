@@ -1,0 +1,117 @@
+//! The MLflow adapter against a server whose every byte a test decides, and against a real MLflow server.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking too")]
+
+mod answers;
+mod circuit;
+mod connection;
+mod identity;
+mod real_server;
+mod scripted;
+mod secrets;
+mod tls;
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sentinel::models::mlflow::{Access, HubAddress, MlflowModel, MlflowSettings, Payload};
+use sentinel_actors::domain::feature::{FeatureFrame, FeatureSetId};
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::{Model, ModelError};
+use serde_json::{Value, json};
+
+/// More than any call on loopback takes, also on a busy machine.
+const LONG: Duration = Duration::from_secs(20);
+
+const GOOD: &str = r#"{"predictions": [[0.2, 0.3, 0.5]]}"#;
+
+fn features() -> FeatureSetId {
+    FeatureSetId { name: "test3".into(), window: 20 }
+}
+
+fn frame(first: f64) -> FeatureFrame {
+    let row = vec![first, 0.25, -3.0];
+    let sequence = row.repeat(60);
+    FeatureFrame { set: features(), newest: UtcMs(0), row, sequence: Some(sequence), volume_absent: false }
+}
+
+/// Rows that a test's own question is not among.
+fn probes() -> Vec<FeatureFrame> {
+    [101.0, 102.0, 103.0].map(frame).to_vec()
+}
+
+fn settings(port: u16) -> MlflowSettings {
+    MlflowSettings {
+        address: HubAddress { tls: false, host: "127.0.0.1".into(), port },
+        payload: Payload::Columns,
+        access: Access::Open,
+        columns: ["rsi", "macd", "hour"].map(String::from).to_vec(),
+        features: features(),
+        classes: ["SELL", "HOLD", "BUY"].map(String::from).to_vec(),
+        deadline: LONG,
+        probes: probes(),
+        identity_every: Duration::from_secs(3600),
+    }
+}
+
+fn model(port: u16) -> MlflowModel {
+    MlflowModel::new(settings(port)).unwrap()
+}
+
+async fn predict(model: &MlflowModel) -> Result<Vec<Vec<f64>>, ModelError> {
+    model.predict(&frame(1.0), LONG).await.map(|answer| answer.rows)
+}
+
+/// The first feature of the row that a request in columns asks about.
+fn asked(body: &[u8]) -> f64 {
+    let body: Value = serde_json::from_slice(body).unwrap();
+    body["dataframe_split"]["data"][0][0].as_f64().unwrap()
+}
+
+/// The answer of a model that is no constant: its first class depends on the first feature.
+fn predictions(body: &[u8], shift: f64) -> String {
+    let sell = asked(body) / 1000.0 + shift;
+    json!({ "predictions": [[sell, 0.3, 0.7 - sell]] }).to_string()
+}
+
+/// Moves what the adapter takes for elapsed time, and nothing else.
+async fn advance(by: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(by).await;
+    tokio::time::resume();
+}
+
+/// Log lines written while a test's own subscriber is in force.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let lines = log.clone();
+        let subscriber = tracing_subscriber::fmt().json().with_writer(move || lines.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn events(&self) -> Vec<String> {
+        let text = self.text();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"]["event"].clone());
+        lines.filter_map(|event| event.as_str().map(str::to_owned)).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+"""Writes two MLflow models into the folder that is given: `columns` and `two_blocks`.
+
+Their answers are a softmax that a test can compute. A first feature of 1000 makes them answer NaN, one of 2000 makes them raise.
+"""
+
+import sys
+from pathlib import Path
+
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+
+COLUMNS = ["rsi", "macd", "hour"]
+CLASSES = ["sell", "hold", "buy"]
+
+
+def probabilities(row):
+    if row[0] == 1000.0:
+        return np.full(3, np.nan)
+    if row[0] == 2000.0:
+        raise ValueError("the model does not like 2000")
+    weights = np.exp(row / 100.0)
+    return weights / weights.sum()
+
+
+class OfColumns(mlflow.pyfunc.PythonModel):
+    """Answers with a DataFrame whose columns are named, in an order of its own."""
+
+    def predict(self, context, model_input, params=None):
+        rows = [probabilities(row) for row in model_input[COLUMNS].to_numpy(dtype=float)]
+        return pd.DataFrame(rows, columns=CLASSES)[CLASSES[::-1]]
+
+
+class OfTwoBlocks(mlflow.pyfunc.PythonModel):
+    """Answers with an array; what it says depends on both blocks."""
+
+    def predict(self, context, model_input, params=None):
+        row = np.asarray(model_input["X_tabular"].iloc[0], dtype=float)
+        sequence = np.asarray(model_input["X_sequential"].iloc[0], dtype=float)
+        if row.shape != (3,) or sequence.shape != (60, 3):
+            raise ValueError(f"{row.shape} and {sequence.shape}")
+        return np.array([probabilities(row) if row[0] >= 1000.0 else probabilities(row + sequence.mean(axis=0))])
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    schema = ModelSignature(inputs=Schema([ColSpec("double", name) for name in COLUMNS]))
+    mlflow.pyfunc.save_model(folder / "columns", python_model=OfColumns(), signature=schema, pip_requirements=[])
+    mlflow.pyfunc.save_model(folder / "two_blocks", python_model=OfTwoBlocks(), pip_requirements=[])

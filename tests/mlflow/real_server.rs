@@ -1,0 +1,176 @@
+//! A real MLflow server. Needs `mlflow` on the path, or the variable `SENTINEL_MLFLOW` with its place; says so and passes
+//! without one, unless `SENTINEL_MUST_RUN` is set.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use sentinel::models::mlflow::{MlflowModel, MlflowSettings, Payload};
+use sentinel_actors::ports::{Model, ModelError, elapsed_now};
+
+use super::{LONG, frame, settings};
+
+/// Starting Python with its libraries takes seconds, on a busy machine many.
+const START_MAX: Duration = Duration::from_secs(180);
+
+fn mlflow() -> Option<PathBuf> {
+    let named = std::env::var_os("SENTINEL_MLFLOW").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = || std::env::split_paths(&path).map(|folder| folder.join("mlflow")).find(|file| file.is_file());
+    let mlflow = named.or_else(found);
+    if mlflow.is_none() {
+        let must_run = std::env::var_os("SENTINEL_MUST_RUN").is_some();
+        assert!(!must_run, "there is no mlflow: put it on the path or name it in SENTINEL_MLFLOW");
+        println!("skipped: there is no mlflow on the path and none in SENTINEL_MLFLOW");
+    }
+    mlflow
+}
+
+fn command(program: impl AsRef<OsStr>, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    let output = File::options().create(true).append(true).open(folder.join("output.txt")).unwrap();
+    command.current_dir(folder).stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+    command.env("MLFLOW_DISABLE_TELEMETRY", "true").env("DO_NOT_TRACK", "true");
+    command
+}
+
+/// The server and its workers; ended when this is dropped.
+struct Served {
+    child: Child,
+    port: u16,
+    output: PathBuf,
+}
+
+impl Served {
+    fn start(mlflow: &Path, folder: &Path, model: &str) -> Self {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        // The server starts its workers with programs that it looks for on the path.
+        let mut path = mlflow.parent().unwrap().as_os_str().to_owned();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let child = command(mlflow, folder)
+            .args([
+                "models",
+                "serve",
+                "--env-manager",
+                "local",
+                "--workers",
+                "1",
+                "--host",
+                "127.0.0.1",
+                "--model-uri",
+                model,
+            ])
+            .args(["--port", &port.to_string()])
+            .env("PATH", path)
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        Self { child, port, output: folder.join("output.txt") }
+    }
+
+    fn is_up(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) else { return false };
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        let mut answer = String::new();
+        let asked = stream.write_all(b"GET /ping HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n\r\n");
+        asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200")
+    }
+
+    async fn wait(&mut self) {
+        let began = elapsed_now();
+        while !self.is_up() {
+            let ended = self.child.try_wait().unwrap();
+            if ended.is_some() || began.elapsed() > START_MAX {
+                let output = std::fs::read_to_string(&self.output).unwrap_or_default();
+                panic!("the server is not up after {:?} ({ended:?}): {output}", began.elapsed());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let group = Pid::from_child(&self.child);
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+fn model(served: &Served, payload: Payload) -> MlflowModel {
+    MlflowModel::new(MlflowSettings { payload, ..settings(served.port) }).unwrap()
+}
+
+/// The models' rule, in the order of the configured classes.
+fn softmax(row: [f64; 3]) -> [f64; 3] {
+    let weights = row.map(|value| (value / 100.0).exp());
+    weights.map(|weight| weight / weights.iter().sum::<f64>())
+}
+
+async fn check(model: &MlflowModel, expected: [f64; 3]) {
+    let identity = model.validate(LONG).await.unwrap();
+    assert_eq!(model.validate(LONG).await.unwrap(), identity);
+    let answer = model.predict(&frame(7.5), LONG).await.unwrap();
+    let [row] = answer.rows.as_slice() else { panic!("{answer:?}") };
+    assert_eq!(row.len(), 3);
+    assert!(row.iter().zip(expected).all(|(have, want)| (have - want).abs() < 1e-12), "{row:?} is not {expected:?}");
+
+    let answer = model.predict(&frame(1000.0), LONG).await.unwrap();
+    assert!(answer.rows.len() == 1 && answer.rows[0].len() == 3 && answer.rows[0].iter().all(|cell| cell.is_nan()));
+
+    match model.predict(&frame(2000.0), LONG).await {
+        Err(ModelError::Status { status: 400, text }) => {
+            assert!(text.starts_with(r#"{"error_code": "BAD_REQUEST""#) && text.chars().count() <= 300, "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(model.validate(LONG).await.unwrap(), identity, "a model that raised is the same model");
+}
+
+#[tokio::test]
+async fn a_real_server_answers_both_payloads_and_its_errors_are_told_apart() {
+    let Some(mlflow) = mlflow() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let began = elapsed_now();
+    let beside = mlflow.with_file_name("python");
+    let python = if beside.is_file() { beside } else { PathBuf::from("python3") };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mlflow/models.py");
+    let written = command(python, folder.path()).arg(script).arg(folder.path()).status().unwrap();
+    assert!(written.success(), "{}", std::fs::read_to_string(folder.path().join("output.txt")).unwrap_or_default());
+    let saved = began.elapsed();
+
+    let mut columns = Served::start(&mlflow, folder.path(), "columns");
+    let mut two_blocks = Served::start(&mlflow, folder.path(), "two_blocks");
+    columns.wait().await;
+    two_blocks.wait().await;
+    let up = began.elapsed();
+
+    let [a, b, c] = [7.5, 0.25, -3.0];
+    let asked_columns = model(&columns, Payload::Columns);
+    check(&asked_columns, softmax([a, b, c])).await;
+    check(&model(&two_blocks, Payload::TwoBlocks), softmax([2.0 * a, 2.0 * b, 2.0 * c])).await;
+
+    // A model asked with the other payload refuses it; nothing else tells a wrong configuration.
+    let wrong = model(&columns, Payload::TwoBlocks).validate(LONG).await;
+    assert!(matches!(wrong, Err(ModelError::Status { status: 400, .. })), "{wrong:?}");
+
+    let asked = elapsed_now();
+    for _ in 0..50 {
+        asked_columns.predict(&frame(7.5), LONG).await.unwrap();
+    }
+    println!(
+        "models written in {saved:?}, servers up after {up:?}, {:?} per call, {} connections",
+        asked.elapsed() / 50,
+        asked_columns.connects()
+    );
+    drop(columns);
+    let gone = asked_columns.predict(&frame(7.5), LONG).await;
+    assert!(matches!(gone, Err(ModelError::Unavailable(_))), "{gone:?}");
+}

@@ -1,0 +1,54 @@
+//! What a hub asks for is sent to it and nowhere else.
+
+use sentinel::models::mlflow::{Access, HubAddress, MlflowModel, MlflowSettings, Secret};
+use sentinel_actors::ports::Model;
+
+use super::scripted::{Server, status};
+use super::{LONG, Log, predict, settings};
+
+const TOKEN: &str = "dapi-0123456789abcdef";
+const PASSWORD: &str = "open sesame";
+
+fn bearer() -> Access {
+    Access::Bearer(Secret::new(TOKEN.to_owned()))
+}
+
+fn basic() -> Access {
+    Access::Basic { user: "Aladdin".to_owned(), password: Secret::new(PASSWORD.to_owned()) }
+}
+
+#[tokio::test]
+async fn a_secret_is_in_every_request_and_in_no_text_even_when_the_server_echoes_it() {
+    for (access, header, secrets) in [
+        (bearer(), format!("authorization: Bearer {TOKEN}"), [TOKEN, "0123456789"]),
+        (basic(), "authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==".to_owned(), [PASSWORD, "QWxhZGRpbjpvcGVu"]),
+    ] {
+        let (log, _guard) = Log::capture();
+        let echo =
+            |request: &super::scripted::Request| status("401 Unauthorized", &format!("{PASSWORD} {}", request.head));
+        let server = Server::start(echo);
+        let settings = MlflowSettings { access, ..settings(server.port) };
+        let mut texts = format!("{settings:?}");
+        let model = MlflowModel::new(settings).unwrap();
+        for _ in 0..5 {
+            let error = predict(&model).await.unwrap_err();
+            texts += &format!("{error} {error:?}");
+        }
+        let error = model.validate(LONG).await.unwrap_err();
+        texts += &format!("{error} {error:?}");
+        texts += &log.text();
+        assert!(texts.contains("401") && texts.contains("hub_circuit_opened") && texts.contains("***"), "{texts}");
+        assert!(!secrets.iter().any(|secret| texts.contains(secret)), "{texts}");
+        let requests = server.requests();
+        assert_eq!(requests.len(), 5);
+        assert!(requests.iter().all(|request| request.head.lines().any(|line| line == header)));
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_in_no_text_of_a_server_that_is_not_there() {
+    let address = HubAddress { tls: false, host: "127.0.0.1".into(), port: 1 };
+    let model = MlflowModel::new(MlflowSettings { address, access: bearer(), ..settings(1) }).unwrap();
+    let error = predict(&model).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("0123456789"), "{error:?}");
+}
