@@ -6,12 +6,13 @@
 mod error;
 mod plug;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::error_chain::chain;
 use sentinel_actors::node::{NodeSpec, RunningNode, start};
 use sentinel_actors::pipeline::NodeShared;
 use sentinel_actors::ports::{Chance, Clock, Fates, JournalStore, NoFates};
@@ -21,12 +22,12 @@ use sentinel_actors::supervision::CrashLog;
 use sentinel_actors::supervision::watch::{Progress, WatchLimits, Watchdog};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 pub use self::error::NodeError;
 pub use self::plug::{PluggedPipeline, load_model, plug};
 use crate::config::Config;
-use crate::journal::{BootRecord, BootVerdict, SqliteJournal, StateDir, Telemetry, write_last_exit};
+use crate::journal::{BootRecord, BootVerdict, SqliteJournal, StateDir, write_last_exit};
 use crate::system::{QuarantineDir, SystemChance, WallClock};
 use crate::telemetry::record::Recorder;
 
@@ -34,6 +35,8 @@ use crate::telemetry::record::Recorder;
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// Share of the shutdown time that cycles in flight get before their pipelines are stopped under them.
 const CLOSE_SHARE: u32 = 2;
+/// How long the end of the process waits for the log file.
+const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 
 /// How a caller changes a run. The default is what `sentinel run` does.
 pub struct RunOptions {
@@ -98,16 +101,22 @@ impl RunReport {
 /// When it cannot be started; the error knows its exit code and what to do.
 pub fn run(config: &Config, options: RunOptions) -> Result<RunReport, NodeError> {
     let state = StateDir::open(&config.node.state)?;
+    let recorder = options.recorder.clone();
+    recorder.attach(&state);
     let report = run_locked(config, &state, options);
+    if let Err(error) = &report {
+        // For the log file; on standard error the command line tells it, with advice.
+        debug!(event = "start_failed", error = %chain(error), "the node could not be started");
+    }
     let code = report.as_ref().map_or_else(NodeError::exit_code, RunReport::exit_code);
     if let Err(error) = write_last_exit(state.path(), i32::from(code), WallClock.now()) {
-        warn!(event = "last_exit_lost", %error, "the exit code could not be kept for the next start");
+        warn!(event = "last_exit_lost", error = %chain(&error), "the exit code could not be kept for the next start");
     }
+    recorder.flush(LAST_LINES_WITHIN);
     report
 }
 
 fn run_locked(config: &Config, state: &Arc<StateDir>, options: RunOptions) -> Result<RunReport, NodeError> {
-    options.recorder.attach(Telemetry::open(state));
     let verdict = register_boot(state);
     let (journal, recovered) = SqliteJournal::open(state, options.fates.clone())?;
     info!(event = "journal_opened", state = %state.path().display(), ?recovered, "the journal is open");
@@ -170,16 +179,17 @@ fn drive(
     };
     let limit = Some(config.supervision.watchdog);
     let limits = WatchLimits { control: limit, worker: limit, journal: limit };
-    let dir = state.path().to_owned();
-    let _watchdog = Watchdog::start(progress, limits, move |stall| abort(&dir, &stall)).map_err(NodeError::Runtime)?;
+    let last_words = LastWords { state: state.path().to_owned(), recorder: options.recorder.clone() };
+    let dog = last_words.clone();
+    let _watchdog = Watchdog::start(progress, limits, move |stall| dog.abort(&stall)).map_err(NodeError::Runtime)?;
 
     control.block_on(async {
         let signals = Signals::new().map_err(NodeError::Runtime)?;
         let RunningNode { root, ended, done, board } =
-            start(spec).await.map_err(|error| NodeError::Root(error.to_string()))?;
+            start(spec).await.map_err(|error| NodeError::Root(chain(&error)))?;
         let handle = control.handle();
         let mut helpers = tokio::task::JoinSet::new();
-        helpers.spawn(signals.forward(root.clone(), state.path().to_owned(), config.supervision.shutdown));
+        helpers.spawn(signals.forward(root.clone(), last_words, config.supervision.shutdown));
         if let Some(until) = verdict.safe_mode_until {
             helpers.spawn(leave_safe_mode(state.clone(), safe_mode, until));
         }
@@ -195,7 +205,7 @@ fn register_boot(state: &StateDir) -> BootVerdict {
     let verdict = match BootRecord::register(state, WallClock.now()) {
         Ok(record) => record.verdict,
         Err(error) => {
-            warn!(event = "boot_record_lost", %error, "the record of starts cannot be written");
+            warn!(event = "boot_record_lost", error = %chain(&error), "the record of starts cannot be written");
             BootVerdict::default()
         }
     };
@@ -235,7 +245,7 @@ impl Signals {
     }
 
     /// Turns the first signal into an orderly end, and makes sure that there is an end.
-    async fn forward(mut self, root: ractor::ActorRef<RootMsg>, dir: std::path::PathBuf, within: Duration) {
+    async fn forward(mut self, root: ractor::ActorRef<RootMsg>, last_words: LastWords, within: Duration) {
         let [term, int, hup] = &mut self.0;
         let name = tokio::select! {
             _ = term.recv() => "SIGTERM",
@@ -246,17 +256,27 @@ impl Signals {
         // A thread, because what keeps the node from ending may be the runtime itself.
         let overdue = move || {
             std::thread::sleep(within);
-            abort(&dir, "the node did not end in time after a signal");
+            last_words.abort("the node did not end in time after a signal");
         };
         if let Err(error) = std::thread::Builder::new().name("shutdown".to_owned()).spawn(overdue) {
-            warn!(event = "shutdown_unwatched", %error, "nothing will force the end");
+            warn!(event = "shutdown_unwatched", error = %chain(&error), "nothing will force the end");
         }
     }
 }
 
-/// Ends the process at once: exit status 134, no core file (see `main`), a note for the next start.
-fn abort(state: &Path, why: &str) {
-    error!(event = "watchdog_abort", why, "the node ends itself to be started afresh");
-    let _ = write_last_exit(state, 134, WallClock.now());
-    std::process::abort();
+/// What a process leaves behind that ends itself.
+#[derive(Clone)]
+struct LastWords {
+    state: PathBuf,
+    recorder: Recorder,
+}
+
+impl LastWords {
+    /// Ends the process at once: exit status 134, no core file (see `main`), a note for the next start.
+    fn abort(&self, why: &str) {
+        error!(event = "watchdog_abort", why, "the node ends itself to be started afresh");
+        let _ = write_last_exit(&self.state, 134, WallClock.now());
+        self.recorder.flush(LAST_LINES_WITHIN);
+        std::process::abort();
+    }
 }
