@@ -4,6 +4,7 @@
 pub mod check;
 pub mod demo;
 pub mod features;
+pub mod health;
 pub mod journal;
 pub mod resume;
 pub mod run;
@@ -69,6 +70,8 @@ pub enum Command {
     Journal(journal::JournalArgs),
     /// Compute features from a bar file, exactly as a node does.
     Features(features::FeaturesArgs),
+    /// Say whether a running node does useful work: 0 and one line, or 1 and the reason.
+    Health(health::HealthArgs),
     /// End the safe mode of a node that crashed again and again.
     Resume(resume::ResumeArgs),
 }
@@ -138,6 +141,7 @@ pub fn run(cli: Cli) -> Ended {
             }
             Err(error) => Err(Failure::new(error.exit_code(), &error, None)),
         },
+        Command::Health(args) => health::run(&args),
         Command::Resume(args) => resume::run(&args),
     }
 }
