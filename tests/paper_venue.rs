@@ -17,9 +17,9 @@ use sentinel::venues::book_reader::{BookPosition, BookReader, Realised};
 use sentinel::venues::paper::{CODE_DOUBLE_SUBMIT, CODE_INVALID, CODE_NOT_OPEN, CloseReason, PaperVenue, Terms};
 use sentinel_actors::domain::bar::{Bar, CleanBars, Interval};
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Order, Receipt, Role, Side, Ticket};
+use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Side, Ticket};
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Evidence, Fate, Fates, NoFates, Place, Submission, Venue};
+use sentinel_actors::ports::{Evidence, Fate, Fates, NoFates, Place, Positions, Submission, Venue};
 
 const SYMBOL: &str = "EURUSD";
 const HOUR: i64 = 3_600_000;
@@ -104,6 +104,13 @@ async fn settle(venue: &PaperVenue, key: &IntentKey, order: &Order) -> Evidence 
     venue.settle(&intent, SOON).await
 }
 
+async fn open(venue: &PaperVenue, symbol: &str) -> Vec<Position> {
+    match venue.positions(symbol, SOON).await.unwrap() {
+        Positions::Told(positions) => positions,
+        other => panic!("the paper book always knows: {other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn an_order_pays_half_the_spread_on_the_way_in_and_on_the_way_out() {
     let dir = tempfile::tempdir().unwrap();
@@ -113,13 +120,13 @@ async fn an_order_pays_half_the_spread_on_the_way_in_and_on_the_way_out() {
     assert_eq!((opened.ticket, opened.price), (Ticket(1), Some(d("1.1001"))));
     assert_eq!(opened.text, "paper fill: open buy 0.10 EURUSD at 1.1001");
 
-    let positions = venue.positions(SYMBOL, SOON).await.unwrap();
+    let positions = open(&venue, SYMBOL).await;
     assert_eq!((positions.len(), positions[0].open_price, positions[0].opened_at), (1, d("1.1001"), Some(slot(10))));
 
     let role = Role::Close(opened.ticket);
     let closed = acked(venue.submit(&key(14, role), &order(role, Side::Sell, "1.1030"), slot(15), SOON).await);
     assert_eq!(closed.price, Some(d("1.1029")));
-    assert_eq!(venue.positions(SYMBOL, SOON).await.unwrap(), []);
+    assert_eq!(open(&venue, SYMBOL).await, []);
 
     let closing = reader(dir.path()).positions().unwrap().remove(0).closing.unwrap();
     assert_eq!((closing.reason, closing.key, closing.profit), (CloseReason::Order, Some(key(14, role)), d("28")));
@@ -181,7 +188,7 @@ async fn bars_from_before_a_position_never_close_it_however_often_they_are_shown
     for _ in 0..2 {
         let venue = venue(dir.path());
         venue.observe(SYMBOL, &crash).await.unwrap();
-        assert_eq!(venue.positions(SYMBOL, SOON).await.unwrap().len(), 1);
+        assert_eq!(open(&venue, SYMBOL).await.len(), 1);
     }
     let venue = venue(dir.path());
     let all = crash.bars.into_iter().chain([bar(10, 1.1, 1.101, 1.094)]).collect();
@@ -198,13 +205,13 @@ async fn accounts_and_symbols_do_not_see_each_other() {
         ["one", "other"].map(|account| PaperVenue::new(book.clone(), terms(account), Arc::new(NoFates), "x"));
     let ticket =
         acked(one.submit(&key(9, Role::Open), &order(Role::Open, Side::Buy, "1.1"), slot(10), SOON).await).ticket;
-    assert_eq!(other.positions(SYMBOL, SOON).await.unwrap(), []);
-    assert_eq!(one.positions("GBPUSD", SOON).await.unwrap(), []);
+    assert_eq!(open(&other, SYMBOL).await, []);
+    assert_eq!(open(&one, "GBPUSD").await, []);
     other.observe(SYMBOL, &bars(vec![bar(10, 1.0, 1.0, 1.0)])).await.unwrap();
     one.observe("GBPUSD", &bars(vec![bar(10, 1.0, 1.0, 1.0)])).await.unwrap();
     let close = order(Role::Close(ticket), Side::Sell, "1.1");
     assert_eq!(refused(&other.submit(&key(10, close.role), &close, slot(11), SOON).await), CODE_NOT_OPEN);
-    assert_eq!(one.positions(SYMBOL, SOON).await.unwrap().len(), 1);
+    assert_eq!(open(&one, SYMBOL).await.len(), 1);
 }
 
 struct DieAt(Place);
@@ -230,7 +237,7 @@ async fn a_death_around_the_write_leaves_the_whole_order_or_nothing() {
         let venue = venue(dir.path());
         let evidence = settle(&venue, &key, &order).await;
         assert_eq!(matches!(evidence, Evidence::Found(_)), found, "{evidence:?}");
-        assert_eq!(venue.positions(SYMBOL, SOON).await.unwrap().len(), usize::from(found));
+        assert_eq!(open(&venue, SYMBOL).await.len(), usize::from(found));
     }
 }
 
@@ -308,7 +315,7 @@ async fn play(dir: &Path, steps: &[Step], with_crashes: bool) -> Played {
                 played.keys.push((key, order));
             }
             Step::Close(nth) => {
-                let positions = venue.positions(SYMBOL, SOON).await.unwrap();
+                let positions = open(&venue, SYMBOL).await;
                 let Some(position) = positions.get(nth % positions.len().max(1)) else { continue };
                 let role = Role::Close(position.ticket);
                 let (key, order) = (key(index as i64, role), order(role, position.side.opposite(), &price));

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use rust_decimal::Decimal;
@@ -17,6 +17,7 @@ use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::decision::{DecideOn, Decision, Policy, Situation};
 use crate::domain::freshness::Ending;
 use crate::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
+use crate::domain::netting::net_position;
 use crate::domain::order::{Order, Position, Role};
 use crate::domain::prediction::Probabilities;
 use crate::domain::reason::Reason;
@@ -25,7 +26,7 @@ use crate::domain::schedule::Window;
 use crate::domain::time::UtcMs;
 use crate::events;
 use crate::journal::{JournalHandle, JournalUnavailable};
-use crate::ports::{Clock, Evidence, Fates, Place, PortFuture, Submission, Venue, Written, pass};
+use crate::ports::{Clock, Evidence, Fates, Place, PortFuture, Positions, Submission, Venue, Written, pass};
 use crate::stage::StageWork;
 
 /// The stage.
@@ -56,8 +57,33 @@ pub struct Executor {
     pub deadline: Duration,
     /// Every intent of this pipeline that the journal has is settled, as far as asking can.
     pub settled: bool,
+    /// What the confirmed orders add up to, where they have to be counted; `None`: to be counted.
+    pub counted: Option<Vec<Position>>,
+    /// Refusals in a row, since the process started.
+    pub refusals: Refusals,
     /// Newest decision that had an intent when this incarnation began, once the journal was asked.
     pub inherited: Option<Option<UtcMs>>,
+}
+
+/// Lasting refusals in a row. Shared by the incarnations of one Executor; a new process starts anew.
+#[derive(Debug, Clone, Default)]
+pub struct Refusals(Arc<AtomicU32>);
+
+impl Refusals {
+    /// At so many, new exposure stops: something is wrong that only a person can put right.
+    const MAX: u32 = 3;
+
+    fn note(&self, submission: &Submission) {
+        match submission {
+            Submission::Rejected { lasting: true, .. } => drop(self.0.fetch_add(1, Ordering::Relaxed)),
+            Submission::Acked(_) => self.0.store(0, Ordering::Relaxed),
+            _ => {}
+        }
+    }
+
+    fn are_too_many(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Self::MAX
+    }
 }
 
 /// What an order came to.
@@ -237,6 +263,9 @@ impl Executor {
     }
 
     async fn permitted(&mut self, cycle: &Cycle, basis: UtcMs, order: &Order) -> Result<(), Ending> {
+        if order.role == Role::Open && self.refusals.are_too_many() {
+            return Err(Ending::new(Reason::Reducing, "find out why, then start the node again"));
+        }
         let unavailable = |error: JournalUnavailable| Ending::new(Reason::JournalUnavailable, error.to_string());
         let (account, mode) = (self.venue.account().to_owned(), self.venue.mode());
         let mut exposure =
@@ -270,6 +299,8 @@ impl Executor {
 
     /// `sent`, then the order, then what became of it.
     async fn send(&mut self, cycle: &Cycle, intent: &Intent) -> Effect {
+        self.venue.prepare(&intent.key);
+        self.counted = None;
         match self.journal.advance(&intent.key, IntentEvent::Send, self.clock.now()).await {
             Ok(Written::Done) => {}
             Ok(other) => {
@@ -290,6 +321,7 @@ impl Executor {
                 self.venue.submit(&intent.key, &intent.order, cycle.slot, deadline).await
             }
         };
+        self.refusals.note(&submission);
         pass(&*self.fates, Place::AfterSubmit, &self.path).await;
         let (event, effect) = outcome(intent, submission);
         if matches!(event, IntentEvent::LostTrack { .. }) {
@@ -303,11 +335,27 @@ impl Executor {
         effect
     }
 
-    async fn positions(&self) -> Result<Vec<Position>, Ending> {
-        self.venue
-            .positions(&self.symbol, self.deadline)
-            .await
-            .map_err(|error| Ending::new(Reason::VenueUnavailable, error.to_string()))
+    async fn positions(&mut self) -> Result<Vec<Position>, Ending> {
+        match self.venue.positions(&self.symbol, self.deadline).await {
+            Ok(Positions::Told(positions)) => Ok(positions),
+            Ok(Positions::Unseen) => Ok(Vec::new()),
+            Ok(Positions::Counted) => self.count_position().await,
+            Err(error) => Err(Ending::new(Reason::VenueUnavailable, error.to_string())),
+        }
+    }
+
+    /// The position that the confirmed orders add up to. Counted again whenever an intent may have moved.
+    async fn count_position(&mut self) -> Result<Vec<Position>, Ending> {
+        if let Some(counted) = &self.counted {
+            return Ok(counted.clone());
+        }
+        let (account, mode) = (self.venue.account().to_owned(), self.venue.mode());
+        let acked = self.journal.acked_intents(&account, &self.symbol, mode).await;
+        let acked = acked.map_err(|error| Ending::new(Reason::JournalUnavailable, error.to_string()))?;
+        let counted: Vec<Position> = net_position(&acked).into_iter().collect();
+        // An unsettled order may still be confirmed.
+        self.counted = self.settled.then(|| counted.clone());
+        Ok(counted)
     }
 
     /// Asks the venue about every open intent of this pipeline. A planned intent of the slot in hand is left to be taken
@@ -326,6 +374,7 @@ impl Executor {
             }
         }
         self.settled = all_settled;
+        self.counted = None;
         Ok(())
     }
 
@@ -404,7 +453,7 @@ fn outcome(intent: &Intent, submission: Submission) -> (IntentEvent, Effect) {
             let text = format!("{what}: ticket {}", receipt.ticket);
             (IntentEvent::Acked { receipt }, Effect::Acted(Reason::OrderAcked, text))
         }
-        Submission::Rejected { code, text } => {
+        Submission::Rejected { code, text, .. } => {
             let detail = format!("{what}: {text}");
             (IntentEvent::Rejected { code, text }, Effect::Acted(Reason::OrderRejected, detail))
         }

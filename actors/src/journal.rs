@@ -325,6 +325,20 @@ impl JournalHandle {
         self.intents(JournalRead::OpenIntents { pipeline: pipeline.to_owned() }).await
     }
 
+    /// Confirmed orders of an account and symbol, oldest first.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn acked_intents(
+        &self,
+        account: &str,
+        symbol: &str,
+        mode: Mode,
+    ) -> Result<Vec<Intent>, JournalUnavailable> {
+        let (account, symbol) = (account.to_owned(), symbol.to_owned());
+        self.intents(JournalRead::AckedIntents { account, symbol, mode }).await
+    }
+
     /// Intents of one decision, whatever became of them.
     ///
     /// # Errors

@@ -112,6 +112,14 @@ pub enum ModelError {
     /// No answer inside the deadline.
     #[error("the model did not answer within {0:?}")]
     Timeout(Duration),
+    /// Its server answered with an error; the text is shortened and safe to print.
+    #[error("the model's server answered {status}: {text}")]
+    Status {
+        /// The protocol's status code.
+        status: u16,
+        /// What it said.
+        text: String,
+    },
     /// The answer could not be read.
     #[error("the model's answer could not be read: {0}")]
     Unparseable(String),
@@ -120,7 +128,7 @@ pub enum ModelError {
 /// A model.
 pub trait Model: Send + Sync {
     /// This cycle's validation; takes up a changed model when it passes all checks.
-    fn validate(&self) -> PortFuture<'_, Result<ModelIdentity, ModelError>>;
+    fn validate(&self, deadline: Duration) -> PortFuture<'_, Result<ModelIdentity, ModelError>>;
 
     /// Asks for the prediction of one frame. The answer is unchecked.
     fn predict<'a>(
@@ -141,6 +149,8 @@ pub enum Submission {
         code: Option<i64>,
         /// Its text, shortened.
         text: String,
+        /// The same order would be refused again until a person changes something.
+        lasting: bool,
     },
     /// No byte left; the text is the proof.
     NeverLeft(String),
@@ -168,6 +178,18 @@ pub enum Evidence {
     Undecidable(String),
 }
 
+/// Which positions are open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Positions {
+    /// The venue's own answer.
+    Told(Vec<Position>),
+    /// The venue cannot say. On a netting account whose orders are all the node's own, and without stops and targets, the
+    /// journal's confirmed orders add up to the position.
+    Counted,
+    /// Nobody can say: positions end at the venue unseen.
+    Unseen,
+}
+
 /// The venue could not be asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("the venue cannot be asked: {0}")]
@@ -180,6 +202,10 @@ pub trait Venue: Send + Sync {
 
     /// The account, part of every intent key.
     fn account(&self) -> &str;
+
+    /// Called before `sent` is written for a key that was only planned until now. A venue that cannot be asked about its
+    /// orders can then prove that this process never handed it over.
+    fn prepare(&self, _key: &IntentKey) {}
 
     /// Hands over an order. Called at most once per key, after `sent` is durable.
     fn submit<'a>(
@@ -194,11 +220,7 @@ pub trait Venue: Send + Sync {
     fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence>;
 
     /// Open positions of a symbol.
-    fn positions<'a>(
-        &'a self,
-        symbol: &'a str,
-        deadline: Duration,
-    ) -> PortFuture<'a, Result<Vec<Position>, VenueError>>;
+    fn positions<'a>(&'a self, symbol: &'a str, deadline: Duration) -> PortFuture<'a, Result<Positions, VenueError>>;
 
     /// Shows the venue closed bars, so that a paper book can apply stops and targets. Repeating a bar changes nothing.
     fn observe<'a>(&'a self, symbol: &'a str, bars: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>>;
@@ -275,6 +297,15 @@ pub enum JournalRead {
         /// Pipeline.
         pipeline: String,
     },
+    /// Confirmed orders of an account and symbol, oldest first: what a position is counted from.
+    AckedIntents {
+        /// Account.
+        account: String,
+        /// Symbol.
+        symbol: String,
+        /// Dry run or live.
+        mode: Mode,
+    },
     /// Intents of one decision, in whatever state: what an earlier run of the same cycle has done.
     StandingIntents {
         /// Pipeline.
@@ -303,7 +334,7 @@ pub enum JournalAnswer {
     Recovery(Recovery),
     /// To [`JournalRead::Exposure`].
     Exposure(Exposure),
-    /// To [`JournalRead::OpenIntents`] and [`JournalRead::StandingIntents`].
+    /// To [`JournalRead::OpenIntents`], [`JournalRead::AckedIntents`] and [`JournalRead::StandingIntents`].
     Intents(Vec<Intent>),
 }
 

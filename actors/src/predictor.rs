@@ -10,7 +10,7 @@ use crate::domain::feature::FeatureFrame;
 use crate::domain::freshness::Ending;
 use crate::domain::prediction::Probabilities;
 use crate::domain::reason::Reason;
-use crate::ports::{Model, ModelError, Place, PortFuture};
+use crate::ports::{Model, ModelError, Place, PortFuture, elapsed_now};
 use crate::stage::StageWork;
 
 /// The stage.
@@ -19,7 +19,7 @@ pub struct Predictor {
     pub model: Arc<dyn Model>,
     /// Classes that an answer must have.
     pub classes: usize,
-    /// Deadline of one question.
+    /// Deadline of validation and question together.
     pub deadline: Duration,
 }
 
@@ -36,9 +36,10 @@ impl StageWork for Predictor {
         (bars, frame): Self::Load,
     ) -> PortFuture<'a, Result<Self::Next, Ending>> {
         Box::pin(async move {
-            record.model = Some(self.model.validate().await.map_err(|error| ending(&error))?);
-            let deadline = self.deadline.min(cycle.time_left());
-            let answer = self.model.predict(&frame, deadline).await.map_err(|error| ending(&error))?;
+            let until = elapsed_now() + self.deadline.min(cycle.time_left());
+            let time_left = || until.saturating_duration_since(elapsed_now());
+            record.model = Some(self.model.validate(time_left()).await.map_err(|error| ending(&error))?);
+            let answer = self.model.predict(&frame, time_left()).await.map_err(|error| ending(&error))?;
             record.raw_output = answer.rows.first().cloned();
             let probabilities = Probabilities::check(&answer, self.classes)
                 .map_err(|fault| Ending::new(fault.reason(), fault.to_string()))?;
@@ -52,6 +53,7 @@ fn ending(error: &ModelError) -> Ending {
         ModelError::Invalid(_) => Reason::ModelInvalid,
         ModelError::Unavailable(_) => Reason::ModelUnavailable,
         ModelError::Timeout(_) => Reason::ModelTimeout,
+        ModelError::Status { .. } => Reason::AnswerStatus,
         ModelError::Unparseable(_) => Reason::AnswerUnparseable,
     };
     Ending::new(reason, error.to_string())

@@ -237,12 +237,12 @@ fn intent_event() -> impl Strategy<Value = IntentEvent> {
         IntentEvent::Send,
         IntentEvent::Abandon,
         IntentEvent::NeverLeft { evidence: text() },
-        IntentEvent::Acked { receipt },
+        IntentEvent::Acked { receipt: receipt.clone() },
         IntentEvent::Rejected { code: None, text: text() },
         IntentEvent::LostTrack { evidence: text() },
         IntentEvent::FoundAbsent { evidence: text() },
         IntentEvent::Hold { evidence: text() },
-        IntentEvent::SettledAcked { evidence: text() },
+        IntentEvent::SettledAcked { receipt, evidence: text() },
         IntentEvent::SettledAbsent { evidence: text() },
     ])
 }

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod faults;
 pub mod features;
 pub mod health;
 pub mod journal;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::ports::NoFates;
 
+use super::faults::FaultFlags;
 use super::{Ended, Failure, exit, read_env};
 use crate::config::{Config, Flags, LogFormat, PipelineConfig, SourceConfig};
 use crate::journal::JournalReader;
@@ -35,6 +36,9 @@ pub struct RunArgs {
     /// State directory; overrides the configuration.
     #[arg(long, value_name = "DIR")]
     pub state: Option<String>,
+    /// For crash tests.
+    #[command(flatten)]
+    pub faults: FaultFlags,
 }
 
 /// Runs until the end.
@@ -46,8 +50,9 @@ pub fn run(args: &RunArgs) -> Ended {
         return Err(Failure { code: exit::USAGE, text: format!("error: {NO_CONFIG}") });
     };
     let flags = Flags { state: args.state.clone(), dry_run: args.dry_run, ..Flags::default() };
-    let config = Config::load(file, &read_env()?, &flags)
+    let mut config = Config::load(file, &read_env()?, &flags)
         .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })?;
+    args.faults.shorten(&mut config.supervision);
     let recorder = start_logging(&config)?;
     for line in config.banner() {
         match config.log.format {
@@ -55,7 +60,7 @@ pub fn run(args: &RunArgs) -> Ended {
             LogFormat::Json => tracing::info!(event = "configuration", setting = line, "configured"),
         }
     }
-    let options = RunOptions { once: args.once, recorder, ..RunOptions::default() };
+    let options = RunOptions { once: args.once, recorder, fates: args.faults.fates(), ..RunOptions::default() };
     let report = node::run(&config, options).map_err(failure)?;
     if args.once && report.exit_code() == exit::OK { once_code(&config, &report) } else { Ok(report.exit_code()) }
 }

@@ -262,7 +262,9 @@ fn tell_step(event: Option<&IntentEvent>) -> String {
         Some(E::LostTrack { evidence }) => format!("its fate became unknown: {evidence}"),
         Some(E::FoundAbsent { evidence }) => format!("the venue does not have it: {evidence}"),
         Some(E::Hold { evidence }) => format!("held for a person to settle: {evidence}"),
-        Some(E::SettledAcked { evidence }) => format!("settled by a person as done: {evidence}"),
+        Some(E::SettledAcked { receipt, evidence }) => {
+            format!("settled by a person as ticket {}, {} lots: {evidence}", receipt.ticket, receipt.volume_lots)
+        }
         Some(E::SettledAbsent { evidence }) => format!("settled by a person as not done: {evidence}"),
     }
 }

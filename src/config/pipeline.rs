@@ -281,7 +281,7 @@ fn decision(mut s: Section<'_, '_>) -> Option<Policy> {
 
 fn risk(mut s: Section<'_, '_>) -> Option<RiskLimits> {
     use Absent::Default;
-    let max_open_positions = s.count("max_open_positions", Default("1"), 1..=1000);
+    let max_open_positions = s.count_or_none("max_open_positions", "1", 1..=1000);
     let max_orders_per_hour = s.count("max_orders_per_hour", Default("6"), 1..=10_000);
     let max_orders_per_day = s.count("max_orders_per_day", Default("24"), 1..=100_000);
     s.finish();

@@ -54,6 +54,22 @@ impl Section<'_, '_> {
         })
     }
 
+    /// A whole number, or "none" for no limit.
+    pub(super) fn count_or_none(
+        &mut self,
+        name: &'static str,
+        default: &str,
+        range: RangeInclusive<u32>,
+    ) -> Option<Option<u32>> {
+        let allowed = format!("a whole number from {} to {}, or \"none\"", range.start(), range.end());
+        let key = Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, absent: Absent::Default(default) };
+        self.read(&key, |text| match text.parse::<u32>() {
+            _ if text == "none" => Ok(None),
+            Ok(value) => within(value, &range, text).map(Some),
+            Err(_) => Err(format!("'{text}' is neither a whole number nor \"none\"").into()),
+        })
+    }
+
     /// A number that is measured, not counted in money.
     pub(super) fn number(&mut self, name: &'static str, absent: Absent<'_>, range: RangeInclusive<f64>) -> Option<f64> {
         let allowed = format!("a number from {} to {}", range.start(), range.end());

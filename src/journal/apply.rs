@@ -195,7 +195,7 @@ fn advance(connection: &Connection, key: &IntentKey, event: IntentEvent, at: Utc
         Err(_) if last.is_some_and(|last| repeats(&last, &event)) => return Ok(Written::Done),
         Err(illegal) => return Ok(Written::Refused(illegal.to_string())),
     }
-    if let IntentEvent::Acked { receipt } = &event {
+    if let IntentEvent::Acked { receipt } | IntentEvent::SettledAcked { receipt, .. } = &event {
         intent.receipt = Some(receipt.clone());
     }
     let values = sealed(rows::intent_values(&intent));

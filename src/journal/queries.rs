@@ -25,6 +25,11 @@ pub(super) fn answer(connection: &Connection, question: &JournalRead) -> Result<
             "WHERE pipeline = ?1 AND state IN ('planned', 'sent', 'unknown', 'held') ORDER BY slot_ms, key",
             params![pipeline],
         )?),
+        JournalRead::AckedIntents { account, symbol, mode } => JournalAnswer::Intents(intents(
+            connection,
+            "WHERE account = ?1 AND symbol = ?2 AND mode = ?3 AND state = 'acked' ORDER BY slot_ms, key",
+            params![account, symbol, mode.code()],
+        )?),
         JournalRead::StandingIntents { pipeline, basis } => JournalAnswer::Intents(intents(
             connection,
             "WHERE pipeline = ?1 AND basis_ms = ?2 ORDER BY slot_ms, key",

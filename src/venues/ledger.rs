@@ -335,7 +335,7 @@ fn record(
 }
 
 fn rejected(code: i64, text: &str) -> Submission {
-    Submission::Rejected { code: Some(code), text: text.to_owned() }
+    Submission::Rejected { code: Some(code), text: text.to_owned(), lasting: false }
 }
 
 fn open_position(row: &Row<'_>) -> Result<OpenPosition, BookError> {

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
-use sentinel_actors::domain::order::{Order, Position};
+use sentinel_actors::domain::order::Order;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Evidence, Fates, Place, PortFuture, Submission, Venue, VenueError, pass};
+use sentinel_actors::ports::{Evidence, Fates, Place, PortFuture, Positions, Submission, Venue, VenueError, pass};
 
 use super::book::{Book, BookError};
 use super::exits::first_exit;
@@ -87,11 +87,7 @@ impl Venue for PaperVenue {
         })
     }
 
-    fn positions<'a>(
-        &'a self,
-        symbol: &'a str,
-        deadline: Duration,
-    ) -> PortFuture<'a, Result<Vec<Position>, VenueError>> {
+    fn positions<'a>(&'a self, symbol: &'a str, deadline: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
         Box::pin(async move {
             let open = match self.book.known_open() {
                 Some(open) => open,
@@ -100,7 +96,8 @@ impl Venue for PaperVenue {
                     Arc::new(answer.map_err(|error| VenueError(chain(&error)))?)
                 }
             };
-            Ok(open.iter().filter(|open| self.is_ours(open, symbol)).map(|open| open.position.clone()).collect())
+            let ours = open.iter().filter(|open| self.is_ours(open, symbol)).map(|open| open.position.clone());
+            Ok(Positions::Told(ours.collect()))
         })
     }
 

@@ -12,7 +12,7 @@ async fn a_good_model_is_loaded_and_answers_as_its_manifest_says() {
             assert!((have - want).abs() < 1e-5, "{have} is not {want}");
         }
     }
-    let identity = model.validate().await.unwrap();
+    let identity = model.validate(DEADLINE).await.unwrap();
     assert_eq!((identity.id.as_str(), identity.hash), ("model.onnx", manifest.sha256));
 }
 

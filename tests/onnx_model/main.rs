@@ -26,6 +26,9 @@ use sentinel_actors::ports::{Fate, Fates, Model, ModelError, NoFates, Place};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+/// Of calls that take microseconds.
+const DEADLINE: Duration = Duration::from_secs(1);
+
 /// A folder with a model file and its manifest.
 struct Files(tempfile::TempDir);
 

@@ -9,10 +9,10 @@ async fn a_good_new_model_is_taken_up_by_the_next_validation() {
     let (log, _guard) = Log::capture();
     let files = Files::with("good_a");
     let model = files.load().unwrap();
-    let (old, old_answer) = (model.validate().await.unwrap(), answer(&model, &ROW).await);
+    let (old, old_answer) = (model.validate(DEADLINE).await.unwrap(), answer(&model, &ROW).await);
     files.put("good_b");
     assert_eq!(answer(&model, &ROW).await, old_answer, "a cycle is never asked of two models");
-    let new = model.validate().await.unwrap();
+    let new = model.validate(DEADLINE).await.unwrap();
     assert_ne!(new.hash, old.hash);
     assert_ne!(answer(&model, &ROW).await, old_answer);
     assert_eq!((model.swaps(), model.refusals()), (1, 0));
@@ -26,10 +26,10 @@ async fn keeps_the_old_model(change: impl FnOnce(&Files), wrong: &str) {
     let (log, _guard) = Log::capture();
     let files = Files::with("good_a");
     let model = files.load().unwrap();
-    let (old, old_answer) = (model.validate().await.unwrap(), answer(&model, &ROW).await);
+    let (old, old_answer) = (model.validate(DEADLINE).await.unwrap(), answer(&model, &ROW).await);
     change(&files);
     for _ in 0..4 {
-        assert_eq!(model.validate().await.unwrap(), old);
+        assert_eq!(model.validate(DEADLINE).await.unwrap(), old);
         assert_eq!(answer(&model, &ROW).await, old_answer);
     }
     let events = log.events("model_refused");
@@ -37,7 +37,7 @@ async fn keeps_the_old_model(change: impl FnOnce(&Files), wrong: &str) {
     assert_eq!(events[0]["kept"], json!(old.hash));
     assert!(events[0]["error"].as_str().unwrap().contains(wrong), "{events:?}");
     files.put("good_b");
-    assert_ne!(model.validate().await.unwrap(), old, "a good file after the bad one must be taken up");
+    assert_ne!(model.validate(DEADLINE).await.unwrap(), old, "a good file after the bad one must be taken up");
 }
 
 #[tokio::test]
@@ -74,9 +74,9 @@ async fn a_touched_file_with_the_same_content_is_no_change() {
     let (log, _guard) = Log::capture();
     let files = Files::with("good_a");
     let model = files.load().unwrap();
-    let old = model.validate().await.unwrap();
+    let old = model.validate(DEADLINE).await.unwrap();
     files.put("good_a");
-    assert_eq!(model.validate().await.unwrap(), old);
+    assert_eq!(model.validate(DEADLINE).await.unwrap(), old);
     assert_eq!((model.swaps(), model.refusals()), (0, 0));
     assert!(log.events("model_swapped").is_empty() && log.events("model_refused").is_empty());
 }
@@ -94,13 +94,13 @@ impl Fates for PanicAtFirstSwap {
 async fn a_stage_that_dies_just_before_the_swap_leaves_the_swap_to_the_next_cycle() {
     let files = Files::with("good_a");
     let model = Arc::new(files.load_with(Arc::new(PanicAtFirstSwap(false.into()))).unwrap());
-    let old = model.validate().await.unwrap();
+    let old = model.validate(DEADLINE).await.unwrap();
     files.put("good_b");
     let (dying, old_answer) = (Arc::clone(&model), answer(&model, &ROW).await);
     let mut stage = tokio::task::JoinSet::new();
-    stage.spawn(async move { dying.validate().await });
+    stage.spawn(async move { dying.validate(DEADLINE).await });
     assert!(stage.join_next().await.unwrap().unwrap_err().is_panic());
     assert_eq!((model.identity(), answer(&model, &ROW).await), (old.clone(), old_answer));
-    assert_ne!(model.validate().await.unwrap(), old);
+    assert_ne!(model.validate(DEADLINE).await.unwrap(), old);
     assert_eq!(model.swaps(), 1);
 }

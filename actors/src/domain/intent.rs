@@ -206,6 +206,8 @@ pub enum IntentEvent {
     },
     /// A person found it at the venue.
     SettledAcked {
+        /// What the venue shows of it.
+        receipt: Receipt,
         /// Who, and what was seen.
         evidence: String,
     },

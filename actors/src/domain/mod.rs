@@ -7,6 +7,7 @@ pub mod decision;
 pub mod feature;
 pub mod freshness;
 pub mod intent;
+pub mod netting;
 pub mod order;
 pub mod prediction;
 pub mod reason;

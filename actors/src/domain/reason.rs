@@ -103,6 +103,7 @@ reasons! {
     ModelInvalid, "model_invalid", Skipped, "The model did not pass this cycle's validation.";
     ModelUnavailable, "model_unavailable", Skipped, "The model could not be asked.";
     ModelTimeout, "model_timeout", Skipped, "The model did not answer inside its deadline.";
+    AnswerStatus, "answer_status", Skipped, "The model's server answered with an error.";
     AnswerUnparseable, "answer_unparseable", Skipped, "The model's answer could not be read.";
     AnswerRows, "answer_rows", Skipped, "The model's answer does not have exactly one row.";
     AnswerClasses, "answer_classes", Skipped, "The model's answer has the wrong number of classes.";
@@ -112,6 +113,7 @@ reasons! {
     RiskMaxPositions, "risk_max_positions", Skipped, "max_open_positions positions are open already.";
     RiskOrdersPerHour, "risk_orders_per_hour", Skipped, "max_orders_per_hour orders were sent in the last hour.";
     RiskOrdersPerDay, "risk_orders_per_day", Skipped, "max_orders_per_day orders were sent in the last 24 hours.";
+    Reducing, "reducing", Skipped, "Three orders in a row were refused for a reason that only a person can change; until the next start only closing orders are sent.";
     IntentOpen, "intent_open", Skipped, "An earlier intent of this symbol is not settled, so there is no new exposure.";
     IntentStands, "intent_stands", Skipped, "An intent for this decision exists already and ended without an order; a repeated cycle acts on nothing.";
     OrderNeverLeft, "order_never_left", Skipped, "The order provably never left the node; nothing was traded.";

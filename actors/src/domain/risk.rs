@@ -8,8 +8,8 @@ use super::reason::Reason;
 /// Configured limits of one pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RiskLimits {
-    /// Open positions of the symbol.
-    pub max_open_positions: u32,
+    /// Open positions of the symbol; `None`: no limit, the only choice where nobody can count them.
+    pub max_open_positions: Option<u32>,
     /// Orders sent in the last hour of schedule time.
     pub max_orders_per_hour: u32,
     /// Orders sent in the last 24 hours of schedule time.
@@ -38,7 +38,7 @@ pub fn permit(limits: &RiskLimits, order: &Order, positions: &[Position], exposu
     if matches!(order.role, Role::Close(_)) {
         return Ok(());
     }
-    if positions.len() >= limits.max_open_positions as usize {
+    if limits.max_open_positions.is_some_and(|limit| positions.len() >= limit as usize) {
         return Err(Reason::RiskMaxPositions);
     }
     if exposure.orders_last_hour >= limits.max_orders_per_hour {
@@ -59,7 +59,8 @@ mod tests {
     use super::super::time::UtcMs;
     use super::*;
 
-    const LIMITS: RiskLimits = RiskLimits { max_open_positions: 1, max_orders_per_hour: 2, max_orders_per_day: 3 };
+    const LIMITS: RiskLimits =
+        RiskLimits { max_open_positions: Some(1), max_orders_per_hour: 2, max_orders_per_day: 3 };
 
     fn order(role: Role) -> Order {
         Order {

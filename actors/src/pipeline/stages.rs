@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use crate::cycle_flow::Cycle;
 use crate::data_fetcher::DataFetcher;
 use crate::domain::cycle::{SlotRecord, Stage};
-use crate::executor::Executor;
+use crate::executor::{Executor, Refusals};
 use crate::feature_builder::FeatureBuilder;
 use crate::journal::{JournalHandle, JournalMsg};
 use crate::pipeline::{NodeShared, PipelineMsg, PipelinePorts, PipelineSettings};
@@ -75,7 +75,8 @@ impl Stages {
             spec(&shared.workers, &executor, (), links(Stage::Executor), {
                 let (settings, ports, shared) = (settings.clone(), ports.clone(), shared.clone());
                 let journal = JournalHandle(journal.clone());
-                move || new_executor(&settings, &ports, &shared, &journal)
+                let refusals = Refusals::default();
+                move || new_executor(&settings, &ports, &shared, &journal, &refusals)
             }),
         ];
         Self { first: fetcher, specs }
@@ -100,6 +101,7 @@ fn new_executor(
     ports: &PipelinePorts,
     shared: &NodeShared,
     journal: &JournalHandle,
+    refusals: &Refusals,
 ) -> Executor {
     Executor {
         pipeline: settings.name.clone(),
@@ -115,6 +117,8 @@ fn new_executor(
         fates: shared.fates.clone(),
         deadline: settings.deadlines.execute,
         settled: false,
+        counted: None,
+        refusals: refusals.clone(),
         inherited: None,
     }
 }

@@ -172,6 +172,18 @@ impl SimStore {
                 intents.sort_by(|a, b| (a.slot, &a.key).cmp(&(b.slot, &b.key)));
                 JournalAnswer::Intents(intents)
             }
+            JournalRead::AckedIntents { account, symbol, mode } => {
+                let acked = |intent: &&Intent| {
+                    intent.account == account
+                        && intent.symbol() == symbol
+                        && intent.mode == mode
+                        && intent.state == IntentState::Acked
+                };
+                let stored = disk.intents.values().map(|stored| &stored.intent);
+                let mut intents: Vec<Intent> = stored.filter(acked).cloned().collect();
+                intents.sort_by(|a, b| (a.slot, &a.key).cmp(&(b.slot, &b.key)));
+                JournalAnswer::Intents(intents)
+            }
             JournalRead::OpenIntents { pipeline } => JournalAnswer::Intents(disk.open_intents(&pipeline)),
             JournalRead::Exposure { account, symbol, mode, now } => {
                 let mine =
@@ -371,7 +383,7 @@ pub fn advance(inner: &mut Inner, key: &IntentKey, event: IntentEvent) -> Writte
         inner.disk.open.entry(pipeline).or_default().retain(|open| open != key);
     }
     if let Some(stored) = inner.disk.intents.get_mut(key) {
-        if let IntentEvent::Acked { receipt } = &event {
+        if let IntentEvent::Acked { receipt } | IntentEvent::SettledAcked { receipt, .. } = &event {
             stored.intent.receipt = Some(receipt.clone());
         }
         stored.intent.state = next;
@@ -398,7 +410,10 @@ pub fn settle_held(world: &World) {
     for key in held {
         let evidence = "a person looked".to_owned();
         let event = match crate::venue::fate(&mut inner, &key) {
-            crate::venue::Truth::Filled => IntentEvent::SettledAcked { evidence },
+            crate::venue::Truth::Filled => {
+                let Some(receipt) = crate::venue::receipt(&inner, &key) else { continue };
+                IntentEvent::SettledAcked { receipt, evidence }
+            }
             crate::venue::Truth::Nothing | crate::venue::Truth::Refused => IntentEvent::SettledAbsent { evidence },
             crate::venue::Truth::Open => continue,
         };

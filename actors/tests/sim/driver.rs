@@ -72,7 +72,7 @@ pub fn settings(options: &PipelineOptions) -> PipelineSettings {
             max_holding: Some(Duration::from_secs(1800)),
         },
         risk: RiskLimits {
-            max_open_positions: options.max_positions,
+            max_open_positions: Some(options.max_positions),
             max_orders_per_hour: options.orders_per_hour,
             max_orders_per_day: options.orders_per_hour.saturating_mul(12),
         },

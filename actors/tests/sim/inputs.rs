@@ -188,7 +188,7 @@ const PREDICT: &[(&str, f64)] = &[
 ];
 
 impl Model for SimModel {
-    fn validate(&self) -> PortFuture<'_, Result<ModelIdentity, ModelError>> {
+    fn validate(&self, _: Duration) -> PortFuture<'_, Result<ModelIdentity, ModelError>> {
         Box::pin(async move {
             let _guard = self.world.enter(&self.who, Some(Duration::from_secs(1)));
             const MOODS: &[(&str, f64)] = &[("model_invalid", 0.003), ("validate_hang", 0.001)];

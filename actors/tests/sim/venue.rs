@@ -9,7 +9,7 @@ use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Ticket};
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Evidence, PortFuture, Submission, Venue, VenueError};
+use sentinel_actors::ports::{Evidence, PortFuture, Positions, Submission, Venue, VenueError};
 
 use crate::world::{Inner, Shared};
 
@@ -57,6 +57,14 @@ pub fn fate(inner: &mut Inner, key: &IntentKey) -> Truth {
         Some(Entry { verdict: Some(Verdict::Refused), .. }) => Truth::Refused,
         Some(entry) if entry.arrives.is_some() || now < entry.expires => Truth::Open,
         Some(_) => Truth::Nothing,
+    }
+}
+
+/// What the ledger shows of a filled key.
+pub fn receipt(inner: &Inner, key: &IntentKey) -> Option<Receipt> {
+    match inner.ledger.orders.get(key)?.verdict.as_ref()? {
+        Verdict::Filled(receipt) => Some(receipt.clone()),
+        Verdict::Refused => None,
     }
 }
 
@@ -144,6 +152,11 @@ const SUBMIT: &[(&str, f64)] = &[
 ];
 
 impl SimVenue {
+    /// Every other venue keeps its positions to itself, and has no stops.
+    const fn cannot_tell(&self) -> bool {
+        self.index % 2 == 1
+    }
+
     /// Every promise about effects, judged at the moment at which bytes leave.
     fn judge(&self, inner: &mut Inner, key: &IntentKey, order: &Order, slot: UtcMs, deadline: Duration) {
         let options = &self.world.options.pipelines[self.index];
@@ -242,7 +255,9 @@ impl SimVenue {
         arrive(&mut inner, key);
         match inner.ledger.orders.get(key).and_then(|entry| entry.verdict.as_ref()) {
             Some(Verdict::Filled(receipt)) => Submission::Acked(receipt.clone()),
-            Some(Verdict::Refused) => Submission::Rejected { code: Some(10_006), text: "refused".to_owned() },
+            Some(Verdict::Refused) => {
+                Submission::Rejected { code: Some(10_006), text: "refused".to_owned(), lasting: self.index % 3 == 2 }
+            }
             None => Submission::Unknown("no reply".to_owned()),
         }
     }
@@ -300,11 +315,7 @@ impl Venue for SimVenue {
         Box::pin(self.ask(intent, deadline))
     }
 
-    fn positions<'a>(
-        &'a self,
-        symbol: &'a str,
-        deadline: Duration,
-    ) -> PortFuture<'a, Result<Vec<Position>, VenueError>> {
+    fn positions<'a>(&'a self, symbol: &'a str, deadline: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
         Box::pin(async move {
             let _guard = self.world.enter(&self.who, Some(Duration::from_secs(5)));
             const MOODS: &[(&str, f64)] =
@@ -322,7 +333,10 @@ impl Venue for SimVenue {
             for key in open {
                 arrive(&mut inner, &key);
             }
-            Ok(inner.ledger.books.get(symbol).cloned().unwrap_or_default())
+            if self.cannot_tell() {
+                return Ok(Positions::Counted);
+            }
+            Ok(Positions::Told(inner.ledger.books.get(symbol).cloned().unwrap_or_default()))
         })
     }
 
@@ -330,7 +344,7 @@ impl Venue for SimVenue {
         Box::pin(async move {
             // Stops and targets are hit now and then.
             let mut inner = self.world.lock();
-            let roll = inner.stream("stops", &self.who).f64();
+            let roll = if self.cannot_tell() { 1.0 } else { inner.stream("stops", &self.who).f64() };
             if let Some(book) = inner.ledger.books.get_mut(symbol).filter(|_| roll < 0.1) {
                 book.pop();
             }

@@ -4,7 +4,6 @@
 //! and then proves from the journal and the paper book, which know nothing of each other, that nothing was lost, doubled or
 //! invented.
 
-mod faults;
 mod progress;
 mod summary;
 
@@ -12,13 +11,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use sentinel_actors::ports::{Fates, NoFates};
+use sentinel_actors::ports::Fates;
 
-pub use self::faults::{ChaosFates, Passing};
-use self::faults::{DieAt, HangAt};
 use self::progress::Progress;
+use super::faults::{ChaosFates, FaultFlags};
 use super::run::{failure, start_logging};
 use super::{Ended, Failure, exit, read_env};
 use crate::config::{Config, Flags, LogLevel, SourceConfig, Speed};
@@ -54,16 +51,10 @@ pub struct DemoArgs {
     /// Makes the chaos repeatable in kind.
     #[arg(long, requires = "chaos", value_name = "N")]
     pub seed: Option<u64>,
-    /// Kill the process with SIGKILL when it passes this place for the n-th time; for crash tests.
-    #[arg(long, hide = true, value_name = "PLACE[:N]")]
-    pub die_at: Option<Passing>,
-    /// Block the thread that passes this place for the n-th time for ever, under a watchdog that is soon out of patience.
-    #[arg(long, hide = true, value_name = "PLACE[:N]", conflicts_with = "die_at")]
-    pub hang_at: Option<Passing>,
+    /// For crash tests.
+    #[command(flatten)]
+    pub faults: FaultFlags,
 }
-
-/// With `--hang-at`, so that a test of the watchdog need not wait as long as the watchdog should.
-const WATCHDOG_OF_TESTS: Duration = Duration::from_secs(2);
 
 fn bar_count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "a whole number from 1 up".to_owned())
@@ -101,10 +92,7 @@ pub fn run(args: &DemoArgs) -> Ended {
     let mut config = read_config(args, &files)?;
     let SourceConfig::Csv(csv) = &mut config.pipelines[0].source;
     csv.speed = args.speed.0;
-    if args.hang_at.is_some() {
-        config.supervision.watchdog = WATCHDOG_OF_TESTS;
-        config.supervision.ping_every = WATCHDOG_OF_TESTS / 4;
-    }
+    args.faults.shorten(&mut config.supervision);
     let recorder = start_logging(&config)?;
     println!("{}", summary::opening(args));
 
@@ -115,11 +103,9 @@ pub fn run(args: &DemoArgs) -> Ended {
             chaos.seed()
         );
     }
-    let fates: Arc<dyn Fates> = match (&chaos, &args.die_at, &args.hang_at) {
-        (Some(chaos), _, _) => chaos.clone(),
-        (None, Some(passing), _) => Arc::new(DieAt(passing.clone())),
-        (None, None, Some(passing)) => Arc::new(HangAt(passing.clone())),
-        (None, None, None) => Arc::new(NoFates),
+    let fates: Arc<dyn Fates> = match &chaos {
+        Some(chaos) => chaos.clone(),
+        None => args.faults.fates(),
     };
     let progress = Progress::start(&args.state, files.join("model.json"));
     let shown = progress.handle();

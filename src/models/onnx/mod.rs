@@ -186,7 +186,7 @@ impl OnnxModel {
 }
 
 impl Model for OnnxModel {
-    fn validate(&self) -> PortFuture<'_, Result<ModelIdentity, ModelError>> {
+    fn validate(&self, _: Duration) -> PortFuture<'_, Result<ModelIdentity, ModelError>> {
         Box::pin(async move {
             self.follow_file().await;
             let live = self.live.load_full();

@@ -1,13 +1,14 @@
-//! Faults that the demo brings into a real node, through the same places that every node passes unharmed.
+//! Faults that the demo and the crash tests bring into a real node, through the same places that every node passes unharmed.
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sentinel_actors::ports::{Fate, Fates, Place};
+use sentinel_actors::ports::{Fate, Fates, NoFates, Place};
 use sentinel_actors::root_supervisor::RootMsg;
 
+use crate::config::Supervision;
 use crate::node::Running;
 
 /// Out of so many passed places, on average, one panics.
@@ -127,7 +128,7 @@ impl Fates for ChaosFates {
 }
 
 /// Places at which a crash test may end the process, by name.
-const CRASH_POINTS: [(&str, Place); 13] = [
+const CRASH_POINTS: [(&str, Place); 14] = [
     ("before-plan", Place::BeforePlan),
     ("after-plan", Place::AfterPlan),
     ("after-sent", Place::AfterSent),
@@ -141,7 +142,46 @@ const CRASH_POINTS: [(&str, Place); 13] = [
     ("after-commit", Place::AfterCommit),
     ("before-settle", Place::BeforeSettle),
     ("predictor", Place::PredictorHandle),
+    ("journal", Place::JournalHandle),
 ];
+
+/// With `--hang-at`, so that a test of the watchdog need not wait as long as the watchdog should.
+const WATCHDOG_OF_TESTS: Duration = Duration::from_secs(2);
+
+/// Hidden flags of crash tests.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct FaultFlags {
+    /// Kill the process with SIGKILL when it passes this place for the n-th time.
+    #[arg(long, hide = true, value_name = "PLACE[:N]")]
+    pub die_at: Option<Passing>,
+    /// Block the thread that passes this place for the n-th time for ever, under a watchdog that is soon out of patience.
+    #[arg(long, hide = true, value_name = "PLACE[:N]", conflicts_with = "die_at")]
+    pub hang_at: Option<Passing>,
+    /// Panic at this place from the n-th passing on.
+    #[arg(long, hide = true, value_name = "PLACE[:N]", conflicts_with_all = ["die_at", "hang_at"])]
+    pub panic_from: Option<Passing>,
+}
+
+impl FaultFlags {
+    /// The fates that the flags ask for.
+    #[must_use]
+    pub fn fates(&self) -> Arc<dyn Fates> {
+        match (&self.die_at, &self.hang_at, &self.panic_from) {
+            (Some(passing), _, _) => Arc::new(DieAt(passing.clone())),
+            (_, Some(passing), _) => Arc::new(HangAt(passing.clone())),
+            (_, _, Some(passing)) => Arc::new(PanicFrom(passing.clone())),
+            _ => Arc::new(NoFates),
+        }
+    }
+
+    /// Takes the watchdog's patience when the test is about it.
+    pub fn shorten(&self, supervision: &mut Supervision) {
+        if self.hang_at.is_some() {
+            supervision.watchdog = WATCHDOG_OF_TESTS;
+            supervision.ping_every = WATCHDOG_OF_TESTS / 4;
+        }
+    }
+}
 
 /// The n-th passing of a place, as a crash test names it: `after-sent:3`.
 #[derive(Debug, Clone)]
@@ -151,9 +191,16 @@ pub struct Passing {
 }
 
 impl Passing {
+    /// How many passings are left before this one; `None` at another place.
+    fn left(&self, place: Place) -> Option<u64> {
+        let count_down = |left: u64| Some(left.saturating_sub(1));
+        (place == self.place)
+            .then(|| self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down).unwrap_or_default())
+    }
+
     /// Whether `place` is passed just now for the n-th time.
     fn is_now(&self, place: Place) -> bool {
-        place == self.place && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+        self.left(place) == Some(1)
     }
 }
 
@@ -174,7 +221,7 @@ impl FromStr for Passing {
 }
 
 /// Ends the process as a power cut would.
-pub struct DieAt(pub Passing);
+struct DieAt(Passing);
 
 impl Fates for DieAt {
     fn at(&self, place: Place, _: &str) -> Fate {
@@ -186,10 +233,19 @@ impl Fates for DieAt {
 }
 
 /// Blocks the thread that passes the place, for ever.
-pub struct HangAt(pub Passing);
+struct HangAt(Passing);
 
 impl Fates for HangAt {
     fn at(&self, place: Place, _: &str) -> Fate {
         if self.0.is_now(place) { Fate::Block(Duration::MAX) } else { Fate::Pass }
+    }
+}
+
+/// Panics whenever the place is passed, from the n-th time on: what restarts cannot cure.
+struct PanicFrom(Passing);
+
+impl Fates for PanicFrom {
+    fn at(&self, place: Place, _: &str) -> Fate {
+        if self.0.left(place).is_some_and(|left| left <= 1) { Fate::Panic } else { Fate::Pass }
     }
 }

@@ -1,0 +1,99 @@
+//! The position that an account's own confirmed orders add up to: for venues that cannot say which positions are open.
+//!
+//! It is the position only where an opposite order reduces what is open (a netting account), where every order is the
+//! node's own, and where nothing else ends a position, as a stop or a target at the venue would.
+
+use rust_decimal::Decimal;
+
+use super::intent::Intent;
+use super::order::{Position, Role, Side};
+
+/// The net position after all of `acked`; `None` when they cancel out. Its ticket, price and time are those of the order
+/// that took the account from flat, or over to the other side.
+#[must_use]
+pub fn net_position(acked: &[Intent]) -> Option<Position> {
+    let mut filled: Vec<&Intent> = acked.iter().filter(|intent| intent.receipt.is_some()).collect();
+    // Within one decision a close comes before the order that opens the other way.
+    filled.sort_by_key(|intent| (intent.slot, intent.order.role == Role::Open));
+    let (mut net, mut opened_by) = (Decimal::ZERO, None);
+    for intent in filled {
+        let Some(receipt) = &intent.receipt else { continue };
+        let signed = match intent.order.side {
+            Side::Buy => receipt.volume_lots,
+            Side::Sell => -receipt.volume_lots,
+        };
+        let before = net;
+        net += signed;
+        if before.is_zero() || (!net.is_zero() && before.is_sign_negative() != net.is_sign_negative()) {
+            opened_by = Some((intent, receipt));
+        }
+    }
+    let (intent, receipt) = opened_by.filter(|_| !net.is_zero())?;
+    Some(Position {
+        ticket: receipt.ticket,
+        symbol: intent.order.symbol.clone(),
+        side: if net.is_sign_negative() { Side::Sell } else { Side::Buy },
+        volume_lots: net.abs(),
+        open_price: receipt.price.unwrap_or(intent.order.reference_price),
+        opened_at: Some(intent.slot),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::intent::{IntentKey, IntentState, Mode};
+    use super::super::order::{Order, Receipt, Ticket};
+    use super::super::time::UtcMs;
+    use super::*;
+
+    fn acked(slot: i64, role: Role, side: Side, tenths: i64) -> Intent {
+        let volume_lots = Decimal::new(tenths, 1);
+        let ticket = Ticket(u64::try_from(slot * 10).unwrap() + u64::from(role == Role::Open));
+        Intent {
+            key: IntentKey::derive(Mode::Live, "mt5", "eurusd", UtcMs(slot), role),
+            mode: Mode::Live,
+            account: "mt5".to_owned(),
+            pipeline: "eurusd".to_owned(),
+            slot: UtcMs(slot),
+            basis: UtcMs(slot),
+            order: Order {
+                role,
+                symbol: "EURUSD".to_owned(),
+                side,
+                volume_lots,
+                stop_price: None,
+                target_price: None,
+                reference_price: Decimal::ONE,
+            },
+            state: IntentState::Acked,
+            receipt: Some(Receipt { ticket, volume_lots, price: None, text: String::new() }),
+        }
+    }
+
+    fn position(orders: &[Intent]) -> Option<(u64, Side, Decimal, i64)> {
+        net_position(orders).map(|p| (p.ticket.0, p.side, p.volume_lots, p.opened_at.unwrap().0))
+    }
+
+    #[test]
+    fn orders_that_cancel_out_leave_no_position() {
+        let close = acked(2, Role::Close(Ticket(11)), Side::Sell, 1);
+        assert_eq!(position(&[]), None);
+        assert_eq!(position(&[acked(1, Role::Open, Side::Buy, 1), close]), None);
+    }
+
+    #[test]
+    fn a_reversal_is_a_position_of_its_own_whatever_the_order_of_its_rows() {
+        let first = acked(1, Role::Open, Side::Buy, 1);
+        let close = acked(2, Role::Close(Ticket(11)), Side::Sell, 1);
+        let open = acked(2, Role::Open, Side::Sell, 1);
+        let want = Some((21, Side::Sell, Decimal::new(1, 1), 2));
+        assert_eq!(position(&[first.clone(), close.clone(), open.clone()]), want);
+        assert_eq!(position(&[open, first, close]), want);
+    }
+
+    #[test]
+    fn a_partial_close_leaves_the_rest_with_its_ticket() {
+        let orders = [acked(1, Role::Open, Side::Sell, 3), acked(2, Role::Close(Ticket(11)), Side::Buy, 1)];
+        assert_eq!(position(&orders), Some((11, Side::Sell, Decimal::new(2, 1), 1)));
+    }
+}
