@@ -65,7 +65,11 @@ fn ready_comes_after_the_journal_is_open_then_status_and_watchdog_and_stopping_a
     let ready = manager.wait_for("READY=1\n", &node);
     let log = fs::read_to_string(site.state().join("logs/sentinel.log")).unwrap();
     assert!(log.contains("journal_opened"), "ready before the journal was open: {log}");
-    assert!(manager.heard[ready].1.contains("STATUS=acted 0, no_action 0, skipped 0, missed 0; 1 pipelines"), "{:#?}", manager.heard);
+    assert!(
+        manager.heard[ready].1.contains("STATUS=acted 0, no_action 0, skipped 0, missed 0; 1 pipelines"),
+        "{:#?}",
+        manager.heard
+    );
     let first_watchdog = manager.wait_for("WATCHDOG=1\n", &node);
     assert!(ready < first_watchdog, "{:#?}", manager.heard);
     manager.wait_for("; last below_threshold; next due 2017-0", &node);

@@ -273,8 +273,11 @@ mod tests {
         let progress = Arc::new(Progress::default());
         let limit = Some(Duration::from_secs(2));
         let limits = WatchLimits { control: limit, worker: limit, journal: limit };
+        let on_progress = move || {
+            let _ = tell.send(());
+        };
         let on_stall = move |why| drop(cry.send(why));
-        let _dog = Watchdog::start(Arc::clone(&progress), limits, move || drop(tell.send(())), on_stall).unwrap();
+        let _dog = Watchdog::start(Arc::clone(&progress), limits, on_progress, on_stall).unwrap();
         for _ in 0..2 {
             while told.recv_timeout(Duration::from_millis(1)).is_err() {
                 progress.beat_control();
