@@ -15,6 +15,9 @@ readonly binary=$1 cache=$2
 readonly base_tar=$cache/bookworm-minbase.tar
 readonly dockerfile=deploy/docker/Dockerfile image=localhost/sentinel
 
+mkdir -p "$cache"
+# Left by runs that were killed.
+find "$cache" -mindepth 1 -maxdepth 1 -name 'container.*' -mmin +60 -exec rm -rf {} +
 work=$(mktemp -d -p "$cache" container.XXXXXX)
 node=0 job=0
 buildah_() { buildah --root "$work/root" --runroot "$work/run" --storage-driver vfs "$@"; }
@@ -140,7 +143,6 @@ is_healthy() {
 }
 is_unhealthy() { ! is_healthy; }
 
-mkdir -p "$cache"
 import_base
 build_image
 [[ $(configured .User) == 10001:10001 ]] || fail "the image's user is $(configured .User)"
