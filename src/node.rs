@@ -4,14 +4,18 @@
 //! plain OS thread watches both. Start and recovery are one path: whatever the last run left is taken up from the journal.
 
 mod error;
+pub mod health;
+mod notify;
 mod plug;
+mod vitals;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::error_chain::chain;
 use sentinel_actors::node::{NodeSpec, RunningNode, start};
 use sentinel_actors::pipeline::NodeShared;
 use sentinel_actors::ports::{Chance, Clock, Fates, JournalStore, NoFates};
@@ -21,12 +25,13 @@ use sentinel_actors::supervision::CrashLog;
 use sentinel_actors::supervision::watch::{Progress, WatchLimits, Watchdog};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 pub use self::error::NodeError;
 pub use self::plug::{PluggedPipeline, load_model, plug};
+use self::vitals::Vitals;
 use crate::config::Config;
-use crate::journal::{BootRecord, BootVerdict, SqliteJournal, StateDir, Telemetry, write_last_exit};
+use crate::journal::{BootRecord, BootVerdict, SqliteJournal, StateDir, write_last_exit};
 use crate::system::{QuarantineDir, SystemChance, WallClock};
 use crate::telemetry::record::Recorder;
 
@@ -34,6 +39,8 @@ use crate::telemetry::record::Recorder;
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// Share of the shutdown time that cycles in flight get before their pipelines are stopped under them.
 const CLOSE_SHARE: u32 = 2;
+/// How long the end of the process waits for the log file.
+const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 
 /// How a caller changes a run. The default is what `sentinel run` does.
 pub struct RunOptions {
@@ -98,17 +105,30 @@ impl RunReport {
 /// When it cannot be started; the error knows its exit code and what to do.
 pub fn run(config: &Config, options: RunOptions) -> Result<RunReport, NodeError> {
     let state = StateDir::open(&config.node.state)?;
-    let report = run_locked(config, &state, options);
+    let recorder = options.recorder.clone();
+    recorder.attach(&state);
+    let vitals = Vitals::start(config, state.path());
+    let report = run_locked(config, &state, options, &vitals);
+    if let Err(error) = &report {
+        // For the log file; on standard error the command line tells it, with advice.
+        debug!(event = "start_failed", error = %chain(error), "the node could not be started");
+    }
     let code = report.as_ref().map_or_else(NodeError::exit_code, RunReport::exit_code);
     if let Err(error) = write_last_exit(state.path(), i32::from(code), WallClock.now()) {
-        warn!(event = "last_exit_lost", %error, "the exit code could not be kept for the next start");
+        warn!(event = "last_exit_lost", error = %chain(&error), "the exit code could not be kept for the next start");
     }
+    vitals.ended();
+    recorder.flush(LAST_LINES_WITHIN);
     report
 }
 
-fn run_locked(config: &Config, state: &Arc<StateDir>, options: RunOptions) -> Result<RunReport, NodeError> {
-    options.recorder.attach(Telemetry::open(state));
-    let verdict = register_boot(state);
+fn run_locked(
+    config: &Config,
+    state: &Arc<StateDir>,
+    options: RunOptions,
+    vitals: &Vitals,
+) -> Result<RunReport, NodeError> {
+    let verdict = register_boot(state, vitals);
     let (journal, recovered) = SqliteJournal::open(state, options.fates.clone())?;
     info!(event = "journal_opened", state = %state.path().display(), ?recovered, "the journal is open");
     let journal = Arc::new(journal);
@@ -125,7 +145,7 @@ fn run_locked(config: &Config, state: &Arc<StateDir>, options: RunOptions) -> Re
     let control = Builder::new_current_thread().enable_all().build().map_err(NodeError::Runtime)?;
     let end = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("control".to_owned());
-        let work = || drive(config, state, verdict, plugged, journal, &control, &workers, options);
+        let work = || drive(config, state, verdict, plugged, journal, &control, &workers, options, vitals);
         let running = thread.spawn_scoped(scope, work).map_err(NodeError::Runtime)?;
         running.join().unwrap_or_else(|_| Ok(NodeEnd::Meltdown("the control thread panicked".to_owned())))
     })?;
@@ -145,6 +165,7 @@ fn drive(
     control: &Runtime,
     workers: &Runtime,
     options: RunOptions,
+    vitals: &Vitals,
 ) -> Result<NodeEnd, NodeError> {
     let progress = Arc::new(Progress::default());
     let safe_mode = Arc::new(AtomicBool::new(verdict.safe_mode_until.is_some()));
@@ -170,19 +191,22 @@ fn drive(
     };
     let limit = Some(config.supervision.watchdog);
     let limits = WatchLimits { control: limit, worker: limit, journal: limit };
-    let dir = state.path().to_owned();
-    let _watchdog = Watchdog::start(progress, limits, move |stall| abort(&dir, &stall)).map_err(NodeError::Runtime)?;
+    let last_words = LastWords { state: state.path().to_owned(), recorder: options.recorder.clone() };
+    let (dog, moving) = (last_words.clone(), vitals.clone());
+    let _watchdog = Watchdog::start(progress, limits, move || moving.moved(), move |stall| dog.abort(&stall))
+        .map_err(NodeError::Runtime)?;
 
     control.block_on(async {
         let signals = Signals::new().map_err(NodeError::Runtime)?;
         let RunningNode { root, ended, done, board } =
-            start(spec).await.map_err(|error| NodeError::Root(error.to_string()))?;
+            start(spec).await.map_err(|error| NodeError::Root(chain(&error)))?;
         let handle = control.handle();
         let mut helpers = tokio::task::JoinSet::new();
-        helpers.spawn(signals.forward(root.clone(), state.path().to_owned(), config.supervision.shutdown));
+        helpers.spawn(signals.forward(root.clone(), vitals.clone(), last_words, config.supervision.shutdown));
         if let Some(until) = verdict.safe_mode_until {
             helpers.spawn(leave_safe_mode(state.clone(), safe_mode, until));
         }
+        vitals.running(board.clone());
         (options.on_start)(Running { board, control: handle.clone(), root });
         let end = done.await.unwrap_or_else(|_| NodeEnd::Meltdown("the root supervisor died".to_owned()));
         let _ = ended.await;
@@ -191,11 +215,11 @@ fn drive(
 }
 
 /// Notes this start and waits as long as earlier crashes demand. A lost record never stops a node.
-fn register_boot(state: &StateDir) -> BootVerdict {
+fn register_boot(state: &StateDir, vitals: &Vitals) -> BootVerdict {
     let verdict = match BootRecord::register(state, WallClock.now()) {
         Ok(record) => record.verdict,
         Err(error) => {
-            warn!(event = "boot_record_lost", %error, "the record of starts cannot be written");
+            warn!(event = "boot_record_lost", error = %chain(&error), "the record of starts cannot be written");
             BootVerdict::default()
         }
     };
@@ -207,6 +231,7 @@ fn register_boot(state: &StateDir) -> BootVerdict {
             delay_ms = delay.as_millis(),
             "the node ended badly before; it waits before it starts"
         );
+        vitals.backing_off(verdict.crashes, delay);
         std::thread::sleep(delay);
     }
     if let Some(until) = verdict.safe_mode_until {
@@ -235,28 +260,45 @@ impl Signals {
     }
 
     /// Turns the first signal into an orderly end, and makes sure that there is an end.
-    async fn forward(mut self, root: ractor::ActorRef<RootMsg>, dir: std::path::PathBuf, within: Duration) {
+    async fn forward(
+        mut self,
+        root: ractor::ActorRef<RootMsg>,
+        vitals: Vitals,
+        last_words: LastWords,
+        within: Duration,
+    ) {
         let [term, int, hup] = &mut self.0;
         let name = tokio::select! {
             _ = term.recv() => "SIGTERM",
             _ = int.recv() => "SIGINT",
             _ = hup.recv() => "SIGHUP",
         };
+        vitals.stopping(name);
         let _ = root.cast(RootMsg::Shutdown(name.to_owned()));
         // A thread, because what keeps the node from ending may be the runtime itself.
         let overdue = move || {
             std::thread::sleep(within);
-            abort(&dir, "the node did not end in time after a signal");
+            last_words.abort("the node did not end in time after a signal");
         };
         if let Err(error) = std::thread::Builder::new().name("shutdown".to_owned()).spawn(overdue) {
-            warn!(event = "shutdown_unwatched", %error, "nothing will force the end");
+            warn!(event = "shutdown_unwatched", error = %chain(&error), "nothing will force the end");
         }
     }
 }
 
-/// Ends the process at once: exit status 134, no core file (see `main`), a note for the next start.
-fn abort(state: &Path, why: &str) {
-    error!(event = "watchdog_abort", why, "the node ends itself to be started afresh");
-    let _ = write_last_exit(state, 134, WallClock.now());
-    std::process::abort();
+/// What a process leaves behind that ends itself.
+#[derive(Clone)]
+struct LastWords {
+    state: PathBuf,
+    recorder: Recorder,
+}
+
+impl LastWords {
+    /// Ends the process at once: exit status 134, no core file (see `main`), a note for the next start.
+    fn abort(&self, why: &str) {
+        error!(event = "watchdog_abort", why, "the node ends itself to be started afresh");
+        let _ = write_last_exit(&self.state, 134, WallClock.now());
+        self.recorder.flush(LAST_LINES_WITHIN);
+        std::process::abort();
+    }
 }

@@ -188,6 +188,11 @@ fn each_mistake_has_a_message_that_tells_how_to_put_it_right() {
         ("supervision", "parked_share = nan", "nan is out of range; allowed: a number from 0.01 to 1"),
         ("supervision", "watchdog = \"15s\"", "is shorter than 20s (twice ping_every, at least 2s)"),
         ("supervision", "ping_every = \"50ms\"\nwatchdog = \"1s\"", "is shorter than 2s"),
+        (
+            "log",
+            "file = \"logs/\"",
+            "'logs/' names no file; allowed: the path of a file, relative to the state directory",
+        ),
         ("log", "format = \"JSON\"", "'JSON' is not known; allowed: \"pretty\", \"json\"; did you mean 'json'?"),
         ("pipeline.data", "max_age = \"30m\"", "is shorter than a bar, 1h: every bar would be stale"),
         ("pipeline.data", "settle = \"1h\"", "is out of range"),

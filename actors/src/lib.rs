@@ -6,7 +6,7 @@
 //! * [`node`]: the tree put together. [`root_supervisor`], [`journal`], [`competition_clock`], [`heartbeat`], [`pipeline`].
 //! * [`cycle_flow`] and [`stage`]: one cycle on its way through [`data_fetcher`], [`feature_builder`], [`predictor`] and
 //!   [`executor`].
-//! * [`status`] and [`events`]: what the node shows of itself.
+//! * [`status`] and [`events`]: what the node shows of itself; [`error_chain`]: how it tells an error with its causes.
 //!
 //! Arrows go one way: actor files → supervision, ports → domain. This crate names no vendor: no HTTP, no SQL, no ZeroMQ, no
 //! ONNX.
@@ -20,6 +20,7 @@ pub mod competition_clock;
 pub mod cycle_flow;
 pub mod data_fetcher;
 pub mod domain;
+pub mod error_chain;
 pub mod events;
 pub mod executor;
 pub mod feature_builder;

@@ -7,6 +7,7 @@ pub mod faults;
 pub mod features;
 pub mod gateway;
 pub mod hub;
+pub mod health;
 pub mod journal;
 pub mod resume;
 pub mod run;
@@ -78,6 +79,8 @@ pub enum Command {
     /// client it also misbehaves: with --mood, or told so while it runs by `POST /devnet/mood {"mood":"nan","count":3}`,
     /// where "none" ends it; `GET /devnet/asked` counts what has reached it.
     Hub(hub::HubArgs),
+    /// Say whether a running node does useful work: 0 and one line, or 1 and the reason.
+    Health(health::HealthArgs),
     /// End the safe mode of a node that crashed again and again.
     Resume(resume::ResumeArgs),
     /// Play a trade gateway on paper: the ZeroMQ server that orders go to, with a ledger of its own.
@@ -150,6 +153,7 @@ pub fn run(cli: Cli) -> Ended {
             Err(error) => Err(Failure::new(error.exit_code(), &error, None)),
         },
         Command::Hub(args) => hub::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Resume(args) => resume::run(&args),
         Command::Gateway(args) => gateway::run(&args),
     }

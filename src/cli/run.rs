@@ -72,7 +72,7 @@ pub(super) fn failure(error: node::NodeError) -> Failure {
 
 /// Log lines from here on.
 pub(super) fn start_logging(config: &Config) -> Result<Recorder, Failure> {
-    logging::init(config.log, config.node.mode).map_err(|error| Failure::new(exit::SOFTWARE, &error, None))
+    logging::init(&config.log, config.node.mode).map_err(|error| Failure::new(exit::SOFTWARE, &error, None))
 }
 
 /// Whether the newest slot of every pipeline was decided.

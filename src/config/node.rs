@@ -1,7 +1,7 @@
 //! The sections about the process: `[node]`, `[log]`, `[supervision]` and `[deadlines]`. Their defaults stand here and
 //! nowhere else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sentinel_actors::domain::intent::Mode;
@@ -26,16 +26,18 @@ pub struct NodeConfig {
 }
 
 /// `[log]`: what is logged, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
-    /// The least important lines that are kept.
+    /// The least important lines on standard error.
     pub level: LogLevel,
-    /// Their form.
+    /// The form of all lines.
     pub format: LogFormat,
+    /// The file that gets more of them, relative to the state directory; `None` keeps none.
+    pub file: Option<PathBuf>,
 }
 
-/// How important a log line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How important a log line is; the least important is the greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the names say it all")]
 pub enum LogLevel {
     Error,
@@ -154,8 +156,14 @@ pub(super) fn log(mut s: Section<'_, '_>) -> Option<LogConfig> {
     let level = s.choice("level", Absent::Default("info"), &levels.map(|level| (level.word(), level)));
     let formats = [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
     let format = s.choice("format", Absent::Default("pretty"), &formats);
+    let allowed = "the path of a file, relative to the state directory, or \"none\"";
+    let file = s.parsed_by("file", Absent::Default("logs/sentinel.log"), allowed, |text| match text {
+        "none" => Ok(None),
+        text if text.ends_with('/') || Path::new(text).file_name().is_none() => Err(format!("'{text}' names no file")),
+        text => Ok(Some(PathBuf::from(text))),
+    });
     s.finish();
-    Some(LogConfig { level: level?, format: format? })
+    Some(LogConfig { level: level?, format: format?, file: file? })
 }
 
 pub(super) fn supervision(mut s: Section<'_, '_>) -> Option<Supervision> {

@@ -1,18 +1,21 @@
-//! Log lines on standard error: for people, coloured only on a terminal, or one JSON object per line.
+//! Log lines on standard error: for people, coloured only on a terminal, or one JSON object per line; and the same lines and
+//! more in a file.
 //!
-//! The configured level is for the node's own lines. Libraries speak from `warn` up: their `info` is not the operator's.
+//! The configured level is for the node's own lines on standard error; the file gets them from `debug` up. Libraries speak
+//! from `warn` up in both: their `info` is not the operator's.
 
 use std::io::{self, IsTerminal as _};
 
 use sentinel_actors::domain::intent::Mode;
-use tracing::Event;
-use tracing_subscriber::EnvFilter;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{Format, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer};
 
+use super::file::LogFile;
 use super::record::Recorder;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
@@ -21,30 +24,35 @@ use crate::config::{LogConfig, LogFormat, LogLevel};
 #[error("logging cannot be set up")]
 pub struct LoggingError(#[from] tracing_subscriber::util::TryInitError);
 
-/// Sends log lines to standard error from here on, for the whole process, and what went wrong to the recorder too.
+/// Sends log lines to standard error from here on, for the whole process, and to the recorder what it is to keep.
 ///
 /// # Errors
 /// When it was done before.
-pub fn init(config: LogConfig, mode: Mode) -> Result<Recorder, LoggingError> {
-    let recorder = Recorder::default();
-    subscriber(config, mode, io::stderr, io::stderr().is_terminal()).with(recorder.clone()).try_init()?;
+pub fn init(config: &LogConfig, mode: Mode) -> Result<Recorder, LoggingError> {
+    let file = config.file.clone().map(LogFile::new);
+    let in_file = file.clone().map(|file| lines(config.format, config.level.max(LogLevel::Debug), mode, file, false));
+    let recorder = Recorder::new(file);
+    let console = lines(config.format, config.level, mode, io::stderr, io::stderr().is_terminal());
+    tracing_subscriber::registry().with(console).with(in_file).with(recorder.clone()).try_init()?;
     Ok(recorder)
 }
 
-/// What [`init`] sets up, to a writer of the caller's choice.
-pub fn subscriber<W>(config: LogConfig, mode: Mode, writer: W, ansi: bool) -> Box<dyn tracing::Subscriber + Send + Sync>
+/// Lines of one form, from one level up, to one place.
+fn lines<S, W>(format: LogFormat, level: LogLevel, mode: Mode, writer: W, ansi: bool) -> Box<dyn Layer<S> + Send + Sync>
 where
+    S: Subscriber + for<'s> LookupSpan<'s>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let base = tracing_subscriber::fmt().with_env_filter(filter(config.level)).with_writer(writer);
-    match config.format {
+    let base = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi);
+    match format {
         LogFormat::Pretty => {
             let lines = WithMode { lines: Format::default().with_ansi(ansi).with_target(false), mode };
-            Box::new(base.with_ansi(ansi).event_format(lines).finish())
+            base.event_format(lines).with_filter(filter(level)).boxed()
         }
         LogFormat::Json => {
             let lines = Format::default().json().flatten_event(true).with_current_span(false);
-            Box::new(base.fmt_fields(JsonFields::new()).event_format(WithMode { lines, mode }).finish())
+            let base = base.fmt_fields(JsonFields::new()).event_format(WithMode { lines, mode });
+            base.with_filter(filter(level)).boxed()
         }
     }
 }
@@ -97,23 +105,24 @@ mod tests {
         }
     }
 
-    fn logged(config: LogConfig) -> String {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = subscriber(config, Mode::DryRun, move || writer.clone(), false);
+    fn logged(level: LogLevel, format: LogFormat) -> String {
+        let sink = Lines::default();
+        let writer = sink.clone();
+        let subscriber =
+            tracing_subscriber::registry().with(lines(format, level, Mode::DryRun, move || writer.clone(), false));
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "sentinel::node", slot = 7, "the slot ended");
             tracing::debug!(target: "sentinel::node", "a detail");
             tracing::info!(target: "library", "chatter");
             tracing::warn!(target: "library", "trouble");
         });
-        let bytes = lines.0.lock().unwrap().clone();
+        let bytes = sink.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 
     #[test]
     fn the_node_is_heard_at_its_level_and_libraries_from_warn_up() {
-        let text = logged(LogConfig { level: LogLevel::Info, format: LogFormat::Pretty });
+        let text = logged(LogLevel::Info, LogFormat::Pretty);
         assert!(text.contains("the slot ended") && text.contains("trouble"), "{text}");
         assert!(!text.contains("a detail") && !text.contains("chatter"), "{text}");
         assert!(!text.contains('\u{1b}'), "no colours outside a terminal: {text}");
@@ -121,9 +130,9 @@ mod tests {
 
     #[test]
     fn json_is_one_object_per_line_with_the_fields_beside_the_message() {
-        let text = logged(LogConfig { level: LogLevel::Error, format: LogFormat::Json });
+        let text = logged(LogLevel::Error, LogFormat::Json);
         assert_eq!(text, "");
-        let text = logged(LogConfig { level: LogLevel::Debug, format: LogFormat::Json });
+        let text = logged(LogLevel::Debug, LogFormat::Json);
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 3);
         assert_eq!((&lines[0]["message"], &lines[0]["slot"]), (&"the slot ended".into(), &7.into()));

@@ -1,4 +1,5 @@
 //! What the node says about itself.
 
+pub mod file;
 pub mod logging;
 pub mod record;

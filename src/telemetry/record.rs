@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use sentinel_actors::ports::Clock as _;
 use tracing::field::{Field, Visit};
@@ -10,24 +11,44 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use crate::journal::{Telemetry, TelemetryEvent};
+use super::file::LogFile;
+use crate::journal::{StateDir, Telemetry, TelemetryEvent};
 use crate::system::WallClock;
 
-/// The way from log lines to the telemetry file. Keeps nothing until a file is attached: the state directory is locked
-/// only after logging began.
+/// The way from log lines to what keeps them: the telemetry file and the log file. Nothing is written until a state
+/// directory is attached, which is locked only after logging began.
 #[derive(Clone, Default)]
-pub struct Recorder(Arc<OnceLock<Telemetry>>);
+pub struct Recorder {
+    telemetry: Arc<OnceLock<Telemetry>>,
+    file: Option<LogFile>,
+}
 
 impl Recorder {
-    /// From now on, into this file. Only the first call counts.
-    pub fn attach(&self, telemetry: Telemetry) {
-        let _ = self.0.set(telemetry);
+    /// With a log file, whose lines do not come through here.
+    #[must_use]
+    pub fn new(file: Option<LogFile>) -> Self {
+        Self { file, ..Self::default() }
+    }
+
+    /// From now on, into the files of this state directory. Only the first call counts.
+    pub fn attach(&self, state: &StateDir) {
+        let _ = self.telemetry.set(Telemetry::open(state));
+        if let Some(file) = &self.file {
+            file.start(state.path());
+        }
+    }
+
+    /// Waits until the log file has all lines so far, at most so long: before the process ends.
+    pub fn flush(&self, within: Duration) {
+        if let Some(file) = &self.file {
+            file.flush(within);
+        }
     }
 }
 
 impl<S: Subscriber> Layer<S> for Recorder {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let Some(telemetry) = self.0.get().filter(|_| *event.metadata().level() <= Level::WARN) else { return };
+        let Some(telemetry) = self.telemetry.get().filter(|_| *event.metadata().level() <= Level::WARN) else { return };
         let mut fields = Fields::default();
         event.record(&mut fields);
         let (kind, pipeline) = (fields.event, fields.pipeline);
@@ -65,14 +86,13 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
-    use crate::journal::StateDir;
 
     #[test]
     fn warnings_are_kept_with_their_fields_and_chatter_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(dir.path()).unwrap();
         let recorder = Recorder::default();
-        recorder.attach(Telemetry::open(&state));
+        recorder.attach(&state);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(recorder), || {
             tracing::info!(event = "slot_ended", "a slot ended");
             tracing::error!(event = "child_down", pipeline = "eurusd", child = "eurusd/predictor", "a part ended");

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 
 use super::child::{ChildEnd, ChildId, ChildSpec, Generation};
 use super::crash::{CrashLog, CrashReport};
+use crate::error_chain::chain;
 use crate::ports::elapsed_now;
 
 /// What an owner's mailbox gets; only its [`super::Supervisor`] can read it.
@@ -119,16 +120,4 @@ fn not_born(cause: Result<Option<ChildEnd>, tokio::task::JoinError>, crash: Opti
         (Err(error), Some(crash)) if error.is_panic() => ChildEnd::Panicked(crash),
         (Ok(None) | Err(_), _) => ChildEnd::StartFailed("the start was cancelled".to_owned()),
     }
-}
-
-/// An error and its sources in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -20,7 +20,8 @@ use super::event::{Command, Event, Happening};
 use super::limits::Limits;
 use super::policy::Policy;
 pub use super::spawn::Notice;
-use super::spawn::{Nursery, Report, chain};
+use super::spawn::{Nursery, Report};
+use crate::error_chain::chain;
 use crate::ports::{Chance, elapsed_now};
 
 /// What a supervisor is made of, besides its children.

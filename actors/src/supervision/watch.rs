@@ -1,7 +1,8 @@
 //! The watchdog: a plain thread, because no task can notice that all runtimes stand still. It polls counters that the
 //! control plane, the workers and the journal move, and reports once when one of them stands still for too long.
 //!
-//! It ends nothing itself; what to do about a stall is the caller's business.
+//! It ends nothing itself; what to do about a stall is the caller's business. It also tells of progress, so that whoever
+//! vouches for the process outside can do so only while there is some.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -101,6 +102,28 @@ impl Detector {
     }
 }
 
+/// Notices that every watched counter has moved.
+#[derive(Debug)]
+struct Movement {
+    watched: [bool; 3],
+    seen: [u64; 3],
+}
+
+impl Movement {
+    fn new(limits: WatchLimits, seen: [u64; 3]) -> Self {
+        Self { watched: [limits.control, limits.worker, limits.journal].map(|limit| limit.is_some()), seen }
+    }
+
+    /// Whether all have moved since this was last true.
+    fn is_everywhere(&mut self, counters: [u64; 3]) -> bool {
+        let everywhere = (0..3).all(|index| !self.watched[index] || counters[index] != self.seen[index]);
+        if everywhere {
+            self.seen = counters;
+        }
+        everywhere
+    }
+}
+
 /// The running thread. Stops when dropped.
 #[derive(Debug)]
 pub struct Watchdog {
@@ -110,19 +133,21 @@ pub struct Watchdog {
 
 impl Watchdog {
     /// Watches from now on; a counter that never moves is a stall too. `on_stall` is called at most once, on the
-    /// watchdog's thread, which ends after it.
+    /// watchdog's thread, which ends after it. `on_progress` is called there each time that every watched counter has moved
+    /// since its last call; it must not block.
     ///
     /// # Errors
     /// When the system has no thread to give.
     pub fn start(
         progress: Arc<Progress>,
         limits: WatchLimits,
+        mut on_progress: impl FnMut() + Send + 'static,
         on_stall: impl FnOnce(String) + Send + 'static,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
-            if let Some(stall) = watch(&progress, limits, &stopped) {
+            if let Some(stall) = watch(&progress, limits, &stopped, &mut on_progress) {
                 on_stall(stall);
             }
         })?;
@@ -131,14 +156,24 @@ impl Watchdog {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the watchdog must not depend on any clock that can stand still")]
-fn watch(progress: &Progress, limits: WatchLimits, stopped: &AtomicBool) -> Option<String> {
+fn watch(
+    progress: &Progress,
+    limits: WatchLimits,
+    stopped: &AtomicBool,
+    on_progress: &mut dyn FnMut(),
+) -> Option<String> {
     let mut detector = Detector::new(limits, progress.read());
+    let mut movement = Movement::new(limits, progress.read());
     let mut polled = Instant::now();
     while !stopped.load(Ordering::Acquire) {
         std::thread::park_timeout(POLL_EVERY);
         let now = Instant::now();
-        if let Some(stall) = detector.observe(now - polled, progress.read()) {
+        let counters = progress.read();
+        if let Some(stall) = detector.observe(now - polled, counters) {
             return Some(stall);
+        }
+        if movement.is_everywhere(counters) {
+            on_progress();
         }
         polled = now;
     }
@@ -202,7 +237,8 @@ mod tests {
     fn the_thread_reports_once() {
         let (tell, told) = std::sync::mpsc::channel();
         let limits = WatchLimits { worker: Some(Duration::ZERO), ..WatchLimits::default() };
-        let _dog = Watchdog::start(Arc::new(Progress::default()), limits, move |stall| drop(tell.send(stall))).unwrap();
+        let on_stall = move |stall| drop(tell.send(stall));
+        let _dog = Watchdog::start(Arc::new(Progress::default()), limits, || (), on_stall).unwrap();
         assert!(told.recv().unwrap().contains("the worker runtime"));
         assert!(told.recv().is_err(), "the thread has ended");
     }
@@ -210,9 +246,46 @@ mod tests {
     #[test]
     fn the_thread_ends_when_it_is_dropped() {
         let (tell, told) = std::sync::mpsc::channel::<String>();
-        drop(Watchdog::start(Arc::new(Progress::default()), WatchLimits::default(), move |stall| {
-            drop(tell.send(stall));
-        }));
+        drop(Watchdog::start(
+            Arc::new(Progress::default()),
+            WatchLimits::default(),
+            || (),
+            move |stall| {
+                drop(tell.send(stall));
+            },
+        ));
         assert!(told.recv().is_err());
+    }
+
+    #[test]
+    fn progress_is_only_what_moves_everything_that_is_watched() {
+        let mut movement = Movement::new(WatchLimits { worker: None, ..WatchLimits::default() }, [0; 3]);
+        assert!(!movement.is_everywhere([1, 0, 0]));
+        assert!(movement.is_everywhere([2, 0, 1]));
+        assert!(!movement.is_everywhere([3, 0, 1]), "the journal has not moved since");
+        assert!(movement.is_everywhere([3, 0, 2]));
+    }
+
+    #[test]
+    fn progress_is_told_while_there_is_some_and_a_stall_when_there_is_none() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (cry, stall) = std::sync::mpsc::channel();
+        let progress = Arc::new(Progress::default());
+        let limit = Some(Duration::from_secs(2));
+        let limits = WatchLimits { control: limit, worker: limit, journal: limit };
+        let on_progress = move || {
+            let _ = tell.send(());
+        };
+        let on_stall = move |why| drop(cry.send(why));
+        let _dog = Watchdog::start(Arc::clone(&progress), limits, on_progress, on_stall).unwrap();
+        for _ in 0..2 {
+            while told.recv_timeout(Duration::from_millis(1)).is_err() {
+                progress.beat_control();
+                progress.beat_worker();
+                progress.beat_journal();
+            }
+        }
+        assert!(stall.recv().unwrap().contains("made no progress"));
+        assert!(told.try_iter().count() <= 1, "at most what was seen of the last beats");
     }
 }

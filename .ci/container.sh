@@ -1,0 +1,169 @@
+#!/usr/bin/env bash
+# Builds the Dockerfile's `runtime` target around a binary, and runs the image as its own configuration says: its user, its
+# command, a root that cannot be written, no capabilities, one volume. Its health check must be green at work and red when
+# the node stands still.
+#
+# Usage: container.sh SENTINEL CACHE      (CACHE: a directory that may keep the base system between runs)
+#
+# Needs root, debootstrap, buildah, jq and util-linux. There is no registry and no daemon in it: the base is Debian's own,
+# built by debootstrap and given the name that the Dockerfile asks for. buildah's chroot isolation has neither a read-only
+# root nor a process id to signal, so the image is mounted and entered with unshare.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly binary=$1 cache=$2
+readonly base_tar=$cache/bookworm-minbase.tar
+readonly dockerfile=deploy/docker/Dockerfile image=localhost/sentinel
+
+mkdir -p "$cache"
+# Left by runs that were killed.
+find "$cache" -mindepth 1 -maxdepth 1 -name 'container.*' -mmin +60 -exec rm -rf {} +
+work=$(mktemp -d -p "$cache" container.XXXXXX)
+node=0 job=0
+buildah_() { buildah --root "$work/root" --runroot "$work/run" --storage-driver vfs "$@"; }
+clean_up() {
+    ((node == 0)) || kill -KILL "$node" 2>/dev/null || true
+    ((job == 0)) || wait "$job" 2>/dev/null || true
+    buildah_ umount --all >/dev/null 2>&1 || true
+    rm -rf "$work"
+}
+trap clean_up EXIT
+
+fail() {
+    echo "$1" >&2
+    [[ ! -f $work/log ]] || tail -n 30 "$work/log" >&2
+    exit 1
+}
+
+# until_ok SECONDS WHAT COMMAND...: repeats a command until it succeeds.
+until_ok() {
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@"; do
+        ((SECONDS < deadline)) || fail "no $what in time"
+        sleep 0.2
+    done
+}
+
+import_base() {
+    if [[ ! -f $base_tar ]]; then
+        debootstrap --variant=minbase bookworm "$work/base" >"$work/debootstrap.log" 2>&1 || {
+            tail -n 20 "$work/debootstrap.log" >&2
+            return 1
+        }
+        tar -C "$work/base" -cf "$base_tar.part" .
+        mv "$base_tar.part" "$base_tar"
+        rm -rf "$work/base"
+    fi
+    local name container
+    name=$(sed -n 's/^ARG BASE=//p' "$dockerfile")
+    container=$(buildah_ from scratch)
+    buildah_ add --quiet "$container" "$base_tar" / >/dev/null
+    buildah_ commit --quiet --rm "$container" "$name" >/dev/null
+}
+
+build_image() {
+    local container
+    install -m 0755 "$binary" "$work/sentinel"
+    strip "$work/sentinel"
+    container=$(buildah_ from scratch)
+    buildah_ copy --quiet "$container" "$work/sentinel" /sentinel >/dev/null
+    buildah_ commit --quiet --rm "$container" localhost/sentinel-binary >/dev/null
+    buildah_ build --quiet --target runtime --isolation chroot --format docker --pull-never \
+        --build-arg BINARY=localhost/sentinel-binary --file "$dockerfile" --tag "$image" . >/dev/null
+    buildah_ inspect --type image "$image" | jq .Docker.config >"$work/config.json"
+}
+
+configured() { jq -r "$1" "$work/config.json"; }
+
+# What an operator mounts at /etc/sentinel: a replay that goes on for minutes.
+write_configuration() {
+    mkdir "$work/etc"
+    cp config/demo/{eurusd_1h_2017.csv,model.onnx,model.json} "$work/etc"
+    sed 's/^speed = "max"/speed = 20/' config/demo/demo.toml >"$work/etc/sentinel.toml"
+    chmod -R a+rX "$work/etc"
+}
+
+# Runs inside fresh namespaces: mounts the image read-only, with its volume, and becomes the configured command.
+enter='
+    set -e
+    root=$1 state=$2 etc=$3 volume=$4
+    shift 4
+    mount --bind "$root" "$root"
+    mount -o remount,bind,ro "$root"
+    mount --bind "$state" "$root$volume"
+    mount --bind "$etc" "$root/etc/sentinel"
+    mount -o remount,bind,ro "$root/etc/sentinel"
+    mount -t tmpfs -o size=16m,mode=1777 tmpfs "$root/tmp"
+    mount -t proc proc "$root/proc"
+    exec chroot "$root" "$@"
+'
+
+# as_configured COMMAND...: how the image wants a command to be run, without any privilege; one word a line.
+as_configured() {
+    local user
+    user=$(configured .User)
+    printf '%s\n' setpriv "--reuid=${user%:*}" "--regid=${user#*:}" --clear-groups --no-new-privs --bounding-set=-all \
+        --inh-caps=-all -- env -i "--chdir=$(configured .WorkingDir)"
+    configured '.Env[]'
+    printf '%s\n' "$@"
+}
+
+start() {
+    local container root volume words
+    container=$(buildah_ from --pull-never "$image")
+    root=$(buildah_ mount "$container")
+    volume=$(configured '.Volumes | keys[0]')
+    # A new volume takes content and owner from the image.
+    cp -a "$root$volume" "$work/state"
+    mapfile -t words < <(configured '.Entrypoint[], .Cmd[]')
+    mapfile -t words < <(as_configured "${words[@]}")
+    unshare --mount --pid --fork --kill-child --propagation private \
+        bash -c "$enter" enter "$root" "$work/state" "$work/etc" "$volume" "${words[@]}" >"$work/log" 2>&1 </dev/null &
+    job=$!
+    until_ok 10 "process" find_node
+}
+
+find_node() {
+    kill -0 "$job" 2>/dev/null || fail "the container ended at once"
+    node=$(pgrep -P "$job") && [[ $(readlink "/proc/$node/exe") == */sentinel ]]
+}
+
+# inside COMMAND...: runs a command in the container, as its user.
+inside() {
+    local words
+    mapfile -t words < <(as_configured "$@")
+    nsenter --target "$node" --mount --pid --root -- "${words[@]}"
+}
+
+is_healthy() {
+    local check
+    mapfile -t check < <(configured '.Healthcheck.Test[1:][]')
+    inside "${check[@]}" >"$work/health" 2>&1
+}
+is_unhealthy() { ! is_healthy; }
+
+import_base
+build_image
+[[ $(configured .User) == 10001:10001 ]] || fail "the image's user is $(configured .User)"
+[[ $(configured .StopSignal) == SIGTERM ]] || fail "the image stops with $(configured .StopSignal)"
+write_configuration
+start
+[[ $(inside id -u) == 10001 ]] || fail "it does not run as its user"
+grep -q '^CapBnd:[[:space:]]*0*$' "/proc/$node/status" || fail "it has capabilities"
+if inside touch /written 2>/dev/null; then fail "its root can be written"; fi
+
+until_ok 60 "healthy node" is_healthy
+echo "green: $(<"$work/health")"
+kill -STOP "$node"
+until_ok 60 "unhealthy node" is_unhealthy
+echo "red:   $(<"$work/health")"
+kill -CONT "$node"
+until_ok 60 "healthy node again" is_healthy
+
+kill -TERM "$node"
+began=$SECONDS
+wait "$job" || fail "it did not end in order: $?"
+job=0 node=0
+((SECONDS - began < 20)) || fail "it took $((SECONDS - began)) s to end"
+echo "ended in order; the image runs as $(configured .User), read-only, without capabilities"

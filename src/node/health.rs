@@ -1,0 +1,256 @@
+//! Health, for whoever can read a file: `health.json` in the state directory, and the verdict on it.
+//!
+//! Promise kept: healthy means that useful work is done. The file is written only while everything in the node makes
+//! progress, so that one of a dead or hung node grows old; and a pipeline whose next decision is overdue is not healthy,
+//! however alive the process is. A replay's schedule time is not wall time; its lateness says nothing.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::status::Board;
+use serde::{Deserialize, Serialize};
+
+/// The file in the state directory.
+pub const HEALTH_FILE: &str = "health.json";
+/// A younger file is never too old, however often the node would write it.
+const FRESH_FOR_LEAST: Duration = Duration::from_secs(15);
+
+/// What the file says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// When it was written; wall time.
+    #[serde(rename = "written_at_ms")]
+    pub written_at: UtcMs,
+    /// When the pipelines were started; wall time.
+    #[serde(rename = "started_at_ms")]
+    pub started_at: UtcMs,
+    /// The process.
+    pub pid: u32,
+    /// The program.
+    pub version: String,
+    /// How old the file may grow.
+    pub fresh_for_ms: u64,
+    /// How late a decision may be.
+    pub late_after_ms: u64,
+    /// By name.
+    pub pipelines: BTreeMap<String, PipelineHealth>,
+}
+
+/// One pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PipelineHealth {
+    /// Its slots are due at wall time; false for a replay.
+    pub wall_time: bool,
+    /// Newest slot that has its end.
+    #[serde(rename = "last_slot_ms")]
+    pub last_slot: Option<UtcMs>,
+    /// The next one; `None` before the pipeline has taken up its schedule, and when it has ended.
+    #[serde(rename = "next_due_ms")]
+    pub next_due: Option<UtcMs>,
+    /// How late that was when the file was written.
+    pub late_ms: u64,
+    /// Every slot of the competition has its end.
+    pub ended: bool,
+}
+
+/// Why a node is not healthy.
+#[derive(Debug, thiserror::Error)]
+pub enum Unhealthy {
+    /// No file.
+    #[error("{} is missing: no node runs there, or it has not come so far yet", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// Not a file of this program.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// Where it is.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The node stands still or is gone.
+    #[error("process {pid} has shown no progress for {}", humantime::format_duration(*.age))]
+    Still {
+        /// The process.
+        pid: u32,
+        /// Since when.
+        age: Duration,
+    },
+    /// The clock was set back: nobody knows how old the file is.
+    #[error("process {pid} last showed progress at {at}, which is in the future")]
+    FromTheFuture {
+        /// The process.
+        pid: u32,
+        /// When it says.
+        at: UtcMs,
+    },
+    /// Decisions are not made when they are due.
+    #[error("no useful work is done: {}", .0.join(", "))]
+    Late(Vec<String>),
+}
+
+impl Health {
+    /// As it is now. `late_after` is how late a decision may be, `ping_every` how long an idle part may stay unasked.
+    #[must_use]
+    pub fn new(board: &Board, started_at: UtcMs, now: UtcMs, late_after: Duration, ping_every: Duration) -> Self {
+        let pipelines = board.entries.iter().map(|(name, entry)| {
+            let status = entry.status.load();
+            let health = PipelineHealth {
+                wall_time: !entry.clock.follows_cycles(),
+                last_slot: status.last_slot,
+                next_due: status.next_due,
+                late_ms: whole_ms(status.lateness(entry.clock.now())),
+                ended: status.ended,
+            };
+            (name.clone(), health)
+        });
+        Self {
+            written_at: now,
+            started_at,
+            pid: std::process::id(),
+            version: env!("SENTINEL_VERSION").to_owned(),
+            fresh_for_ms: whole_ms(FRESH_FOR_LEAST.max(ping_every + super::vitals::LOOK_EVERY)),
+            late_after_ms: whole_ms(late_after),
+            pipelines: pipelines.collect(),
+        }
+    }
+
+    /// Reads the file of a state directory.
+    ///
+    /// # Errors
+    /// When there is none that can be read.
+    pub fn read(state: &Path) -> Result<Self, Unhealthy> {
+        let path = state.join(HEALTH_FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unhealthy::Missing { path }),
+            Err(source) => return Err(Unhealthy::Unreadable { path, source }),
+        };
+        serde_json::from_str(&text).map_err(|error| Unhealthy::Unreadable { path, source: error.into() })
+    }
+
+    /// Writes the file: the old one or the new one, never a half. It need not survive a power cut.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old one then grows old.
+    pub fn write(&self, state: &Path) -> io::Result<()> {
+        let new = state.join(format!("{HEALTH_FILE}.new"));
+        std::fs::write(&new, serde_json::to_string(self)?)?;
+        std::fs::rename(new, state.join(HEALTH_FILE))
+    }
+
+    /// One line when all is well.
+    ///
+    /// # Errors
+    /// The reason when it is not.
+    pub fn judge(&self, now: UtcMs) -> Result<String, Unhealthy> {
+        let (age, fresh_for) = (now.since(self.written_at), Duration::from_millis(self.fresh_for_ms));
+        if age > fresh_for {
+            return Err(Unhealthy::Still { pid: self.pid, age });
+        }
+        if self.written_at.since(now) > fresh_for {
+            return Err(Unhealthy::FromTheFuture { pid: self.pid, at: self.written_at });
+        }
+        let late_after = Duration::from_millis(self.late_after_ms);
+        let late = |(name, pipeline): (&String, &PipelineHealth)| {
+            if pipeline.ended || !pipeline.wall_time {
+                return None;
+            }
+            let since = now.since(pipeline.next_due.unwrap_or(self.started_at));
+            let since = (since > late_after).then(|| humantime::format_duration(since))?;
+            Some(match pipeline.next_due {
+                Some(due) => format!("{name} owes the decision of {due} since {since}"),
+                None => format!("{name} has not taken up its schedule since {since}"),
+            })
+        };
+        let late: Vec<String> = self.pipelines.iter().filter_map(late).collect();
+        if !late.is_empty() {
+            return Err(Unhealthy::Late(late));
+        }
+        let last = self.pipelines.values().filter_map(|pipeline| pipeline.last_slot).max();
+        let last = last.map_or_else(|| "none".to_owned(), |last| last.to_string());
+        let age = humantime::format_duration(age);
+        Ok(format!(
+            "healthy: process {}, {} pipelines, last slot {last}, seen {age} ago",
+            self.pid,
+            self.pipelines.len()
+        ))
+    }
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UtcMs = UtcMs(1_700_000_000_000);
+
+    fn ago(seconds: i64) -> UtcMs {
+        UtcMs(NOW.0 - seconds * 1000)
+    }
+
+    fn health(pipeline: PipelineHealth) -> Health {
+        Health {
+            written_at: ago(4),
+            started_at: ago(3600),
+            pid: 7,
+            version: "1".to_owned(),
+            fresh_for_ms: 15_000,
+            late_after_ms: 40_000,
+            pipelines: BTreeMap::from([("eurusd".to_owned(), pipeline)]),
+        }
+    }
+
+    fn pipeline(next_due: Option<UtcMs>) -> PipelineHealth {
+        PipelineHealth { wall_time: true, last_slot: Some(ago(60)), next_due, late_ms: 0, ended: false }
+    }
+
+    #[test]
+    fn a_node_that_decides_in_time_is_healthy() {
+        let line = health(pipeline(Some(ago(-30)))).judge(NOW).unwrap();
+        assert_eq!(line, "healthy: process 7, 1 pipelines, last slot 2023-11-14T22:12:20Z, seen 4s ago");
+        assert!(health(pipeline(Some(ago(40)))).judge(NOW).is_ok(), "a cycle may take so long");
+    }
+
+    #[test]
+    fn a_decision_that_is_overdue_is_told_however_alive_the_process_is() {
+        let error = health(pipeline(Some(ago(41)))).judge(NOW).unwrap_err().to_string();
+        assert_eq!(error, "no useful work is done: eurusd owes the decision of 2023-11-14T22:12:39Z since 41s");
+        let error = health(pipeline(None)).judge(NOW).unwrap_err().to_string();
+        assert_eq!(error, "no useful work is done: eurusd has not taken up its schedule since 1h");
+    }
+
+    #[test]
+    fn what_has_ended_owes_nothing_and_a_replay_is_never_late() {
+        assert!(health(PipelineHealth { ended: true, ..pipeline(None) }).judge(NOW).is_ok());
+        assert!(health(PipelineHealth { wall_time: false, ..pipeline(Some(ago(86_400))) }).judge(NOW).is_ok());
+    }
+
+    #[test]
+    fn a_file_that_grows_old_or_comes_from_the_future_vouches_for_nobody() {
+        let mut health = health(pipeline(Some(ago(-30))));
+        health.written_at = ago(16);
+        assert!(matches!(health.judge(NOW), Err(Unhealthy::Still { pid: 7, .. })));
+        health.written_at = ago(-16);
+        assert!(matches!(health.judge(NOW), Err(Unhealthy::FromTheFuture { .. })));
+    }
+
+    #[test]
+    fn the_file_is_read_as_it_was_written_and_a_wrong_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(Health::read(dir.path()), Err(Unhealthy::Missing { .. })));
+        let written = health(pipeline(None));
+        written.write(dir.path()).unwrap();
+        assert_eq!(Health::read(dir.path()).unwrap(), written);
+        std::fs::write(dir.path().join(HEALTH_FILE), "{").unwrap();
+        assert!(matches!(Health::read(dir.path()), Err(Unhealthy::Unreadable { .. })));
+    }
+}
