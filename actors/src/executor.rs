@@ -3,14 +3,18 @@
 //! Promise 2 is kept here. Before anything new, every open intent is settled by evidence. `planned` and `sent` are durable
 //! before the order leaves, nothing is ever resent, and an order without a usable answer stays `unknown`.
 
+mod effect;
+
 use std::convert::Infallible;
-use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rust_decimal::Decimal;
+use tokio::time::Instant;
 
+pub use self::effect::Refusals;
+use self::effect::{Effect, Tally, outcome, standing_effect};
 use crate::cycle_flow::Cycle;
 use crate::domain::bar::CleanBars;
 use crate::domain::cycle::{SlotRecord, Stage};
@@ -26,8 +30,15 @@ use crate::domain::schedule::Window;
 use crate::domain::time::UtcMs;
 use crate::events;
 use crate::journal::{JournalHandle, JournalUnavailable};
-use crate::ports::{Clock, Evidence, Fates, Place, PortFuture, Positions, Submission, Venue, Written, pass};
-use crate::stage::StageWork;
+use crate::ports::{
+    Clock, Evidence, Fates, Place, PortFuture, Positions, Submission, Venue, Written, elapsed_now, pass,
+};
+use crate::stage::{LOOK_LIMIT, StageWork};
+
+/// Of the stage's deadline, so many fifths are for the venue; the rest is for writing down what it said.
+const VENUE_FIFTHS: u32 = 4;
+/// So many are for a look at open intents between cycles: a cycle that comes meanwhile waits, and needs time of its own.
+const LOOK_FIFTHS: u32 = 2;
 
 /// The stage.
 pub struct Executor {
@@ -53,8 +64,10 @@ pub struct Executor {
     pub safe_mode: Arc<AtomicBool>,
     /// Fault places.
     pub fates: Arc<dyn Fates>,
-    /// Deadline of one venue call.
+    /// Deadline of the stage.
     pub deadline: Duration,
+    /// All venue calls of the work in hand end by then.
+    pub venue_until: Instant,
     /// Every intent of this pipeline that the journal has is settled, as far as asking can.
     pub settled: bool,
     /// What the confirmed orders add up to, where they have to be counted; `None`: to be counted.
@@ -65,35 +78,6 @@ pub struct Executor {
     pub inherited: Option<Option<UtcMs>>,
 }
 
-/// Lasting refusals in a row. Shared by the incarnations of one Executor; a new process starts anew.
-#[derive(Debug, Clone, Default)]
-pub struct Refusals(Arc<AtomicU32>);
-
-impl Refusals {
-    /// At so many, new exposure stops: something is wrong that only a person can put right.
-    const MAX: u32 = 3;
-
-    fn note(&self, submission: &Submission) {
-        match submission {
-            Submission::Rejected { lasting: true, .. } => drop(self.0.fetch_add(1, Ordering::Relaxed)),
-            Submission::Acked(_) => self.0.store(0, Ordering::Relaxed),
-            _ => {}
-        }
-    }
-
-    fn are_too_many(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Self::MAX
-    }
-}
-
-/// What an order came to.
-enum Effect {
-    /// Bytes left, or may have.
-    Acted(Reason, String),
-    /// Nothing left.
-    Nothing(Ending),
-}
-
 impl StageWork for Executor {
     type Load = (Arc<CleanBars>, Probabilities);
     type Next = Infallible;
@@ -102,6 +86,7 @@ impl StageWork for Executor {
 
     fn warm_up(&mut self) -> PortFuture<'_, ()> {
         Box::pin(async move {
+            self.venue_until = elapsed_now() + (self.deadline * LOOK_FIFTHS / 5).min(LOOK_LIMIT / 2);
             pass(&*self.fates, Place::BeforeSettle, &self.path).await;
             // A failure is no harm: the next cycle settles before it acts.
             if let Err(error) = self.settle(None).await {
@@ -121,11 +106,18 @@ impl StageWork for Executor {
         record: &'a mut SlotRecord,
         (bars, probabilities): Self::Load,
     ) -> PortFuture<'a, Result<Infallible, Ending>> {
+        // Since the cycle was handed over, because it is from then on that the stage is watched: it may have waited here.
+        self.venue_until = cycle.trace.holder().1 + self.deadline * VENUE_FIFTHS / 5;
         Box::pin(async move { Err(self.execute(cycle, record, &bars, &probabilities).await) })
     }
 }
 
 impl Executor {
+    /// One budget for all calls, however many there are: a venue that takes its time must not look like a stage that hangs.
+    fn venue_time(&self) -> Duration {
+        self.venue_until.saturating_duration_since(elapsed_now())
+    }
+
     async fn execute(
         &mut self,
         cycle: &Cycle,
@@ -186,7 +178,14 @@ impl Executor {
         if cycle.attempt == 1 && inherited.is_none_or(|newest| basis > newest) {
             return Ok(Vec::new());
         }
-        self.journal.standing_intents(&self.pipeline, basis).await
+        let mut standing = self.journal.standing_intents(&self.pipeline, basis).await?;
+        standing.retain(|intent| self.is_ours(intent));
+        Ok(standing)
+    }
+
+    /// Whether this venue can say anything about an intent. A dry run knows nothing of live orders, nor the other way round.
+    fn is_ours(&self, intent: &Intent) -> bool {
+        (intent.mode, intent.account.as_str()) == (self.venue.mode(), self.venue.account())
     }
 
     /// Does the decision's orders one after the other and says what the slot ends with: what left the node weighs most.
@@ -317,7 +316,7 @@ impl Executor {
             // Writing took too long. Nothing has left, and we know it.
             Err(ending) => Submission::NeverLeft(format!("{}: {}", ending.reason, ending.detail)),
             Ok(()) => {
-                let deadline = self.deadline.min(cycle.time_left());
+                let deadline = self.venue_time().min(cycle.time_left());
                 self.venue.submit(&intent.key, &intent.order, cycle.slot, deadline).await
             }
         };
@@ -336,7 +335,7 @@ impl Executor {
     }
 
     async fn positions(&mut self) -> Result<Vec<Position>, Ending> {
-        match self.venue.positions(&self.symbol, self.deadline).await {
+        match self.venue.positions(&self.symbol, self.venue_time()).await {
             Ok(Positions::Told(positions)) => Ok(positions),
             Ok(Positions::Unseen) => Ok(Vec::new()),
             Ok(Positions::Counted) => self.count_position().await,
@@ -352,7 +351,8 @@ impl Executor {
         let (account, mode) = (self.venue.account().to_owned(), self.venue.mode());
         let acked = self.journal.acked_intents(&account, &self.symbol, mode).await;
         let acked = acked.map_err(|error| Ending::new(Reason::JournalUnavailable, error.to_string()))?;
-        let counted: Vec<Position> = net_position(&acked).into_iter().collect();
+        let counted = net_position(&acked).map_err(|fault| Ending::new(Reason::VenueUnavailable, fault.to_string()))?;
+        let counted: Vec<Position> = counted.into_iter().collect();
         // An unsettled order may still be confirmed.
         self.counted = self.settled.then(|| counted.clone());
         Ok(counted)
@@ -363,7 +363,9 @@ impl Executor {
     /// slot in hand planned intents wait: the cycle that wrote one may be about to run again.
     async fn settle(&mut self, slot: Option<UtcMs>) -> Result<(), JournalUnavailable> {
         let mut all_settled = true;
-        for intent in self.journal.open_intents(&self.pipeline).await? {
+        let mut open = self.journal.open_intents(&self.pipeline).await?;
+        open.retain(|intent| self.is_ours(intent));
+        for intent in open {
             match intent.state {
                 IntentState::Planned if slot.is_some_and(|slot| slot != intent.slot) => {
                     self.journal.advance(&intent.key, IntentEvent::Abandon, self.clock.now()).await?;
@@ -380,7 +382,7 @@ impl Executor {
 
     /// Asks about one intent; `false` when it must be asked again.
     async fn ask(&mut self, intent: &Intent) -> Result<bool, JournalUnavailable> {
-        let evidence = self.venue.settle(intent, self.deadline).await;
+        let evidence = self.venue.settle(intent, self.venue_time()).await;
         let now = self.clock.now();
         let lost_track = |text: &str| IntentEvent::LostTrack { evidence: text.to_owned() };
         let (through_unknown, event, settled) = match evidence {
@@ -402,68 +404,5 @@ impl Executor {
             self.journal.advance(&intent.key, event, now).await?;
         }
         Ok(settled)
-    }
-}
-
-/// What an intent that stands already says about its order; `None` when it was only planned and is ours to send.
-fn standing_effect(standing: &Intent) -> Option<Effect> {
-    let text = format!("the intent {} stands as {}", standing.key, standing.state);
-    match standing.state {
-        IntentState::Planned => None,
-        IntentState::Acked => Some(Effect::Acted(Reason::OrderAcked, text)),
-        IntentState::Rejected => Some(Effect::Acted(Reason::OrderRejected, text)),
-        IntentState::Sent | IntentState::Unknown | IntentState::Held => Some(Effect::Acted(Reason::OrderUnknown, text)),
-        IntentState::Absent => Some(Effect::Nothing(Ending::new(Reason::IntentStands, text))),
-    }
-}
-
-/// What a slot ends with, as its orders come in.
-struct Tally {
-    ended: Ending,
-    acted: bool,
-}
-
-impl Tally {
-    /// Breaks when what comes after this order counts on it.
-    fn add(&mut self, effect: Effect) -> ControlFlow<()> {
-        match effect {
-            Effect::Acted(reason, text) => {
-                let detail = if self.acted { format!("{}; {text}", self.ended.detail) } else { text };
-                self.ended = Ending::new(reason, detail);
-                self.acted = true;
-                if reason == Reason::OrderAcked { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            }
-            Effect::Nothing(ending) if self.acted => {
-                self.ended.detail = format!("{}; then {}: {}", self.ended.detail, ending.reason, ending.detail);
-                ControlFlow::Break(())
-            }
-            Effect::Nothing(ending) => {
-                self.ended = ending;
-                ControlFlow::Break(())
-            }
-        }
-    }
-}
-
-fn outcome(intent: &Intent, submission: Submission) -> (IntentEvent, Effect) {
-    let order = &intent.order;
-    let what = format!("{} {} {} ({})", order.side, order.volume_lots.normalize(), order.symbol, order.role);
-    match submission {
-        Submission::Acked(receipt) => {
-            let text = format!("{what}: ticket {}", receipt.ticket);
-            (IntentEvent::Acked { receipt }, Effect::Acted(Reason::OrderAcked, text))
-        }
-        Submission::Rejected { code, text, .. } => {
-            let detail = format!("{what}: {text}");
-            (IntentEvent::Rejected { code, text }, Effect::Acted(Reason::OrderRejected, detail))
-        }
-        Submission::NeverLeft(evidence) => {
-            let ending = Ending::new(Reason::OrderNeverLeft, format!("{what}: {evidence}"));
-            (IntentEvent::NeverLeft { evidence }, Effect::Nothing(ending))
-        }
-        Submission::Unknown(evidence) => {
-            let detail = format!("{what}: {evidence}");
-            (IntentEvent::LostTrack { evidence }, Effect::Acted(Reason::OrderUnknown, detail))
-        }
     }
 }

@@ -18,7 +18,7 @@ use crate::supervision::Address;
 /// Elapsed time until a stage that has unfinished business between cycles looks at it again.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// A look that takes longer hangs. No cycle is waiting, so nobody else would notice.
-const LOOK_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a stage does with a cycle.
 pub trait StageWork: Send + Sync + 'static {

@@ -20,6 +20,8 @@ pub struct PipelineStatus {
     pub mode: Mode,
     /// Slots that ended, by outcome, in the order of [`Outcome::ALL`], since the process started.
     pub outcomes: [u64; 4],
+    /// Newest slots in a row that something kept from a decision; hours of a closed market do not count.
+    pub faults_in_a_row: u64,
     /// Orders that left the node since the process started.
     pub effects: u64,
     /// Cycles that were run again after a crash.
@@ -45,6 +47,7 @@ impl PipelineStatus {
         Self {
             mode,
             outcomes: [0; 4],
+            faults_in_a_row: 0,
             effects: 0,
             reruns: 0,
             restarts: 0,
@@ -64,6 +67,11 @@ impl PipelineStatus {
 
     /// Adds `count` slots that ended with `reason`.
     pub fn count(&mut self, reason: Reason, count: u64) {
+        if reason.is_fault() {
+            self.faults_in_a_row += count;
+        } else if reason != Reason::MarketClosed {
+            self.faults_in_a_row = 0;
+        }
         if let Some(index) = Outcome::ALL.iter().position(|outcome| *outcome == reason.outcome())
             && let Some(total) = self.outcomes.get_mut(index)
         {

@@ -1,14 +1,16 @@
 //! Health, for whoever can read a file: `health.json` in the state directory, and the verdict on it.
 //!
 //! Promise kept: healthy means that useful work is done. The file is written only while everything in the node makes
-//! progress, so that one of a dead or hung node grows old; and a pipeline whose next decision is overdue is not healthy,
-//! however alive the process is. A replay's schedule time is not wall time; its lateness says nothing.
+//! progress, so that one of a dead or hung node grows old; and a pipeline whose next decision is overdue, or whose decisions
+//! fail one after the other, is not healthy, however alive the process is. A replay's schedule time is not wall time; its
+//! lateness says nothing.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::status::Board;
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,9 @@ use serde::{Deserialize, Serialize};
 pub const HEALTH_FILE: &str = "health.json";
 /// A younger file is never too old, however often the node would write it.
 const FRESH_FOR_LEAST: Duration = Duration::from_secs(15);
+
+/// So many slots in a row without a decision are no hiccup any more.
+const FAULTS_MAX: u64 = 5;
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +57,10 @@ pub struct PipelineHealth {
     pub next_due: Option<UtcMs>,
     /// How late that was when the file was written.
     pub late_ms: u64,
+    /// Newest slots in a row that something kept from a decision.
+    pub faults_in_a_row: u64,
+    /// Why the newest one.
+    pub last_reason: Option<Reason>,
     /// Every slot of the competition has its end.
     pub ended: bool,
 }
@@ -105,6 +114,8 @@ impl Health {
                 last_slot: status.last_slot,
                 next_due: status.next_due,
                 late_ms: whole_ms(status.lateness(entry.clock.now())),
+                faults_in_a_row: status.faults_in_a_row,
+                last_reason: status.last_reason,
                 ended: status.ended,
             };
             (name.clone(), health)
@@ -158,7 +169,14 @@ impl Health {
         }
         let late_after = Duration::from_millis(self.late_after_ms);
         let late = |(name, pipeline): (&String, &PipelineHealth)| {
-            if pipeline.ended || !pipeline.wall_time {
+            if pipeline.ended {
+                return None;
+            }
+            if pipeline.faults_in_a_row >= FAULTS_MAX {
+                let reason = pipeline.last_reason.map_or("unknown", Reason::code);
+                return Some(format!("{name} decided none of its last {} slots ({reason})", pipeline.faults_in_a_row));
+            }
+            if !pipeline.wall_time {
                 return None;
             }
             let since = now.since(pipeline.next_due.unwrap_or(self.started_at));
@@ -210,7 +228,15 @@ mod tests {
     }
 
     fn pipeline(next_due: Option<UtcMs>) -> PipelineHealth {
-        PipelineHealth { wall_time: true, last_slot: Some(ago(60)), next_due, late_ms: 0, ended: false }
+        PipelineHealth {
+            wall_time: true,
+            last_slot: Some(ago(60)),
+            next_due,
+            late_ms: 0,
+            faults_in_a_row: 0,
+            last_reason: None,
+            ended: false,
+        }
     }
 
     #[test]
@@ -226,6 +252,18 @@ mod tests {
         assert_eq!(error, "no useful work is done: eurusd owes the decision of 2023-11-14T22:12:39Z since 41s");
         let error = health(pipeline(None)).judge(NOW).unwrap_err().to_string();
         assert_eq!(error, "no useful work is done: eurusd has not taken up its schedule since 1h");
+    }
+
+    #[test]
+    fn slots_that_fail_one_after_the_other_are_no_useful_work_however_punctual() {
+        let failing = |faults_in_a_row| PipelineHealth {
+            faults_in_a_row,
+            last_reason: Some(Reason::ModelUnavailable),
+            ..pipeline(Some(ago(-30)))
+        };
+        assert!(health(failing(4)).judge(NOW).is_ok());
+        let error = health(failing(5)).judge(NOW).unwrap_err().to_string();
+        assert_eq!(error, "no useful work is done: eurusd decided none of its last 5 slots (model_unavailable)");
     }
 
     #[test]

@@ -6,18 +6,34 @@
 use rust_decimal::Decimal;
 
 use super::intent::Intent;
-use super::order::{Position, Role, Side};
+use super::order::{Position, Role, Side, Ticket};
+
+/// Confirmed orders that do not add up to the position.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Uncountable {
+    /// The venue ends its position at a price, unseen.
+    #[error(
+        "the order with ticket {0} has a stop or a target, so nobody can count what is open; see in the terminal that the \
+         symbol is flat, then give the account another name, which counts from there"
+    )]
+    Exits(Ticket),
+}
 
 /// The net position after all of `acked`; `None` when they cancel out. Its ticket, price and time are those of the order
 /// that took the account from flat, or over to the other side.
-#[must_use]
-pub fn net_position(acked: &[Intent]) -> Option<Position> {
+///
+/// # Errors
+/// When one of them may have ended by itself.
+pub fn net_position(acked: &[Intent]) -> Result<Option<Position>, Uncountable> {
     let mut filled: Vec<&Intent> = acked.iter().filter(|intent| intent.receipt.is_some()).collect();
     // Within one decision a close comes before the order that opens the other way.
     filled.sort_by_key(|intent| (intent.slot, intent.order.role == Role::Open));
     let (mut net, mut opened_by) = (Decimal::ZERO, None);
     for intent in filled {
         let Some(receipt) = &intent.receipt else { continue };
+        if intent.order.stop_price.is_some() || intent.order.target_price.is_some() {
+            return Err(Uncountable::Exits(receipt.ticket));
+        }
         let signed = match intent.order.side {
             Side::Buy => receipt.volume_lots,
             Side::Sell => -receipt.volume_lots,
@@ -28,21 +44,21 @@ pub fn net_position(acked: &[Intent]) -> Option<Position> {
             opened_by = Some((intent, receipt));
         }
     }
-    let (intent, receipt) = opened_by.filter(|_| !net.is_zero())?;
-    Some(Position {
+    let opened_by = opened_by.filter(|_| !net.is_zero());
+    Ok(opened_by.map(|(intent, receipt)| Position {
         ticket: receipt.ticket,
         symbol: intent.order.symbol.clone(),
         side: if net.is_sign_negative() { Side::Sell } else { Side::Buy },
         volume_lots: net.abs(),
         open_price: receipt.price.unwrap_or(intent.order.reference_price),
         opened_at: Some(intent.slot),
-    })
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::intent::{IntentKey, IntentState, Mode};
-    use super::super::order::{Order, Receipt, Ticket};
+    use super::super::order::{Order, Receipt};
     use super::super::time::UtcMs;
     use super::*;
 
@@ -50,9 +66,9 @@ mod tests {
         let volume_lots = Decimal::new(tenths, 1);
         let ticket = Ticket(u64::try_from(slot * 10).unwrap() + u64::from(role == Role::Open));
         Intent {
-            key: IntentKey::derive(Mode::Live, "mt5", "eurusd", UtcMs(slot), role),
+            key: IntentKey::derive(Mode::Live, "account", "eurusd", UtcMs(slot), role),
             mode: Mode::Live,
-            account: "mt5".to_owned(),
+            account: "account".to_owned(),
             pipeline: "eurusd".to_owned(),
             slot: UtcMs(slot),
             basis: UtcMs(slot),
@@ -71,7 +87,7 @@ mod tests {
     }
 
     fn position(orders: &[Intent]) -> Option<(u64, Side, Decimal, i64)> {
-        net_position(orders).map(|p| (p.ticket.0, p.side, p.volume_lots, p.opened_at.unwrap().0))
+        net_position(orders).unwrap().map(|p| (p.ticket.0, p.side, p.volume_lots, p.opened_at.unwrap().0))
     }
 
     #[test]
@@ -89,6 +105,13 @@ mod tests {
         let want = Some((21, Side::Sell, Decimal::new(1, 1), 2));
         assert_eq!(position(&[first.clone(), close.clone(), open.clone()]), want);
         assert_eq!(position(&[open, first, close]), want);
+    }
+
+    #[test]
+    fn an_order_that_may_have_ended_by_itself_cannot_be_counted() {
+        let mut with_stop = acked(1, Role::Open, Side::Buy, 1);
+        with_stop.order.stop_price = Some(Decimal::ONE);
+        assert_eq!(net_position(&[with_stop]), Err(Uncountable::Exits(Ticket(11))));
     }
 
     #[test]

@@ -131,6 +131,26 @@ reasons! {
     Late, "late", Missed, "The slot was noticed too late to act on (suspend or clock jump).";
 }
 
+impl Reason {
+    /// Whether something that should work kept the slot from a decision. A node whose slots all end so does no useful work,
+    /// however punctual it is (promise 4).
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        match self.outcome() {
+            Outcome::Missed => true,
+            Outcome::Acted | Outcome::NoAction => false,
+            Outcome::Skipped => !matches!(
+                self,
+                Self::MarketClosed
+                    | Self::RiskMaxPositions
+                    | Self::RiskOrdersPerHour
+                    | Self::RiskOrdersPerDay
+                    | Self::CompetitionOver
+            ),
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())

@@ -11,6 +11,7 @@ use crate::executor::{Executor, Refusals};
 use crate::feature_builder::FeatureBuilder;
 use crate::journal::{JournalHandle, JournalMsg};
 use crate::pipeline::{NodeShared, PipelineMsg, PipelinePorts, PipelineSettings};
+use crate::ports::elapsed_now;
 use crate::predictor::Predictor;
 use crate::stage::{HandOver, StageActor, StageLinks, StageMsg, StageState, StageWork};
 use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
@@ -116,6 +117,7 @@ fn new_executor(
         safe_mode: shared.safe_mode.clone(),
         fates: shared.fates.clone(),
         deadline: settings.deadlines.execute,
+        venue_until: elapsed_now(),
         settled: false,
         counted: None,
         refusals: refusals.clone(),

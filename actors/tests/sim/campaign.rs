@@ -190,6 +190,7 @@ const FAULTS: &[(&str, u64)] = &[
     ("settle_undecidable", OFTEN),
     ("settle_hang", OFTEN),
     ("settle_slow", OFTEN),
+    ("settle_times_out", OFTEN),
     ("stage_panic", OFTEN),
     ("stage_hang", OFTEN),
     ("stage_slow", OFTEN),

@@ -25,7 +25,7 @@ use crate::disk::{SimStore, settle_held};
 use crate::fates::{SimChance, SimClock, SimFates};
 use crate::inputs::{SimFeatures, SimModel, SimQuarantine, SimSource, WINDOW};
 use crate::options::{PipelineOptions, QUIET};
-use crate::venue::SimVenue;
+use crate::venue::{self, SimVenue};
 use crate::world::Shared;
 
 /// Must not appear in anything that the node prints.
@@ -45,7 +45,7 @@ pub enum LifeEnd {
     Over,
 }
 
-pub fn settings(options: &PipelineOptions) -> PipelineSettings {
+pub fn settings(index: usize, options: &PipelineOptions) -> PipelineSettings {
     let interval = Interval::new(options.interval).unwrap();
     PipelineSettings {
         name: options.name.clone(),
@@ -65,8 +65,9 @@ pub fn settings(options: &PipelineOptions) -> PipelineSettings {
             threshold: 0.6,
             decide_on: options.decide_on,
             volume_lots: Decimal::new(10, 2),
-            stop_distance: Some(Decimal::new(50, 4)),
-            target_distance: Some(Decimal::new(100, 4)),
+            // What is counted must not end unseen.
+            stop_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(50, 4)),
+            target_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(100, 4)),
             price_digits: 5,
             on_opposite: options.on_opposite,
             max_holding: Some(Duration::from_secs(1800)),
@@ -113,7 +114,9 @@ pub fn spec(world: &Shared) -> NodeSpec {
     let handle = Handle::current();
     let pipelines = &world.options.pipelines;
     NodeSpec {
-        pipelines: (0..pipelines.len()).map(|index| (settings(&pipelines[index]), ports(world, index))).collect(),
+        pipelines: (0..pipelines.len())
+            .map(|index| (settings(index, &pipelines[index]), ports(world, index)))
+            .collect(),
         store: Arc::new(SimStore { world: world.clone() }),
         shared: NodeShared {
             control: handle.clone(),

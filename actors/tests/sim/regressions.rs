@@ -102,6 +102,20 @@ fn an_unknown_order_is_settled_although_no_cycle_reaches_the_executor() {
     assert_eq!(states, [IntentState::Acked]);
 }
 
+/// Asking took as long as it might, once after the start of the executor and once more in the cycle that waited for that:
+/// together longer than the stage may take, so that it looked hung, was replaced, and asked again.
+#[test]
+fn a_venue_that_cannot_be_asked_for_a_while_costs_no_stage() {
+    let faults: &[(&str, &str, &[&str])] = &[
+        ("submit", "p0/executor", &["reply_lost"]),
+        ("fate", "p0/executor@ExecutorHandle", &["pass", "stage_panic"]),
+        ("settle", "p0/executor", &["settle_times_out"; 12]),
+    ];
+    let reasons = reasons(&run(options(40), faults));
+    let lost = [Reason::PoisonInput, Reason::StageCrashed, Reason::PipelineDown];
+    assert!(!reasons.iter().any(|reason| lost.contains(reason)), "{reasons:?}");
+}
+
 #[test]
 fn a_planned_intent_is_sent_by_no_other_slot_than_its_own() {
     let faults: &[(&str, &str, &[&str])] = &[

@@ -151,12 +151,12 @@ const SUBMIT: &[(&str, f64)] = &[
     ("crash_in_submit_empty", 0.003),
 ];
 
-impl SimVenue {
-    /// Every other venue keeps its positions to itself, and has no stops.
-    const fn cannot_tell(&self) -> bool {
-        self.index % 2 == 1
-    }
+/// Every other venue keeps its positions to itself, and takes no stops.
+pub const fn cannot_tell(index: usize) -> bool {
+    index % 2 == 1
+}
 
+impl SimVenue {
     /// Every promise about effects, judged at the moment at which bytes leave.
     fn judge(&self, inner: &mut Inner, key: &IntentKey, order: &Order, slot: UtcMs, deadline: Duration) {
         let options = &self.world.options.pipelines[self.index];
@@ -265,18 +265,24 @@ impl SimVenue {
     async fn ask(&self, intent: &Intent, deadline: Duration) -> Evidence {
         let world = &self.world;
         let _guard = world.enter(&self.who, None);
-        const MOODS: &[(&str, f64)] =
-            &[("settle_not_now", 0.2), ("settle_undecidable", 0.05), ("settle_hang", 0.02), ("settle_slow", 0.1)];
+        const MOODS: &[(&str, f64)] = &[
+            ("settle_not_now", 0.2),
+            ("settle_undecidable", 0.05),
+            ("settle_hang", 0.02),
+            ("settle_slow", 0.1),
+            ("settle_times_out", 0.1),
+        ];
         let mood = world.pick("settle", &self.who, MOODS).unwrap_or("");
         match mood {
             "settle_hang" => std::future::pending::<()>().await,
             "settle_slow" => tokio::time::sleep(deadline.mul_f64(0.9)).await,
+            "settle_times_out" => tokio::time::sleep(deadline).await,
             _ => tokio::time::sleep(world.millis("travel", &self.who, 5, 60)).await,
         }
         let mut inner = world.lock();
         let truth = fate(&mut inner, &intent.key);
         inner.trace(format!("settle {} {} {truth:?} {mood}", intent.pipeline, intent.slot));
-        if mood == "settle_not_now" {
+        if mood == "settle_not_now" || mood == "settle_times_out" {
             return Evidence::NotNow("injected".to_owned());
         }
         match inner.ledger.orders.get(&intent.key).and_then(|entry| entry.verdict.as_ref()) {
@@ -333,7 +339,7 @@ impl Venue for SimVenue {
             for key in open {
                 arrive(&mut inner, &key);
             }
-            if self.cannot_tell() {
+            if cannot_tell(self.index) {
                 return Ok(Positions::Counted);
             }
             Ok(Positions::Told(inner.ledger.books.get(symbol).cloned().unwrap_or_default()))
@@ -344,7 +350,7 @@ impl Venue for SimVenue {
         Box::pin(async move {
             // Stops and targets are hit now and then.
             let mut inner = self.world.lock();
-            let roll = if self.cannot_tell() { 1.0 } else { inner.stream("stops", &self.who).f64() };
+            let roll = if cannot_tell(self.index) { 1.0 } else { inner.stream("stops", &self.who).f64() };
             if let Some(book) = inner.ledger.books.get_mut(symbol).filter(|_| roll < 0.1) {
                 book.pop();
             }
