@@ -222,15 +222,3 @@ impl JournalError {
         }
     }
 }
-
-/// The whole chain of an error in one line, for places that can carry only a text.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}

@@ -10,12 +10,12 @@ use std::thread::JoinHandle;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
+use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{
     Fate, Fates, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, Place, PortFuture, Written,
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::error::chain;
 use super::rows::RowFault;
 use super::{JournalError, Recovered, StateDir, apply, queries, schema};
 

@@ -4,7 +4,6 @@
 //! first receipt, because a broker would fill it again; so a double order shows here before it costs money. Asking about a
 //! key is without effect and definitive.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
 use sentinel_actors::domain::order::Order;
 use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{Evidence, Fates, Place, PortFuture, Positions, Submission, Venue, VenueError, pass};
 
 use super::book::{Book, BookError};
@@ -118,15 +118,4 @@ impl Venue for PaperVenue {
             Ok(())
         })
     }
-}
-
-/// The error with its causes: the port takes a text, and this is where the error ends.
-fn chain(error: &BookError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -130,3 +130,14 @@ async fn what_the_dialect_has_no_words_for_stays_here() {
     refused(Exits::Unseen, |order| order.role = sentinel_actors::domain::order::Role::Close(Ticket(5))).await;
     assert_eq!(gateway.heard().len(), 0);
 }
+
+/// Without its journal a node derives an old key for a new order. The gateway's first ticket is not a receipt for it.
+#[tokio::test]
+async fn an_order_that_is_answered_from_the_memory_of_ids_is_not_confirmed_now_or_later() {
+    let gateway = Peer::start(|number, _| say(number, cached(4711)));
+    let venue = venue(gateway.port);
+    let evidence = unknown(submit(&venue, &key(1), SOON).await);
+    assert!(evidence.contains("knew this id before"), "{evidence}");
+    undecidable(settle(&venue, &key(1), SOON).await);
+    assert_eq!(gateway.heard().len(), 1, "asking would only bring the same ticket again");
+}

@@ -6,12 +6,14 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sentinel::venues::gateway::Exits;
 use sentinel::venues::gateway::order_send::req_id;
-use sentinel_actors::ports::{Evidence, Submission, elapsed_now};
+use sentinel_actors::ports::{Evidence, Fate, Fates, Place, Submission, elapsed_now};
 
 use super::peer::{Act, Peer, SILENCE, anything_arrives, free_port, say};
 use super::{
     SHORT, SOON, acked, cached, filled, key, never_left, not_now, settle, submit, undecidable, unknown, until, venue,
+    venue_with,
 };
 
 /// Time for a stale order to arrive: libzmq tries to connect ten times in it.
@@ -159,4 +161,21 @@ async fn a_gateway_that_dies_with_the_order_in_hand_leaves_it_unknown_until_it_i
     let heard = back.heard();
     assert_eq!(heard.len(), 1, "only the one question that it was there for");
     assert_eq!(heard[0].json()["action"], "ORDER_STATUS");
+}
+
+/// Holds an order back right before its bytes go, as a blocked thread would.
+struct HeldBack(Duration);
+
+impl Fates for HeldBack {
+    fn at(&self, place: Place, _: &str) -> Fate {
+        if place == Place::BeforeBookWrite { Fate::Block(self.0) } else { Fate::Pass }
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_was_held_back_beyond_its_deadline_does_not_leave() {
+    let gateway = Peer::start(|number, _| say(number, filled(1)));
+    let venue = venue_with(gateway.port, Exits::Counted, Arc::new(HeldBack(SHORT * 2)));
+    never_left(submit(&venue, &key(1), SHORT).await);
+    assert!(gateway.heard().is_empty(), "a stale order left");
 }

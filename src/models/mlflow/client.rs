@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url, redirect, retry};
+use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::ModelError;
 use tokio::time::{Instant, timeout_at};
 
 use super::access::{Access, HubAddress};
 use super::connects::{Connects, watching};
-use super::error::{MlflowError, chain, short};
+use super::error::{MlflowError, short};
 
 /// An idle connection is not used again after this: MLflow's server drops it at about 5 s.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(4);

@@ -1,8 +1,6 @@
 //! Why a hub's client cannot be made: each text says what to change. And how failures are put into words that may be
 //! logged: one line, short, without a secret.
 
-use std::error::Error;
-
 use super::payload::FrameFault;
 
 /// What is wrong with the settings.
@@ -49,17 +47,4 @@ const TEXT_CHARS_MAX: usize = 300;
 pub(super) fn short(text: &str) -> String {
     let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     printable.take(TEXT_CHARS_MAX).collect::<String>().trim().to_owned()
-}
-
-/// An error and its causes in one line: for places that keep text only.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(" (");
-        text.push_str(&error.to_string());
-        text.push(')');
-        cause = error.source();
-    }
-    text
 }

@@ -76,18 +76,22 @@ impl Identity {
     /// Judges the answers to all probes, one per probe.
     ///
     /// # Errors
-    /// When no cycle may act on this model. `Changed` the first time is worth an alert; [`Identity::differs`] tells.
+    /// When no cycle may act on this model. The first time after it was recorded is worth an alert; [`Identity::differs`]
+    /// tells.
     pub(super) fn judge(
         &mut self,
         answers: &[RawAnswer],
         classes: usize,
         checked: Checked,
     ) -> Result<Finding, IdentityFault> {
-        let rows = answers.iter().enumerate().map(|(probe, answer)| plausible(probe, answer, classes));
-        let rows: Vec<Vec<f64>> = rows.collect::<Result<_, _>>()?;
-        if rows.windows(2).all(|pair| same(&pair[0], &pair[1])) {
-            return Err(IdentityFault::Constant);
-        }
+        let rows = match recognisable(answers, classes) {
+            Ok(rows) => rows,
+            Err(fault) => {
+                // Not the recorded answers either, then.
+                self.differs = self.recorded.is_some();
+                return Err(fault);
+            }
+        };
         let finding = match &self.recorded {
             None => {
                 self.recorded = Some(rows);
@@ -114,6 +118,16 @@ impl Identity {
     pub(super) fn hash(&self) -> Option<String> {
         self.recorded.as_deref().map(hash)
     }
+}
+
+/// Answers that a cycle could act on, and that tell a model from others.
+fn recognisable(answers: &[RawAnswer], classes: usize) -> Result<Vec<Vec<f64>>, IdentityFault> {
+    let rows = answers.iter().enumerate().map(|(probe, answer)| plausible(probe, answer, classes));
+    let rows: Vec<Vec<f64>> = rows.collect::<Result<_, _>>()?;
+    if rows.windows(2).all(|pair| same(&pair[0], &pair[1])) {
+        return Err(IdentityFault::Constant);
+    }
+    Ok(rows)
 }
 
 fn plausible(probe: usize, answer: &RawAnswer, classes: usize) -> Result<Vec<f64>, IdentityFault> {

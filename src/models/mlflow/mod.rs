@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use sentinel_actors::domain::feature::{FeatureFrame, FeatureSetId};
 use sentinel_actors::domain::prediction::{ModelIdentity, RawAnswer};
+use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{Model, ModelError, PortFuture, elapsed_now};
 use tokio::time::Instant;
 
@@ -27,8 +28,7 @@ pub use self::access::{Access, HubAddress, Secret};
 use self::breaker::Breaker;
 use self::client::{HubClient, IDLE_MAX, Limit};
 pub use self::error::MlflowError;
-use self::error::chain;
-use self::identity::{Checked, Finding, Identity, IdentityFault};
+use self::identity::{Checked, Finding, Identity};
 use self::payload::Layout;
 pub use self::payload::{FrameFault, Payload, SEQUENCE_ROWS};
 
@@ -217,10 +217,11 @@ impl MlflowModel {
         let checked = Checked { at: elapsed_now(), connects: self.hub.connects() };
         let judged = identity.judge(answers, self.classes.len(), checked);
         match &judged {
-            Err(IdentityFault::Changed) if !differed => tracing::error!(
+            Err(fault) if !differed && identity.differs() => tracing::error!(
                 event = "hub_model_changed",
                 hub = self.id,
                 recorded = identity.hash(),
+                error = %fault,
                 "the hub serves another model than at the start of the node, or the same one answers differently"
             ),
             Ok(Finding::Back) => {

@@ -149,16 +149,3 @@ pub enum Fault {
     )]
     Constant,
 }
-
-/// An error and its causes in one line: for places that keep text only.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(" (");
-        text.push_str(&error.to_string());
-        text.push(')');
-        cause = error.source();
-    }
-    text
-}

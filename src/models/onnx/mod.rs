@@ -19,12 +19,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sentinel_actors::domain::feature::FeatureFrame;
 use sentinel_actors::domain::prediction::{ModelIdentity, RawAnswer};
+use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{Fates, Model, ModelError, Place, PortFuture, pass};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use self::candidate::{Candidate, Stamp};
-use self::error::chain;
 pub use self::error::{Cause, Fault, OnnxError};
 pub use self::session::OnnxEngine;
 use super::manifest::{Expected, Manifest};

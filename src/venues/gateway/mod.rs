@@ -16,7 +16,9 @@ use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
 use sentinel_actors::domain::order::Order;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Evidence, Fates, Place, PortFuture, Positions, Submission, Venue, VenueError, pass};
+use sentinel_actors::ports::{
+    Evidence, Fates, Place, PortFuture, Positions, Submission, Venue, VenueError, elapsed_now, pass,
+};
 
 use self::link::Exchange;
 pub use self::link::{GatewayAddress, Link, link};
@@ -65,6 +67,8 @@ impl GatewayVenue {
     }
 
     async fn hand_over(&self, key: &IntentKey, order: &Order, now: UtcMs, deadline: Duration) -> Submission {
+        // From here: what delays this task must not lengthen an order's life.
+        let until = elapsed_now() + deadline;
         let GatewaySettings { magic, exits, .. } = self.settings;
         let request = match order_request(key, order, magic, exits, now) {
             Ok(request) => request,
@@ -85,7 +89,7 @@ impl GatewayVenue {
             endpoint = %self.link.address(),
             "an order goes to the gateway"
         );
-        let answer = self.ask(&request, deadline).await;
+        let answer = self.ask(&request, until.saturating_duration_since(elapsed_now())).await;
         if let Exchange::NeverLeft(_) = answer {
             self.traces.never_left(key);
         }
@@ -97,6 +101,12 @@ impl GatewayVenue {
         };
         match reply {
             Ok(reply) => {
+                if reply.is_remembered() {
+                    self.traces.note_foreign(key);
+                    return Submission::Unknown(format!(
+                        "the gateway knew this id before the order was handed over: {reply}"
+                    ));
+                }
                 self.traces.note_ticket(key, reply.ticket());
                 reply.judge(order, exits)
             }
@@ -136,6 +146,11 @@ impl Venue for GatewayVenue {
                     return Evidence::Absent("this process never handed it over to the gateway".to_owned());
                 }
                 Known::Open(ticket) => ticket,
+                Known::Foreign => {
+                    return Evidence::Undecidable(
+                        "the gateway knew this id before the order was handed over: its answers are about another order".to_owned(),
+                    );
+                }
             };
             match self.ask(&status_request(&intent.key), deadline).await {
                 Exchange::Reply(reply) => match read(&reply) {

@@ -17,7 +17,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Exits;
-use super::retcode::{Class, class, meaning};
+use super::retcode::{Class, DONE, class, meaning};
 
 /// Namespace of the request ids. Changing it would make orders of earlier versions unknown to the gateway.
 const NAMESPACE: Uuid = Uuid::from_u128(0x308e_1ce2_3f4c_42f9_a2e3_1b75_9ac4_a078);
@@ -141,6 +141,12 @@ impl Reply {
         (self.ticket > 0).then_some(Ticket(self.ticket))
     }
 
+    /// Whether it was answered from the gateway's memory of ids: right for a question about an order, wrong for an order.
+    #[must_use]
+    pub fn is_remembered(&self) -> bool {
+        self.retcode == DONE && self.msg.starts_with("Cached")
+    }
+
     /// What it says about the order that it answers.
     #[must_use]
     pub fn judge(&self, order: &Order, exits: Exits) -> Submission {
@@ -173,8 +179,7 @@ impl Reply {
     /// What it says about an order when it answers [`status_request`]. `ticket` is what an earlier reply named.
     #[must_use]
     pub fn judge_status(&self, intent: &Intent, magic: u32, ticket: Option<Ticket>) -> Evidence {
-        let is_remembered = class(self.retcode, &self.msg) == Class::Done && self.msg.starts_with("Cached");
-        let why = match is_remembered.then(|| self.verdict(&intent.order, Exits::Unseen)) {
+        let why = match self.is_remembered().then(|| self.verdict(&intent.order, Exits::Unseen)) {
             Some(Ok(Submission::Acked(receipt))) => return Evidence::Found(receipt),
             Some(Err(why)) => why,
             _ => "the gateway cannot tell, and that it does not remember an order proves nothing".to_owned(),
@@ -203,7 +208,10 @@ impl Reply {
         if told.is_null() {
             return Ok(None);
         }
-        match decimal(told).filter(|volume| *volume > Decimal::ZERO && *volume <= order.volume_lots) {
+        match decimal(told)
+            .and_then(in_hundredths)
+            .filter(|volume| *volume > Decimal::ZERO && *volume <= order.volume_lots)
+        {
             Some(volume) => Ok(Some(volume)),
             None => Err(format!("a volume of {} does not fit the order", cleaned(&told.to_string()))),
         }
@@ -215,6 +223,12 @@ impl std::fmt::Display for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({}): {}", meaning(self.retcode), self.retcode, cleaned(&self.msg))
     }
+}
+
+/// A volume in steps of 0.01, less the noise of a float. Any other could never be closed.
+fn in_hundredths(lots: Decimal) -> Option<Decimal> {
+    let rounded = lots.round_dp(2);
+    ((lots - rounded).abs() < Decimal::new(1, 9)).then_some(rounded)
 }
 
 /// A JSON number as it was written, to the last digit that a float keeps.

@@ -20,6 +20,8 @@ enum Trace {
     Handed(Option<Ticket>),
     /// It never left and never will.
     Void,
+    /// The gateway answered the order itself from its memory: it has filled another one under this id.
+    Foreign,
 }
 
 /// Why a key may not be handed over.
@@ -38,6 +40,8 @@ pub(super) enum Known {
     NeverLeft,
     /// It may have left; the ticket is one that a reply named.
     Open(Option<Ticket>),
+    /// The gateway takes it for another order.
+    Foreign,
 }
 
 /// The newest keys.
@@ -83,7 +87,7 @@ impl Traces {
     pub(super) fn hand_over(&self, key: &IntentKey) -> Result<(), Barred> {
         self.with(|newest| match newest.traces.get(key) {
             Some(Trace::Void) => Err(Barred::Void),
-            Some(Trace::Handed(_)) => Err(Barred::Handed),
+            Some(Trace::Handed(_) | Trace::Foreign) => Err(Barred::Handed),
             Some(Trace::Prepared) | None => {
                 newest.put(key, Trace::Handed(None));
                 Ok(())
@@ -101,6 +105,11 @@ impl Traces {
         self.with(|newest| newest.put(key, Trace::Handed(ticket)));
     }
 
+    /// The gateway knew the id before.
+    pub(super) fn note_foreign(&self, key: &IntentKey) {
+        self.with(|newest| newest.put(key, Trace::Foreign));
+    }
+
     /// What is known about an intent. A key that was only prepared becomes void, so that the answer stays true.
     pub(super) fn settle(&self, intent: &Intent) -> Known {
         self.with(|newest| match newest.traces.get(&intent.key) {
@@ -109,6 +118,7 @@ impl Traces {
                 Known::NeverLeft
             }
             Some(Trace::Handed(ticket)) => Known::Open(*ticket),
+            Some(Trace::Foreign) => Known::Foreign,
             None => Known::Open(None),
         })
     }
