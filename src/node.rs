@@ -28,7 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{debug, error, info, warn};
 
 pub use self::error::NodeError;
-pub use self::plug::{PluggedPipeline, load_model, plug};
+pub use self::plug::{PluggedPipeline, plug, try_model};
 use self::vitals::Vitals;
 use crate::config::Config;
 use crate::journal::{BootRecord, BootVerdict, SqliteJournal, StateDir, write_last_exit};

@@ -6,7 +6,8 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use crate::config::{Config, Env, Flags, PipelineConfig};
+use super::overrides::Overrides;
+use crate::config::{Config, Env, PipelineConfig};
 
 /// Exit code for a configuration that cannot be used (`EX_CONFIG`); a service manager must not start the node again.
 pub const EXIT_CONFIG: u8 = 78;
@@ -19,6 +20,9 @@ pub struct CheckArgs {
     /// The configuration.
     #[arg(long, value_name = "FILE", default_value = "config/sentinel.toml")]
     pub config: PathBuf,
+    /// As for `run`: a start with --live has to keep more rules.
+    #[command(flatten)]
+    pub overrides: Overrides,
 }
 
 /// Judges one pipeline beyond its text; each string is one problem.
@@ -50,14 +54,8 @@ impl CheckError {
 ///
 /// # Errors
 /// When there is a problem, or no place to print it.
-pub fn run(
-    args: &CheckArgs,
-    env: &Env,
-    flags: &Flags,
-    validate: &Validator<'_>,
-    out: &mut dyn Write,
-) -> Result<(), CheckError> {
-    let config = match Config::load(&args.config, env, flags) {
+pub fn run(args: &CheckArgs, env: &Env, validate: &Validator<'_>, out: &mut dyn Write) -> Result<(), CheckError> {
+    let config = match Config::load(&args.config, env, &args.overrides.flags()) {
         Ok(config) => config,
         Err(errors) => {
             writeln!(out, "{errors}")?;

@@ -11,6 +11,7 @@ use rust_decimal::Decimal;
 use sentinel_devnet::gateway::{self, AccountMode, GatewayError, GatewayOptions, MoodRule};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::parent::ParentFlag;
 use super::{Ended, Failure, exit};
 
 const NOT_REAL: &str = "\
@@ -71,6 +72,9 @@ pub struct GatewayArgs {
     /// Misbehave; see below.
     #[arg(long, value_name = "RULE")]
     pub mood: Vec<MoodRule>,
+    /// For the process that starts it.
+    #[command(flatten)]
+    pub parent: ParentFlag,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -84,6 +88,9 @@ pub fn run(args: &GatewayArgs) -> Ended {
     let colours = io::stderr().is_terminal();
     let format = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(colours).with_target(false).compact();
     let _ = format.try_init(); // a second subscriber in one process keeps the first
+    if !args.parent.arm() {
+        return Ok(exit::OK);
+    }
     let stop = stop_on_signal().map_err(|error| Failure::new(exit::SOFTWARE, &error, None))?;
     gateway::serve(options(args), &stop).map(|()| exit::OK).map_err(|error| {
         let code = exit_code(&error);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use sentinel_devnet::hub::{self, HubError, Options, Order};
 
+use super::parent::ParentFlag;
 use super::{Ended, Failure, exit};
 
 /// What to serve, where, and how badly.
@@ -26,6 +27,9 @@ pub struct HubArgs {
     /// gone through in turn.
     #[arg(long = "mood", value_name = "MOOD[*N]")]
     pub moods: Vec<Order>,
+    /// For the process that starts it.
+    #[command(flatten)]
+    pub parent: ParentFlag,
 }
 
 /// Serves until it is told to end.
@@ -33,6 +37,9 @@ pub struct HubArgs {
 /// # Errors
 /// When the model cannot be served, or the port is taken.
 pub fn run(args: &HubArgs) -> Ended {
+    if !args.parent.arm() {
+        return Ok(exit::OK);
+    }
     let options =
         Options { model: args.model.clone(), host: args.host.clone(), port: args.port, moods: args.moods.clone() };
     let listening = |address| {

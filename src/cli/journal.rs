@@ -4,7 +4,7 @@
 //! object per line, CSV has a header line, and both carry the same fields under the same names.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
 use sentinel_actors::domain::cycle::SlotRecord;
@@ -12,7 +12,7 @@ use sentinel_actors::domain::intent::Intent;
 use sentinel_actors::domain::time::UtcMs;
 use serde::Serialize;
 
-use super::exit;
+use super::{StateFlag, exit};
 use crate::journal::{JournalError, JournalReader, Stored};
 
 /// Shows what the journal holds.
@@ -38,9 +38,9 @@ pub struct Selection {
     /// The form; json is one object per line.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// State directory of the node.
-    #[arg(long, default_value = "state")]
-    pub state: PathBuf,
+    /// Whose journal.
+    #[command(flatten)]
+    pub state: StateFlag,
     /// Only this pipeline.
     #[arg(long)]
     pub pipeline: Option<String>,
@@ -69,6 +69,15 @@ pub enum ShowError {
     /// The output cannot be written.
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
+}
+
+impl JournalArgs {
+    /// Whose journal.
+    #[must_use]
+    pub const fn state(&self) -> &StateFlag {
+        let (Rows::Cycles(selection) | Rows::Intents(selection)) = &self.rows;
+        &selection.state
+    }
 }
 
 impl From<csv::Error> for ShowError {
@@ -103,20 +112,20 @@ impl ShowError {
     }
 }
 
-/// Runs the command. An output that was closed early, as by `head`, is no failure.
+/// Runs the command on the journal in `state`. An output that was closed early, as by `head`, is no failure.
 ///
 /// # Errors
 /// When the journal cannot be read or the output not be written.
-pub fn run(args: &JournalArgs, out: &mut dyn Write) -> Result<(), ShowError> {
-    match show(args, out) {
+pub fn run(args: &JournalArgs, state: &Path, out: &mut dyn Write) -> Result<(), ShowError> {
+    match show(args, state, out) {
         Err(ShowError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
 }
 
-fn show(args: &JournalArgs, out: &mut dyn Write) -> Result<(), ShowError> {
+fn show(args: &JournalArgs, state: &Path, out: &mut dyn Write) -> Result<(), ShowError> {
     let (Rows::Cycles(selection) | Rows::Intents(selection)) = &args.rows;
-    let reader = JournalReader::open(&selection.state)?;
+    let reader = JournalReader::open(state)?;
     let pipeline = selection.pipeline.as_deref();
     let mut printer = Printer::new(selection.format, out);
     match &args.rows {

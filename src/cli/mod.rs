@@ -6,21 +6,24 @@ pub mod demo;
 pub mod faults;
 pub mod features;
 pub mod gateway;
-pub mod hub;
 pub mod health;
+pub mod hub;
 pub mod journal;
+pub mod overrides;
+pub mod parent;
 pub mod resume;
 pub mod run;
+pub mod settle;
 pub mod why;
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Env, Flags};
+use crate::config::{Env, STATE};
 
 /// Exit codes, the same for every subcommand. They follow `sysexits.h`, which service managers know.
 pub mod exit {
@@ -45,9 +48,10 @@ pub mod exit {
 const AFTER_HELP: &str = "\
 Start with `sentinel demo`: it needs no configuration, no network and no account.
 
-Exit codes: 0 done or competition over; 1 a proof failed or nothing was found; 64 wrong command line; 69 `run --once` could
-not decide; 70 the node gave up, start it again; 74 the disk failed; 75 another node uses the state directory; 78 the
-configuration or model cannot be used; 134 the watchdog ended a node that stood still.";
+Exit codes: 0 done or competition over; 1 a proof failed, nothing was found, or a node is not healthy; 64 wrong command line;
+69 `run --once` could not decide, or a server could not listen; 70 the node gave up, start it again; 74 the disk failed;
+75 another process uses the state directory or the ledger; 78 the configuration or model cannot be used; 134 the watchdog
+ended a node that stood still.";
 
 /// A supervised node that acts on model predictions around the clock. Dry run unless it is told otherwise.
 #[derive(Debug, Parser)]
@@ -61,7 +65,7 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Watch a node decide on a recorded year of EURUSD hours, in dry run.
+    /// Watch a node decide on a recorded year of EURUSD hours, beside a model hub and a paper gateway of its own.
     Demo(demo::DemoArgs),
     /// Run a node until its competitions end or it is told to stop.
     Run(run::RunArgs),
@@ -83,6 +87,8 @@ pub enum Command {
     Health(health::HealthArgs),
     /// End the safe mode of a node that crashed again and again.
     Resume(resume::ResumeArgs),
+    /// Say what became of an order that asking the venue cannot settle.
+    Settle(settle::SettleArgs),
     /// Play a trade gateway on paper: the ZeroMQ server that orders go to, with a ledger of its own.
     Gateway(gateway::GatewayArgs),
 }
@@ -132,19 +138,20 @@ pub fn run(cli: Cli) -> Ended {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => {
             let env = read_env()?;
-            let judge = |_: &crate::config::Config, pipeline: &crate::config::PipelineConfig| run::judge(pipeline);
-            check::run(&args, &env, &Flags::default(), &judge, &mut out)
+            check::run(&args, &env, &run::judge, &mut out)
                 .map(|()| exit::OK)
                 .map_err(|error| Failure::new(error.exit_code(), &error, None))
         }
-        Command::Why(args) => why::run(&args, &mut out).map(|()| exit::OK).map_err(|error| {
+        Command::Why(args) => why::run(&args, &args.state.dir()?, &mut out).map(|()| exit::OK).map_err(|error| {
             let (code, advice) = (error.exit_code(), error.advice());
             Failure::new(code, &error, advice)
         }),
-        Command::Journal(args) => journal::run(&args, &mut out).map(|()| exit::OK).map_err(|error| {
-            let (code, advice) = (error.exit_code(), error.advice());
-            Failure::new(code, &error, advice)
-        }),
+        Command::Journal(args) => {
+            journal::run(&args, &args.state().dir()?, &mut out).map(|()| exit::OK).map_err(|error| {
+                let (code, advice) = (error.exit_code(), error.advice());
+                Failure::new(code, &error, advice)
+            })
+        }
         Command::Features(args) => match features::run(&args) {
             Ok(report) => {
                 println!("{report}");
@@ -155,7 +162,27 @@ pub fn run(cli: Cli) -> Ended {
         Command::Hub(args) => hub::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Resume(args) => resume::run(&args),
+        Command::Settle(args) => settle::run(&args),
         Command::Gateway(args) => gateway::run(&args),
+    }
+}
+
+/// Where a node keeps its state, for commands that look at it: a flag, else SENTINEL_STATE, else `state`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct StateFlag {
+    /// State directory of the node; SENTINEL_STATE or 'state' when left out.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+impl StateFlag {
+    /// The directory.
+    ///
+    /// # Errors
+    /// When `.env` cannot be read.
+    pub fn dir(&self) -> Result<PathBuf, Failure> {
+        let by_env = || Ok(PathBuf::from(read_env()?.get(STATE).unwrap_or("state")));
+        self.state.clone().map_or_else(by_env, Ok)
     }
 }
 

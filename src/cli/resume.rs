@@ -1,16 +1,14 @@
 //! `sentinel resume`: a person's word that a crash loop is understood.
 
-use std::path::PathBuf;
-
-use super::{Ended, Failure, exit};
+use super::{Ended, Failure, StateFlag, exit};
 use crate::journal::{BootRecord, JournalError, JournalReader};
 
 /// Ends a safe mode.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ResumeArgs {
-    /// State directory of the node.
-    #[arg(long, default_value = "state")]
-    pub state: PathBuf,
+    /// Whose journal.
+    #[command(flatten)]
+    pub state: StateFlag,
 }
 
 /// Forgets the crash loop; a running node leaves its safe mode within seconds.
@@ -18,14 +16,15 @@ pub struct ResumeArgs {
 /// # Errors
 /// When no node has run there, or the record cannot be removed.
 pub fn run(args: &ResumeArgs) -> Ended {
+    let state = args.state.dir()?;
     // A mistyped directory must not look like a node that was told.
-    if let Err(error @ JournalError::Missing { .. }) = JournalReader::open(&args.state)
-        && BootRecord::is_forgiven(&args.state)
+    if let Err(error @ JournalError::Missing { .. }) = JournalReader::open(&state)
+        && BootRecord::is_forgiven(&state)
     {
         return Err(Failure::new(error.exit_code(), &error, Some(error.advice())));
     }
-    BootRecord::forgive(&args.state).map_err(|error| {
-        let advice = format!("check that this user may write in {}", args.state.display());
+    BootRecord::forgive(&state).map_err(|error| {
+        let advice = format!("check that this user may write in {}", state.display());
         Failure::new(exit::IO, &error, Some(advice))
     })?;
     println!("the crashes before now are forgotten; a node in safe mode leaves it within seconds");

@@ -7,10 +7,10 @@ use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::ports::NoFates;
 
 use super::faults::FaultFlags;
+use super::overrides::Overrides;
 use super::{Ended, Failure, exit, read_env};
 use crate::config::{Config, Flags, LogFormat, PipelineConfig, SourceConfig};
 use crate::journal::JournalReader;
-use crate::models::onnx::OnnxEngine;
 use crate::node::{self, RunOptions, RunReport};
 use crate::sources::csv::read_bars;
 use crate::telemetry::logging;
@@ -30,9 +30,9 @@ pub struct RunArgs {
     /// Run the next due slot of each pipeline and end: 0 when every one was decided, 69 when one was not.
     #[arg(long)]
     pub once: bool,
-    /// Take no effect outside this machine, whatever the configuration says.
-    #[arg(long)]
-    pub dry_run: bool,
+    /// What goes before the configuration.
+    #[command(flatten)]
+    pub overrides: Overrides,
     /// State directory; overrides the configuration.
     #[arg(long, value_name = "DIR")]
     pub state: Option<String>,
@@ -49,7 +49,7 @@ pub fn run(args: &RunArgs) -> Ended {
     let Some(file) = &args.config else {
         return Err(Failure { code: exit::USAGE, text: format!("error: {NO_CONFIG}") });
     };
-    let flags = Flags { state: args.state.clone(), dry_run: args.dry_run, ..Flags::default() };
+    let flags = Flags { state: args.state.clone(), ..args.overrides.flags() };
     let mut config = Config::load(file, &read_env()?, &flags)
         .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })?;
     args.faults.shorten(&mut config.supervision);
@@ -101,13 +101,13 @@ fn once_code(config: &Config, report: &RunReport) -> Ended {
 
 /// What would keep a pipeline from starting, beyond the text of its configuration.
 #[must_use]
-pub fn judge(pipeline: &PipelineConfig) -> Vec<String> {
+pub fn judge(config: &Config, pipeline: &PipelineConfig) -> Vec<String> {
     let mut problems = Vec::new();
     let SourceConfig::Csv(csv) = &pipeline.source;
     if let Err(error) = read_bars(&csv.path) {
         problems.push(chain(&error));
     }
-    if let Err(error) = node::load_model(pipeline, &OnnxEngine::new(), Arc::new(NoFates)) {
+    if let Err(error) = node::try_model(config, pipeline, Arc::new(NoFates)) {
         problems.push(chain(&error));
     }
     problems

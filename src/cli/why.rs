@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 
 use clap::Args;
 use sentinel_actors::domain::cycle::{SlotRecord, Stage};
@@ -12,7 +12,7 @@ use sentinel_actors::domain::intent::{Intent, IntentEvent, Mode};
 use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::domain::time::UtcMs;
 
-use super::exit;
+use super::{StateFlag, exit};
 use crate::journal::{IntentStep, JournalError, JournalReader, Stored};
 
 /// Slots that are named on either side of a time that has none.
@@ -27,9 +27,9 @@ pub struct WhyArgs {
     pub pipeline: String,
     /// Due time of the slot, or open time of the bar that it decided, like 2017-06-01T13:00:00Z.
     pub time: UtcMs,
-    /// State directory of the node.
-    #[arg(long, default_value = "state")]
-    pub state: PathBuf,
+    /// Whose journal.
+    #[command(flatten)]
+    pub state: StateFlag,
 }
 
 /// Why a slot could not be explained.
@@ -74,12 +74,12 @@ impl WhyError {
     }
 }
 
-/// Runs the command.
+/// Runs the command on the journal in `state`.
 ///
 /// # Errors
 /// When there is no such slot, the journal cannot be read, or the output not be written.
-pub fn run(args: &WhyArgs, out: &mut dyn Write) -> Result<(), WhyError> {
-    let reader = JournalReader::open(&args.state)?;
+pub fn run(args: &WhyArgs, state: &Path, out: &mut dyn Write) -> Result<(), WhyError> {
+    let reader = JournalReader::open(state)?;
     let found = match reader.slot(&args.pipeline, args.time)? {
         Some(slot) => Some(slot),
         None => reader.slot_of_bar(&args.pipeline, args.time)?,

@@ -67,7 +67,7 @@ impl fmt::Debug for Env {
 }
 
 /// Settings given on the command line. They win over everything else.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Flags {
     /// `--state`: replaces `node.state`.
     pub state: Option<String>,
@@ -75,6 +75,20 @@ pub struct Flags {
     pub log_level: Option<String>,
     /// `--dry-run`: replaces `node.mode`.
     pub dry_run: bool,
+    /// `--live`: replaces `node.mode`.
+    pub live: bool,
+    /// `--hub-host`: replaces `model.host` of every pipeline.
+    pub hub_host: Option<String>,
+    /// `--hub-port`: replaces `model.port` of every pipeline.
+    pub hub_port: Option<u16>,
+    /// `--gtw-host`: replaces `venue.host` of every pipeline.
+    pub gtw_host: Option<String>,
+    /// `--gtw-port`: replaces `venue.port` of every pipeline.
+    pub gtw_port: Option<u16>,
+    /// `--symbol`: replaces the symbol of the one pipeline.
+    pub symbol: Option<String>,
+    /// `--threshold`: replaces `decision.threshold` of every pipeline.
+    pub threshold: Option<f64>,
 }
 
 /// A value from outside the file, and what to call it in a message.
@@ -84,12 +98,22 @@ pub(super) struct Override {
     pub(super) value: String,
 }
 
-/// By key path: what replaces the file's value.
+/// By key path: what replaces the file's value. `pipeline.*` stands for every pipeline.
 pub(super) fn overrides(env: &Env, flags: &Flags) -> BTreeMap<&'static str, Override> {
     let known =
         [("node.state", STATE, "--state", &flags.state), ("log.level", LOG_LEVEL, "--log-level", &flags.log_level)];
-    let dry_run =
-        flags.dry_run.then(|| ("node.mode", Override { origin: "--dry-run".to_owned(), value: "dry_run".to_owned() }));
+    let mode = if flags.live { Some(("--live", "live")) } else { flags.dry_run.then_some(("--dry-run", "dry_run")) };
+    let of_pipelines = [
+        ("pipeline.*.model.host", "--hub-host", flags.hub_host.clone()),
+        ("pipeline.*.model.port", "--hub-port", flags.hub_port.map(|port| port.to_string())),
+        ("pipeline.*.venue.host", "--gtw-host", flags.gtw_host.clone()),
+        ("pipeline.*.venue.port", "--gtw-port", flags.gtw_port.map(|port| port.to_string())),
+        ("pipeline.*.symbol", "--symbol", flags.symbol.clone()),
+        ("pipeline.*.decision.threshold", "--threshold", flags.threshold.map(|threshold| threshold.to_string())),
+    ];
+    let by_flag = |(key, flag, value): (_, &str, Option<String>)| {
+        Some((key, Override { origin: flag.to_owned(), value: value? }))
+    };
     known
         .into_iter()
         .filter_map(|(key, variable, flag, given)| {
@@ -98,6 +122,7 @@ pub(super) fn overrides(env: &Env, flags: &Flags) -> BTreeMap<&'static str, Over
             let (origin, value) = flag.or_else(variable)?;
             Some((key, Override { origin, value }))
         })
-        .chain(dry_run)
+        .chain(of_pipelines.into_iter().filter_map(by_flag))
+        .chain(mode.map(|(flag, mode)| ("node.mode", Override { origin: flag.to_owned(), value: mode.to_owned() })))
         .collect()
 }

@@ -7,6 +7,7 @@
 //! Numbers that stand for money or distances are exact decimals, read from their text. `config/sentinel.toml` lists every
 //! key with its default; a test keeps it true.
 
+mod endpoints;
 mod env;
 mod node;
 mod pipeline;
@@ -17,13 +18,13 @@ mod values;
 use std::fmt;
 use std::path::Path;
 
+use sentinel_actors::domain::intent::Mode;
 use toml::de::{DeTable, DeValue};
 
+pub use endpoints::{GatewayConfig, HubAccess, HubConfig, HubPayload, ModelConfig, VenueConfig};
 pub use env::{Env, EnvError, Flags, LOG_LEVEL, STATE};
 pub use node::{Deadlines, LogConfig, LogFormat, LogLevel, NodeConfig, Supervision};
-pub use pipeline::{
-    CsvSource, DataConfig, FeaturesConfig, ModelConfig, PaperConfig, PipelineConfig, SourceConfig, Speed,
-};
+pub use pipeline::{CsvSource, DataConfig, FeaturesConfig, PaperConfig, PipelineConfig, SourceConfig, Speed};
 pub use problem::{ConfigErrors, Place, Problem};
 
 use reader::{Section, Walk};
@@ -132,12 +133,17 @@ fn read<'t>(walk: &mut Walk, document: &'t DeTable<'t>) -> Option<Parts> {
     let log = node::log(root.child("log"));
     let supervision = node::supervision(root.child("supervision"));
     let deadlines = node::deadlines(root.child("deadlines"));
-    let pipelines = read_pipelines(&mut root);
+    let live = node.as_ref().is_some_and(|node| node.mode == Mode::Live);
+    let pipelines = read_pipelines(&mut root, live);
+    if let Some(pipelines) = &pipelines {
+        refuse_shared_counts(&mut root, pipelines);
+    }
     root.finish();
+    walk.report_unused();
     Some((node?, log?, supervision?, deadlines?, pipelines?))
 }
 
-fn read_pipelines(root: &mut Section<'_, '_>) -> Option<Vec<PipelineConfig>> {
+fn read_pipelines(root: &mut Section<'_, '_>, live: bool) -> Option<Vec<PipelineConfig>> {
     let Some(value) = root.take("pipeline") else {
         root.report("pipeline", "there is none; write at least one [[pipeline]]");
         return None;
@@ -158,6 +164,9 @@ fn read_pipelines(root: &mut Section<'_, '_>) -> Option<Vec<PipelineConfig>> {
         root.report("pipeline", "is empty; write at least one [[pipeline]]");
         return None;
     }
+    if tables.len() > 1 && root.walk.is_overridden("pipeline.*.symbol") {
+        root.report("pipeline", "--symbol is for a configuration with one pipeline");
+    }
     let mut names: Vec<(String, Place)> = Vec::new();
     let read: Vec<_> = tables
         .into_iter()
@@ -166,8 +175,36 @@ fn read_pipelines(root: &mut Section<'_, '_>) -> Option<Vec<PipelineConfig>> {
             let place = root.walk.line(start);
             let name = table.get("name").and_then(|name| name.get_ref().as_str()).filter(|name| values::is_name(name));
             let path = name.map_or_else(|| format!("pipeline[{index}]"), |name| format!("pipeline.{name}"));
-            pipeline::pipeline(Section::new(&mut *root.walk, &path, place, table), &mut names)
+            pipeline::pipeline(Section::new(&mut *root.walk, &path, place, table), &mut names, live)
         })
         .collect();
     read.into_iter().collect()
+}
+
+/// A position that is counted from one pipeline's orders must not be moved by another's, whatever the account is called.
+fn refuse_shared_counts(root: &mut Section<'_, '_>, pipelines: &[PipelineConfig]) {
+    let mut seen: Vec<(&PipelineConfig, &GatewayConfig)> = Vec::new();
+    for pipeline in pipelines {
+        let VenueConfig::Gateway(gateway) = &pipeline.venue else { continue };
+        for (other, theirs) in &seen {
+            let same_gateway = (gateway.endpoint(), gateway.port) == (theirs.endpoint(), theirs.port);
+            let same_account = gateway.account == theirs.account;
+            if same_gateway && !same_account {
+                let what = format!(
+                    "'{}' calls the account of its gateway {}, and '{}' calls the same one {}: one gateway trades one account",
+                    pipeline.name, gateway.account, other.name, theirs.account
+                );
+                root.report("pipeline", what);
+            }
+            if (same_gateway || same_account) && pipeline.symbol == other.symbol && (gateway.counted || theirs.counted)
+            {
+                let what = format!(
+                    "'{}' trades {} on the account {} as '{}' does; order-send cannot tell their positions apart",
+                    pipeline.name, pipeline.symbol, gateway.account, other.name
+                );
+                root.report("pipeline", what);
+            }
+        }
+        seen.push((pipeline, gateway));
+    }
 }

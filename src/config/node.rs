@@ -141,9 +141,11 @@ pub(super) fn node(mut s: Section<'_, '_>) -> Option<NodeConfig> {
     // Only the file's own paths are relative to the file.
     let outside = s.walk.is_overridden("node.state");
     let state = state.map(|state| if outside { state } else { base.join(state) });
+    let asked_for = s.walk.is_overridden("node.mode");
     let mode = s.parsed_by("mode", Default("dry_run"), "\"dry_run\"", |text| match text {
         "dry_run" => Ok(Mode::DryRun),
-        "live" => Err("'live' needs a gateway to a broker, and this version of the node has none".to_owned()),
+        "live" if asked_for => Ok(Mode::Live),
+        "live" => Err("'live' is said at each start, with the flag --live, and never by a file alone".to_owned()),
         other => Err(format!("'{other}' is not known")),
     });
     let heartbeat = s.duration("heartbeat", Default("1h"), LONG);

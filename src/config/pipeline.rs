@@ -15,6 +15,7 @@ use sentinel_actors::domain::feature::FeatureSetId;
 use sentinel_actors::domain::risk::RiskLimits;
 use sentinel_actors::domain::schedule::{Schedule, Window};
 
+use super::endpoints::{self, ModelConfig, VenueConfig};
 use super::problem::Place;
 use super::reader::{Absent, Section};
 use super::values::LONG;
@@ -50,6 +51,8 @@ pub struct PipelineConfig {
     pub policy: Policy,
     /// Limits on orders.
     pub risk: RiskLimits,
+    /// Where orders go when the node is live.
+    pub venue: VenueConfig,
     /// The dry run's venue.
     pub paper: PaperConfig,
 }
@@ -103,16 +106,6 @@ pub struct FeaturesConfig {
     pub sequence: bool,
 }
 
-/// `[pipeline.model]`.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ModelConfig {
-    /// `kind = "onnx"`: a file, run in the process.
-    Onnx {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
 /// `[pipeline.paper]`: the dry run's venue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PaperConfig {
@@ -125,7 +118,7 @@ pub struct PaperConfig {
 }
 
 /// Reads one pipeline; `names` holds those of the pipelines before it.
-pub(super) fn pipeline(mut s: Section<'_, '_>, names: &mut Vec<(String, Place)>) -> Option<PipelineConfig> {
+pub(super) fn pipeline(mut s: Section<'_, '_>, names: &mut Vec<(String, Place)>, live: bool) -> Option<PipelineConfig> {
     use Absent::{Default, Required};
     let name = s.name("name", Required);
     if let Some(name) = &name {
@@ -143,9 +136,12 @@ pub(super) fn pipeline(mut s: Section<'_, '_>, names: &mut Vec<(String, Place)>)
     let source = source(s.child("source"));
     let data = data(s.child("data"), schedule_interval);
     let features = features(s.child("features"));
-    let model = model(s.child("model"));
+    let sequence = features.as_ref().map(|features| features.sequence);
+    let model = endpoints::model(s.child("model"), sequence, live);
     let policy = decision(s.child("decision"));
     let risk = risk(s.child("risk"));
+    let is_replay = matches!(source, Some(SourceConfig::Csv(_)));
+    let venue = endpoints::venue(s.child("venue"), policy.as_ref(), risk, is_replay, live);
     let paper = paper(s.child("paper"));
     s.finish();
     Some(PipelineConfig {
@@ -161,6 +157,7 @@ pub(super) fn pipeline(mut s: Section<'_, '_>, names: &mut Vec<(String, Place)>)
         model: model?,
         policy: policy?,
         risk: risk?,
+        venue: venue?,
         paper: paper?,
     })
 }
@@ -233,14 +230,6 @@ fn features(mut s: Section<'_, '_>) -> Option<FeaturesConfig> {
     s.finish();
     let set = FeatureSetId { name: set?.to_owned(), window: window? as usize };
     Some(FeaturesConfig { set, sequence: sequence? })
-}
-
-fn model(mut s: Section<'_, '_>) -> Option<ModelConfig> {
-    let kind = s.choice("kind", Absent::Default("onnx"), &[("onnx", ())]);
-    let path = s.file("path");
-    s.finish();
-    kind?;
-    Some(ModelConfig::Onnx { path: path? })
 }
 
 fn decision(mut s: Section<'_, '_>) -> Option<Policy> {

@@ -4,7 +4,7 @@
 //! exact decimal. Defaults are texts for the same parser; they are stated once, at the call that reads the key. Each
 //! read also notes the key's effective value, which is what the node prints at its start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use toml::Spanned;
@@ -19,6 +19,8 @@ pub(super) struct Walk {
     /// Byte offsets at which lines begin.
     line_starts: Vec<usize>,
     overrides: BTreeMap<&'static str, Override>,
+    /// Overrides that found their key.
+    used: BTreeSet<&'static str>,
     /// Paths in the file are relative to this.
     pub(super) base: PathBuf,
     pub(super) problems: Vec<Problem>,
@@ -31,7 +33,15 @@ impl Walk {
     pub(super) fn new(text: &str, base: PathBuf, overrides: BTreeMap<&'static str, Override>) -> Self {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let line_starts = std::iter::once(0).chain(starts).collect();
-        Self { line_starts, overrides, base, problems: Vec::new(), settings: Vec::new(), known: Vec::new() }
+        Self {
+            line_starts,
+            overrides,
+            used: BTreeSet::new(),
+            base,
+            problems: Vec::new(),
+            settings: Vec::new(),
+            known: Vec::new(),
+        }
     }
 
     /// The line of a byte offset.
@@ -42,6 +52,33 @@ impl Walk {
     /// Whether the environment or a flag replaces this key.
     pub(super) fn is_overridden(&self, key: &str) -> bool {
         self.overrides.contains_key(key)
+    }
+
+    /// What replaces the value at `path`; a path below a pipeline is looked up as that of every pipeline.
+    fn outside(&mut self, path: &str) -> Option<Override> {
+        let general = match path.split('.').collect::<Vec<_>>().as_slice() {
+            ["pipeline", _, rest @ ..] => format!("pipeline.*.{}", rest.join(".")),
+            // One without a usable name goes by its number.
+            [first, rest @ ..] if first.starts_with("pipeline[") => format!("pipeline.*.{}", rest.join(".")),
+            _ => path.to_owned(),
+        };
+        let (key, value) = self.overrides.get_key_value(general.as_str())?;
+        self.used.insert(key);
+        Some(value.clone())
+    }
+
+    /// Notes every replacement from outside that no key wanted.
+    pub(super) fn report_unused(&mut self) {
+        let unused: Vec<_> = self.overrides.iter().filter(|(key, _)| !self.used.contains(*key)).collect();
+        let problems = unused.into_iter().map(|(key, value)| Problem {
+            place: Place::Outside(value.origin.clone()),
+            key: (*key).to_owned(),
+            what: "no pipeline has this key, so it would change nothing".to_owned(),
+            allowed: None,
+            suggestion: None,
+        });
+        let problems: Vec<_> = problems.collect();
+        self.problems.extend(problems);
     }
 
     pub(super) fn report(&mut self, place: Place, key: String, what: String) {
@@ -167,8 +204,8 @@ impl<'t> Section<'_, 't> {
     pub(super) fn read<T>(&mut self, key: &Key<'_>, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
         let value = self.take(key.name);
         let path = self.path_of(key.name);
-        let (place, origin, text) = if let Some(outside) = self.walk.overrides.get(path.as_str()) {
-            (Place::Outside(outside.origin.clone()), Origin::Outside(outside.origin.clone()), outside.value.clone())
+        let (place, origin, text) = if let Some(outside) = self.walk.outside(&path) {
+            (Place::Outside(outside.origin.clone()), Origin::Outside(outside.origin), outside.value)
         } else if let Some(value) = value {
             let place = self.walk.line(value.span().start);
             match scalar(value.get_ref()).filter(|(kind, _)| key.kinds.contains(kind)) {

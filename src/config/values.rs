@@ -160,6 +160,15 @@ impl Section<'_, '_> {
         })
     }
 
+    /// A file that must exist when it is named, relative to the configuration.
+    pub(super) fn optional_file(&mut self, name: &'static str) -> Option<PathBuf> {
+        let base = self.walk.base.clone();
+        self.parsed_by(name, Absent::Optional, "the path of a file, relative to this configuration", |text| {
+            let path = base.join(text);
+            if path.is_file() { Ok(path) } else { Err(format!("there is no file '{}'", path.display())) }
+        })
+    }
+
     /// `"max"` or a positive number.
     pub(super) fn max_or_number(&mut self, name: &'static str, absent: Absent<'_>, high: f64) -> Option<Option<f64>> {
         let allowed = format!("\"max\" or a number above 0, up to {high}");

@@ -1,8 +1,10 @@
 //! Why a node could not be started: what is wrong, what to do, and the exit code.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::journal::{JournalError, StateError};
+use crate::models::mlflow::MlflowError;
 use crate::models::onnx::OnnxError;
 use crate::sources::csv::CsvError;
 use crate::venues::book::BookError;
@@ -42,6 +44,24 @@ pub enum NodeError {
         /// What is wrong.
         source: Box<OnnxError>,
     },
+    /// The model server of a pipeline cannot be asked, ever.
+    #[error("pipeline {pipeline}: {source}")]
+    Hub {
+        /// Its name.
+        pipeline: String,
+        /// What is wrong.
+        source: Box<MlflowError>,
+    },
+    /// A file with a secret.
+    #[error("pipeline {pipeline}: the secret in {} cannot be read", file.display())]
+    Secret {
+        /// Its name.
+        pipeline: String,
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The paper book.
     #[error("the paper book: {0}")]
     Book(#[from] BookError),
@@ -60,7 +80,11 @@ impl NodeError {
         match self {
             Self::State(error) => error.exit_code(),
             Self::Journal(error) => error.exit_code(),
-            Self::Source { .. } | Self::TooFewBars { .. } | Self::Model { .. } => 78,
+            Self::Source { .. }
+            | Self::TooFewBars { .. }
+            | Self::Model { .. }
+            | Self::Hub { .. }
+            | Self::Secret { .. } => 78,
             Self::Book(_) => 74,
             Self::Runtime(_) | Self::Root(_) => 70,
         }

@@ -1,5 +1,9 @@
 //! Configuration → ports: which adapter stands behind which port of which pipeline.
 
+mod model;
+mod venue;
+
+use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,21 +11,20 @@ use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::pipeline::{Deadlines, PipelinePorts, PipelineSettings};
-use sentinel_actors::ports::{Clock as _, Fates, FeatureSet};
+use sentinel_actors::ports::Clock as _;
 use sentinel_actors::supervision::Limits;
 use sentinel_actors::supervision::backoff::Backoff;
 use sentinel_actors::supervision::budget::Limit;
 
+pub use self::model::try_model;
 use super::{NodeError, RunOptions};
-use crate::config::{self, Config, CsvSource, ModelConfig, PipelineConfig, SourceConfig};
+use crate::config::{self, Config, CsvSource, PipelineConfig, SourceConfig};
 use crate::features::fx23::Fx23;
 use crate::journal::{JournalReader, StateDir};
-use crate::models::manifest::Expected;
-use crate::models::onnx::{OnnxEngine, OnnxModel};
+use crate::models::onnx::OnnxEngine;
 use crate::sources::csv::read_bars;
 use crate::sources::replay::{self, ReplayClock, ReplaySource};
 use crate::venues::book::{BOOK_FILE, Book};
-use crate::venues::paper::{PaperVenue, Terms};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -42,7 +45,8 @@ pub struct PluggedPipeline {
 /// # Errors
 /// When bars, model or book cannot be used.
 pub fn plug(config: &Config, state: &StateDir, options: &RunOptions) -> Result<Vec<PluggedPipeline>, NodeError> {
-    let engine = OnnxEngine::new();
+    // Shared by all local models, and not started for none.
+    let engine: LazyCell<OnnxEngine> = LazyCell::new(OnnxEngine::new);
     let book = Book::open(&state.path().join(BOOK_FILE))?;
     config.pipelines.iter().map(|pipeline| plug_one(config, pipeline, state, &engine, &book, options)).collect()
 }
@@ -51,21 +55,15 @@ fn plug_one(
     config: &Config,
     pipeline: &PipelineConfig,
     state: &StateDir,
-    engine: &OnnxEngine,
+    engine: &LazyCell<OnnxEngine>,
     book: &Book,
     options: &RunOptions,
 ) -> Result<PluggedPipeline, NodeError> {
     let features = Arc::new(Fx23::new(pipeline.features.set.window, pipeline.features.sequence));
-    let model = load_model(pipeline, engine, options.fates.clone())?;
+    let model = model::model(config, pipeline, engine, options.fates.clone())?;
     let SourceConfig::Csv(csv) = &pipeline.source;
     let replay = Replay::new(pipeline, csv, state, options)?;
-    let terms = Terms {
-        account: pipeline.paper.account.clone(),
-        spread: pipeline.paper.spread,
-        contract_size: pipeline.paper.contract_size,
-        interval: pipeline.interval,
-    };
-    let venue = PaperVenue::new(book.clone(), terms, options.fates.clone(), &format!("{}/executor", pipeline.name));
+    let venue = venue::venue(config, pipeline, book, &options.fates);
     let window = replay.window(pipeline.window, &pipeline.schedule, options.once);
     let freshness = Freshness {
         interval: pipeline.interval,
@@ -85,34 +83,9 @@ fn plug_one(
         risk: pipeline.risk,
         deadlines: deadlines(&config.deadlines),
     };
-    let ports = PipelinePorts {
-        clock: Arc::new(replay.clock),
-        source: Arc::new(replay.source),
-        features,
-        model: Arc::new(model),
-        venue: Arc::new(venue),
-    };
+    let ports =
+        PipelinePorts { clock: Arc::new(replay.clock), source: Arc::new(replay.source), features, model, venue };
     Ok(PluggedPipeline { settings, ports, first_slot: replay.first_slot, last_slot: Some(replay.last_slot) })
-}
-
-/// Loads the model of a pipeline; `check` does the same to say everything that would keep the node from starting.
-///
-/// # Errors
-/// When the file, its manifest or one of the checks fails.
-pub fn load_model(
-    pipeline: &PipelineConfig,
-    engine: &OnnxEngine,
-    fates: Arc<dyn Fates>,
-) -> Result<OnnxModel, NodeError> {
-    let ModelConfig::Onnx { path } = &pipeline.model;
-    let columns = Fx23::new(pipeline.features.set.window, false).columns().iter().map(ToString::to_string).collect();
-    let expected = Expected {
-        features: pipeline.features.set.clone(),
-        columns,
-        classes: pipeline.policy.classes.iter().map(|signal| signal.code().to_uppercase()).collect(),
-    };
-    OnnxModel::load(path, expected, engine.clone(), fates)
-        .map_err(|source| NodeError::Model { pipeline: pipeline.name.clone(), source: Box::new(source) })
 }
 
 /// A replay that goes on where the journal ends.

@@ -1,4 +1,4 @@
-//! What an operator prepares: a directory with a configuration and what it names. The demo's own, slowed down.
+//! What an operator prepares: a directory with a configuration of the smallest node and what it names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ impl Site {
         for name in ["eurusd_1h_2017.csv", "model.onnx", "model.json"] {
             fs::copy(repository_file("config/demo").join(name), site.path().join(name)).unwrap();
         }
-        let text = fs::read_to_string(repository_file("config/demo/demo.toml")).unwrap();
+        let text = fs::read_to_string(repository_file("tests/data/local.toml")).unwrap();
         assert!(text.contains(old));
         fs::write(site.path().join("sentinel.toml"), text.replacen(old, new, 1)).unwrap();
         site

@@ -199,8 +199,8 @@ pub(crate) fn show(dir: &Path, args: &[&str]) -> Result<String, String> {
     let all = ["sentinel"].iter().chain(args).copied().chain(["--state", &state]);
     let mut out = Vec::new();
     match Cli::try_parse_from(all).unwrap() {
-        Cli::Journal(args) => cli::journal::run(&args, &mut out).map_err(|error| error.to_string())?,
-        Cli::Why(args) => cli::why::run(&args, &mut out).map_err(|error| error.to_string())?,
+        Cli::Journal(args) => cli::journal::run(&args, dir, &mut out).map_err(|error| error.to_string())?,
+        Cli::Why(args) => cli::why::run(&args, dir, &mut out).map_err(|error| error.to_string())?,
     }
     Ok(String::from_utf8(out).unwrap())
 }

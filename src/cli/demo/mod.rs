@@ -1,11 +1,13 @@
 //! `sentinel demo`: the real node on a recorded year, with everything it needs built into the binary.
 //!
-//! Nothing here is a shortcut through the node: the demo unpacks a configuration, bars and a model, runs the node on them,
-//! and then proves from the journal and the paper book, which know nothing of each other, that nothing was lost, doubled or
-//! invented.
+//! Nothing here is a shortcut through the node: the demo unpacks a configuration, bars and a model, starts a model hub and a
+//! paper gateway as processes of their own, runs the node against them, and then proves from the journal and the gateway's
+//! ledger, which know nothing of each other, that nothing was lost, doubled or invented.
 
+mod ledger;
 mod progress;
 mod summary;
+mod triangle;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use sentinel_actors::ports::Fates;
 
 use self::progress::Progress;
+use self::triangle::Server;
 use super::faults::{ChaosFates, FaultFlags};
 use super::run::{failure, start_logging};
 use super::{Ended, Failure, exit, read_env};
@@ -25,6 +28,9 @@ use crate::node::{self, RunOptions};
 const CONFIG: &str = include_str!("../../../config/demo/demo.toml");
 /// Appended to the configuration: short deadlines and wide budgets, and nothing else.
 const CHAOS: &str = include_str!("../../../config/demo/chaos.toml");
+
+/// The gateway's ledger in the demo's state directory.
+const LEDGER: &str = "gateway.db";
 
 /// What the demo works on, by file name.
 const FILES: [(&str, &[u8]); 3] = [
@@ -89,12 +95,13 @@ pub fn run(args: &DemoArgs) -> Ended {
         let advice = format!("choose another directory with --state, or {}", error.advice());
         Failure::new(error.exit_code(), &error, Some(advice))
     })?;
-    let mut config = read_config(args, &files)?;
+    let (hub, gateway) = start_neighbours(&files, &args.state.join(LEDGER))?;
+    let mut config = read_config(args, &files, (hub.port, gateway.port))?;
     let SourceConfig::Csv(csv) = &mut config.pipelines[0].source;
     csv.speed = args.speed.0;
     args.faults.shorten(&mut config.supervision);
     let recorder = start_logging(&config)?;
-    println!("{}", summary::opening(args));
+    println!("{}", summary::opening(args, &hub, &gateway));
 
     let chaos = args.chaos.then(|| Arc::new(ChaosFates::new(args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)))));
     if let Some(chaos) = &chaos {
@@ -107,7 +114,7 @@ pub fn run(args: &DemoArgs) -> Ended {
         Some(chaos) => chaos.clone(),
         None => args.faults.fates(),
     };
-    let progress = Progress::start(&args.state, files.join("model.json"));
+    let progress = Progress::start();
     let shown = progress.handle();
     let killer = chaos.clone();
     let options = RunOptions {
@@ -132,9 +139,27 @@ pub fn run(args: &DemoArgs) -> Ended {
     summary::print(args, &config, &report, &seen, chaos.as_deref())
 }
 
-fn read_config(args: &DemoArgs, files: &Path) -> Result<Config, Failure> {
+/// The hub and the gateway, listening.
+fn start_neighbours(files: &Path, ledger: &Path) -> Result<(Server, Server), Failure> {
+    let failed = |error: triangle::TriangleError| Failure::new(exit::SOFTWARE, &error, None);
+    let (model, bars) = (files.join("model.onnx"), files.join("eurusd_1h_2017.csv"));
+    let hub = Server::start("hub", &["hub", "--model", &model.to_string_lossy()], files).map_err(failed)?;
+    let bars = format!("EURUSD={}", bars.display());
+    let ledger = ledger.to_string_lossy();
+    let gateway = ["gateway", "--paper", "--bars", &bars, "--ledger", &ledger];
+    let gateway = Server::start("gateway", &gateway, files).map_err(failed)?;
+    Ok((hub, gateway))
+}
+
+fn read_config(args: &DemoArgs, files: &Path, (hub, gateway): (u16, u16)) -> Result<Config, Failure> {
     let text = if args.chaos { format!("{CONFIG}\n{CHAOS}") } else { CONFIG.to_owned() };
-    let flags = Flags { state: Some(args.state.display().to_string()), ..Flags::default() };
+    let flags = Flags {
+        state: Some(args.state.display().to_string()),
+        live: true,
+        hub_port: Some(hub),
+        gtw_port: Some(gateway),
+        ..Flags::default()
+    };
     let env = read_env()?;
     let mut config = Config::from_str_at(&text, "the demo's configuration", files, &env, &flags)
         .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })?;

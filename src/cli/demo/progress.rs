@@ -1,19 +1,13 @@
-//! The demo's progress line. A thread of its own looks at the board and at the book; the node knows nothing of it.
+//! The demo's progress line. A thread of its own looks at the board; the node knows nothing of it.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sentinel_actors::domain::reason::Outcome;
-use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::elapsed_now;
 use sentinel_actors::status::{Board, Totals};
-
-use super::summary::unseen_from;
-use crate::venues::book::BOOK_FILE;
-use crate::venues::book_reader::BookReader;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Without a terminal each look would be a line in somebody's log.
@@ -52,10 +46,9 @@ impl Handle {
 impl Progress {
     /// Starts the display.
     #[must_use]
-    pub fn start(state: &Path, manifest: PathBuf) -> Self {
+    pub fn start() -> Self {
         let (notes, inbox) = channel();
-        let book = state.join(BOOK_FILE);
-        let thread = std::thread::spawn(move || show(&inbox, &book, &manifest));
+        let thread = std::thread::spawn(move || show(&inbox));
         Self { notes, thread }
     }
 
@@ -73,10 +66,9 @@ impl Progress {
     }
 }
 
-fn show(inbox: &Receiver<Note>, book: &Path, manifest: &Path) -> Seen {
+fn show(inbox: &Receiver<Note>) -> Seen {
     let Ok(Note::Watch(board)) = inbox.recv() else { return Seen::default() };
     let began = elapsed_now();
-    let boundary = unseen_from(manifest);
     let terminal = std::io::stdout().is_terminal();
     let mut looks = 0_u32;
     loop {
@@ -88,13 +80,13 @@ fn show(inbox: &Receiver<Note>, book: &Path, manifest: &Path) -> Seen {
         let seen = Seen { totals: board.totals(), elapsed: elapsed_now() - began };
         looks += 1;
         if terminal {
-            print!("\r\x1b[K{}", line(&board, &seen, book, boundary));
+            print!("\r\x1b[K{}", line(&board, &seen));
             let _ = std::io::stdout().flush();
             if stop {
                 println!();
             }
         } else if looks.is_multiple_of(LOOKS_PER_LINE) {
-            println!("{}", line(&board, &seen, book, boundary));
+            println!("{}", line(&board, &seen));
         }
         if stop {
             return seen;
@@ -102,19 +94,16 @@ fn show(inbox: &Receiver<Note>, book: &Path, manifest: &Path) -> Seen {
     }
 }
 
-fn line(board: &Board, seen: &Seen, book: &Path, boundary: Option<UtcMs>) -> String {
+fn line(board: &Board, seen: &Seen) -> String {
     let bar = board.entries.values().find_map(|entry| entry.status.load().newest_decided_bar);
     let bar = bar.map_or_else(|| "waiting".to_owned(), |bar| bar.to_string());
     let speed = rate(seen.totals.slots(), seen.elapsed);
     let outcomes: Vec<String> =
         Outcome::ALL.iter().zip(seen.totals.outcomes).map(|(outcome, count)| format!("{outcome} {count}")).collect();
-    let profit = boundary.and_then(|boundary| BookReader::open(book).ok()?.realised(boundary).ok());
-    let profit = profit.map_or_else(String::new, |(training, unseen)| {
-        format!(" | paper {:+.2} training, {:+.2} unseen", training.profit, unseen.profit)
-    });
     format!(
-        "dry run | bar {bar} | {speed:.0} slots/s | {} | restarts {}{profit}",
+        "paper gateway | bar {bar} | {speed:.0} slots/s | {} | orders {} | restarts {}",
         outcomes.join(", "),
+        seen.totals.effects,
         seen.totals.restarts
     )
 }

@@ -1,0 +1,115 @@
+//! The two neighbours of the demo's node: a model hub and a trade gateway, each a process of its own on loopback.
+//!
+//! They are this same program under other subcommands. Whatever happens to the demo, they end with it: in order when it
+//! ends, by the kernel's word when it is killed.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use sentinel_actors::ports::elapsed_now;
+
+/// A server that says nothing for this long after its start has failed.
+const START_WITHIN: Duration = Duration::from_secs(20);
+/// One that does not end in order within this is killed.
+const END_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// A server could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum TriangleError {
+    /// The operating system refused.
+    #[error("the {name} could not be started")]
+    Spawn {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It ended, or never said where it listens.
+    #[error("the {name} did not come up; what it said is in {}", log.display())]
+    Silent {
+        /// Which.
+        name: &'static str,
+        /// Its standard error.
+        log: PathBuf,
+    },
+}
+
+/// One server.
+pub struct Server {
+    name: &'static str,
+    child: Child,
+    /// Where it listens, on loopback.
+    pub port: u16,
+}
+
+impl Server {
+    /// Starts `sentinel ARGS` and waits until it says where it listens. Its log goes to `NAME.log` in `dir`.
+    pub fn start(name: &'static str, args: &[&str], dir: &Path) -> Result<Self, TriangleError> {
+        let spawn = |source| TriangleError::Spawn { name, source };
+        let log = dir.join(format!("{name}.log"));
+        let file = std::fs::File::options().create(true).append(true).open(&log).map_err(spawn)?;
+        let program = std::env::current_exe().map_err(spawn)?;
+        let mut child = Command::new(program)
+            .args(args)
+            .args(["--port", "0", "--end-with-parent"])
+            // The model's runtime would start a thread per core, and keep them idle.
+            .env("RTEN_NUM_THREADS", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(file)
+            // Not in the terminal's group: Ctrl-C is for the demo, which ends its servers after the node.
+            .process_group(0)
+            .spawn()
+            .map_err(spawn)?;
+        let said = child.stdout.take();
+        let mut server = Self { name, child, port: 0 };
+        let (tell, told) = std::sync::mpsc::channel();
+        // A thread, because the line may never come; it ends with the server.
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            if said.is_some_and(|said| BufReader::new(said).read_line(&mut line).is_ok()) {
+                let _ = tell.send(line);
+            }
+        });
+        let line = told.recv_timeout(START_WITHIN).unwrap_or_default();
+        let port = line.trim().rsplit(':').next().and_then(|port| port.parse().ok());
+        server.port = port.ok_or(TriangleError::Silent { name, log })?;
+        Ok(server)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+}
+
+impl Drop for Server {
+    /// Ends the process, in order when it listens.
+    fn drop(&mut self) {
+        if self.has_ended() {
+            eprintln!("the {} ended before the demo did", self.name);
+            return;
+        }
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let until = elapsed_now() + END_WITHIN;
+        while !self.has_ended() && elapsed_now() < until {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        if !self.has_ended() {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,189 @@
+//! `sentinel settle`: a person's word about an order that asking cannot settle.
+//!
+//! The node never ends such an order by itself (promise 2), so this is the one way out. It writes what the person saw into
+//! the intent's history, beside everything that the node knew.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentState};
+use sentinel_actors::domain::order::{Receipt, Ticket};
+use sentinel_actors::ports::{Clock as _, JournalFatal, JournalStore as _, JournalWrite, NoFates, Written};
+
+use super::{Ended, Failure, StateFlag, exit};
+use crate::journal::{JournalError, JournalReader, SqliteJournal, StateDir, StateError};
+use crate::system::WallClock;
+
+/// Fewer characters of a key could mean several by chance.
+const KEY_CHARS_MIN: usize = 6;
+
+/// Settles a held order.
+#[derive(Debug, Clone, clap::Args)]
+#[command(group(clap::ArgGroup::new("seen").required(true).args(["ticket", "absent"])))]
+pub struct SettleArgs {
+    /// The intent's key, or its first characters; an order's comment in the terminal shows twenty of them after 'sn:'.
+    pub key: String,
+    /// The order was filled, as this ticket.
+    #[arg(long, value_name = "TICKET", value_parser = clap::value_parser!(u64).range(1..))]
+    pub ticket: Option<u64>,
+    /// What of it was filled, in lots; all of it when left out.
+    #[arg(long, value_name = "LOTS", requires = "ticket")]
+    pub volume: Option<Decimal>,
+    /// Its price.
+    #[arg(long, value_name = "PRICE", requires = "ticket")]
+    pub price: Option<Decimal>,
+    /// The order is not at the venue and never was filled.
+    #[arg(long)]
+    pub absent: bool,
+    /// Who looked, where, and what was seen; kept in the journal.
+    #[arg(long, value_name = "TEXT")]
+    pub evidence: String,
+    /// Whose journal.
+    #[command(flatten)]
+    pub state: StateFlag,
+}
+
+/// Why an intent could not be settled.
+#[derive(Debug, thiserror::Error)]
+enum SettleError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Write(#[from] JournalFatal),
+    #[error("'{0}' is no key: at least {KEY_CHARS_MIN} of its 32 characters a-z and 2-7")]
+    NoKey(String),
+    #[error("no intent begins with '{0}'")]
+    NotFound(String),
+    #[error("{count} intents begin with '{prefix}'")]
+    Ambiguous { prefix: String, count: usize },
+    #[error("the intent {key} is {state}: only an order whose fate is open can be settled")]
+    NotOpen { key: String, state: IntentState },
+    #[error("{0} lots is not more than nothing, at most what was ordered, and in steps of 0.01")]
+    Volume(Decimal),
+    #[error("--evidence is empty: say who looked, where, and what was seen")]
+    NoEvidence,
+    #[error("the journal refused: {0}")]
+    Refused(String),
+    #[error("no runtime could be started")]
+    Runtime(#[from] std::io::Error),
+}
+
+impl SettleError {
+    fn into_failure(self) -> Failure {
+        let (code, advice) = match &self {
+            Self::State(error) => (error.exit_code(), Some(error.advice())),
+            Self::Journal(error) => (error.exit_code(), Some(error.advice())),
+            Self::Write(_) => (exit::IO, None),
+            Self::NoKey(_) | Self::Volume(_) | Self::NoEvidence => (exit::USAGE, None),
+            Self::NotFound(_) | Self::Ambiguous { .. } | Self::NotOpen { .. } => {
+                (exit::FAILED, Some("`sentinel journal intents` shows the keys and where they stand".to_owned()))
+            }
+            Self::Refused(_) => (exit::FAILED, None),
+            Self::Runtime(_) => (exit::SOFTWARE, None),
+        };
+        Failure::new(code, &self, advice)
+    }
+}
+
+/// Settles one intent.
+///
+/// # Errors
+/// When the node runs, the key is not that of an open order, or the journal cannot be written.
+pub fn run(args: &SettleArgs) -> Ended {
+    let intent = settle(args, &args.state.dir()?).map_err(SettleError::into_failure)?;
+    let what = if args.absent { "absent" } else { "acked" };
+    println!("{} is settled as {what}; start the node again", intent.key);
+    Ok(exit::OK)
+}
+
+fn settle(args: &SettleArgs, state: &Path) -> Result<Intent, SettleError> {
+    if args.evidence.trim().is_empty() {
+        return Err(SettleError::NoEvidence);
+    }
+    // Before anything is opened for writing: a mistyped directory must not become a node's.
+    let intent = find(&JournalReader::open(state)?, &args.key)?;
+    let ending = ending(args, &intent)?;
+    let state = StateDir::open(state)?;
+    let (journal, _) = SqliteJournal::open(&state, Arc::new(NoFates))?;
+    let at = WallClock.now();
+    let batch = steps(intent.state, ending, &args.evidence)
+        .into_iter()
+        .map(|event| JournalWrite::Advance { key: intent.key.clone(), event, at })
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    for written in runtime.block_on(journal.commit(batch))? {
+        if written != Written::Done {
+            return Err(SettleError::Refused(format!("{written:?}")));
+        }
+    }
+    Ok(intent)
+}
+
+fn find(reader: &JournalReader, prefix: &str) -> Result<Intent, SettleError> {
+    let prefix = prefix.strip_prefix("sn:").unwrap_or(prefix).to_ascii_lowercase();
+    if !(KEY_CHARS_MIN..=32).contains(&prefix.len()) || !prefix.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(SettleError::NoKey(prefix));
+    }
+    let mut found: Vec<Intent> = Vec::new();
+    reader.each_intent::<JournalError>(None, None, |stored| {
+        if stored.record.key.as_str().starts_with(&prefix) {
+            found.push(stored.record);
+        }
+        Ok(())
+    })?;
+    match (found.len(), found.pop()) {
+        (1, Some(intent)) if is_open(intent.state) => Ok(intent),
+        (1, Some(intent)) => Err(SettleError::NotOpen { key: intent.key.to_string(), state: intent.state }),
+        (0, _) => Err(SettleError::NotFound(prefix)),
+        (count, _) => Err(SettleError::Ambiguous { prefix, count }),
+    }
+}
+
+const fn is_open(state: IntentState) -> bool {
+    matches!(state, IntentState::Sent | IntentState::Unknown | IntentState::Held)
+}
+
+fn ending(args: &SettleArgs, intent: &Intent) -> Result<IntentEvent, SettleError> {
+    let evidence = args.evidence.clone();
+    let Some(ticket) = args.ticket else { return Ok(IntentEvent::SettledAbsent { evidence }) };
+    let volume_lots = args.volume.unwrap_or(intent.order.volume_lots);
+    // A gateway writes two decimals: a finer volume could never be closed.
+    let is_fine = volume_lots.normalize().scale() > intent.order.volume_lots.normalize().scale().max(2);
+    if volume_lots <= Decimal::ZERO || volume_lots > intent.order.volume_lots || is_fine {
+        return Err(SettleError::Volume(volume_lots));
+    }
+    let receipt =
+        Receipt { ticket: Ticket(ticket), volume_lots, price: args.price, text: "seen by a person".to_owned() };
+    Ok(IntentEvent::SettledAcked { receipt, evidence })
+}
+
+/// The way from where the intent stands to its ending: a person may also speak for an order that the node still asks about.
+fn steps(from: IntentState, ending: IntentEvent, evidence: &str) -> Vec<IntentEvent> {
+    let evidence = format!("settled by hand: {evidence}");
+    let mut steps = Vec::new();
+    if from == IntentState::Sent {
+        steps.push(IntentEvent::LostTrack { evidence: evidence.clone() });
+    }
+    if from != IntentState::Held {
+        steps.push(IntentEvent::Hold { evidence });
+    }
+    steps.push(ending);
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_open_state_has_a_way_to_both_endings() {
+        for from in IntentState::ALL.into_iter().filter(|state| is_open(*state)) {
+            let absent = IntentEvent::SettledAbsent { evidence: "looked".to_owned() };
+            let end = steps(from, absent, "looked").iter().try_fold(from, |state, event| state.after(event));
+            assert_eq!(end, Ok(IntentState::Absent));
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! `[pipeline.model]` and `[pipeline.venue]`: whom a pipeline asks, and where its orders go.
+//!
+//! A gateway that speaks `order-send` cannot say which positions are open. What it cannot say is never guessed: the rules
+//! below refuse every combination of account, exits and limits that would need it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use rust_decimal::Decimal;
+use sentinel_actors::domain::decision::{OnOpposite, Policy};
+use sentinel_actors::domain::risk::RiskLimits;
+
+use super::reader::{Absent, Section};
+
+/// `[pipeline.model]`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ModelConfig {
+    /// `kind = "onnx"`: a file, run in the process.
+    Onnx {
+        /// The file.
+        path: PathBuf,
+    },
+    /// `kind = "mlflow"`: a model server.
+    Hub(HubConfig),
+}
+
+/// A model server that speaks MLflow's scoring protocol.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HubConfig {
+    /// Whether it is asked by https.
+    pub tls: bool,
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Form of a question.
+    pub payload: HubPayload,
+    /// How the node proves who it is.
+    pub access: HubAccess,
+}
+
+/// Form of a question to a model server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HubPayload {
+    /// One column per feature.
+    Columns,
+    /// The columns `X_tabular` and `X_sequential`.
+    TwoBlocks,
+}
+
+/// How the node proves who it is to a model server. Secrets stand in files of their own.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HubAccess {
+    /// It need not.
+    Open,
+    /// By the token in a file.
+    Bearer(PathBuf),
+    /// By a name and the password in a file.
+    Basic {
+        /// The name.
+        user: String,
+        /// The password's file.
+        password: PathBuf,
+    },
+}
+
+/// `[pipeline.venue]`: where orders go when the node is live. A dry run's orders always go to the local paper book.
+#[derive(Debug, Clone, PartialEq)]
+pub enum VenueConfig {
+    /// `kind = "paper"`: nowhere but the local paper book.
+    Paper,
+    /// `kind = "gateway"`: a trade gateway over ZeroMQ.
+    Gateway(GatewayConfig),
+}
+
+/// A trade gateway that speaks `order-send`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GatewayConfig {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The account's name, part of every intent key.
+    pub account: String,
+    /// The number that every order of this pipeline carries.
+    pub magic: u32,
+    /// Recorded bars may trade on it, because it is one on paper.
+    pub replay: bool,
+    /// Whether the position is counted from confirmed orders: on a netting account without stops and targets. Otherwise
+    /// positions are unseen.
+    pub counted: bool,
+}
+
+impl GatewayConfig {
+    /// The host, this machine always under one name.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        if is_here(&self.host) { "127.0.0.1" } else { &self.host }
+    }
+}
+
+/// What the account does with an opposite order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AccountMode {
+    /// It reduces the one position of the symbol.
+    Netting,
+    /// It opens a position of its own.
+    Hedging,
+}
+
+pub(super) fn model(mut s: Section<'_, '_>, sequence: Option<bool>, live: bool) -> Option<ModelConfig> {
+    let is_hub = s.choice("kind", Absent::Default("onnx"), &[("onnx", false), ("mlflow", true)])?;
+    let model = if is_hub { hub(&mut s, sequence) } else { s.file("path").map(|path| ModelConfig::Onnx { path }) };
+    if live && let Some(ModelConfig::Hub(hub)) = &model {
+        refuse_far(&mut s, &hub.host);
+    }
+    s.finish();
+    model
+}
+
+fn hub(s: &mut Section<'_, '_>, sequence: Option<bool>) -> Option<ModelConfig> {
+    use Absent::{Default, Optional};
+    let tls = s.boolean("tls", Default("false"));
+    let host = host(s);
+    let port = port(s, "5001");
+    let payloads = [("columns", HubPayload::Columns), ("two_blocks", HubPayload::TwoBlocks)];
+    let payload = s.choice("payload", Default("columns"), &payloads);
+    if payload == Some(HubPayload::TwoBlocks) && sequence == Some(false) {
+        s.report("payload", "needs features.sequence = true: the second block is the sequence");
+    }
+    let bearer = s.optional_file("bearer_file");
+    let user = s.parsed_by("user", Optional, "a name", |text| {
+        if text.is_empty() || text.contains(':') { Err(format!("'{text}' is not a name")) } else { Ok(text.to_owned()) }
+    });
+    let password = s.optional_file("password_file");
+    let access = match (bearer, user, password) {
+        (None, None, None) => HubAccess::Open,
+        (Some(file), None, None) => HubAccess::Bearer(file),
+        (None, Some(user), Some(password)) => HubAccess::Basic { user, password },
+        _ => {
+            s.report("user", "is for bearer_file alone, or user and password_file together, or none of the three");
+            return None;
+        }
+    };
+    Some(ModelConfig::Hub(HubConfig { tls: tls?, host: host?, port: port?, payload: payload?, access }))
+}
+
+pub(super) fn venue(
+    mut s: Section<'_, '_>,
+    policy: Option<&Policy>,
+    risk: Option<RiskLimits>,
+    is_replay: bool,
+    live: bool,
+) -> Option<VenueConfig> {
+    let is_gateway = s.choice("kind", Absent::Default("paper"), &[("paper", false), ("gateway", true)])?;
+    let venue = if is_gateway { gateway(&mut s, policy, risk) } else { Some(VenueConfig::Paper) };
+    if live {
+        match &venue {
+            Some(VenueConfig::Gateway(gateway)) => {
+                refuse_far(&mut s, &gateway.host);
+                if is_replay && !gateway.replay {
+                    let what = "recorded bars would trade on this gateway; write replay = true when it is one on paper";
+                    s.report("replay", what);
+                }
+            }
+            Some(VenueConfig::Paper) => s.report("kind", "'paper' cannot be live; --live needs kind = \"gateway\""),
+            _ => {}
+        }
+    }
+    s.finish();
+    venue
+}
+
+fn gateway(s: &mut Section<'_, '_>, policy: Option<&Policy>, risk: Option<RiskLimits>) -> Option<VenueConfig> {
+    use Absent::{Default, Required};
+    let host = host(s);
+    let port = port(s, "5555");
+    let dialect = s.choice("dialect", Default("order-send"), &[("order-send", ())]);
+    let account = s.name("account", Required);
+    let modes = [("netting", AccountMode::Netting), ("hedging", AccountMode::Hedging)];
+    let mode = s.choice("account_mode", Required, &modes);
+    let magic = s.count("magic", Required, 0..=2_147_483_647);
+    let replay = s.boolean("replay", Default("false"));
+    let counted = match (mode, policy, risk) {
+        (Some(mode), Some(policy), Some(risk)) => judge(s, mode, policy, risk),
+        _ => return None,
+    };
+    dialect?;
+    Some(VenueConfig::Gateway(GatewayConfig {
+        host: host?,
+        port: port?,
+        account: account?,
+        magic: magic?,
+        replay: replay?,
+        counted,
+    }))
+}
+
+/// Whether positions can be counted, and complaints about everything that would need to see them when they cannot.
+fn judge(s: &mut Section<'_, '_>, mode: AccountMode, policy: &Policy, risk: RiskLimits) -> bool {
+    let lots = policy.volume_lots.normalize();
+    if lots < Decimal::new(1, 2) || lots > Decimal::from(100) || lots.scale() > 2 {
+        s.report("dialect", format!("takes 0.01 to 100 lots with two decimals, and decision.volume_lots is {lots}"));
+    }
+    let leaves_exits = policy.stop_distance.is_some() || policy.target_distance.is_some();
+    if mode == AccountMode::Netting && !leaves_exits {
+        if risk.max_open_positions.is_some_and(|limit| limit > 1) {
+            let what = "a netting account has one position per symbol; risk.max_open_positions is 1 or \"none\" there";
+            s.report("account_mode", what);
+        }
+        return true;
+    }
+    let unseen = match mode {
+        AccountMode::Netting => {
+            "order-send cannot say when the broker's stop or target ended a position, so positions are unseen \
+             (stop_distance and target_distance = \"none\" would let the node count them)"
+        }
+        AccountMode::Hedging => {
+            "order-send cannot say which positions are open, and on a hedging account it cannot close one"
+        }
+    };
+    if policy.on_opposite != OnOpposite::Ignore {
+        s.report("account_mode", format!("{unseen}; it needs decision.on_opposite = \"ignore\""));
+    }
+    if risk.max_open_positions.is_some() {
+        s.report("account_mode", format!("{unseen}; it needs risk.max_open_positions = \"none\""));
+    }
+    if policy.max_holding.is_some() {
+        s.report("account_mode", format!("{unseen}; decision.max_holding cannot be kept"));
+    }
+    if !leaves_exits {
+        s.report("account_mode", format!("{unseen}; without stop_distance and target_distance nothing ever ends one"));
+    }
+    false
+}
+
+fn host(s: &mut Section<'_, '_>) -> Option<String> {
+    s.parsed_by("host", Absent::Default("127.0.0.1"), "a host name or an address", |text| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':');
+        if (1..=253).contains(&text.len()) && text.chars().all(plain) {
+            Ok(text.to_owned())
+        } else {
+            Err(format!("'{text}' is no host"))
+        }
+    })
+}
+
+fn port(s: &mut Section<'_, '_>, default: &str) -> Option<u16> {
+    s.count("port", Absent::Default(default), 1..=65_535).and_then(|port| u16::try_from(port).ok())
+}
+
+/// A live node reaches nothing beyond this machine until it can be armed.
+fn refuse_far(s: &mut Section<'_, '_>, host: &str) {
+    if !is_here(host) {
+        let what = format!(
+            "'{host}' is another machine; this version has no arming yet, so --live reaches this machine only \
+             (127.0.0.1, ::1 or localhost)"
+        );
+        s.report("host", what);
+    }
+}
+
+fn is_here(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}

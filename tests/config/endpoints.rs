@@ -1,0 +1,185 @@
+//! Model servers and gateways: what a configuration may ask of them, and what `--live` may reach.
+
+use sentinel::config::{GatewayConfig, HubAccess, HubConfig, HubPayload, VenueConfig};
+use sentinel_actors::domain::intent::Mode;
+
+use super::*;
+
+const MT5: &str = include_str!("../../config/mt5.toml");
+
+fn mt5(old: &str, new: &str) -> String {
+    assert!(MT5.contains(old), "mt5.toml has no {old:?}");
+    MT5.replacen(old, new, 1)
+}
+
+fn read_live(text: &str, flags: Flags) -> Result<Config, ConfigErrors> {
+    read_with(text, directory().path(), &Env::default(), &Flags { live: true, ..flags })
+}
+
+fn gateway(config: &Config) -> GatewayConfig {
+    match &config.pipelines[0].venue {
+        VenueConfig::Gateway(gateway) => gateway.clone(),
+        VenueConfig::Paper => panic!("no gateway"),
+    }
+}
+
+fn hub(config: &Config) -> HubConfig {
+    match &config.pipelines[0].model {
+        ModelConfig::Hub(hub) => hub.clone(),
+        ModelConfig::Onnx { .. } => panic!("no hub"),
+    }
+}
+
+#[test]
+fn the_example_of_a_gateway_states_the_defaults_of_its_two_sections() {
+    let config = read(MT5).unwrap();
+    let (kept, dropped) = (
+        ["account = ", "account_mode", "magic", "kind = \"mlflow\"", "kind = \"gateway\""],
+        ["host", "port", "payload", "tls", "dialect"],
+    );
+    let short: Vec<&str> = MT5.lines().filter(|line| !dropped.iter().any(|key| line.starts_with(key))).collect();
+    assert!(kept.iter().all(|key| short.iter().any(|line| line.contains(key))));
+    let short = read(&short.join("\n")).unwrap();
+    assert_eq!((hub(&short), gateway(&short)), (hub(&config), gateway(&config)));
+    assert_eq!(config.node.mode, Mode::DryRun, "a file alone never makes a node live");
+}
+
+#[test]
+fn a_netting_account_without_stops_is_counted_and_nothing_else_is() {
+    assert!(gateway(&read(MT5).unwrap()).counted);
+    let risk = "\n[pipeline.risk]\nmax_open_positions = ";
+    check_refused(&format!("{MT5}{risk}2\n"), "one position per symbol");
+    read(&format!("{MT5}{risk}\"none\"\n")).unwrap();
+    let with_stop = mt5("stop_distance = \"none\"", "stop_distance = \"0.0050\"")
+        .replace("on_opposite = \"reverse\"", "on_opposite = \"ignore\"")
+        + "\n[pipeline.risk]\nmax_open_positions = \"none\"\n";
+    assert!(!gateway(&read(&with_stop).unwrap()).counted);
+    let hedging = with_stop.replace("\"netting\" #", "\"hedging\" #");
+    assert!(!gateway(&read(&hedging).unwrap()).counted);
+}
+
+#[test]
+fn what_the_dialect_cannot_say_is_a_configuration_error_and_never_silence() {
+    let hedging = mt5("\"netting\" #", "\"hedging\" #");
+    for key in ["on_opposite = \"ignore\"", "max_open_positions = \"none\"", "nothing ever ends one"] {
+        check_refused(&hedging, key);
+    }
+    let with_stop = mt5("stop_distance = \"none\"", "stop_distance = \"0.0050\"");
+    check_refused(&with_stop, "cannot say when the broker's stop or target ended a position");
+    check_refused(
+        &(with_stop.clone() + "\n[pipeline.risk]\nmax_open_positions = 1\n"),
+        "max_open_positions = \"none\"",
+    );
+    check_refused(
+        &with_stop.replace(
+            "
+on_opposite",
+            "
+max_holding = \"4h\"
+on_opposite",
+        ),
+        "max_holding cannot be kept",
+    );
+}
+
+#[test]
+fn volumes_that_the_dialect_cannot_write_are_refused() {
+    for volume in ["0.001", "0.125", "100.01"] {
+        check_refused(&mt5("volume_lots = \"0.10\"", &format!("volume_lots = \"{volume}\"")), "two decimals");
+    }
+}
+
+#[test]
+fn two_pipelines_cannot_count_on_one_account_and_symbol() {
+    let second = MT5.split_once("[[pipeline]]").unwrap().1.replace("name = \"eurusd\"", "name = \"second\"");
+    let both = format!("{MT5}\n[[pipeline]]\n{second}");
+    check_refused(&both, "'second' trades EURUSD on the account mt5-demo as 'eurusd' does");
+    let renamed = both.replacen("account = \"mt5-demo\"", "account = \"other\"", 1);
+    check_refused(&renamed, "one gateway trades one account");
+    check_refused(
+        &renamed.replacen("host = \"127.0.0.1\"       # the flag --gtw", "host = \"localhost\" # ", 1),
+        "one gateway",
+    );
+    read(&renamed.replacen("port = 5555", "port = 5556", 1)).unwrap();
+}
+
+#[test]
+fn live_is_said_at_the_start_and_reaches_this_machine_only() {
+    check_refused(&mt5("[node]", "[node]\nmode = \"live\""), "with the flag --live, and never by a file alone");
+    for host in ["127.0.0.1", "127.8.8.8", "::1", "localhost"] {
+        let flags = Flags { gtw_host: Some(host.to_owned()), ..Flags::default() };
+        assert_eq!(read_live(MT5, flags).unwrap().node.mode, Mode::Live);
+    }
+    for host in ["10.0.0.7", "broker.example", "0.0.0.0", "localhost.example"] {
+        let gateway = Flags { gtw_host: Some(host.to_owned()), ..Flags::default() };
+        let hub = Flags { hub_host: Some(host.to_owned()), ..Flags::default() };
+        for flags in [gateway, hub] {
+            let message = read_live(MT5, flags.clone()).unwrap_err().to_string();
+            assert!(message.contains(host) && message.contains("no arming yet"), "{message}");
+            read_with(MT5, directory().path(), &Env::default(), &flags).unwrap();
+        }
+    }
+    let message = read_live(&mt5("replay = true", "replay = false"), Flags::default()).unwrap_err().to_string();
+    assert!(message.contains("recorded bars would trade on this gateway"), "{message}");
+    let message = read_live(MINIMAL, Flags::default()).unwrap_err().to_string();
+    assert!(message.contains("'paper' cannot be live"), "{message}");
+}
+
+#[test]
+fn flags_replace_the_keys_of_every_pipeline_and_one_that_changes_nothing_is_refused() {
+    let flags = Flags {
+        hub_host: Some("hub.example".to_owned()),
+        hub_port: Some(7001),
+        gtw_port: Some(7555),
+        symbol: Some("GBPUSD".to_owned()),
+        threshold: Some(0.75),
+        ..Flags::default()
+    };
+    let config = read_with(MT5, directory().path(), &Env::default(), &flags).unwrap();
+    assert_eq!((hub(&config).host.as_str(), hub(&config).port, gateway(&config).port), ("hub.example", 7001, 7555));
+    assert_eq!((config.pipelines[0].symbol.as_str(), config.pipelines[0].policy.threshold), ("GBPUSD", 0.75));
+    assert!(config.banner().any(|line| line == "pipeline.eurusd.model.port = 7001 (--hub-port)"));
+
+    let message = read_with(MINIMAL, directory().path(), &Env::default(), &flags).unwrap_err().to_string();
+    for flag in ["--hub-host", "--hub-port", "--gtw-port"] {
+        assert!(message.contains(&format!("{flag}: ")), "{message}");
+    }
+    let wrong = Flags { threshold: Some(1.5), ..Flags::default() };
+    let message = read_with(MT5, directory().path(), &Env::default(), &wrong).unwrap_err().to_string();
+    assert!(message.contains("--threshold: pipeline.eurusd.decision.threshold: 1.5 is out of range"), "{message}");
+}
+
+#[test]
+fn a_symbol_for_two_pipelines_at_once_is_refused() {
+    let second = MINIMAL.replace("name = \"eurusd\"", "name = \"second\"");
+    let flags = Flags { symbol: Some("GBPUSD".to_owned()), ..Flags::default() };
+    let both = format!("{MINIMAL}{second}");
+    let message = read_with(&both, directory().path(), &Env::default(), &flags).unwrap_err().to_string();
+    assert!(message.contains("--symbol is for a configuration with one pipeline"), "{message}");
+}
+
+#[test]
+fn access_to_a_model_server_is_a_token_or_a_name_with_a_password_and_both_stand_in_files() {
+    let dir = directory();
+    for name in ["hub.token", "hub.password"] {
+        std::fs::write(dir.path().join(name), "secret").unwrap();
+    }
+    let read = |text: &str| read_with(text, dir.path(), &Env::default(), &Flags::default());
+    let bearer = mt5("# bearer_file", "bearer_file");
+    assert_eq!(hub(&read(&bearer).unwrap()).access, HubAccess::Bearer(dir.path().join("hub.token")));
+    let basic = mt5("# user", "user").replace("# password_file", "password_file");
+    let access = HubAccess::Basic { user: "sentinel".to_owned(), password: dir.path().join("hub.password") };
+    assert_eq!(hub(&read(&basic).unwrap()).access, access);
+    for wrong in [basic.replace("# bearer_file", "bearer_file"), mt5("# user", "user")] {
+        let message = read(&wrong).unwrap_err().to_string();
+        assert!(message.contains("user and password_file together"), "{message}");
+    }
+    check_refused(&bearer.replace("hub.token", "gone.token"), "there is no file");
+}
+
+#[test]
+fn two_blocks_need_the_sequence() {
+    check_refused(&mt5("payload = \"columns\"", "payload = \"two_blocks\""), "needs features.sequence = true");
+    let both = mt5("payload = \"columns\"", "payload = \"two_blocks\"").replace("sequence = false", "sequence = true");
+    assert_eq!(hub(&read(&both).unwrap()).payload, HubPayload::TwoBlocks);
+}
