@@ -37,7 +37,7 @@ fn a_configuration_that_is_no_toml_is_refused_with_its_line() {
 #[test]
 fn live_trading_is_refused_rather_than_faked() {
     let site = Site::new().adding("[node]", "mode = \"live\"");
-    run(site.path(), site.args()).expect(78).complains(&["mode", "live", "gateway"]);
+    run(site.path(), site.args()).expect(78).complains(&["mode", "live", "--live"]);
 }
 
 #[test]

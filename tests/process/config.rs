@@ -7,6 +7,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::evidence::Span;
+use super::node::Node;
 
 const HOUR_MS: i64 = 3_600_000;
 const AFTER_CLOSE_MS: i64 = 2_000;
@@ -40,7 +41,7 @@ pub fn demo_span(bars: usize) -> Span {
     Span { first_ms: times[WINDOW] + AFTER_CLOSE_MS, last_ms: last + HOUR_MS + AFTER_CLOSE_MS }
 }
 
-/// A folder with a configuration, its data and its model, all of them the demo's until a test changes them.
+/// A folder with a configuration of the smallest node, and the demo's data and model, until a test changes them.
 pub struct Site {
     folder: tempfile::TempDir,
     pub text: String,
@@ -52,7 +53,7 @@ impl Site {
         for name in ["eurusd_1h_2017.csv", "model.onnx", "model.json"] {
             fs::copy(demo_file(name), folder.path().join(name)).unwrap();
         }
-        Self { folder, text: fs::read_to_string(demo_file("demo.toml")).unwrap() }
+        Self { folder, text: include_str!("../data/local.toml").to_owned() }
     }
 
     pub fn path(&self) -> &Path {
@@ -61,6 +62,13 @@ impl Site {
 
     pub fn state(&self) -> PathBuf {
         self.path().join("state")
+    }
+
+    /// Moves everything to where it stays for a look.
+    pub fn keep(&self) -> PathBuf {
+        let kept = self.path().with_extension("kept");
+        fs::rename(self.path(), &kept).unwrap();
+        kept
     }
 
     /// Replaces a piece of the configuration.
@@ -81,6 +89,11 @@ impl Site {
     /// Keeps the oldest `bars` bars.
     pub fn with_bars(self, bars: usize) -> Self {
         self.adding("[pipeline.source]", &format!("bars = {bars}"))
+    }
+
+    /// Keeps as many of the oldest bars as make so many decisions.
+    pub fn with_decisions(self, decisions: usize) -> Self {
+        self.with_bars(decisions + WINDOW - 1)
     }
 
     /// Another model under the demo's manifest, whose hash is made to fit.
@@ -111,6 +124,11 @@ impl Site {
         let file = self.path().join("node.toml");
         fs::write(&file, &self.text).unwrap();
         ["run".to_owned(), "--config".to_owned(), file.display().to_string()]
+    }
+
+    /// Starts the node in dry run.
+    pub fn start(&self, more: &[&str]) -> Node {
+        Node::start(self.path(), self.args_and(more))
     }
 
     /// The same, with more arguments.

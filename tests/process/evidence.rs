@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use rust_decimal::Decimal;
+
 use super::facts::{Facts, Intent, Order, Position, Slot};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -34,7 +36,10 @@ pub fn faults(facts: &Facts, span: Span) -> Vec<String> {
     slots(&facts.slots, span, &mut faults);
     intents(facts, &mut faults);
     one_to_one(facts, &mut faults);
-    positions(&facts.positions, &facts.orders, &mut faults);
+    match facts.net_lots {
+        None => positions(&facts.positions, &facts.orders, &mut faults),
+        Some(net) => net_position(&facts.intents, net, &mut faults),
+    }
     if facts.double_submits != 0 {
         faults.push(format!("{} orders came to the book twice", facts.double_submits));
     }
@@ -77,9 +82,9 @@ fn intents(facts: &Facts, faults: &mut Vec<String>) {
         let ends_right = match intent.state.as_str() {
             "planned" => steps == ["planned"],
             "sent" => steps == ["planned", "send"],
-            "acked" => sent == 1 && steps.last() == Some(&"acked"),
+            "acked" => sent == 1 && matches!(steps.last(), Some(&("acked" | "settled_acked"))),
             "rejected" => sent == 1 && steps.last() == Some(&"rejected"),
-            "absent" => matches!(steps.last(), Some(&("abandon" | "never_left" | "found_absent"))),
+            "absent" => matches!(steps.last(), Some(&("abandon" | "never_left" | "found_absent" | "settled_absent"))),
             "unknown" | "held" => sent == 1,
             _ => false,
         };
@@ -125,9 +130,10 @@ fn one_to_one(facts: &Facts, faults: &mut Vec<String>) {
             }
             Some(intent) => {
                 let same = intent.side == order.side
-                    && intent.volume == order.volume
+                    && intent.volume.parse::<Decimal>().unwrap() == order.volume.parse::<Decimal>().unwrap()
                     && intent.role.split('/').next() == Some(&order.role)
                     && (intent.state != "acked" || intent.ticket == Some(order.ticket.to_string()))
+                    && (intent.state != "acked" || lots(intent.filled.as_deref()) == lots(Some(&order.filled)))
                     && intent.slot_ms == order.at_ms;
                 if !same {
                     faults.push(format!("not the order that was intended: {order:?}, {intent:?}"));
@@ -140,6 +146,23 @@ fn one_to_one(facts: &Facts, faults: &mut Vec<String>) {
             faults.push(format!("invented: the book has no order for {intent:?}"));
         }
     }
+}
+
+/// On a netting account without stops, what the journal says was filled is the gateway's position, once nothing is open.
+fn net_position(intents: &[Intent], net: Decimal, faults: &mut Vec<String>) {
+    if intents.iter().any(|intent| ["sent", "unknown", "held"].contains(&&*intent.state)) {
+        return;
+    }
+    let filled = |intent: &Intent| intent.filled.as_deref().map_or(Decimal::ZERO, |lots| lots.parse().unwrap());
+    let signed = |intent: &Intent| if intent.side == "buy" { filled(intent) } else { -filled(intent) };
+    let sum: Decimal = intents.iter().map(signed).sum();
+    if sum != net {
+        faults.push(format!("the journal's fills add up to {sum} lots, the gateway's position is {net}"));
+    }
+}
+
+fn lots(text: Option<&str>) -> Option<Decimal> {
+    text.map(|text| text.parse().unwrap())
 }
 
 /// A position is opened by one order and closed at most once, and at most one is open at any time.

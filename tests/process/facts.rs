@@ -1,8 +1,9 @@
-//! The rows of a journal and of a paper book, read with SQL of these tests' own.
+//! The rows of a journal, and of the book or the gateway's ledger that judges it, read with SQL of these tests' own.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, Row};
+use rust_decimal::Decimal;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slot {
@@ -19,6 +20,7 @@ pub struct Slot {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Intent {
     pub key: String,
+    pub mode: String,
     pub slot_ms: i64,
     pub basis_ms: i64,
     pub role: String,
@@ -26,6 +28,8 @@ pub struct Intent {
     pub volume: String,
     pub state: String,
     pub ticket: Option<String>,
+    /// Confirmed volume.
+    pub filled: Option<String>,
     /// Names of its events in order, as in `planned send acked`.
     pub history: String,
 }
@@ -37,6 +41,8 @@ pub struct Order {
     pub ticket: i64,
     pub side: String,
     pub volume: String,
+    /// What of it was filled.
+    pub filled: String,
     pub price: String,
     pub at_ms: i64,
 }
@@ -61,6 +67,8 @@ pub struct Facts {
     pub orders: Vec<Order>,
     pub positions: Vec<Position>,
     pub double_submits: i64,
+    /// The open position in the gateway's ledger, in lots; `None` when the orders are those of a paper book.
+    pub net_lots: Option<Decimal>,
     /// What SQLite says about the files' integrity, when it is not "ok".
     pub damage: Vec<String>,
 }
@@ -78,33 +86,81 @@ fn all<T>(connection: &Connection, sql: &str, read: impl Fn(&Row<'_>) -> rusqlit
 }
 
 impl Facts {
-    /// Reads `journal.db` and `paper.db` in `state`.
+    /// Reads `journal.db` in `state`, and the judge beside it: `gateway.db` when there is one, else `paper.db`.
     pub fn read(state: &Path) -> Self {
-        let (journal, book) = (open(&state.join("journal.db")), open(&state.join("paper.db")));
-        let mut damage = Vec::new();
-        for connection in [&journal, &book] {
-            damage.extend(all(connection, "PRAGMA integrity_check", |row| row.get::<_, String>(0)));
+        let ledger = state.join("gateway.db");
+        if ledger.exists() { Self::with_ledger(state, &ledger) } else { Self::with_book(state) }
+    }
+
+    /// Reads `journal.db` in `state` and a gateway's ledger.
+    pub fn with_ledger(state: &Path, ledger: &Path) -> Self {
+        let (journal, ledger) = (open(&state.join("journal.db")), open(ledger));
+        let intents = intents(&journal);
+        let orders = ledger_orders(&ledger, &intents);
+        let double_submits = "SELECT count(*) FROM (SELECT 1 FROM orders GROUP BY comment HAVING count(*) > 1)";
+        let double_submits = ledger.query_row(double_submits, [], |row| row.get(0)).unwrap();
+        Self {
+            slots: slots(&journal),
+            intents,
+            orders,
+            positions: Vec::new(),
+            double_submits,
+            net_lots: Some(net_lots(&ledger)),
+            damage: damage([&journal, &ledger]),
         }
-        damage.retain(|verdict| verdict != "ok");
-        let slots = all(
-            &journal,
-            "SELECT slot_ms, outcome, reason, detail, signal, confidence, decided_bar_ms, intents FROM slots ORDER BY slot_ms",
-            |row| {
-                Ok(Slot {
-                    at_ms: row.get(0)?,
-                    outcome: row.get(1)?,
-                    reason: row.get(2)?,
-                    detail: row.get(3)?,
-                    signal: row.get(4)?,
-                    confidence: row.get(5)?,
-                    decided_bar_ms: row.get(6)?,
-                    intents: row.get(7)?,
-                })
-            },
-        );
-        let intents = all(
-            &journal,
-            "SELECT key, slot_ms, basis_ms, role, side, volume_lots, state, ticket,
+    }
+
+    fn with_book(state: &Path) -> Self {
+        let (journal, book) = (open(&state.join("journal.db")), open(&state.join("paper.db")));
+        let double_submits =
+            book.query_row("SELECT value FROM meta WHERE name = 'double_submits'", [], |row| row.get(0)).unwrap();
+        Self {
+            slots: slots(&journal),
+            intents: intents(&journal),
+            orders: book_orders(&book),
+            positions: book_positions(&book),
+            double_submits,
+            net_lots: None,
+            damage: damage([&journal, &book]),
+        }
+    }
+
+    /// Rows in a journal that a node may be writing; none before there is one.
+    pub fn rows_so_far(state: &Path) -> i64 {
+        let path = state.join("journal.db");
+        let Ok(connection) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY) else { return 0 };
+        connection.query_row("SELECT count(*) FROM slots", [], |row| row.get(0)).unwrap_or(0)
+    }
+}
+
+fn damage(files: [&Connection; 2]) -> Vec<String> {
+    let verdicts = files.map(|file| all(file, "PRAGMA integrity_check", |row| row.get::<_, String>(0)));
+    verdicts.into_iter().flatten().filter(|verdict| verdict != "ok").collect()
+}
+
+fn slots(journal: &Connection) -> Vec<Slot> {
+    all(
+        journal,
+        "SELECT slot_ms, outcome, reason, detail, signal, confidence, decided_bar_ms, intents FROM slots ORDER BY slot_ms",
+        |row| {
+            Ok(Slot {
+                at_ms: row.get(0)?,
+                outcome: row.get(1)?,
+                reason: row.get(2)?,
+                detail: row.get(3)?,
+                signal: row.get(4)?,
+                confidence: row.get(5)?,
+                decided_bar_ms: row.get(6)?,
+                intents: row.get(7)?,
+            })
+        },
+    )
+}
+
+fn intents(journal: &Connection) -> Vec<Intent> {
+    all(
+            journal,
+            "SELECT key, slot_ms, basis_ms, role, side, volume_lots, state, ticket, filled_lots, mode,
                     (SELECT group_concat(CASE WHEN json_valid(event) THEN json_extract(event, '$.event') ELSE event END, ' ')
                      FROM (SELECT event FROM intent_events AS e WHERE e.key = i.key ORDER BY number))
              FROM intents AS i ORDER BY slot_ms, role",
@@ -118,48 +174,75 @@ impl Facts {
                     volume: row.get(5)?,
                     state: row.get(6)?,
                     ticket: row.get(7)?,
-                    history: row.get::<_, Option<String>>(8)?.unwrap_or_default(),
+                    filled: row.get(8)?,
+                mode: row.get(9)?,
+                history: row.get::<_, Option<String>>(10)?.unwrap_or_default(),
                 })
             },
-        );
-        let orders =
-            all(&book, "SELECT key, role, ticket, side, volume, price, at_ms FROM orders ORDER BY number", |row| {
-                Ok(Order {
-                    key: row.get(0)?,
-                    role: row.get(1)?,
-                    ticket: row.get(2)?,
-                    side: row.get(3)?,
-                    volume: row.get(4)?,
-                    price: row.get(5)?,
-                    at_ms: row.get(6)?,
-                })
-            });
-        let positions = all(
-            &book,
-            "SELECT ticket, open_key, opened_at, closed_at, close_reason, close_key, close_price, profit
-             FROM positions ORDER BY ticket",
-            |row| {
-                Ok(Position {
-                    ticket: row.get(0)?,
-                    open_key: row.get(1)?,
-                    opened_at_ms: row.get(2)?,
-                    closed_at_ms: row.get(3)?,
-                    close_reason: row.get(4)?,
-                    close_key: row.get(5)?,
-                    close_price: row.get(6)?,
-                    profit: row.get(7)?,
-                })
-            },
-        );
-        let double_submits =
-            book.query_row("SELECT value FROM meta WHERE name = 'double_submits'", [], |row| row.get(0)).unwrap();
-        Self { slots, intents, orders, positions, double_submits, damage }
-    }
+        )
+}
 
-    /// Rows in a journal that a node may be writing; none before there is one.
-    pub fn rows_so_far(state: &Path) -> i64 {
-        let path = state.join("journal.db");
-        let Ok(connection) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY) else { return 0 };
-        connection.query_row("SELECT count(*) FROM slots", [], |row| row.get(0)).unwrap_or(0)
-    }
+fn book_orders(book: &Connection) -> Vec<Order> {
+    all(book, "SELECT key, role, ticket, side, volume, price, at_ms, volume FROM orders ORDER BY number", |row| {
+        Ok(Order {
+            key: row.get(0)?,
+            role: row.get(1)?,
+            ticket: row.get(2)?,
+            side: row.get(3)?,
+            volume: row.get(4)?,
+            price: row.get(5)?,
+            at_ms: row.get(6)?,
+            filled: row.get(7)?,
+        })
+    })
+}
+
+fn book_positions(book: &Connection) -> Vec<Position> {
+    all(
+        book,
+        "SELECT ticket, open_key, opened_at, closed_at, close_reason, close_key, close_price, profit
+             FROM positions ORDER BY ticket",
+        |row| {
+            Ok(Position {
+                ticket: row.get(0)?,
+                open_key: row.get(1)?,
+                opened_at_ms: row.get(2)?,
+                closed_at_ms: row.get(3)?,
+                close_reason: row.get(4)?,
+                close_key: row.get(5)?,
+                close_price: row.get(6)?,
+                profit: row.get(7)?,
+            })
+        },
+    )
+}
+
+/// Orders that the gateway filled or took. Their comment carries the beginning of the key; one that no intent has keeps it.
+fn ledger_orders(ledger: &Connection, intents: &[Intent]) -> Vec<Order> {
+    let sql =
+        "SELECT comment, ticket, side, volume, coalesce(price, ''), market_ms, filled FROM orders ORDER BY ticket";
+    all(ledger, sql, |row| {
+        let comment: String = row.get(0)?;
+        let intent = intents.iter().find(|intent| comment.strip_prefix("sn:") == intent.key.get(..20));
+        Ok(Order {
+            role: intent.and_then(|intent| intent.role.split('/').next()).unwrap_or("none").to_owned(),
+            key: intent.map_or(comment, |intent| intent.key.clone()),
+            ticket: row.get(1)?,
+            side: row.get(2)?,
+            volume: row.get(3)?,
+            price: row.get(4)?,
+            at_ms: row.get(5)?,
+            filled: row.get(6)?,
+        })
+    })
+}
+
+fn net_lots(ledger: &Connection) -> Decimal {
+    let open = all(ledger, "SELECT side, volume FROM positions WHERE closed_ms IS NULL", |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+    });
+    let signed = |(side, lots): (String, String)| {
+        lots.parse::<Decimal>().unwrap() * if side == "buy" { Decimal::ONE } else { -Decimal::ONE }
+    };
+    open.into_iter().map(signed).sum()
 }

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::config::demo_span;
+use super::config::{Site, demo_span};
 use super::evidence::accept;
 use super::facts::{Facts, Slot};
-use super::node::{Ended, Node, run, setting};
+use super::node::{Ended, run, setting};
 
-/// Every place at which the demo can be told to die, and whether it is passed again and again.
+/// Every place of this node at which it can be told to die, and whether it is passed again and again.
 const PLACES: [(&str, bool); 13] = [
     ("before-plan", true),
     ("after-plan", true),
@@ -38,21 +38,17 @@ fn bars() -> usize {
     if setting("SENTINEL_KILLS").is_some() { 1_500 } else { 500 }
 }
 
-fn demo(state: &Path, more: &[&str]) -> Node {
-    let bars = bars().to_string();
-    let state_text = state.display().to_string();
-    let args = ["demo", "--speed", "max", "--bars", &bars, "--state", &state_text];
-    Node::start(state.parent().unwrap(), args.iter().chain(more))
+fn site() -> Site {
+    Site::new().with_decisions(bars())
 }
 
 /// What an uninterrupted run leaves, and how long it takes.
 fn undisturbed() -> &'static (Facts, Duration) {
     static FACTS: OnceLock<(Facts, Duration)> = OnceLock::new();
     FACTS.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let state = folder.path().join("state");
-        let ended = demo(&state, &[]).end().expect(0);
-        let facts = accept(&state, demo_span(bars()));
+        let site = site();
+        let ended = site.start(&[]).end().expect(0);
+        let facts = accept(&site.state(), demo_span(bars()));
         assert!(facts.orders.len() >= 4, "too few orders to prove anything: {}", facts.orders.len());
         assert!(facts.intents.iter().all(|intent| intent.state == "acked"));
         (facts, ended.took)
@@ -100,19 +96,18 @@ fn compare_with_undisturbed(state: &Path, kills: usize) -> usize {
     absent.len()
 }
 
-/// Starts the demo again on a state until it ends by itself; its own proof must hold.
+/// Starts the node again and lets it run to its end.
 #[track_caller]
-fn finish(state: &Path) -> Ended {
-    demo(state, &[]).end().expect(0).says(&["book and journal one to one: holds"])
+fn finish(site: &Site) -> Ended {
+    site.start(&[]).end().expect(0)
 }
 
 fn die_at(place: &str, count: usize) -> Tally {
-    let folder = tempfile::tempdir().unwrap();
-    let state = folder.path().join("state");
-    let died = demo(&state, &["--die-at", &format!("{place}:{count}")]).end();
+    let site = site();
+    let died = site.start(&["--die-at", &format!("{place}:{count}")]).end();
     assert!(died.was_killed(), "{place}:{count} was never passed: {died:#?}");
-    finish(&state);
-    Tally { runs: 2, kills: 1, never_sent: compare_with_undisturbed(&state, 1) }
+    finish(&site);
+    Tally { runs: 2, kills: 1, never_sent: compare_with_undisturbed(&site.state(), 1) }
 }
 
 fn counts(repeated: bool) -> &'static [usize] {
@@ -143,15 +138,14 @@ fn killed_at_any_named_place_a_run_ends_as_if_it_had_never_been_killed() {
 
 #[test]
 fn killed_at_every_place_one_after_the_other_a_run_still_ends_right() {
-    let folder = tempfile::tempdir().unwrap();
-    let state = folder.path().join("state");
+    let site = site();
     let mut kills = 0;
     for (place, _) in PLACES {
-        kills += usize::from(demo(&state, &["--die-at", place]).end().was_killed());
+        kills += usize::from(site.start(&["--die-at", place]).end().was_killed());
     }
     assert_eq!(kills, PLACES.len(), "every start passes every place before the year is over");
-    finish(&state);
-    let never_sent = compare_with_undisturbed(&state, kills);
+    finish(&site);
+    let never_sent = compare_with_undisturbed(&site.state(), kills);
     println!("{kills} kills on one state, {never_sent} orders never sent");
 }
 
@@ -164,14 +158,13 @@ fn killed_at_random_moments_a_run_ends_as_if_it_had_never_been_killed() {
     let (_, whole_run) = undisturbed();
     let mut sum = Tally::default();
     while sum.kills < wanted {
-        let folder = tempfile::tempdir().unwrap();
-        let state = folder.path().join("state");
+        let site = site();
         let mut kills = 0;
-        for start in 1.. {
-            assert!(start <= STARTS_MAX, "no end after {STARTS_MAX} starts");
+        for number in 1.. {
+            assert!(number <= STARTS_MAX, "no end after {STARTS_MAX} starts");
             sum.runs += 1;
             // Some die while they start, most while they work, a few are spared.
-            let ended = demo(&state, &[]).killed_after(whole_run.mul_f64(chance.f64()));
+            let ended = site.start(&[]).killed_after(whole_run.mul_f64(chance.f64()));
             if !ended.was_killed() {
                 ended.expect(0);
                 break;
@@ -179,7 +172,7 @@ fn killed_at_random_moments_a_run_ends_as_if_it_had_never_been_killed() {
             kills += 1;
         }
         sum.kills += kills;
-        sum.never_sent += compare_with_undisturbed(&state, kills);
+        sum.never_sent += compare_with_undisturbed(&site.state(), kills);
     }
     println!("{} kills at random moments, {} runs, {} orders never sent", sum.kills, sum.runs, sum.never_sent);
 }
@@ -189,8 +182,8 @@ fn a_run_that_is_over_stays_as_it_is_when_it_is_started_again() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let args = ["demo", "--speed", "max", "--bars", "100", "--state", "state"];
-    run(folder.path(), args).expect(0);
+    run(folder.path(), args).expect(0).says(&["ledger and journal one to one: holds"]);
     let first = accept(&state, demo_span(100));
-    run(folder.path(), args).expect(0);
+    run(folder.path(), args).expect(0).says(&["ledger and journal one to one: holds"]);
     assert_eq!(Facts::read(&state), first);
 }

@@ -1,7 +1,7 @@
 //! The real binary as a process: killed, refused, signalled, starved and broken on purpose.
 //!
-//! What a run left behind is judged by [`evidence`], which reads the journal and the paper book with SQL of its own and
-//! shares no code with the program. Every process is ended by its guard, and every wait has a deadline.
+//! What a run left behind is judged by [`evidence`], which reads the journal and the book or the gateway's ledger with
+//! SQL of its own and shares no code with the program. Every process is ended by its guard, and every wait has a deadline.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking too")]
 #![expect(
@@ -16,6 +16,10 @@ mod config;
 mod crash_loop;
 mod evidence;
 mod facts;
+mod gateway;
+mod gateway_kill;
+mod gateway_moods;
+mod hub_faults;
 mod kill;
 mod node;
 mod signals;

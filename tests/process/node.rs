@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than any run of these tests takes on a busy machine.
-pub const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(3);
 static STARTED: AtomicU64 = AtomicU64::new(0);
 
@@ -71,12 +71,18 @@ impl Node {
         (String::from_utf8_lossy(&out).into_owned(), String::from_utf8_lossy(&err).into_owned())
     }
 
+    /// The end of what it said to standard error.
+    fn last_words(&self) -> String {
+        let lines: Vec<String> = self.said().1.lines().rev().take(20).map(str::to_owned).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
     /// Waits until `is_there`, while the process lives.
     pub fn wait_for(&mut self, what: &str, mut is_there: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + LONG;
         while !is_there(self) {
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "no {what}: {ended:?}, {:?}", self.said());
+            assert!(ended.is_none() && Instant::now() < deadline, "no {what}: {ended:?}, {}", self.last_words());
             std::thread::sleep(LOOK_EVERY);
         }
     }
@@ -97,7 +103,7 @@ impl Node {
     }
 
     pub fn end(mut self) -> Ended {
-        self.ended_within(LONG).unwrap_or_else(|| panic!("still running after {LONG:?}: {:?}", self.said()))
+        self.ended_within(LONG).unwrap_or_else(|| panic!("still running after {LONG:?}: {}", self.last_words()))
     }
 
     /// Kills the process after `delay`, unless it has ended by itself.

@@ -1,0 +1,156 @@
+//! A paper gateway as a process of its own, and the node that trades through it. Its ledger is the judge: it says what
+//! really reached the gateway, and when.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use uuid::Uuid;
+
+use super::config::{Site, demo_file};
+use super::evidence::{Span, faults};
+use super::facts::Facts;
+use super::node::Node;
+
+/// The node's deadline for one exchange in these tests.
+const EXECUTE: Duration = Duration::from_millis(500);
+/// An order that arrives later than its deadline, and a scheduling hiccup, is a stale order.
+const STALE_AFTER_MS: i64 = 500 + 250;
+/// The namespace of request ids, as the node's own documentation gives it.
+const NAMESPACE: Uuid = Uuid::from_u128(0x308e_1ce2_3f4c_42f9_a2e3_1b75_9ac4_a078);
+
+/// A port that nobody uses just now.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub fn ledger(dir: &Path) -> PathBuf {
+    dir.join("gateway.db")
+}
+
+/// Starts a gateway on `port` with its ledger in `dir`, and waits until it listens.
+pub fn gateway(dir: &Path, port: u16, moods: &[&str]) -> Node {
+    let bars = format!("EURUSD={}", demo_file("eurusd_1h_2017.csv").display());
+    let (ledger, port) = (ledger(dir).display().to_string(), port.to_string());
+    let mut args = vec!["gateway", "--paper", "--port", &port, "--ledger", &ledger, "--bars", &bars, "--seed", "1"];
+    args.extend(moods.iter().flat_map(|mood| ["--mood", mood]));
+    let mut node = Node::start(dir, args);
+    node.wait_for("listening gateway", |node| node.said().0.contains("listening on"));
+    node
+}
+
+impl Site {
+    /// The same node with its orders to a gateway on a netting account, a lower threshold for more of them, and every
+    /// log line on its console, where even a killed node cannot lose one.
+    pub fn through_gateway(self, port: u16) -> Self {
+        let venue = format!(
+            "\n[pipeline.venue]\nkind = \"gateway\"\nport = {port}\naccount = \"test\"\naccount_mode = \"netting\"\nmagic = 7\nreplay = true\n"
+        );
+        let mut site = self
+            .with("stop_distance = \"0.0050\"", "stop_distance = \"none\"")
+            .with("target_distance = \"0.0100\"", "target_distance = \"none\"")
+            .with("threshold = 0.6", "threshold = 0.45")
+            .with("level = \"warn\" ", "level = \"debug\"\nformat = \"json\" ")
+            .with("[[pipeline]]", &format!("[deadlines]\nexecute = \"{}ms\"\n\n[[pipeline]]", EXECUTE.as_millis()));
+        site.text.push_str(&venue);
+        site
+    }
+
+    /// Starts the node live.
+    pub fn start_live(&self, more: &[&str]) -> Node {
+        Node::start(self.path(), self.args_and(&[&["--live"], more].concat()))
+    }
+}
+
+/// What a run through a gateway came to.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Books {
+    pub fills: usize,
+    pub held: usize,
+    /// Sent or unknown: the gateway could not be asked before the run ended.
+    pub open: usize,
+    pub absent: usize,
+}
+
+/// Reads journal and ledger and accepts them: no order lost, doubled, invented or stale.
+#[track_caller]
+pub fn accept_live(site: &Site, span: Span) -> (Facts, Books) {
+    let facts = Facts::with_ledger(&site.state(), &ledger(site.path()));
+    let mut faults = faults(&facts, span);
+    ids(site, &facts, &mut faults);
+    stale(site, &mut faults);
+    if !faults.is_empty() {
+        let kept = site.keep();
+        panic!("{} faults, kept in {}:\n{}", faults.len(), kept.display(), faults.join("\n"));
+    }
+    let count = |states: &[&str]| facts.intents.iter().filter(|intent| states.contains(&&*intent.state)).count();
+    let books = Books {
+        fills: facts.orders.len(),
+        held: count(&["held"]),
+        open: count(&["sent", "unknown"]),
+        absent: count(&["absent"]),
+    };
+    (facts, books)
+}
+
+fn open(path: &Path) -> Connection {
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+}
+
+/// Every request for an order carries the id that its key derives, and comes at most once.
+fn ids(site: &Site, facts: &Facts, faults: &mut Vec<String>) {
+    let ledger = open(&ledger(site.path()));
+    let mut query =
+        ledger.prepare("SELECT req_id, count(*) FROM requests WHERE action = 'ORDER_SEND' GROUP BY req_id").unwrap();
+    let asked: BTreeMap<String, i64> =
+        query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
+    let known: BTreeMap<String, &str> = facts
+        .intents
+        .iter()
+        .map(|intent| (Uuid::new_v5(&NAMESPACE, intent.key.as_bytes()).to_string(), &*intent.key))
+        .collect();
+    for (id, count) in asked {
+        if count != 1 {
+            faults.push(format!("{:?} was handed to the gateway {count} times", known.get(&id)));
+        }
+        if !known.contains_key(&id) {
+            faults.push(format!("the gateway was asked to fill {id}, which no intent derives"));
+        }
+    }
+}
+
+/// No order reaches the gateway later than its deadline after the node let go of it.
+fn stale(site: &Site, faults: &mut Vec<String>) {
+    let handed = handed_over(site.path());
+    let ledger = open(&ledger(site.path()));
+    let mut query = ledger.prepare("SELECT req_id, arrived_ms FROM requests WHERE action = 'ORDER_SEND'").unwrap();
+    let arrived = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))).unwrap();
+    for (id, arrived_ms) in arrived.map(Result::unwrap) {
+        match handed.get(&id) {
+            None => faults.push(format!("{id} reached the gateway, and no node ever said that it hands it over")),
+            Some(at_ms) if arrived_ms - at_ms > STALE_AFTER_MS => {
+                faults.push(format!("stale: {id} arrived {} ms after it was handed over", arrived_ms - at_ms));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// When each request id was handed over, by the nodes' consoles.
+fn handed_over(dir: &Path) -> BTreeMap<String, i64> {
+    let is_console = |path: &PathBuf| path.extension().is_some_and(|end| end == "err");
+    let consoles = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).filter(is_console);
+    let mut handed = BTreeMap::new();
+    for console in consoles {
+        for line in fs::read_to_string(console).unwrap().lines().filter(|line| line.contains("order_handed_over")) {
+            // A node that was killed may have been cut off in the middle of its last line.
+            let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+            let at = line["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond();
+            handed.insert(line["req_id"].as_str().unwrap().to_owned(), at);
+        }
+    }
+    handed
+}

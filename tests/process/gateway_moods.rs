@@ -1,0 +1,162 @@
+//! What the node makes of a gateway that refuses, fills in part, only places, or is not there; and how a person settles what
+//! asking cannot.
+
+use super::config::{Site, demo_span};
+use super::evidence::faults;
+use super::facts::{Facts, Intent};
+use super::gateway::{accept_live, free_port, gateway, ledger};
+use super::node::run;
+
+const BARS: usize = 250;
+
+fn site(port: u16) -> Site {
+    Site::new().with_decisions(BARS).through_gateway(port)
+}
+
+/// A whole run against a gateway in these moods.
+fn run_with(moods: &[&str]) -> (Site, Facts) {
+    let port = free_port();
+    let site = site(port);
+    let _gateway = gateway(site.path(), port, moods);
+    site.start_live(&[]).end().expect(0);
+    let facts = Facts::with_ledger(&site.state(), &ledger(site.path()));
+    (site, facts)
+}
+
+fn states(facts: &Facts) -> Vec<&str> {
+    facts.intents.iter().map(|intent| &*intent.state).collect()
+}
+
+fn first(facts: &Facts) -> &Intent {
+    facts.intents.iter().min_by_key(|intent| intent.slot_ms).unwrap()
+}
+
+#[test]
+fn a_whole_run_through_the_gateway_agrees_with_its_ledger() {
+    let port = free_port();
+    let site = site(port);
+    let _gateway = gateway(site.path(), port, &[]);
+    site.start_live(&[]).end().expect(0);
+    let (facts, books) = accept_live(&site, demo_span(BARS));
+    assert!(books.fills >= 6 && books.held + books.open + books.absent == 0, "{books:?}");
+    assert!(states(&facts).iter().all(|state| *state == "acked"));
+}
+
+#[test]
+fn a_refusal_ends_the_order_and_the_next_signal_may_order_again() {
+    let (_, facts) = run_with(&["refuse=10018@1"]);
+    assert_eq!(first(&facts).state, "rejected");
+    assert!(states(&facts).contains(&"acked"), "{:?}", states(&facts));
+    let told = facts.slots.iter().find(|slot| slot.reason == "order_rejected").unwrap();
+    assert!(told.detail.contains("market closed") && told.detail.contains("10018"), "{told:?}");
+}
+
+#[test]
+fn three_lasting_refusals_in_a_row_stop_new_exposure() {
+    let (_, facts) = run_with(&["refuse=10019"]);
+    assert_eq!(states(&facts), ["rejected"; 3]);
+    assert!(facts.slots.iter().filter(|slot| slot.reason == "reducing").count() > 0);
+    assert!(facts.orders.is_empty());
+}
+
+#[test]
+fn a_partial_fill_is_acked_with_what_was_filled_and_closed_with_no_more() {
+    let (site, _) = run_with(&["partial@1"]);
+    let (facts, _) = accept_live(&site, demo_span(BARS));
+    assert!(states(&facts).iter().all(|state| *state == "acked"), "{:?}", states(&facts));
+    let lots = |intent: &Intent| intent.volume.parse::<rust_decimal::Decimal>().unwrap();
+    let close = facts.intents.iter().find(|intent| intent.role.starts_with("close")).unwrap();
+    assert_eq!((lots(first(&facts)).to_string(), lots(close).normalize().to_string()), ("0.10".into(), "0.05".into()));
+}
+
+/// The paper book of a dry run knows nothing of orders that left.
+#[test]
+fn a_dry_run_on_the_same_state_ends_no_live_order() {
+    let port = free_port();
+    // Few bars: as long as the gateway is away, each one waits for it.
+    let site = Site::new().with_decisions(30).through_gateway(port);
+    let mut dying = gateway(site.path(), port, &["die@2"]);
+    site.start_live(&[]).end().expect(0);
+    dying.ended_within(super::node::LONG).unwrap();
+    let before = Facts::with_ledger(&site.state(), &ledger(site.path()));
+    assert_eq!(states(&before).iter().filter(|state| **state == "unknown").count(), 1, "{:?}", states(&before));
+
+    let site = site.with("bars = 229", "bars = 289");
+    site.start(&[]).end().expect(0);
+    let after = Facts::with_ledger(&site.state(), &ledger(site.path()));
+    let live = |facts: &Facts| facts.intents.iter().filter(|i| i.mode == "live").cloned().collect::<Vec<_>>();
+    assert_eq!(live(&after), live(&before));
+    assert!(after.intents.iter().any(|intent| intent.mode == "dry_run" && intent.state == "acked"));
+
+    let _gateway = gateway(site.path(), port, &[]);
+    let site = site.with("bars = 289", "bars = 349");
+    site.start_live(&[]).end().expect(0);
+    let last = Facts::with_ledger(&site.state(), &ledger(site.path()));
+    assert_eq!(live(&last).iter().filter(|intent| intent.state == "held").count(), 1);
+}
+
+#[test]
+fn an_order_that_is_only_placed_is_held_because_this_dialect_cannot_say_whether_it_filled() {
+    let (site, facts) = run_with(&["placed@1"]);
+    assert_eq!(states(&facts), ["held"]);
+    let ended = run(site.path(), ["journal", "intents", "--state", "state"]).expect(0);
+    assert!(ended.out.contains("held"), "{}", ended.out);
+}
+
+/// The order left in time and waits where the node cannot take it back. It is found by its id when the gateway hears again.
+#[test]
+fn an_order_that_a_deaf_gateway_fills_late_is_found_and_not_sent_again() {
+    let port = free_port();
+    let site = site(port).with("speed = \"max\"", "speed = 60");
+    let _gateway = gateway(site.path(), port, &["deaf=2s@2"]);
+    site.start_live(&[]).end().expect(0);
+    let facts = Facts::with_ledger(&site.state(), &ledger(site.path()));
+    let faults = faults(&facts, demo_span(BARS));
+    assert!(faults.is_empty(), "{faults:#?}");
+    let late: Vec<&Intent> = facts.intents.iter().filter(|intent| intent.history.contains("lost_track")).collect();
+    assert!(!late.is_empty() && late.iter().all(|intent| intent.state == "acked"), "{late:?}");
+}
+
+#[test]
+fn without_a_gateway_no_order_leaves_and_none_arrives_when_one_comes_up_later() {
+    let port = free_port();
+    let site = Site::new().with_decisions(40).through_gateway(port).with("execute = \"500ms\"", "execute = \"250ms\"");
+    site.start_live(&[]).end().expect(0);
+    let _gateway = gateway(site.path(), port, &[]);
+    let (facts, books) = accept_live(&site, demo_span(40));
+    assert!(books.absent > 0 && books.fills == 0, "{books:?}");
+    assert!(facts.slots.iter().any(|slot| slot.reason == "order_never_left"));
+}
+
+#[test]
+fn a_held_order_blocks_its_symbol_until_a_person_settles_it_and_is_counted_from_then_on() {
+    let port = free_port();
+    let site = site(port);
+    let mut dying = gateway(site.path(), port, &["die@1"]);
+    // It forgets its ids, so asking proves nothing.
+    let mut node = site.start_live(&["--die-at", "after-outcome"]);
+    dying.ended_within(super::node::LONG).unwrap();
+    assert!(node.ended_within(super::node::LONG).unwrap().was_killed());
+    let _gateway = gateway(site.path(), port, &[]);
+    site.start_live(&[]).end().expect(0);
+    let (facts, _) = accept_live(&site, demo_span(BARS));
+    assert_eq!(states(&facts), ["held"]);
+    assert!(facts.slots.iter().any(|slot| slot.reason == "intent_open"));
+
+    let held = first(&facts);
+    let (key, ticket) = (&held.key[..12], facts.orders[0].ticket.to_string());
+    let settle = |more: &[&str]| run(site.path(), [&["settle", key, "--state", "state"], more].concat());
+    settle(&["--evidence", "seen"]).expect(64).complains(&["--ticket", "--absent"]);
+    settle(&["--absent", "--evidence", " "]).expect(64).complains(&["say who looked"]);
+    settle(&["--ticket", &ticket, "--volume", "5", "--evidence", "seen"]).expect(64).complains(&["5 lots"]);
+    settle(&["--ticket", &ticket, "--evidence", "seen in the terminal"]).expect(0).says(&["acked", "start the node"]);
+    settle(&["--absent", "--evidence", "seen"]).expect(1).complains(&["is acked"]);
+
+    // The position that the person reported is there for the rest of the year.
+    let site = site.with(&format!("bars = {}", BARS + 199), &format!("bars = {}", BARS + 299));
+    site.start_live(&[]).end().expect(0);
+    let (facts, books) = accept_live(&site, demo_span(BARS + 100));
+    assert!(books.fills > 1 && books.held == 0, "{books:?}");
+    let close = facts.intents.iter().find(|intent| intent.role.starts_with("close")).unwrap();
+    assert_eq!(close.role, format!("close/{ticket}"));
+}

@@ -1,0 +1,158 @@
+//! A model hub that fails in every way it can: each fault is a reason of its own, never a HOLD, and never costs more than the
+//! deadline.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::config::{Site, demo_file, demo_span, model_fixture};
+use super::evidence::accept;
+use super::facts::Facts;
+use super::gateway::free_port;
+use super::node::Node;
+
+/// The node's deadline for validation and question together, and what supervision grants beyond it.
+const PREDICT_MS: i64 = 400;
+const GRACE_MS: i64 = PREDICT_MS / 5;
+const DECISIONS: usize = 3;
+
+fn hub(dir: &Path, port: u16, mood: &str) -> Node {
+    let (port, model) = (port.to_string(), demo_file("model.onnx").display().to_string());
+    let mut node = Node::start(dir, ["hub", "--model", &model, "--port", &port, "--mood", mood]);
+    node.wait_for("listening hub", |node| node.said().0.contains("listening on"));
+    node
+}
+
+/// A dry run that asks the hub on `port`.
+fn site(port: u16) -> Site {
+    Site::new()
+        .with("kind = \"onnx\"\npath = \"model.onnx\"", &format!("kind = \"mlflow\"\nport = {port}"))
+        .with("threshold = 0.6", "threshold = 0.45")
+        .with("[[pipeline]]", &format!("[deadlines]\npredict = \"{PREDICT_MS}ms\"\n\n[[pipeline]]"))
+}
+
+/// The reason of every slot whose bar could have been decided, and the longest time that asking the hub took.
+fn asked(site: &Site) -> (Vec<String>, i64) {
+    let journal = site.state().join("journal.db");
+    let journal = Connection::open_with_flags(journal, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let sql = "SELECT reason, predict_us / 1000 FROM slots WHERE features_digest IS NOT NULL ORDER BY slot_ms";
+    let mut query = journal.prepare(sql).unwrap();
+    let rows = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?))).unwrap();
+    let rows: Vec<(String, Option<i64>)> = rows.map(Result::unwrap).collect();
+    let longest = rows.iter().filter_map(|(_, took_ms)| *took_ms).max().unwrap_or(0);
+    (rows.into_iter().map(|(reason, _)| reason).collect(), longest)
+}
+
+#[test]
+fn every_fault_of_the_hub_is_a_reason_of_its_own_and_keeps_the_deadline() {
+    // The first three calls are the probes that a hub is recognised by; a fault there is that slot's reason as well.
+    let cases = [
+        ("none", ["below_threshold", "hold", "order_acked", "risk_max_positions"].as_slice()),
+        ("error=500", &["answer_status"]),
+        ("error=504", &["answer_status"]),
+        ("hang", &["model_timeout"]),
+        ("dribble=15s", &["model_timeout"]),
+        ("drop", &["model_unavailable"]),
+        ("not-json", &["answer_unparseable"]),
+        ("huge", &["answer_unparseable"]),
+    ];
+    for (mood, reasons) in cases {
+        let port = free_port();
+        let site = site(port).with_decisions(DECISIONS);
+        let _hub = hub(site.path(), port, mood);
+        let ended = site.start(&[]).end().expect(0);
+        accept(&site.state(), demo_span(DECISIONS));
+        let (seen, longest_ms) = asked(&site);
+        assert_eq!(seen.len(), DECISIONS, "{mood}: {seen:?} {ended:#?}");
+        assert!(seen.iter().all(|reason| reasons.contains(&reason.as_str())), "{mood}: {seen:?}");
+        assert!(longest_ms <= PREDICT_MS + GRACE_MS, "{mood}: {longest_ms} ms");
+    }
+}
+
+#[test]
+fn a_hub_that_is_not_there_is_a_reason_and_after_five_failures_it_is_not_asked_any_more() {
+    let site = site(free_port()).with_decisions(8);
+    site.start(&[]).end().expect(0);
+    let facts = accept(&site.state(), demo_span(8));
+    let details: Vec<&str> =
+        facts.slots.iter().filter(|slot| slot.reason == "model_unavailable").map(|slot| &*slot.detail).collect();
+    assert_eq!(details.len(), 8, "{details:?}");
+    assert!(asked(&site).1 <= PREDICT_MS + GRACE_MS, "{:?}", asked(&site));
+    assert!(details[..5].iter().all(|detail| detail.contains("refused")), "{details:#?}");
+    assert!(details[5..].iter().all(|detail| detail.contains("not asked")), "{details:#?}");
+}
+
+/// Answers that come in time and are no probabilities. The hub is in order while it is recognised, and turns bad after that.
+#[test]
+fn answers_that_are_no_probabilities_are_never_a_decision() {
+    let cases = [
+        ("nan", "answer_not_finite"),
+        ("two-rows", "answer_rows"),
+        ("scalar", "answer_classes"),
+        ("sum", "answer_sum"),
+        ("four-classes", "answer_classes"),
+        ("negative", "answer_range"),
+    ];
+    for (mood, reason) in cases {
+        let port = free_port();
+        let site = site(port).with_decisions(DECISIONS + 1);
+        let dir = site.path();
+        let (port, model) = (port.to_string(), demo_file("model.onnx").display().to_string());
+        // Three probes and one question go well.
+        let args = ["hub", "--model", &model, "--port", &port, "--mood", "none*4", "--mood", mood];
+        let mut hub = Node::start(dir, args);
+        hub.wait_for("listening hub", |node| node.said().0.contains("listening on"));
+        site.start(&[]).end().expect(0);
+        let facts = accept(&site.state(), demo_span(DECISIONS + 1));
+        let (seen, longest_ms) = asked(&site);
+        assert!(longest_ms <= PREDICT_MS + GRACE_MS, "{mood}: {longest_ms} ms");
+        assert!(seen.len() == DECISIONS + 1 && seen[0] != reason, "{mood}: {seen:?}");
+        assert!(seen[1..].iter().all(|seen| seen == reason), "{mood}: {seen:?}");
+        let judged: Vec<_> = facts.slots.iter().filter(|slot| slot.reason == reason && slot.signal.is_some()).collect();
+        assert!(judged.is_empty(), "{mood} became a decision: {judged:?}");
+    }
+}
+
+/// Tells a running hub its mood.
+fn put_mood(port: u16, mood: &str) {
+    let body = format!("{{\"mood\":{}}}", serde_json::Value::from(mood));
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(
+        stream,
+        "POST /devnet/mood HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn a_model_that_was_swapped_behind_the_hub_is_noticed_at_the_next_connection_and_not_traded_on() {
+    let port = free_port();
+    let site = site(port).with_decisions(400).with("speed = \"max\"", "speed = 60");
+    let hub = hub(site.path(), port, "none");
+    let mut node = site.start(&[]);
+    node.wait_for("some decided bars", |_| Facts::rows_so_far(&site.state()) > 20);
+    put_mood(port, &format!("swap={}", model_fixture("root_fx23.onnx").display()));
+    // The kept connection goes, and the next one is to another model.
+    put_mood(port, "drop");
+    let noticed = |reason: &'static str| {
+        let site = &site;
+        move |_: &Node| asked(site).0.last().is_some_and(|last| last == reason)
+    };
+    node.wait_for("slot without an answer", noticed("model_unavailable"));
+    put_mood(port, "none");
+    node.wait_for("slot that was refused", noticed("model_invalid"));
+    let before = asked(&site).0.len();
+    node.wait_for("ten slots more", |_| asked(&site).0.len() > before + 10);
+    let seen = asked(&site).0;
+    assert!(seen[before..].iter().all(|reason| reason == "model_invalid"), "{:?}", &seen[before..]);
+    assert!(node.said().1.contains("hub_model_changed"), "{:?}", node.said());
+    drop((node, hub));
+}
