@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # Builds the Dockerfile's `runtime` target around a binary, and runs the image as its own configuration says: its user, its
-# command, a root that cannot be written, no capabilities, one volume. Its health check must be green at work and red when
-# the node stands still.
+# command, a root that cannot be written, no capabilities, one volume. Its health check must be green at work, while slots are
+# decided, and red when the node stands still.
 #
 # Usage: container.sh SENTINEL CACHE      (CACHE: a directory that may keep the base system between runs)
 #
-# Needs root, debootstrap, buildah, jq and util-linux. There is no registry and no daemon in it: the base is Debian's own,
-# built by debootstrap and given the name that the Dockerfile asks for. buildah's chroot isolation has neither a read-only
+# Needs root, debootstrap, buildah, jq, procps and util-linux. There is no registry and no daemon in it: the base is Debian's
+# own, built by debootstrap and given the name that the Dockerfile asks for. It brings the certificates that the Dockerfile
+# would install, so that the build itself asks no network. buildah's chroot isolation has neither a read-only
 # root nor a process id to signal, so the image is mounted and entered with unshare.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly binary=$1 cache=$2
-readonly base_tar=$cache/bookworm-minbase.tar
+readonly base_tar=$cache/bookworm-minbase-certificates.tar
 readonly dockerfile=deploy/docker/Dockerfile image=localhost/sentinel
 
 mkdir -p "$cache"
@@ -47,7 +48,7 @@ until_ok() {
 
 import_base() {
     if [[ ! -f $base_tar ]]; then
-        debootstrap --variant=minbase bookworm "$work/base" >"$work/debootstrap.log" 2>&1 || {
+        debootstrap --variant=minbase --include=ca-certificates bookworm "$work/base" >"$work/debootstrap.log" 2>&1 || {
             tail -n 20 "$work/debootstrap.log" >&2
             return 1
         }
@@ -76,11 +77,12 @@ build_image() {
 
 configured() { jq -r "$1" "$work/config.json"; }
 
-# What an operator mounts at /etc/sentinel: a replay that goes on for minutes.
+# What an operator mounts at /etc/sentinel: a local model and a replay that goes on for minutes.
 write_configuration() {
     mkdir "$work/etc"
     cp config/demo/{eurusd_1h_2017.csv,model.onnx,model.json} "$work/etc"
-    sed 's/^speed = "max"/speed = 20/' config/demo/demo.toml >"$work/etc/sentinel.toml"
+    sed 's/^speed = "max"/speed = 20/' tests/data/local.toml >"$work/etc/sentinel.toml"
+    grep -q '^speed = 20$' "$work/etc/sentinel.toml" || fail "the speed of tests/data/local.toml is written otherwise"
     chmod -R a+rX "$work/etc"
 }
 
@@ -143,6 +145,12 @@ is_healthy() {
 }
 is_unhealthy() { ! is_healthy; }
 
+# Green is worth nothing beside slots that nobody could decide.
+has_decided() {
+    inside /usr/local/bin/sentinel journal cycles --state "$(configured '.Volumes | keys[0]')" --last 20 --format json \
+        >"$work/cycles" 2>&1 && grep -qE '"outcome":[[:space:]]*"(acted|no_action)"' "$work/cycles"
+}
+
 import_base
 build_image
 [[ $(configured .User) == 10001:10001 ]] || fail "the image's user is $(configured .User)"
@@ -153,6 +161,7 @@ start
 grep -q '^CapBnd:[[:space:]]*0*$' "/proc/$node/status" || fail "it has capabilities"
 if inside touch /written 2>/dev/null; then fail "its root can be written"; fi
 
+until_ok 60 "decided slot" has_decided
 until_ok 60 "healthy node" is_healthy
 echo "green: $(<"$work/health")"
 kill -STOP "$node"
