@@ -41,7 +41,7 @@ pub(super) fn model(
 /// What would keep the model of a pipeline from being used; `check` says it without starting anything.
 ///
 /// # Errors
-/// As [`model`].
+/// When a file, its manifest or one of the checks fails, or a secret cannot be read.
 pub fn try_model(config: &Config, pipeline: &PipelineConfig, fates: Arc<dyn Fates>) -> Result<(), NodeError> {
     model(config, pipeline, &LazyCell::new(OnnxEngine::new), fates).map(drop)
 }
