@@ -128,7 +128,12 @@ fn works(reason: Reason) -> bool {
     matches!(reason.outcome(), Outcome::Acted | Outcome::NoAction)
         || matches!(
             reason,
-            Reason::RiskMaxPositions | Reason::RiskOrdersPerHour | Reason::RiskOrdersPerDay | Reason::IntentOpen
+            Reason::RiskMaxPositions
+                | Reason::RiskOrdersPerHour
+                | Reason::RiskOrdersPerDay
+                | Reason::IntentOpen
+                // After lasting refusals it waits for a person, who starts it again.
+                | Reason::Reducing
         )
 }
 
