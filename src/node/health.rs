@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 /// The file in the state directory.
 pub const HEALTH_FILE: &str = "health.json";
+/// Elapsed time between two looks at the node, and so between two writings of the file.
+pub(super) const WRITTEN_EVERY: Duration = Duration::from_secs(5);
 /// A younger file is never too old, however often the node would write it.
 const FRESH_FOR_LEAST: Duration = Duration::from_secs(15);
 
@@ -125,7 +127,7 @@ impl Health {
             started_at,
             pid: std::process::id(),
             version: env!("SENTINEL_VERSION").to_owned(),
-            fresh_for_ms: whole_ms(FRESH_FOR_LEAST.max(ping_every + super::vitals::LOOK_EVERY)),
+            fresh_for_ms: whole_ms(FRESH_FOR_LEAST.max(ping_every + WRITTEN_EVERY)),
             late_after_ms: whole_ms(late_after),
             pipelines: pipelines.collect(),
         }

@@ -15,13 +15,11 @@ use sentinel_actors::status::Board;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::health::{HEALTH_FILE, Health};
+use super::health::{HEALTH_FILE, Health, WRITTEN_EVERY};
 use super::notify::{Notify, status};
 use crate::config::Config;
 use crate::system::WallClock;
 
-/// Elapsed time between two looks at the board.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// News that may wait.
 const QUEUE: usize = 64;
 /// While the node starts, the manager is asked for so much more time at each look.
@@ -116,7 +114,7 @@ struct Teller {
 
 impl Teller {
     fn run(mut self, inbox: &Receiver<News>) {
-        let mut next_look = self.began + LOOK_EVERY;
+        let mut next_look = self.began + WRITTEN_EVERY;
         loop {
             match inbox.recv_timeout(next_look.saturating_duration_since(elapsed_now())) {
                 Ok(News::Ended(done)) => {
@@ -127,7 +125,7 @@ impl Teller {
                 Ok(news) => self.hear(news),
                 Err(RecvTimeoutError::Timeout) => {
                     self.look();
-                    next_look = elapsed_now() + LOOK_EVERY;
+                    next_look = elapsed_now() + WRITTEN_EVERY;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -181,7 +179,7 @@ impl Teller {
 
     fn write_health(&mut self) {
         let Some((board, started_at)) = &self.running else { return };
-        let is_due = self.wrote.is_none_or(|wrote| elapsed_now() >= wrote + LOOK_EVERY);
+        let is_due = self.wrote.is_none_or(|wrote| elapsed_now() >= wrote + WRITTEN_EVERY);
         if !self.moved || !is_due {
             return;
         }
