@@ -35,6 +35,19 @@ fn a_second_node_on_the_same_state_is_turned_away_and_the_first_goes_on() {
     first.end().expect(0);
 }
 
+#[test]
+fn a_second_demo_on_one_state_is_refused_and_the_first_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let mut first = Node::start(folder.path(), ["demo", "--speed", "30", "--state", "state"]);
+    first.wait_for("row", |_| Facts::rows_so_far(&state) > 0);
+    run(folder.path(), ["demo", "--state", "state"]).expect(75).complains(&["another gateway", "another --state"]);
+    let rows = Facts::rows_so_far(&state);
+    first.wait_for("row after the second demo", |_| Facts::rows_so_far(&state) > rows);
+    first.signal(Signal::TERM);
+    first.end().expect(0);
+}
+
 /// The journal of a short run, for changes.
 fn journal_of_a_run() -> (Site, std::path::PathBuf) {
     let site = Site::new().with_bars(210);

@@ -49,6 +49,18 @@ fn a_journal_that_hangs_is_ended_with_134_and_the_next_start_goes_on() {
     a_hang_is_ended("before-commit:20", "journal");
 }
 
+/// The servers of a demo that was killed end a moment after it; a demo that is started at once waits for the ledger.
+#[test]
+fn a_demo_that_was_killed_can_be_started_again_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..5 {
+        let node = Node::start(folder.path(), args(&["--die-at", "after-end-slot:5"]));
+        assert!(node.end().was_killed());
+    }
+    run(folder.path(), args(&[])).expect(0);
+    accept(&folder.path().join("state"), demo_span(BARS));
+}
+
 #[test]
 fn a_service_manager_sees_134() {
     let folder = tempfile::tempdir().unwrap();

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use sentinel_actors::ports::Fates;
 
 use self::progress::Progress;
-use self::triangle::Server;
+use self::triangle::{Server, TriangleError};
 use super::faults::{ChaosFates, FaultFlags};
 use super::run::{failure, start_logging};
 use super::{Ended, Failure, exit, read_env};
@@ -141,7 +141,13 @@ pub fn run(args: &DemoArgs) -> Ended {
 
 /// The hub and the gateway, listening.
 fn start_neighbours(files: &Path, ledger: &Path) -> Result<(Server, Server), Failure> {
-    let failed = |error: triangle::TriangleError| Failure::new(exit::SOFTWARE, &error, None);
+    let failed = |error: TriangleError| match error {
+        TriangleError::InUse { .. } => {
+            let advice = "stop the other demo, or give this one another --state".to_owned();
+            Failure::new(exit::TEMPORARY, &error, Some(advice))
+        }
+        _ => Failure::new(exit::SOFTWARE, &error, None),
+    };
     let (model, bars) = (files.join("model.onnx"), files.join("eurusd_1h_2017.csv"));
     let hub = Server::start("hub", &["hub", "--model", &model.to_string_lossy()], files).map_err(failed)?;
     let bars = format!("EURUSD={}", bars.display());

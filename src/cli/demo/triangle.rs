@@ -6,11 +6,13 @@
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use sentinel_actors::ports::elapsed_now;
+
+use crate::cli::exit;
 
 /// A server that says nothing for this long after its start has failed.
 const START_WITHIN: Duration = Duration::from_secs(20);
@@ -28,6 +30,14 @@ pub enum TriangleError {
         name: &'static str,
         /// Why.
         source: std::io::Error,
+    },
+    /// What it needs belongs to another process.
+    #[error("another {name} uses the files of this state; what it said is in {}", log.display())]
+    InUse {
+        /// Which.
+        name: &'static str,
+        /// Its standard error.
+        log: PathBuf,
     },
     /// It ended, or never said where it listens.
     #[error("the {name} did not come up; what it said is in {}", log.display())]
@@ -49,7 +59,19 @@ pub struct Server {
 
 impl Server {
     /// Starts `sentinel ARGS` and waits until it says where it listens. Its log goes to `NAME.log` in `dir`.
+    ///
+    /// The servers of a demo that was killed end a moment after it. Until then the ledger is theirs, and a new demo waits.
     pub fn start(name: &'static str, args: &[&str], dir: &Path) -> Result<Self, TriangleError> {
+        let until = elapsed_now() + END_WITHIN;
+        loop {
+            match Self::try_start(name, args, dir) {
+                Err(TriangleError::InUse { .. }) if elapsed_now() < until => std::thread::sleep(LOOK_EVERY),
+                started => return started,
+            }
+        }
+    }
+
+    fn try_start(name: &'static str, args: &[&str], dir: &Path) -> Result<Self, TriangleError> {
         let spawn = |source| TriangleError::Spawn { name, source };
         let log = dir.join(format!("{name}.log"));
         let file = std::fs::File::options().create(true).append(true).open(&log).map_err(spawn)?;
@@ -77,9 +99,12 @@ impl Server {
             }
         });
         let line = told.recv_timeout(START_WITHIN).unwrap_or_default();
-        let port = line.trim().rsplit(':').next().and_then(|port| port.parse().ok());
-        server.port = port.ok_or(TriangleError::Silent { name, log })?;
-        Ok(server)
+        if let Some(port) = line.trim().rsplit(':').next().and_then(|port| port.parse().ok()) {
+            server.port = port;
+            return Ok(server);
+        }
+        let in_use = server.ended_within(LOOK_EVERY * 10).and_then(|end| end.code()) == Some(exit::TEMPORARY.into());
+        Err(if in_use { TriangleError::InUse { name, log } } else { TriangleError::Silent { name, log } })
     }
 
     /// Its process id.
@@ -88,26 +113,31 @@ impl Server {
         self.child.id()
     }
 
-    fn has_ended(&mut self) -> bool {
-        self.child.try_wait().is_ok_and(|status| status.is_some())
+    fn ended_within(&mut self, within: Duration) -> Option<ExitStatus> {
+        let until = elapsed_now() + within;
+        loop {
+            let ended = self.child.try_wait().ok().flatten();
+            if ended.is_some() || elapsed_now() >= until {
+                return ended;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 }
 
 impl Drop for Server {
     /// Ends the process, in order when it listens.
     fn drop(&mut self) {
-        if self.has_ended() {
-            eprintln!("the {} ended before the demo did", self.name);
+        if self.ended_within(Duration::ZERO).is_some() {
+            if self.port != 0 {
+                eprintln!("the {} ended before the demo did", self.name);
+            }
             return;
         }
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, Signal::TERM);
         }
-        let until = elapsed_now() + END_WITHIN;
-        while !self.has_ended() && elapsed_now() < until {
-            std::thread::sleep(LOOK_EVERY);
-        }
-        if !self.has_ended() {
+        if self.ended_within(END_WITHIN).is_none() {
             let _ = self.child.kill();
         }
         let _ = self.child.wait();
