@@ -266,3 +266,20 @@ proptest! {
         }
     }
 }
+
+/// A net position with a third decimal could never be closed: no order may have one.
+#[test]
+fn a_volume_is_taken_in_hundredths_and_float_noise_is_no_third_decimal() {
+    let told = |volume: &str| {
+        let reply = format!(
+            r#"{{"error":true,"ticket":7,"msg":"partial","retcode":10010,"data":{{"volume":{volume},"price":1.1}}}}"#
+        );
+        read(reply.as_bytes()).unwrap().judge(&order(), Exits::Counted)
+    };
+    for noisy in ["0.030000000000000002", "0.029999999999999999"] {
+        assert_eq!(acked(told(noisy)).volume_lots, d("0.03"));
+    }
+    for finer in ["0.035", "0.0301", "1e-10"] {
+        assert!(unknown(told(finer)).contains("does not fit the order"), "{finer}");
+    }
+}

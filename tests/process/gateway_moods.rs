@@ -149,6 +149,8 @@ fn a_held_order_blocks_its_symbol_until_a_person_settles_it_and_is_counted_from_
     settle(&["--evidence", "seen"]).expect(64).complains(&["--ticket", "--absent"]);
     settle(&["--absent", "--evidence", " "]).expect(64).complains(&["say who looked"]);
     settle(&["--ticket", &ticket, "--volume", "5", "--evidence", "seen"]).expect(64).complains(&["5 lots"]);
+    settle(&["--ticket", &ticket, "--volume", "0.055", "--evidence", "seen"]).expect(64).complains(&["steps of 0.01"]);
+    settle(&["--ticket", "0", "--evidence", "seen"]).expect(64).complains(&["--ticket"]);
     settle(&["--ticket", &ticket, "--evidence", "seen in the terminal"]).expect(0).says(&["acked", "start the node"]);
     settle(&["--absent", "--evidence", "seen"]).expect(1).complains(&["is acked"]);
 
