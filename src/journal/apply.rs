@@ -1,15 +1,15 @@
 //! Applies one batch of writes inside an open transaction.
 //!
 //! Promises kept here: the first row of a slot stands, the first intent of a key stands, an intent moves only as its
-//! machine allows, and a slot whose order may have left is never reported as missed. A write that cannot be done says so
+//! machine allows, and a row is amended as `domain::amend` says. A write that cannot be done says so
 //! in its answer; only a failing disk fails the batch.
 
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params, params_from_iter};
+use sentinel_actors::domain::amend::{amend_ended, amend_missed};
 use sentinel_actors::domain::cycle::SlotRecord;
-use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::reason::{Outcome, Reason};
+use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
 use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalWrite, Written};
@@ -21,9 +21,6 @@ use super::rows::{
 
 /// The number of slots that were worked on, in `meta`. The boot record compares it between boots.
 pub(super) const WORKED: &str = "worked_slots";
-
-/// What a recovered row says about itself.
-const RECOVERED: &str = "recovered from the journal";
 
 /// Applies `batch` in order.
 pub(super) fn batch(connection: &Connection, batch: Vec<JournalWrite>) -> Result<Vec<Written>, RowFault> {
@@ -77,24 +74,11 @@ fn insert_slot(connection: &Connection, record: &SlotRecord) -> Result<bool, Row
     Ok(connection.prepare_cached(&INSERT_SLOT)?.execute(params_from_iter(values))? > 0)
 }
 
-/// Whatever a cycle reports, its slot tells of every order that may have left. A pipeline that writes on behalf of a lost
-/// cycle does not know of them, and a cycle that is run again after a crash meets the effects of its first run: an order
-/// that was confirmed then is refused now, because its position is open already.
+/// Whatever a cycle reports, its row tells of every order that may have left.
 fn end_slot(connection: &Connection, mut record: SlotRecord) -> Result<bool, RowFault> {
     let mut intents = intents_of(connection, &record.pipeline, UtcMs(record.slot.0 - 1), record.slot)?;
     let intents = intents.remove(&record.slot).unwrap_or_default();
-    let any_left = intents.iter().any(|intent| intent.state.may_have_left());
-    if !intents.is_empty() && (record.outcome() == Outcome::Missed || any_left && record.outcome() != Outcome::Acted) {
-        let reported = format!("{RECOVERED}; the cycle ended with '{}'", record.reason);
-        tell_intents(&mut record, &intents);
-        record.detail = if record.detail.is_empty() { reported } else { format!("{reported}: {}", record.detail) };
-    }
-    for intent in intents.iter().filter(|intent| intent.state.may_have_left()) {
-        if !record.intents.contains(&intent.key) {
-            record.detail = format!("{}; {RECOVERED}: {} {}", record.detail, intent.order.role, intent.state);
-            record.intents.push(intent.key.clone());
-        }
-    }
+    amend_ended(&mut record, &intents);
     insert_slot(connection, &record)
 }
 
@@ -113,8 +97,7 @@ fn miss_slots(
             continue;
         };
         let mut record = missed.clone();
-        tell_intents(&mut record, &intents);
-        RECOVERED.clone_into(&mut record.detail);
+        amend_missed(&mut record, &intents);
         insert_slot(connection, &record)?;
     }
     Ok(Written::Done)
@@ -136,26 +119,6 @@ fn intents_of(
         by_slot.entry(intent.slot).or_default().push(intent);
     }
     Ok(by_slot)
-}
-
-/// Ends `record` as its intents ended: what was done is never reported as missed.
-fn tell_intents(record: &mut SlotRecord, intents: &[Intent]) {
-    // Live intents speak for a slot that has intents of both modes: their effects were real.
-    let mode = if intents.iter().any(|intent| intent.mode == Mode::Live) { Mode::Live } else { Mode::DryRun };
-    let own: Vec<&Intent> = intents.iter().filter(|intent| intent.mode == mode).collect();
-    let any = |states: &[IntentState]| own.iter().any(|intent| states.contains(&intent.state));
-    record.reason = if any(&[IntentState::Acked]) {
-        Reason::OrderAcked
-    } else if any(&[IntentState::Unknown, IntentState::Held, IntentState::Sent]) {
-        Reason::OrderUnknown
-    } else if any(&[IntentState::Rejected]) {
-        Reason::OrderRejected
-    } else {
-        Reason::IntentStands
-    };
-    record.mode = mode;
-    record.intents = own.iter().map(|intent| intent.key.clone()).collect();
-    record.decided_bar = own.first().map(|intent| intent.basis);
 }
 
 fn find_intent(connection: &Connection, key: &IntentKey) -> Result<Option<Intent>, RowFault> {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sentinel_actors::domain::amend::{amend_ended, amend_missed};
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
 use sentinel_actors::domain::order::Role;
-use sentinel_actors::domain::reason::{Outcome, Reason};
+use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::domain::risk::Exposure;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{
@@ -73,9 +74,9 @@ impl Disk {
         self.by_slot.range(range).next().map(|(key, _)| UtcMs(key.1.0 - 1))
     }
 
-    fn intents_of(&self, pipeline: &str, slot: UtcMs) -> Vec<&Intent> {
+    fn intents_of(&self, pipeline: &str, slot: UtcMs) -> Vec<Intent> {
         let keys = self.by_slot.get(&(pipeline.to_owned(), slot)).into_iter().flatten();
-        keys.filter_map(|key| self.intents.get(key)).map(|stored| &stored.intent).collect()
+        keys.filter_map(|key| self.intents.get(key)).map(|stored| stored.intent.clone()).collect()
     }
 
     fn open_intents(&self, pipeline: &str) -> Vec<Intent> {
@@ -269,7 +270,7 @@ fn one(inner: &mut Inner, write: JournalWrite) -> Written {
         JournalWrite::MissSlots { pipeline, mode, schedule, after, until, reason, noted_at } => {
             for slot in schedule.slots(after, until) {
                 let mut record = SlotRecord::new(&pipeline, slot, mode, reason, noted_at);
-                tell_intents(&inner.disk, &mut record);
+                amend_missed(&mut record, &inner.disk.intents_of(&pipeline, slot));
                 insert(inner, record);
             }
             Written::Done
@@ -283,32 +284,10 @@ fn end_slot(inner: &mut Inner, mut record: SlotRecord) -> Written {
     if record.attempts > 2 {
         inner.violation(format!("{} {} was attempted {} times", record.pipeline, record.slot, record.attempts));
     }
-    if record.outcome() == Outcome::Missed || matches!(record.reason, Reason::StageCrashed | Reason::PoisonInput) {
-        tell_intents(&inner.disk, &mut record);
-    }
+    let intents = inner.disk.intents_of(&record.pipeline, record.slot);
+    amend_ended(&mut record, &intents);
     insert(inner, record);
     Written::Done
-}
-
-/// What was done is never reported as missed.
-fn tell_intents(disk: &Disk, record: &mut SlotRecord) {
-    let intents = disk.intents_of(&record.pipeline, record.slot);
-    let any = |states: &[IntentState]| intents.iter().any(|intent| states.contains(&intent.state));
-    let missed = record.outcome() == Outcome::Missed;
-    if intents.is_empty() || !(missed || intents.iter().any(|intent| intent.state.may_have_left())) {
-        return;
-    }
-    record.reason = if any(&[IntentState::Acked]) {
-        Reason::OrderAcked
-    } else if any(&[IntentState::Sent, IntentState::Unknown, IntentState::Held]) {
-        Reason::OrderUnknown
-    } else if any(&[IntentState::Rejected]) {
-        Reason::OrderRejected
-    } else {
-        Reason::IntentStands
-    };
-    record.decided_bar = intents.first().map(|intent| intent.basis);
-    record.detail = "recovered from the journal".to_owned();
 }
 
 fn insert(inner: &mut Inner, record: SlotRecord) {
