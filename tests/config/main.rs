@@ -6,6 +6,7 @@
     reason = "a test stops at the first surprise; clippy exempts the tests but not their helpers"
 )]
 
+mod compatibility;
 mod endpoints;
 
 use std::collections::BTreeSet;
