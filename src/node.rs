@@ -31,7 +31,7 @@ pub use self::error::NodeError;
 pub use self::plug::{PluggedPipeline, plug, try_model};
 use self::vitals::Vitals;
 use crate::config::Config;
-use crate::journal::{BootRecord, BootVerdict, SqliteJournal, StateDir, write_last_exit};
+use crate::journal::{BootRecord, BootVerdict, SqliteJournal, Start, StateDir, StoreOptions, write_last_exit};
 use crate::system::{QuarantineDir, SystemChance, WallClock};
 use crate::telemetry::record::Recorder;
 
@@ -129,7 +129,21 @@ fn run_locked(
     vitals: &Vitals,
 ) -> Result<RunReport, NodeError> {
     let verdict = register_boot(state, vitals);
-    let (journal, recovered) = SqliteJournal::open(state, options.fates.clone())?;
+    let start = Start {
+        at: WallClock.now(),
+        version: env!("SENTINEL_VERSION").to_owned(),
+        mode: config.node.mode,
+        config_digest: config.digest(),
+    };
+    debug!(
+        event = "start_kept",
+        version = %start.version,
+        mode = %start.mode,
+        config = %start.config_digest,
+        "this start, as the journal keeps it for its slots"
+    );
+    let store = StoreOptions { start: Some(start), ..StoreOptions::default() };
+    let (journal, recovered) = SqliteJournal::open_with(state, options.fates.clone(), store)?;
     info!(event = "journal_opened", state = %state.path().display(), ?recovered, "the journal is open");
     let journal = Arc::new(journal);
     let plugged = plug(config, state, &options)?;

@@ -16,7 +16,7 @@ use sentinel::venues::book::{BOOK_FILE, Book, BookError};
 use sentinel::venues::book_reader::{BookPosition, BookReader, Realised};
 use sentinel::venues::paper::{CODE_DOUBLE_SUBMIT, CODE_INVALID, CODE_NOT_OPEN, CloseReason, PaperVenue, Terms};
 use sentinel_actors::domain::bar::{Bar, CleanBars, Interval};
-use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Side, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Evidence, Fate, Fates, NoFates, Place, Positions, Submission, Venue};
@@ -48,7 +48,7 @@ fn slot(hour: i64) -> UtcMs {
 }
 
 fn key(basis: i64, role: Role) -> IntentKey {
-    IntentKey::derive(Mode::DryRun, "paper", "eurusd", UtcMs(basis), role)
+    IntentKey::derive(Mode::DryRun, "paper", "eurusd", Basis::Bar(UtcMs(basis)), role)
 }
 
 fn order(role: Role, side: Side, reference: &str) -> Order {
@@ -96,7 +96,7 @@ async fn settle(venue: &PaperVenue, key: &IntentKey, order: &Order) -> Evidence 
         account: "paper".to_owned(),
         pipeline: "eurusd".to_owned(),
         slot: slot(10),
-        basis: UtcMs(9 * HOUR),
+        basis: Basis::Bar(UtcMs(9 * HOUR)),
         order: order.clone(),
         state: IntentState::Unknown,
         receipt: None,

@@ -17,10 +17,10 @@ pub use self::effect::Refusals;
 use self::effect::{Effect, Tally, outcome, standing_effect};
 use crate::cycle_flow::Cycle;
 use crate::domain::bar::CleanBars;
-use crate::domain::cycle::{SlotRecord, Stage};
+use crate::domain::cycle::{SlotRecord, Stage, Weighed, WeighedRisk};
 use crate::domain::decision::{DecideOn, Decision, Policy, Situation};
 use crate::domain::freshness::Ending;
-use crate::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
+use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState};
 use crate::domain::netting::net_position;
 use crate::domain::order::{Order, Position, Role};
 use crate::domain::prediction::Probabilities;
@@ -74,8 +74,9 @@ pub struct Executor {
     pub counted: Option<Vec<Position>>,
     /// Refusals in a row, since the process started.
     pub refusals: Refusals,
-    /// Newest decision that had an intent when this incarnation began, once the journal was asked.
-    pub inherited: Option<Option<UtcMs>>,
+    /// Times of the newest decision and the newest slot that had an intent when this incarnation began, once the journal
+    /// was asked.
+    pub inherited: Option<(Option<UtcMs>, Option<UtcMs>)>,
 }
 
 impl StageWork for Executor {
@@ -129,8 +130,8 @@ impl Executor {
             return Ending::new(Reason::StaleData, "no usable bar");
         };
         let basis = match self.policy.decide_on {
-            DecideOn::Bar => newest.time,
-            DecideOn::Slot => cycle.slot,
+            DecideOn::Bar => Basis::Bar(newest.time),
+            DecideOn::Slot => Basis::Slot(cycle.slot),
         };
         if let Err(error) = self.venue.observe(&self.symbol, bars).await {
             return Ending::new(Reason::VenueUnavailable, error.to_string());
@@ -164,21 +165,32 @@ impl Executor {
         record.confidence = Some(decision.confidence);
         record.decided_bar = Some(newest.time);
         record.intents = standing.iter().map(|intent| intent.key.clone()).collect();
+        record.weighed = Some(Weighed {
+            decide_on: self.policy.decide_on,
+            threshold: self.policy.threshold,
+            open_positions: count(positions.len()),
+            risk: None,
+        });
         self.act(cycle, record, basis, decision, standing).await
     }
 
     /// What an earlier run of this decision has done already. Only a cycle that is run again can have any, or one whose
     /// decision an earlier incarnation may have begun.
-    async fn standing(&mut self, cycle: &Cycle, basis: UtcMs) -> Result<Vec<Intent>, JournalUnavailable> {
-        let inherited = match self.inherited {
+    async fn standing(&mut self, cycle: &Cycle, basis: Basis) -> Result<Vec<Intent>, JournalUnavailable> {
+        let (decision, slot) = match self.inherited {
             Some(inherited) => inherited,
-            None => self.journal.recovery(&self.pipeline).await?.newest_intent_basis,
+            None => {
+                let recovery = self.journal.recovery(&self.pipeline).await?;
+                (recovery.newest_intent_basis, recovery.newest_intent_slot)
+            }
         };
-        self.inherited = Some(inherited);
-        if cycle.attempt == 1 && inherited.is_none_or(|newest| basis > newest) {
+        self.inherited = Some((decision, slot));
+        let is_new =
+            decision.is_none_or(|newest| basis.time() > newest) && slot.is_none_or(|newest| cycle.slot > newest);
+        if cycle.attempt == 1 && is_new {
             return Ok(Vec::new());
         }
-        let mut standing = self.journal.standing_intents(&self.pipeline, basis).await?;
+        let mut standing = self.journal.standing_intents(&self.pipeline, basis, cycle.slot).await?;
         standing.retain(|intent| self.is_ours(intent));
         Ok(standing)
     }
@@ -193,7 +205,7 @@ impl Executor {
         &mut self,
         cycle: &Cycle,
         record: &mut SlotRecord,
-        basis: UtcMs,
+        basis: Basis,
         decision: Decision,
         standing: Vec<Intent>,
     ) -> Ending {
@@ -205,10 +217,10 @@ impl Executor {
             }
         }
         for order in decision.orders {
-            let done = standing.iter().find(|done| done.order.role == order.role).and_then(standing_effect);
-            let effect = match done {
+            let stands = standing.iter().find(|done| done.order.role == order.role);
+            let effect = match stands.and_then(standing_effect) {
                 Some(effect) => effect,
-                None => self.effect(cycle, record, basis, order).await,
+                None => self.effect(cycle, record, basis, order, stands).await,
             };
             if tally.add(effect).is_break() {
                 break;
@@ -217,11 +229,21 @@ impl Executor {
         tally.ended
     }
 
-    async fn effect(&mut self, cycle: &Cycle, record: &mut SlotRecord, basis: UtcMs, order: Order) -> Effect {
-        if let Err(ending) = self.may_act(cycle).await.and(self.permitted(cycle, basis, &order).await) {
+    /// `stands` is the intent of this order, when an earlier run has planned it: it is taken up under its own key and its
+    /// own basis, because an older version may have derived another key for the same decision.
+    async fn effect(
+        &mut self,
+        cycle: &Cycle,
+        record: &mut SlotRecord,
+        basis: Basis,
+        order: Order,
+        stands: Option<&Intent>,
+    ) -> Effect {
+        let derive = || IntentKey::derive(self.venue.mode(), self.venue.account(), &self.pipeline, basis, order.role);
+        let (key, basis) = stands.map_or_else(|| (derive(), basis), |stands| (stands.key.clone(), stands.basis));
+        if let Err(ending) = self.may_act(cycle).await.and(self.permitted(cycle, record, &key, &order).await) {
             return Effect::Nothing(ending);
         }
-        let key = IntentKey::derive(self.venue.mode(), self.venue.account(), &self.pipeline, basis, order.role);
         if !record.intents.contains(&key) {
             record.intents.push(key.clone());
         }
@@ -261,7 +283,13 @@ impl Executor {
         Ok(())
     }
 
-    async fn permitted(&mut self, cycle: &Cycle, basis: UtcMs, order: &Order) -> Result<(), Ending> {
+    async fn permitted(
+        &mut self,
+        cycle: &Cycle,
+        record: &mut SlotRecord,
+        own: &IntentKey,
+        order: &Order,
+    ) -> Result<(), Ending> {
         if order.role == Role::Open && self.refusals.are_too_many() {
             return Err(Ending::new(Reason::Reducing, "find out why, then start the node again"));
         }
@@ -270,9 +298,19 @@ impl Executor {
         let mut exposure =
             self.journal.exposure(&account, &self.symbol, mode, cycle.slot).await.map_err(unavailable)?;
         // The intent of this very decision may stand half done from an earlier attempt; reserving it sorts that out.
-        let own = IntentKey::derive(mode, &account, &self.pipeline, basis, order.role);
-        exposure.open_intents.retain(|intent| intent.key != own);
+        exposure.open_intents.retain(|intent| intent.key != *own);
         let positions = self.positions().await?;
+        if let Some(weighed) = &mut record.weighed {
+            weighed.risk = Some(WeighedRisk {
+                open_positions: count(positions.len()),
+                max_open_positions: self.risk.max_open_positions,
+                orders_last_hour: exposure.orders_last_hour,
+                max_orders_per_hour: self.risk.max_orders_per_hour,
+                orders_last_day: exposure.orders_last_day,
+                max_orders_per_day: self.risk.max_orders_per_day,
+                open_intents: count(exposure.open_intents.len()),
+            });
+        }
         permit(&self.risk, order, &positions, &exposure).map_err(|reason| {
             let open: Vec<&str> = exposure.open_intents.iter().map(|intent| intent.key.as_str()).collect();
             Ending::new(reason, open.join(" "))
@@ -405,4 +443,8 @@ impl Executor {
         }
         Ok(settled)
     }
+}
+
+fn count(many: usize) -> u32 {
+    u32::try_from(many).unwrap_or(u32::MAX)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::task::JoinSet;
 
-use crate::domain::intent::{Intent, IntentEvent, IntentKey, Mode};
+use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, Mode};
 use crate::domain::risk::Exposure;
 use crate::domain::time::UtcMs;
 use crate::ports::{
@@ -343,8 +343,13 @@ impl JournalHandle {
     ///
     /// # Errors
     /// When there was no answer.
-    pub async fn standing_intents(&self, pipeline: &str, basis: UtcMs) -> Result<Vec<Intent>, JournalUnavailable> {
-        self.intents(JournalRead::StandingIntents { pipeline: pipeline.to_owned(), basis }).await
+    pub async fn standing_intents(
+        &self,
+        pipeline: &str,
+        basis: Basis,
+        slot: UtcMs,
+    ) -> Result<Vec<Intent>, JournalUnavailable> {
+        self.intents(JournalRead::StandingIntents { pipeline: pipeline.to_owned(), basis, slot }).await
     }
 
     async fn intents(&self, question: JournalRead) -> Result<Vec<Intent>, JournalUnavailable> {

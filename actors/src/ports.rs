@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::domain::bar::{Bar, CleanBars, Interval, RawBar};
 use crate::domain::cycle::SlotRecord;
 use crate::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
-use crate::domain::intent::{Intent, IntentEvent, IntentKey, Mode};
+use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, Mode};
 use crate::domain::order::{Order, Position, Receipt};
 use crate::domain::prediction::{ModelIdentity, RawAnswer};
 use crate::domain::reason::Reason;
@@ -306,12 +306,16 @@ pub enum JournalRead {
         /// Dry run or live.
         mode: Mode,
     },
-    /// Intents of one decision, in whatever state: what an earlier run of the same cycle has done.
+    /// Intents of one decision, in whatever state: what an earlier run of the same cycle has done. Those that the same
+    /// slot's cycle wrote while it decided on the other kind of basis belong to them: a slot acts once, whatever was
+    /// configured in between.
     StandingIntents {
         /// Pipeline.
         pipeline: String,
         /// Decided bar or slot.
-        basis: UtcMs,
+        basis: Basis,
+        /// Slot of the cycle that asks.
+        slot: UtcMs,
     },
 }
 
@@ -323,8 +327,10 @@ pub struct Recovery {
     pub last_slot: Option<UtcMs>,
     /// Newest bar that was decided.
     pub last_decided_bar: Option<UtcMs>,
-    /// Newest decision (bar or slot) that has an intent.
+    /// Newest time of a decision (bar or slot) that has an intent.
     pub newest_intent_basis: Option<UtcMs>,
+    /// Newest slot whose cycle wrote an intent.
+    pub newest_intent_slot: Option<UtcMs>,
 }
 
 /// The answer to a [`JournalRead`].

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::cycle::{InFlight, SlotCommand, SlotEvent, SlotMachine};
-use sentinel_actors::domain::intent::{IntentEvent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::intent::{Basis, IntentEvent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Receipt, Role, Ticket};
 use sentinel_actors::domain::reason::{Outcome, Reason};
 use sentinel_actors::domain::schedule::{Schedule, Window};
@@ -217,13 +217,16 @@ proptest! {
         (basis, other_basis) in (0..4_i64, 0..4_i64),
         (ticket, other_ticket) in (0..3_u64, 0..3_u64),
         (live, other_live) in (any::<bool>(), any::<bool>()),
+        (bar, other_bar) in (any::<bool>(), any::<bool>()),
     ) {
         let role = |ticket: u64| if ticket == 0 { Role::Open } else { Role::Close(Ticket(ticket)) };
         let mode = |live: bool| if live { Mode::Live } else { Mode::DryRun };
-        let one = IntentKey::derive(mode(live), &account, &pipeline, UtcMs(basis), role(ticket));
-        let two = IntentKey::derive(mode(other_live), &other_account, &other_pipeline, UtcMs(other_basis), role(other_ticket));
-        let same = (live, account, pipeline, basis, ticket)
-            == (other_live, other_account, other_pipeline, other_basis, other_ticket);
+        let kind = |bar: bool, time: i64| if bar { Basis::Bar(UtcMs(time)) } else { Basis::Slot(UtcMs(time)) };
+        let (one_basis, two_basis) = (kind(bar, basis), kind(other_bar, other_basis));
+        let one = IntentKey::derive(mode(live), &account, &pipeline, one_basis, role(ticket));
+        let two = IntentKey::derive(mode(other_live), &other_account, &other_pipeline, two_basis, role(other_ticket));
+        let same = (live, account, pipeline, one_basis, ticket)
+            == (other_live, other_account, other_pipeline, two_basis, other_ticket);
         prop_assert_eq!(one == two, same);
         prop_assert_eq!(one.as_str().len(), 32);
     }

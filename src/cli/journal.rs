@@ -375,7 +375,7 @@ impl From<Stored<Intent>> for IntentLine {
             key: record.key.to_string(),
             mode: record.mode.code(),
             slot: record.slot.to_string(),
-            basis: record.basis.to_string(),
+            basis: record.basis.time().to_string(),
             role: order.role.to_string(),
             side: order.side.code(),
             volume_lots: order.volume_lots.to_string(),

@@ -18,7 +18,9 @@ mod values;
 use std::fmt;
 use std::path::Path;
 
+use data_encoding::HEXLOWER;
 use sentinel_actors::domain::intent::Mode;
+use sha2::{Digest as _, Sha256};
 use toml::de::{DeTable, DeValue};
 
 pub use endpoints::{GatewayConfig, HubAccess, HubConfig, HubPayload, ModelConfig, VenueConfig};
@@ -116,6 +118,22 @@ impl Config {
             }
             _ => Err(ConfigErrors::new(file.to_owned(), walk.problems)),
         }
+    }
+
+    /// Digest of every key's effective value, wherever it came from: 64 hexadecimal digits. A secret is a file's name here,
+    /// so that nothing of its text goes in.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut settings: Vec<(&str, &str)> =
+            self.settings.iter().map(|setting| (&*setting.key, &*setting.value)).collect();
+        settings.sort_unstable();
+        let mut hash = Sha256::new();
+        for part in settings.into_iter().flat_map(|(key, value)| [key, value]) {
+            // Length first: no two lists of settings feed the same bytes.
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+        HEXLOWER.encode(&hash.finalize())
     }
 
     /// One line per key: what the node runs with, and where that comes from.

@@ -22,19 +22,25 @@ use super::rows::{
 /// The number of slots that were worked on, in `meta`. The boot record compares it between boots.
 pub(super) const WORKED: &str = "worked_slots";
 
-/// Applies `batch` in order.
-pub(super) fn batch(connection: &Connection, batch: Vec<JournalWrite>) -> Result<Vec<Written>, RowFault> {
+/// Applies `batch` in order. Slots are written under the start with this number.
+pub(super) fn batch(
+    connection: &Connection,
+    batch: Vec<JournalWrite>,
+    start: Option<i64>,
+) -> Result<Vec<Written>, RowFault> {
     let mut written = Vec::with_capacity(batch.len());
     let mut worked = 0_i64;
     for write in batch {
         written.push(match write {
-            JournalWrite::EndSlot(record) => {
+            JournalWrite::EndSlot(mut record) => {
+                record.start = start;
                 let was_worked_on = record.attempts > 0;
                 worked += i64::from(end_slot(connection, *record)? && was_worked_on);
                 Written::Done
             }
             JournalWrite::MissSlots { pipeline, mode, schedule, after, until, reason, noted_at } => {
-                let missed = SlotRecord::new(&pipeline, after, mode, reason, noted_at);
+                let mut missed = SlotRecord::new(&pipeline, after, mode, reason, noted_at);
+                missed.start = start;
                 miss_slots(connection, missed, &schedule, after, until)?
             }
             JournalWrite::Plan(intent) => guarded(connection, || plan(connection, *intent))?,
@@ -128,12 +134,29 @@ fn find_intent(connection: &Connection, key: &IntentKey) -> Result<Option<Intent
     found.next()?.map(rows::intent_from).transpose()
 }
 
+/// The intent that keeps this one from being written: the same key, or another key of the same decision, as an older
+/// version derived it.
+fn find_standing(connection: &Connection, intent: &Intent) -> Result<Option<Intent>, RowFault> {
+    if let Some(standing) = find_intent(connection, &intent.key)? {
+        return Ok(Some(standing));
+    }
+    let sql = format!(
+        "{} WHERE pipeline = ?1 AND basis_ms = ?2 AND basis_kind = ?3 AND role = ?4 AND account = ?5 AND mode = ?6",
+        *SELECT_INTENTS
+    );
+    let (time, kind) = (intent.basis.time().0, intent.basis.kind().code());
+    let (role, mode) = (intent.order.role.to_string(), intent.mode.code());
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query(params![intent.pipeline, time, kind, role, intent.account, mode])?;
+    found.next()?.map(rows::intent_from).transpose()
+}
+
 fn plan(connection: &Connection, mut intent: Intent) -> Result<Written, RowFault> {
     (intent.state, intent.receipt) = (IntentState::Planned, None);
     let values = sealed(rows::intent_values(&intent));
     let inserted = connection.prepare_cached(&INSERT_INTENT)?.execute(params_from_iter(values))?;
     if inserted == 0 {
-        return Ok(match find_intent(connection, &intent.key)? {
+        return Ok(match find_standing(connection, &intent)? {
             Some(standing) => Written::Exists(Box::new(standing)),
             None => Written::Refused(format!("the intent {} can be neither written nor found", intent.key)),
         });

@@ -128,6 +128,14 @@ pub enum JournalError {
         /// What was found.
         what: String,
     },
+    /// A row is not what the node wrote.
+    #[error("the journal {} is damaged: the row {row} was changed after the node wrote it", path.display())]
+    ChangedRow {
+        /// The file.
+        path: PathBuf,
+        /// Table and key.
+        row: String,
+    },
     /// No space left.
     #[error("the disk of {} is full", path.display())]
     DiskFull {
@@ -187,6 +195,7 @@ impl JournalError {
             | Self::NoWal { .. }
             | Self::NewerSchema { .. }
             | Self::OlderSchema { .. }
+            | Self::ChangedRow { .. }
             | Self::Foreign { .. } => EXIT_CONFIG,
         }
     }
@@ -210,7 +219,7 @@ impl JournalError {
                 "start the node once: it keeps a backup beside the file and upgrades it".to_owned()
             }
             Self::Foreign { .. } => "give the node a state directory of its own".to_owned(),
-            Self::Damaged { path, .. } => format!(
+            Self::Damaged { path, .. } | Self::ChangedRow { path, .. } => format!(
                 "keep a copy of {0} and {0}-wal, check at the venue which orders are open, then restore a backup; a node \
                  on an empty journal does not know what it has sent",
                 path.display()

@@ -7,7 +7,7 @@
 //! ```text
 //! state/
 //!   lock          held by the running node
-//!   journal.db    slots, intents, their events: WAL, synchronous=FULL
+//!   journal.db    slots, intents, their events, starts: WAL, synchronous=FULL
 //!   telemetry.db  crash reports and restarts: WAL, synchronous=NORMAL; may be deleted
 //!   last_exit     how the last run ended
 //!   boots         starts, to recognise a crash loop
@@ -17,11 +17,13 @@
 mod apply;
 pub mod boot;
 mod error;
+mod frozen;
 mod proof;
 mod queries;
 mod reader;
 mod rows;
 mod schema;
+mod starts;
 mod state;
 mod store;
 mod telemetry;
@@ -32,6 +34,7 @@ pub use proof::{Proof, Proven, proof};
 pub use reader::{JournalReader, Stored, Verified};
 pub use rows::IntentStep;
 pub use schema::{Recovered, SCHEMA_VERSION};
+pub use starts::Start;
 pub use state::StateDir;
 pub use store::{SqliteJournal, StoreOptions};
 pub use telemetry::{Telemetry, TelemetryEvent};

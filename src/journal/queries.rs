@@ -30,10 +30,11 @@ pub(super) fn answer(connection: &Connection, question: &JournalRead) -> Result<
             "WHERE account = ?1 AND symbol = ?2 AND mode = ?3 AND state = 'acked' ORDER BY slot_ms, key",
             params![account, symbol, mode.code()],
         )?),
-        JournalRead::StandingIntents { pipeline, basis } => JournalAnswer::Intents(intents(
+        JournalRead::StandingIntents { pipeline, basis, slot } => JournalAnswer::Intents(intents(
             connection,
-            "WHERE pipeline = ?1 AND basis_ms = ?2 ORDER BY slot_ms, key",
-            params![pipeline, basis.0],
+            "WHERE pipeline = ?1 AND (basis_ms = ?2 AND basis_kind = ?3 OR slot_ms = ?4 AND basis_kind <> ?3)
+             ORDER BY slot_ms, key",
+            params![pipeline, basis.time().0, basis.kind().code(), slot.0],
         )?),
     })
 }
@@ -49,10 +50,12 @@ fn recovery(connection: &Connection, pipeline: &str) -> Result<Recovery, RowFaul
     Ok(Recovery {
         last_slot: newest_row.map_or_else(first_intent, |slot| Ok(Some(slot)))?,
         last_decided_bar: newest(
+            // A bar opens before its slot; version 2 wrote the slot's time for a recovered slot that decided itself.
             "SELECT decided_bar_ms FROM slots WHERE pipeline = ?1 AND decided_bar_ms IS NOT NULL
-             ORDER BY decided_bar_ms DESC LIMIT 1",
+             AND decided_bar_ms < slot_ms ORDER BY decided_bar_ms DESC LIMIT 1",
         )?,
         newest_intent_basis: newest("SELECT basis_ms FROM intents WHERE pipeline = ?1 ORDER BY basis_ms DESC LIMIT 1")?,
+        newest_intent_slot: newest("SELECT slot_ms FROM intents WHERE pipeline = ?1 ORDER BY slot_ms DESC LIMIT 1")?,
     })
 }
 

@@ -11,9 +11,10 @@ use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 
 use super::rows::{
-    self, EVENTS, INTENTS, IntentStep, RowFault, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SLOTS, Table,
+    self, EVENTS, INTENTS, IntentStep, RowFault, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SELECT_STARTS, SLOTS,
+    STARTS, Table,
 };
-use super::{JOURNAL_FILE, JournalError, apply, schema};
+use super::{JOURNAL_FILE, JournalError, Start, apply, schema};
 
 /// A record as it was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -213,6 +214,16 @@ impl JournalReader {
         })
     }
 
+    /// The start of the node with this number.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn start(&self, number: i64) -> Result<Option<Stored<Start>>, JournalError> {
+        let sql = format!("{} WHERE number = ?1", *SELECT_STARTS);
+        let read = |row: &Row<'_>| Ok(Stored { record: rows::start_from(row)?, is_intact: STARTS.is_intact(row)? });
+        Ok(self.collect(&sql, [number], read)?.pop())
+    }
+
     /// Computes the checksum of every row.
     ///
     /// # Errors
@@ -223,13 +234,7 @@ impl JournalReader {
             self.visit(
                 &table.select(),
                 [],
-                |row| {
-                    let name = |row: &Row<'_>| -> rusqlite::Result<String> {
-                        let key = (0..table.keys).map(|index| row.get::<_, rusqlite::types::Value>(index));
-                        Ok(format!("{} {:?}", table.name, key.collect::<rusqlite::Result<Vec<_>>>()?))
-                    };
-                    Ok(if table.is_intact(row)? { None } else { Some(name(row)?) })
-                },
+                |row| Ok(if table.is_intact(row)? { None } else { Some(table.key_of(row)?) }),
                 |damaged| -> Result<(), JournalError> {
                     verified.rows += 1;
                     if let Some(name) = damaged {

@@ -10,14 +10,17 @@ use std::sync::LazyLock;
 use rusqlite::Row;
 use rusqlite::types::{Value, ValueRef};
 use rust_decimal::Decimal;
-use sentinel_actors::domain::cycle::SlotRecord;
-use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::cycle::{SlotRecord, Weighed};
+use sentinel_actors::domain::decision::DecideOn;
+use sentinel_actors::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Order, Receipt, Role, Side, Ticket};
 use sentinel_actors::domain::prediction::ModelIdentity;
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use super::starts::Start;
 
 /// A table with a checksum per row.
 pub(super) struct Table {
@@ -60,6 +63,8 @@ pub(super) const SLOTS: Table = Table {
         "confidence",
         "decided_bar_ms",
         "intents",
+        "weighed",
+        "start",
     ],
 };
 
@@ -85,19 +90,28 @@ pub(super) const INTENTS: Table = Table {
         "filled_lots",
         "fill_price",
         "receipt_text",
+        "basis_kind",
     ],
 };
 
 pub(super) const EVENTS: Table =
     Table { name: "intent_events", keys: 2, columns: &["key", "number", "at_ms", "event"] };
 
-/// Every table that carries checksums.
-pub(super) const TABLES: [&Table; 3] = [&SLOTS, &INTENTS, &EVENTS];
+pub(super) const STARTS: Table =
+    Table { name: "starts", keys: 1, columns: &["number", "at_ms", "version", "mode", "config_digest"] };
+
+pub(super) const REMOVED: Table =
+    Table { name: "removed_slots", keys: 1, columns: &["pipeline", "until_ms", "slots", "decided_bar_ms"] };
+
+/// Every table that carries checksums. When one changes, its present form moves to [`super::frozen`].
+pub(super) const TABLES: [&Table; 5] = [&SLOTS, &INTENTS, &EVENTS, &STARTS, &REMOVED];
 
 pub(super) static INSERT_SLOT: LazyLock<String> = LazyLock::new(|| SLOTS.insert("ON CONFLICT DO NOTHING"));
 pub(super) static INSERT_INTENT: LazyLock<String> = LazyLock::new(|| INTENTS.insert("ON CONFLICT DO NOTHING"));
 pub(super) static REPLACE_INTENT: LazyLock<String> = LazyLock::new(|| INTENTS.update());
 pub(super) static INSERT_EVENT: LazyLock<String> = LazyLock::new(|| EVENTS.insert(""));
+pub(super) static INSERT_START: LazyLock<String> = LazyLock::new(|| STARTS.insert(""));
+pub(super) static SELECT_STARTS: LazyLock<String> = LazyLock::new(|| STARTS.select());
 pub(super) static SELECT_SLOTS: LazyLock<String> = LazyLock::new(|| SLOTS.select());
 pub(super) static SELECT_INTENTS: LazyLock<String> = LazyLock::new(|| INTENTS.select());
 pub(super) static SELECT_EVENTS: LazyLock<String> = LazyLock::new(|| EVENTS.select());
@@ -121,6 +135,19 @@ impl Table {
         let keys: Vec<String> = self.columns.iter().enumerate().take(self.keys).map(set).collect();
         let checksum = self.columns.len() + 1;
         format!("UPDATE {} SET {}, checksum = ?{checksum} WHERE {}", self.name, values.join(", "), keys.join(" AND "))
+    }
+
+    /// Table and key of a row, for people.
+    pub(super) fn key_of(&self, row: &Row<'_>) -> rusqlite::Result<String> {
+        let part = |index| -> rusqlite::Result<String> {
+            Ok(match row.get_ref(index)? {
+                ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                ValueRef::Integer(number) => number.to_string(),
+                other => format!("{other:?}"),
+            })
+        };
+        let key = (0..self.keys).map(part).collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(format!("{} {}", self.name, key.join(" ")))
     }
 
     /// Whether a row that was read with [`Table::select`] is what was written.
@@ -257,6 +284,8 @@ pub(super) fn slot_values(record: &SlotRecord) -> Vec<Value> {
         optional(record.confidence.filter(|value| value.is_finite()), Value::Real),
         time(record.decided_bar),
         text(serde_json::to_string(&record.intents).unwrap_or_default()),
+        optional(record.weighed.as_ref(), |weighed| text(serde_json::to_string(weighed).unwrap_or_default())),
+        optional(record.start, Value::Integer),
     ]);
     values
 }
@@ -274,6 +303,10 @@ pub(super) fn slot_from(row: &Row<'_>) -> Result<SlotRecord, RowFault> {
         Some(json) => Some(raw_from_json(&json).ok_or_else(|| meaningless("raw_output", json))?),
     };
     let intents: String = row.get("intents")?;
+    let weighed = match row.get::<_, Option<String>>("weighed")? {
+        None => None,
+        Some(json) => Some(serde_json::from_str::<Weighed>(&json).map_err(|_| meaningless("weighed", json))?),
+    };
     let model = row.get::<_, Option<String>>("model_id")?.zip(row.get("model_hash")?);
     Ok(SlotRecord {
         pipeline: row.get("pipeline")?,
@@ -298,6 +331,8 @@ pub(super) fn slot_from(row: &Row<'_>) -> Result<SlotRecord, RowFault> {
         confidence: row.get("confidence")?,
         decided_bar: time("decided_bar_ms")?,
         intents: serde_json::from_str(&intents).map_err(|_| meaningless("intents", intents))?,
+        weighed,
+        start: row.get("start")?,
     })
 }
 
@@ -316,7 +351,7 @@ pub(super) fn intent_values(intent: &Intent) -> Vec<Value> {
         text(&intent.account),
         text(&intent.pipeline),
         Value::Integer(intent.slot.0),
-        Value::Integer(intent.basis.0),
+        Value::Integer(intent.basis.time().0),
         text(order.role.to_string()),
         text(&order.symbol),
         text(order.side.code()),
@@ -329,6 +364,7 @@ pub(super) fn intent_values(intent: &Intent) -> Vec<Value> {
         optional(receipt, |receipt| text(receipt.volume_lots.to_string())),
         optional(receipt.and_then(|receipt| receipt.price), |price| text(price.to_string())),
         optional(receipt, |receipt| text(&receipt.text)),
+        text(intent.basis.kind().code()),
     ]);
     values
 }
@@ -336,6 +372,8 @@ pub(super) fn intent_values(intent: &Intent) -> Vec<Value> {
 /// Reads a row selected with [`SELECT_INTENTS`].
 pub(super) fn intent_from(row: &Row<'_>) -> Result<Intent, RowFault> {
     let state: String = row.get("state")?;
+    let kind: String = row.get("basis_kind")?;
+    let kind = DecideOn::from_code(&kind).ok_or_else(|| meaningless("basis_kind", kind))?;
     let order = Order {
         role: role_from(row)?,
         symbol: row.get("symbol")?,
@@ -360,7 +398,7 @@ pub(super) fn intent_from(row: &Row<'_>) -> Result<Intent, RowFault> {
         account: row.get("account")?,
         pipeline: row.get("pipeline")?,
         slot: UtcMs(row.get("slot_ms")?),
-        basis: UtcMs(row.get("basis_ms")?),
+        basis: Basis::new(kind, UtcMs(row.get("basis_ms")?)),
         order,
         state: IntentState::from_code(&state).ok_or_else(|| meaningless("state", state))?,
         receipt,
@@ -391,6 +429,27 @@ fn role_from(row: &Row<'_>) -> Result<Role, RowFault> {
 fn side_from(row: &Row<'_>) -> Result<Side, RowFault> {
     let code: String = row.get("side")?;
     [Side::Buy, Side::Sell].into_iter().find(|side| side.code() == code).ok_or_else(|| meaningless("side", code))
+}
+
+/// The row of a start, in the order of [`STARTS`].
+pub(super) fn start_values(number: i64, start: &Start) -> Vec<Value> {
+    vec![
+        Value::Integer(number),
+        Value::Integer(start.at.0),
+        text(&start.version),
+        text(start.mode.code()),
+        text(&start.config_digest),
+    ]
+}
+
+/// Reads a row selected with [`SELECT_STARTS`].
+pub(super) fn start_from(row: &Row<'_>) -> Result<Start, RowFault> {
+    Ok(Start {
+        at: UtcMs(row.get("at_ms")?),
+        version: row.get("version")?,
+        mode: mode_from(row)?,
+        config_digest: row.get("config_digest")?,
+    })
 }
 
 /// One line of an intent's history: `planned` first, then each event of its machine.

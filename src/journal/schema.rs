@@ -1,15 +1,16 @@
 //! Opens the journal's file: settings, checks, and forward migrations after a backup.
 //!
 //! Promise kept: a file that this program does not fully understand is refused, never guessed at or written to. The order
-//! matters: identity and version are looked at before anything is changed.
+//! matters: identity and version are looked at before anything is changed. An upgrade first verifies the checksums of the old
+//! rows, because it writes new ones: a row that was changed behind the node's back must not become a sealed one.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::JournalError;
 use super::rows::{TABLES, Table, sealed};
+use super::{JournalError, frozen};
 
 /// "SNTL": tells a journal from any other SQLite file.
 const APPLICATION_ID: i64 = 0x534E_544C;
@@ -18,21 +19,22 @@ const SQLITE_NEEDED: (i32, &str) = (3_051_003, "3.51.3");
 /// A larger file is only checked in the tables that money depends on, so that a start stays short.
 const WHOLE_CHECK_LIMIT_BYTES: u64 = 256 << 20;
 
-/// One step from version `n` to `n + 1`.
+/// One step from version `n` to `n + 1`. It knows only what those two versions have.
 struct Step {
     sql: &'static str,
-    /// What SQL alone cannot do, inside the same transaction.
-    then: Option<fn(&Connection) -> rusqlite::Result<()>>,
+    /// The tables with checksums in version `n + 1`.
+    sealed: &'static [&'static Table],
 }
 
 /// Step `n` leads to version `n + 1`; a new file takes all of them.
 const STEPS: &[Step] = &[
-    Step { sql: include_str!("schema/0001_initial.sql"), then: None },
-    Step { sql: include_str!("schema/0002_checksums.sql"), then: Some(seal_all) },
+    Step { sql: include_str!("schema/0001_initial.sql"), sealed: &[] },
+    Step { sql: include_str!("schema/0002_checksums.sql"), sealed: &frozen::OF_2 },
+    Step { sql: include_str!("schema/0003_basis_starts_retention.sql"), sealed: &TABLES },
 ];
 
 /// The schema version that this program writes.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize);
 
 /// What opening found.
@@ -46,6 +48,8 @@ pub struct Recovered {
     pub checked_whole_file: bool,
     /// Intents that wait to be settled.
     pub open_intents: u64,
+    /// Number of the node's start, when there is one.
+    pub start: Option<i64>,
 }
 
 /// Opens or creates the journal for its one writer.
@@ -66,6 +70,7 @@ pub(super) fn open_for_writing(path: &Path, max_pages: Option<u32>) -> Result<(C
     let mut recovered = Recovered { checked_whole_file, ..Recovered::default() };
     if version < SCHEMA_VERSION {
         if version > 0 {
+            verify(&connection, path, version)?;
             recovered.backup = Some(back_up(&connection, path, version)?);
             recovered.migrated_from = Some(version);
         }
@@ -207,17 +212,28 @@ fn migrate(connection: &mut Connection, from: i64) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     for step in STEPS.iter().skip(usize::try_from(from).unwrap_or(0)) {
         transaction.execute_batch(step.sql)?;
-        if let Some(then) = step.then {
-            then(&transaction)?;
-        }
     }
+    TABLES.iter().try_for_each(|table| seal_table(&transaction, table))?;
     transaction
         .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"))?;
     transaction.commit()
 }
 
-fn seal_all(connection: &Connection) -> rusqlite::Result<()> {
-    TABLES.iter().try_for_each(|table| seal_table(connection, table))
+/// Refuses a file of an earlier version in which a row is not what was written.
+fn verify(connection: &Connection, path: &Path, version: i64) -> Result<(), JournalError> {
+    let sql = |error| JournalError::from_sqlite(path, "verifying it", error);
+    let step = usize::try_from(version - 1).ok().and_then(|index| STEPS.get(index));
+    for table in step.map_or(&[][..], |step| step.sealed) {
+        let mut statement = connection.prepare(&table.select()).map_err(sql)?;
+        let mut found = statement.query([]).map_err(sql)?;
+        while let Some(row) = found.next().map_err(sql)? {
+            if !table.is_intact(row).map_err(sql)? {
+                let row = table.key_of(row).map_err(sql)?;
+                return Err(JournalError::ChangedRow { path: path.to_owned(), row });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Rows are visited by key, so that no statement reads the table that another one changes.

@@ -17,7 +17,7 @@ use sentinel_actors::ports::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::rows::RowFault;
-use super::{JournalError, Recovered, StateDir, apply, queries, schema};
+use super::{JournalError, Recovered, Start, StateDir, apply, queries, schema, starts};
 
 /// Requests that may wait for the thread. The Journal actor sends one at a time; more than a few mean a stuck disk.
 const QUEUE: usize = 16;
@@ -25,9 +25,11 @@ const QUEUE: usize = 16;
 /// Who meets the fates on this thread.
 const WHO: &str = "journal";
 
-/// Choices that tests and small disks make.
-#[derive(Debug, Clone, Copy, Default)]
+/// How the journal is opened.
+#[derive(Debug, Clone, Default)]
 pub struct StoreOptions {
+    /// The start of a node, kept before anything else; `None` for commands, which end no slots.
+    pub start: Option<Start>,
     /// The file never grows beyond this many pages of 4 KiB; `None`: the disk decides.
     pub max_pages: Option<u32>,
 }
@@ -63,9 +65,14 @@ impl SqliteJournal {
         options: StoreOptions,
     ) -> Result<(Self, Recovered), JournalError> {
         let path = state.journal();
-        let (connection, recovered) = schema::open_for_writing(&path, options.max_pages)?;
+        let (connection, mut recovered) = schema::open_for_writing(&path, options.max_pages)?;
+        if let Some(start) = &options.start {
+            let kept = starts::keep(&connection, start);
+            recovered.start = Some(kept.map_err(|fault| JournalError::from_row(&path, "keeping the start", fault))?);
+        }
         let (requests, inbox) = mpsc::channel(QUEUE);
-        let writer = Writer { connection, path: path.clone(), fates, poison: None, _state: Arc::clone(state) };
+        let start = recovered.start;
+        let writer = Writer { connection, path: path.clone(), start, fates, poison: None, _state: Arc::clone(state) };
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(inbox))
@@ -110,6 +117,8 @@ impl Drop for SqliteJournal {
 struct Writer {
     connection: Connection,
     path: PathBuf,
+    /// Number of the node's start.
+    start: Option<i64>,
     fates: Arc<dyn Fates>,
     /// The first failure; it is the answer to everything after it.
     poison: Option<JournalFatal>,
@@ -146,7 +155,7 @@ impl Writer {
 
     fn commit(&mut self, batch: Vec<JournalWrite>) -> Result<Vec<Written>, RowFault> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let written = apply::batch(&transaction, batch)?;
+        let written = apply::batch(&transaction, batch, self.start)?;
         meet(&*self.fates, Place::BeforeCommit);
         transaction.commit()?;
         meet(&*self.fates, Place::AfterCommit);

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 use sentinel::venues::gateway::{Exits, GatewayAddress, GatewaySettings, GatewayVenue, Link, link};
-use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Order, Receipt, Role, Side};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Evidence, Fates, NoFates, Submission, Venue, elapsed_now};
@@ -36,7 +36,7 @@ fn d(text: &str) -> Decimal {
 }
 
 fn key(hour: i64) -> IntentKey {
-    IntentKey::derive(Mode::Live, "demo-1", "eurusd", UtcMs(hour * 3_600_000), Role::Open)
+    IntentKey::derive(Mode::Live, "demo-1", "eurusd", Basis::Bar(UtcMs(hour * 3_600_000)), Role::Open)
 }
 
 fn order() -> Order {
@@ -58,7 +58,7 @@ fn intent(key: &IntentKey) -> Intent {
         account: "demo-1".to_owned(),
         pipeline: "eurusd".to_owned(),
         slot: NOW,
-        basis: NOW,
+        basis: Basis::Bar(NOW),
         order: order(),
         state: IntentState::Unknown,
         receipt: None,

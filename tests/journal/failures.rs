@@ -19,7 +19,7 @@ use crate::support::*;
 async fn a_full_disk_is_fatal_and_what_was_durable_stays() {
     let dir = TempDir::new().unwrap();
     let state = StateDir::open(dir.path()).unwrap();
-    let options = StoreOptions { max_pages: Some(40) };
+    let options = StoreOptions { max_pages: Some(40), ..StoreOptions::default() };
     let (journal, _) = SqliteJournal::open_with(&state, Arc::new(NoFates), options).unwrap();
     journal.commit(vec![end(ended(1, Reason::Hold))]).await.unwrap();
     let fatal = journal.commit(vec![end(ended(2, Reason::Hold)), miss(2, 5000)]).await.unwrap_err();

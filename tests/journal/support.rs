@@ -8,7 +8,7 @@ use clap::Parser;
 use sentinel::cli;
 use sentinel::journal::{JournalError, JournalReader, Recovered, SqliteJournal, StateDir};
 use sentinel_actors::domain::cycle::SlotRecord;
-use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Order, Receipt, Role, Side, Ticket};
 use sentinel_actors::domain::prediction::ModelIdentity;
 use sentinel_actors::domain::reason::Reason;
@@ -97,12 +97,12 @@ pub(crate) fn full_record(n: i64) -> SlotRecord {
 pub(crate) fn intent(n: i64, role: Role) -> Intent {
     let basis = minute(n - 1);
     Intent {
-        key: IntentKey::derive(Mode::DryRun, "demo", "eurusd", basis, role),
+        key: IntentKey::derive(Mode::DryRun, "demo", "eurusd", Basis::Bar(basis), role),
         mode: Mode::DryRun,
         account: "demo".into(),
         pipeline: "eurusd".into(),
         slot: minute(n),
-        basis,
+        basis: Basis::Bar(basis),
         order: Order {
             role,
             symbol: "EURUSD".into(),

@@ -144,8 +144,12 @@ async fn recovery_names_the_newest_slot_and_the_newest_decided_bar() {
     let node = open(dir.path());
     assert_eq!(node.recovery().await, Recovery::default());
     node.write(vec![end(full_record(5)), miss(5, 8)]).await;
-    let expected =
-        Recovery { last_slot: Some(minute(8)), last_decided_bar: Some(minute(4)), newest_intent_basis: None };
+    let expected = Recovery {
+        last_slot: Some(minute(8)),
+        last_decided_bar: Some(minute(4)),
+        newest_intent_basis: None,
+        newest_intent_slot: None,
+    };
     assert_eq!(node.recovery().await, expected);
 }
 

@@ -24,4 +24,5 @@ mod kill;
 mod node;
 mod signals;
 mod state_dir;
+mod upgrade;
 mod watchdog;

@@ -6,7 +6,7 @@
 //! slot whose order may have left is never reported as missed or skipped, and its row names every such order.
 
 use super::cycle::SlotRecord;
-use super::intent::{Intent, IntentState, Mode};
+use super::intent::{Basis, Intent, IntentState, Mode};
 use super::reason::{Outcome, Reason};
 
 /// What an amended row says about itself.
@@ -54,7 +54,11 @@ fn end_as_intents(record: &mut SlotRecord, intents: &[Intent]) {
     };
     record.mode = mode;
     record.intents = own.iter().map(|intent| intent.key.clone()).collect();
-    record.decided_bar = own.first().map(|intent| intent.basis);
+    record.decided_bar = own.first().and_then(|intent| match intent.basis {
+        Basis::Bar(bar) => Some(bar),
+        // Which bar was the newest then is lost; the slot's time must not pass for that of a bar.
+        Basis::Slot(_) => None,
+    });
 }
 
 #[cfg(test)]
@@ -71,12 +75,12 @@ mod tests {
 
     fn intent(mode: Mode, role: Role, state: IntentState) -> Intent {
         Intent {
-            key: IntentKey::derive(mode, "account", "eurusd", BAR, role),
+            key: IntentKey::derive(mode, "account", "eurusd", Basis::Bar(BAR), role),
             mode,
             account: "account".to_owned(),
             pipeline: "eurusd".to_owned(),
             slot: SLOT,
-            basis: BAR,
+            basis: Basis::Bar(BAR),
             order: Order {
                 role,
                 symbol: "EURUSD".to_owned(),

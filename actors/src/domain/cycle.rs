@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::decision::DecideOn;
 use super::intent::{IntentKey, Mode};
 use super::prediction::ModelIdentity;
 use super::reason::{Outcome, Reason};
@@ -103,6 +104,42 @@ pub struct SlotRecord {
     pub decided_bar: Option<UtcMs>,
     /// Intents of this decision.
     pub intents: Vec<IntentKey>,
+    /// What the decision was measured against; `None` when no decision was reached, and in rows of older versions.
+    pub weighed: Option<Weighed>,
+    /// Number of the node's start under which the row was written; the journal fills it in.
+    pub start: Option<i64>,
+}
+
+/// What a decision was measured against, besides the prediction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Weighed {
+    /// Whether the bar or the slot was decided.
+    pub decide_on: DecideOn,
+    /// The winner had to be more probable than this.
+    pub threshold: f64,
+    /// Open positions of the symbol, as far as they can be known.
+    pub open_positions: u32,
+    /// Limits and counts of the last order that was weighed; `None` when no order was wanted.
+    pub risk: Option<WeighedRisk>,
+}
+
+/// The counts that let an order pass or stopped it, each with its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeighedRisk {
+    /// Open positions of the symbol right before the order.
+    pub open_positions: u32,
+    /// `None`: no limit.
+    pub max_open_positions: Option<u32>,
+    /// Orders of the last hour that may have left.
+    pub orders_last_hour: u32,
+    /// Their limit.
+    pub max_orders_per_hour: u32,
+    /// Orders of the last 24 hours that may have left.
+    pub orders_last_day: u32,
+    /// Their limit.
+    pub max_orders_per_day: u32,
+    /// Other intents of account and symbol that are not settled.
+    pub open_intents: u32,
 }
 
 impl SlotRecord {
@@ -132,6 +169,8 @@ impl SlotRecord {
             confidence: None,
             decided_bar: None,
             intents: Vec::new(),
+            weighed: None,
+            start: None,
         }
     }
 

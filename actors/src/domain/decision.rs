@@ -66,6 +66,23 @@ pub enum DecideOn {
     Slot,
 }
 
+impl DecideOn {
+    /// Stable code, as it stands in the configuration and in the journal.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Bar => "bar",
+            Self::Slot => "slot",
+        }
+    }
+
+    /// The one with this code.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Bar, Self::Slot].into_iter().find(|kind| kind.code() == code)
+    }
+}
+
 /// The threshold policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {

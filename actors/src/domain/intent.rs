@@ -8,11 +8,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::decision::DecideOn;
 use super::order::{Order, Receipt, Role};
 use super::time::UtcMs;
 
-/// Bumped when the derivation of keys changes; keys of different versions never meet.
-const KEY_VERSION: &str = "sentinel-intent-1";
+/// Bumped when the derivation of keys changes; keys of different versions never meet. Version 1 did not tell a bar from a
+/// slot. Its keys stay valid: an intent that stands is found by its decision and keeps the key that it was written with.
+const KEY_VERSION: &str = "sentinel-intent-2";
 
 /// Derived identity of one effect: the same decision derives the same key on every run, after any crash.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,12 +48,51 @@ impl fmt::Display for Mode {
     }
 }
 
-impl IntentKey {
-    /// Derives the key. `basis` is the open time of the decided bar, or the slot when every slot decides.
+/// What was decided, once. A bar and a slot of the same time are two decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// The closed bar that opened then.
+    Bar(UtcMs),
+    /// The slot that was due then.
+    Slot(UtcMs),
+}
+
+impl Basis {
+    /// From its parts, as the journal keeps them.
     #[must_use]
-    pub fn derive(mode: Mode, account: &str, pipeline: &str, basis: UtcMs, role: Role) -> Self {
+    pub const fn new(kind: DecideOn, time: UtcMs) -> Self {
+        match kind {
+            DecideOn::Bar => Self::Bar(time),
+            DecideOn::Slot => Self::Slot(time),
+        }
+    }
+
+    /// Bar or slot.
+    #[must_use]
+    pub const fn kind(self) -> DecideOn {
+        match self {
+            Self::Bar(_) => DecideOn::Bar,
+            Self::Slot(_) => DecideOn::Slot,
+        }
+    }
+
+    /// Open time of the bar, or due time of the slot.
+    #[must_use]
+    pub const fn time(self) -> UtcMs {
+        match self {
+            Self::Bar(time) | Self::Slot(time) => time,
+        }
+    }
+}
+
+impl IntentKey {
+    /// Derives the key of a decision that has no intent yet.
+    #[must_use]
+    pub fn derive(mode: Mode, account: &str, pipeline: &str, basis: Basis, role: Role) -> Self {
         let mut hash = Sha256::new();
-        for part in [KEY_VERSION, mode.code(), account, pipeline, &basis.0.to_string(), &role.to_string()] {
+        let (kind, time) = (basis.kind().code(), basis.time().0.to_string());
+        for part in [KEY_VERSION, mode.code(), account, pipeline, kind, &time, &role.to_string()] {
             // Length-prefixed: ("ab", "c") and ("a", "bc") are different keys.
             hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
             hash.update(part.as_bytes());
@@ -261,7 +302,7 @@ pub struct Intent {
     /// Slot whose cycle wrote it first.
     pub slot: UtcMs,
     /// Bar or slot that was decided.
-    pub basis: UtcMs,
+    pub basis: Basis,
     /// The order; a re-run that would order something else does not replace it.
     pub order: Order,
     /// Where it stands.

@@ -57,7 +57,7 @@ pub fn net_position(acked: &[Intent]) -> Result<Option<Position>, Uncountable> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::intent::{IntentKey, IntentState, Mode};
+    use super::super::intent::{Basis, IntentKey, IntentState, Mode};
     use super::super::order::{Order, Receipt};
     use super::super::time::UtcMs;
     use super::*;
@@ -66,12 +66,12 @@ mod tests {
         let volume_lots = Decimal::new(tenths, 1);
         let ticket = Ticket(u64::try_from(slot * 10).unwrap() + u64::from(role == Role::Open));
         Intent {
-            key: IntentKey::derive(Mode::Live, "account", "eurusd", UtcMs(slot), role),
+            key: IntentKey::derive(Mode::Live, "account", "eurusd", Basis::Bar(UtcMs(slot)), role),
             mode: Mode::Live,
             account: "account".to_owned(),
             pipeline: "eurusd".to_owned(),
             slot: UtcMs(slot),
-            basis: UtcMs(slot),
+            basis: Basis::Bar(UtcMs(slot)),
             order: Order {
                 role,
                 symbol: "EURUSD".to_owned(),

@@ -54,7 +54,7 @@ pub fn permit(limits: &RiskLimits, order: &Order, positions: &[Position], exposu
 mod tests {
     use rust_decimal::Decimal;
 
-    use super::super::intent::{IntentKey, IntentState, Mode};
+    use super::super::intent::{Basis, IntentKey, IntentState, Mode};
     use super::super::order::{Side, Ticket};
     use super::super::time::UtcMs;
     use super::*;
@@ -87,12 +87,12 @@ mod tests {
 
     fn open_intent() -> Intent {
         Intent {
-            key: IntentKey::derive(Mode::DryRun, "paper", "eurusd", UtcMs(0), Role::Open),
+            key: IntentKey::derive(Mode::DryRun, "paper", "eurusd", Basis::Bar(UtcMs(0)), Role::Open),
             mode: Mode::DryRun,
             account: "paper".to_owned(),
             pipeline: "eurusd".to_owned(),
             slot: UtcMs(0),
-            basis: UtcMs(0),
+            basis: Basis::Bar(UtcMs(0)),
             order: order(Role::Open),
             state: IntentState::Unknown,
             receipt: None,

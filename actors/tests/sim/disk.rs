@@ -165,11 +165,14 @@ impl SimStore {
                 last_slot: disk.last_slot(&pipeline).or_else(|| disk.before_first_intent(&pipeline)),
                 last_decided_bar: disk.decided.get(&pipeline).copied().filter(|bar| bar.0 > 0),
                 // Later slots decide later bars.
-                newest_intent_basis: disk.of_pipeline(&pipeline).next().map(|intent| intent.basis),
+                newest_intent_basis: disk.of_pipeline(&pipeline).next().map(|intent| intent.basis.time()),
+                newest_intent_slot: disk.of_pipeline(&pipeline).next().map(|intent| intent.slot),
             }),
-            JournalRead::StandingIntents { pipeline, basis } => {
-                let mut intents: Vec<Intent> =
-                    disk.of_pipeline(&pipeline).filter(|intent| intent.basis == basis).cloned().collect();
+            JournalRead::StandingIntents { pipeline, basis, slot } => {
+                let stands = |intent: &&Intent| {
+                    intent.basis == basis || intent.slot == slot && intent.basis.kind() != basis.kind()
+                };
+                let mut intents: Vec<Intent> = disk.of_pipeline(&pipeline).filter(stands).cloned().collect();
                 intents.sort_by(|a, b| (a.slot, &a.key).cmp(&(b.slot, &b.key)));
                 JournalAnswer::Intents(intents)
             }

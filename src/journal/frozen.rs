@@ -1,0 +1,65 @@
+//! Tables as earlier versions had them. Frozen: files with these columns and checksums exist.
+
+use super::rows::{EVENTS, Table};
+
+/// Tables with checksums in version 2.
+pub(super) const OF_2: [&Table; 3] = [&SLOTS_OF_2, &INTENTS_OF_2, &EVENTS];
+
+const SLOTS_OF_2: Table = Table {
+    name: "slots",
+    keys: 2,
+    columns: &[
+        "pipeline",
+        "slot_ms",
+        "mode",
+        "outcome",
+        "reason",
+        "detail",
+        "attempts",
+        "started_ms",
+        "ended_ms",
+        "fetch_us",
+        "features_us",
+        "predict_us",
+        "execute_us",
+        "newest_bar_ms",
+        "bars",
+        "dropped",
+        "missing_bars",
+        "bars_digest",
+        "feature_set",
+        "features_digest",
+        "model_id",
+        "model_hash",
+        "raw_output",
+        "signal",
+        "confidence",
+        "decided_bar_ms",
+        "intents",
+    ],
+};
+
+const INTENTS_OF_2: Table = Table {
+    name: "intents",
+    keys: 1,
+    columns: &[
+        "key",
+        "mode",
+        "account",
+        "pipeline",
+        "slot_ms",
+        "basis_ms",
+        "role",
+        "symbol",
+        "side",
+        "volume_lots",
+        "stop_price",
+        "target_price",
+        "reference_price",
+        "state",
+        "ticket",
+        "filled_lots",
+        "fill_price",
+        "receipt_text",
+    ],
+};

@@ -1,0 +1,66 @@
+//! A state directory of schema version 2 whose node was killed in the middle of a slot goes on under this program.
+
+use std::fs;
+use std::path::Path;
+
+use super::config::Site;
+use super::facts::{Facts, Intent};
+use super::gateway::{free_port, gateway, ledger};
+
+/// 2017-01-12T07:00:02Z, the slot whose order is under way in the old journals.
+const SLOT_MS: i64 = 1_484_204_402_000;
+
+/// One pipeline of tests/data/state-v2, as it was configured then, with its journal.
+fn of_version_2(pipeline: &str, port: u16) -> Site {
+    let site = Site::new()
+        .with("name = \"eurusd\"", &format!("name = \"{pipeline}\""))
+        .with_bars(209)
+        .through_gateway(port)
+        .with("account = \"test\"", &format!("account = \"{pipeline}\""));
+    fs::create_dir(site.state()).unwrap();
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/state-v2/journal.db");
+    fs::copy(old, site.state().join("journal.db")).unwrap();
+    site
+}
+
+/// Runs on, and says which intents the slot has and how often the gateway was handed an order of it.
+fn run_on(site: &Site, port: u16) -> (Vec<Intent>, Facts) {
+    let _gateway = gateway(site.path(), port, &[]);
+    site.start_live(&[]).end().expect(0);
+    let facts = Facts::with_ledger(&site.state(), &ledger(site.path()));
+    // The directory is that of eight pipelines; the account is that of one.
+    let pipeline = rusqlite::Connection::open(site.state().join("journal.db")).unwrap();
+    let mut keys = pipeline.prepare("SELECT key FROM intents WHERE slot_ms = ?1 AND account = ?2").unwrap();
+    let account = site.text.split("account = \"").nth(1).unwrap().split('"').next().unwrap();
+    let keys: Vec<String> = keys.query_map((SLOT_MS, account), |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    (facts.intents.iter().filter(|intent| keys.contains(&intent.key)).cloned().collect(), facts)
+}
+
+#[test]
+fn a_planned_order_of_version_2_is_sent_once_under_its_old_key_after_the_upgrade() {
+    let port = free_port();
+    let (intents, facts) = run_on(&of_version_2("begun", port), port);
+    let [intent] = &intents[..] else { panic!("one order of the slot: {intents:#?}") };
+    assert_eq!((&*intent.key, &*intent.state), ("j5322yl4tsh5e7z6acdlwegnr3f54jrx", "acked"));
+    assert_eq!(facts.orders.iter().filter(|order| order.key == intent.key).count(), 1);
+}
+
+#[test]
+fn a_sent_order_of_version_2_is_not_sent_again_after_the_upgrade() {
+    let port = free_port();
+    let (intents, facts) = run_on(&of_version_2("cut", port), port);
+    let [intent] = &intents[..] else { panic!("one order of the slot: {intents:#?}") };
+    assert_eq!(&*intent.key, "svpp26wkw2qesi7q2d32oqqx3rur5ozy");
+    assert!(["held", "absent"].contains(&&*intent.state), "{intent:?}");
+    assert!(facts.orders.iter().all(|order| order.key != intent.key), "{:?}", facts.orders);
+}
+
+/// The slot's cycle wrote its order for a bar; now it would decide the slot, under another key.
+#[test]
+fn a_slot_that_has_sent_an_order_sends_no_second_one_because_decide_on_was_changed() {
+    let port = free_port();
+    let site = of_version_2("cut", port).adding("[pipeline.decision]", "decide_on = \"slot\"");
+    let (intents, facts) = run_on(&site, port);
+    assert_eq!(intents.iter().map(|intent| &*intent.key).collect::<Vec<_>>(), ["svpp26wkw2qesi7q2d32oqqx3rur5ozy"]);
+    assert!(facts.orders.iter().all(|order| order.at_ms != SLOT_MS), "{:?}", facts.orders);
+}
