@@ -139,7 +139,7 @@ fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
 const fn exit_code(error: &GatewayError) -> u8 {
     match error {
         GatewayError::Bind { .. } => exit::UNAVAILABLE,
-        GatewayError::LedgerInUse(_) => exit::TEMPORARY,
+        GatewayError::LedgerInUse { .. } => exit::TEMPORARY,
         GatewayError::Ledger { .. } | GatewayError::LedgerFile { .. } | GatewayError::Output(_) => exit::IO,
         GatewayError::Socket { .. } => exit::SOFTWARE,
         GatewayError::NotALedger(_)

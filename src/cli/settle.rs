@@ -12,7 +12,7 @@ use sentinel_actors::domain::order::{Receipt, Ticket};
 use sentinel_actors::ports::{Clock as _, JournalFatal, JournalStore as _, JournalWrite, NoFates, Written};
 
 use super::{Ended, Failure, StateFlag, exit};
-use crate::journal::{JournalError, JournalReader, SqliteJournal, StateDir, StateError};
+use crate::journal::{JournalError, JournalReader, SqliteJournal, StateDir, StateError, how_to_stop, process};
 use crate::system::WallClock;
 
 /// Fewer characters of a key could mean several by chance.
@@ -47,8 +47,10 @@ pub struct SettleArgs {
 /// Why an intent could not be settled.
 #[derive(Debug, thiserror::Error)]
 enum SettleError {
+    #[error("the node on {dir} is running ({}), and only a stopped node's orders can be settled", process(*pid))]
+    NodeRuns { dir: String, pid: Option<u32> },
     #[error(transparent)]
-    State(#[from] StateError),
+    State(StateError),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
@@ -71,9 +73,23 @@ enum SettleError {
     Runtime(#[from] std::io::Error),
 }
 
+impl From<StateError> for SettleError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Locked { dir, pid } => Self::NodeRuns { dir: dir.display().to_string(), pid },
+            error @ StateError::Unusable { .. } => Self::State(error),
+        }
+    }
+}
+
 impl SettleError {
     fn into_failure(self) -> Failure {
         let (code, advice) = match &self {
+            Self::NodeRuns { pid, .. } => {
+                let stop = how_to_stop(*pid);
+                let advice = format!("stop it ({stop}), give this command again, then start the node");
+                (exit::TEMPORARY, Some(advice))
+            }
             Self::State(error) => (error.exit_code(), Some(error.advice())),
             Self::Journal(error) => (error.exit_code(), Some(error.advice())),
             Self::Write(_) => (exit::IO, None),

@@ -21,10 +21,12 @@ const EXIT_CONFIG: u8 = 78;
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// A second node on one directory would be a second writer of orders.
-    #[error("another node is running on the state directory {}", dir.display())]
+    #[error("another node is running on the state directory {}: {}", dir.display(), process(*pid))]
     Locked {
         /// The directory.
         dir: PathBuf,
+        /// The process that holds it, when its lock names one.
+        pid: Option<u32>,
     },
     /// It cannot be created, read or written.
     #[error("the state directory {} cannot be used: {action} failed", dir.display())]
@@ -57,9 +59,10 @@ impl StateError {
     #[must_use]
     pub fn advice(&self) -> String {
         match self {
-            Self::Locked { dir } => format!(
-                "stop the other node, or give this one a directory of its own; {} is free again as soon as that \
+            Self::Locked { dir, pid } => format!(
+                "stop the other node ({}), or give this one a directory of its own; {} is free again as soon as that \
                  process has ended, whatever ended it",
+                how_to_stop(*pid),
                 dir.join(super::LOCK_FILE).display()
             ),
             Self::Unusable { dir, .. } => {
@@ -67,6 +70,19 @@ impl StateError {
             }
         }
     }
+}
+
+/// A process, as messages name it.
+#[must_use]
+pub fn process(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "a process that did not leave its id".to_owned(), |pid| format!("process {pid}"))
+}
+
+/// How a person stops a node in order.
+#[must_use]
+pub fn how_to_stop(pid: Option<u32>) -> String {
+    let pid = pid.map_or_else(|| "its id".to_owned(), |pid| pid.to_string());
+    format!("`kill {pid}`, or by its service manager where it has one, as in `systemctl stop sentinel`")
 }
 
 /// The journal cannot be opened, read or written.

@@ -29,7 +29,7 @@ mod store;
 mod telemetry;
 
 pub use boot::{BootRecord, BootVerdict, write_last_exit};
-pub use error::{JournalError, StateError};
+pub use error::{JournalError, StateError, how_to_stop, process};
 pub use proof::{Proof, Proven, proof};
 pub use reader::{JournalReader, Stored, Verified};
 pub use rows::IntentStep;

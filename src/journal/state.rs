@@ -5,9 +5,12 @@
 //! that there is never a stale one to remove by hand.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use super::{JOURNAL_FILE, LOCK_FILE, QUARANTINE_DIR, StateError};
 
@@ -29,7 +32,7 @@ impl StateDir {
             move |source: io::Error| StateError::Unusable { dir: dir.to_owned(), action, source }
         };
         std::fs::create_dir_all(dir.join(QUARANTINE_DIR)).map_err(unusable("creating it"))?;
-        let lock = OpenOptions::new()
+        let mut lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
@@ -37,13 +40,26 @@ impl StateDir {
             .map_err(unusable("opening its lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StateError::Locked { dir: dir.to_owned() }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(StateError::Locked { dir: dir.to_owned(), pid: Self::holder(dir) });
+            }
             Err(TryLockError::Error(source)) => return Err(unusable("locking it")(source)),
         }
+        // For people who are turned away. Without it they are told less, and nothing else is wrong.
+        let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
         // A synced file in a directory whose own name is lost in a power cut is lost with it. Only a try: a parent that
         // this user may not read was made by someone else, long before.
         let _ = dir.canonicalize().and_then(|dir| File::open(dir.parent().unwrap_or(&dir))?.sync_all());
         Ok(Arc::new(Self { dir: dir.to_owned(), _lock: lock }))
+    }
+
+    /// The process that holds the directory; `None` when there is none, or none that can be named.
+    #[must_use]
+    pub fn holder(dir: &Path) -> Option<u32> {
+        let pid: i32 = std::fs::read_to_string(dir.join(LOCK_FILE)).ok()?.trim().parse().ok()?;
+        // The file outlives its process.
+        let is_gone = test_kill_process(Pid::from_raw(pid)?) == Err(Errno::SRCH);
+        if is_gone { None } else { u32::try_from(pid).ok() }
     }
 
     /// The directory.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use clap::Parser as _;
+use sentinel::cli::{self, Cli, exit};
 use sentinel::journal::{JournalReader, proof};
 use sentinel_actors::domain::intent::{IntentEvent, IntentState};
 use sentinel_actors::domain::order::{Role, Ticket};
@@ -53,6 +55,24 @@ fn a_directory_without_a_journal_is_named_by_every_command() {
     assert!(error.to_string().contains("there is no journal") && error.advice().contains("--state"));
     assert!(show(dir.path(), &["journal", "cycles"]).is_err());
     assert!(show(dir.path(), &["why", "eurusd", NOON]).is_err());
+}
+
+#[tokio::test]
+async fn settle_beside_a_running_node_names_its_process_and_what_to_do() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    node.write(vec![plan(5), advance(5, IntentEvent::Send), advance(5, lost())]).await;
+    let key = intent(5, Role::Open).key.to_string();
+    let state = dir.path().display().to_string();
+    let args = ["sentinel", "settle", &key[..12], "--absent", "--evidence", "looked", "--state", &state];
+    let failure = cli::run(Cli::try_parse_from(args).unwrap()).unwrap_err();
+    assert_eq!(failure.code, exit::TEMPORARY);
+    let pid = std::process::id();
+    for words in ["the node", &format!("process {pid}"), "stop it", &format!("kill {pid}"), "start the node"] {
+        assert!(failure.text.contains(words), "'{words}' is missing in: {}", failure.text);
+    }
+    assert!(!failure.text.contains("directory of its own"), "{}", failure.text);
+    assert_eq!(intents(dir.path())[0].state, IntentState::Unknown);
 }
 
 #[tokio::test]

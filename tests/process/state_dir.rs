@@ -27,8 +27,9 @@ fn a_second_node_on_the_same_state_is_turned_away_and_the_first_goes_on() {
     let args = site.args();
     let mut first = Node::start(site.path(), &args);
     first.wait_for("row", |_| Facts::rows_so_far(&site.state()) > 0);
-    run(site.path(), &args).expect(75).complains(&["another node", "state", "stop the other node"]);
-    run(site.path(), ["demo", "--state", "state"]).expect(75).complains(&["another node"]);
+    let (process, kill) = (format!("process {}", first.id()), format!("kill {}", first.id()));
+    run(site.path(), &args).expect(75).complains(&["another node", "state", "stop the other node", &process, &kill]);
+    run(site.path(), ["demo", "--state", "state"]).expect(75).complains(&["another node", &process]);
     let rows = Facts::rows_so_far(&site.state());
     first.wait_for("row after the second node", |_| Facts::rows_so_far(&site.state()) > rows);
     first.signal(Signal::TERM);
@@ -41,7 +42,12 @@ fn a_second_demo_on_one_state_is_refused_and_the_first_goes_on() {
     let state = folder.path().join("state");
     let mut first = Node::start(folder.path(), ["demo", "--speed", "30", "--state", "state"]);
     first.wait_for("row", |_| Facts::rows_so_far(&state) > 0);
-    run(folder.path(), ["demo", "--state", "state"]).expect(75).complains(&["another gateway", "another --state"]);
+    let kill = format!("kill {}", first.id());
+    run(folder.path(), ["demo", "--state", "state"]).expect(75).complains(&[
+        "another gateway",
+        "another --state",
+        &kill,
+    ]);
     let rows = Facts::rows_so_far(&state);
     first.wait_for("row after the second demo", |_| Facts::rows_so_far(&state) > rows);
     first.signal(Signal::TERM);

@@ -5,6 +5,7 @@
 //! (a replay's), `arrived_ms` is wall time. Readers may open the file while the gateway runs; a second gateway may not.
 
 use std::fs::{File, TryLockError};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
@@ -198,10 +199,18 @@ fn lock(path: &Path) -> Result<File, GatewayError> {
     }
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let lock = File::options().create(true).truncate(false).write(true).open(name).map_err(failed)?;
+    let mut lock = File::options().create(true).truncate(false).read(true).write(true).open(name).map_err(failed)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(GatewayError::LedgerInUse(path.to_owned())),
+        Ok(()) => {
+            // For people who are turned away.
+            let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+            Ok(lock)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = lock.read_to_string(&mut pid);
+            Err(GatewayError::LedgerInUse { file: path.to_owned(), pid: pid.trim().to_owned() })
+        }
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }

@@ -119,8 +119,16 @@ pub enum GatewayError {
         source: zmq::Error,
     },
     /// Another gateway writes this ledger.
-    #[error("{} is in use by another gateway; end it, or give this one a file of its own with --ledger", .0.display())]
-    LedgerInUse(PathBuf),
+    #[error(
+        "{} is in use by another gateway, process {pid}; end that one, or give this one a file of its own with --ledger",
+        file.display()
+    )]
+    LedgerInUse {
+        /// The ledger.
+        file: PathBuf,
+        /// The other gateway's process.
+        pid: String,
+    },
     /// The file is something else.
     #[error("{} is no gateway ledger of this version; give another file with --ledger", .0.display())]
     NotALedger(PathBuf),

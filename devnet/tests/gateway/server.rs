@@ -158,7 +158,7 @@ fn a_second_gateway_is_kept_from_the_ledger_and_from_the_port() {
     let directory = temporary();
     let server = Server::start(options(directory.path(), &[]));
     let same_ledger = Gateway::bind(options(directory.path(), &[])).map(|_| ());
-    assert!(matches!(same_ledger, Err(GatewayError::LedgerInUse(_))), "{same_ledger:?}");
+    assert!(matches!(same_ledger, Err(GatewayError::LedgerInUse { .. })), "{same_ledger:?}");
     let other = temporary();
     let port = server.endpoint.rsplit(':').next().unwrap().parse().unwrap();
     let same_port = Gateway::bind(GatewayOptions { port, ..options(other.path(), &[]) }).map(|_| ());

@@ -22,7 +22,7 @@ use super::faults::{ChaosFates, FaultFlags};
 use super::run::{failure, start_logging};
 use super::{Ended, Failure, exit, read_env};
 use crate::config::{Config, Flags, LogLevel, SourceConfig, Speed};
-use crate::journal::StateError;
+use crate::journal::{StateDir, StateError, how_to_stop};
 use crate::node::{self, RunOptions};
 
 const CONFIG: &str = include_str!("../../../config/demo/demo.toml");
@@ -95,7 +95,7 @@ pub fn run(args: &DemoArgs) -> Ended {
         let advice = format!("choose another directory with --state, or {}", error.advice());
         Failure::new(error.exit_code(), &error, Some(advice))
     })?;
-    let (hub, gateway) = start_neighbours(&files, &args.state.join(LEDGER))?;
+    let (hub, gateway) = start_neighbours(&files, &args.state)?;
     let mut config = read_config(args, &files, (hub.port, gateway.port))?;
     let SourceConfig::Csv(csv) = &mut config.pipelines[0].source;
     csv.speed = args.speed.0;
@@ -140,10 +140,11 @@ pub fn run(args: &DemoArgs) -> Ended {
 }
 
 /// The hub and the gateway, listening.
-fn start_neighbours(files: &Path, ledger: &Path) -> Result<(Server, Server), Failure> {
+fn start_neighbours(files: &Path, state: &Path) -> Result<(Server, Server), Failure> {
     let failed = |error: TriangleError| match error {
         TriangleError::InUse { .. } => {
-            let advice = "stop the other demo, or give this one another --state".to_owned();
+            let stop = how_to_stop(StateDir::holder(state));
+            let advice = format!("stop the other demo ({stop}), or give this one another --state");
             Failure::new(exit::TEMPORARY, &error, Some(advice))
         }
         _ => Failure::new(exit::SOFTWARE, &error, None),
@@ -151,6 +152,7 @@ fn start_neighbours(files: &Path, ledger: &Path) -> Result<(Server, Server), Fai
     let (model, bars) = (files.join("model.onnx"), files.join("eurusd_1h_2017.csv"));
     let hub = Server::start("hub", &["hub", "--model", &model.to_string_lossy()], files).map_err(failed)?;
     let bars = format!("EURUSD={}", bars.display());
+    let ledger = state.join(LEDGER);
     let ledger = ledger.to_string_lossy();
     let gateway = ["gateway", "--paper", "--bars", &bars, "--ledger", &ledger];
     let gateway = Server::start("gateway", &gateway, files).map_err(failed)?;
