@@ -128,7 +128,16 @@ fn run_locked(
     options: RunOptions,
     vitals: &Vitals,
 ) -> Result<RunReport, NodeError> {
-    let verdict = register_boot(state, vitals);
+    let control = Builder::new_current_thread().enable_all().build().map_err(NodeError::Runtime)?;
+    // Listened to from the first moment on: a signal during the start is an orderly end too, and not a crash.
+    let mut signals = {
+        let _inside = control.enter();
+        Signals::new().map_err(NodeError::Runtime)?
+    };
+    let verdict = match control.block_on(register_boot(state, vitals, &mut signals)) {
+        Ok(verdict) => verdict,
+        Err(name) => return Ok(RunReport { end: NodeEnd::Asked(name.to_owned()), slots: Vec::new() }),
+    };
     let start = Start {
         at: WallClock.now(),
         version: env!("SENTINEL_VERSION").to_owned(),
@@ -156,10 +165,9 @@ fn run_locked(
         .enable_all()
         .build()
         .map_err(NodeError::Runtime)?;
-    let control = Builder::new_current_thread().enable_all().build().map_err(NodeError::Runtime)?;
     let end = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("control".to_owned());
-        let work = || drive(config, state, verdict, plugged, journal, &control, &workers, options, vitals);
+        let work = || drive(config, state, verdict, plugged, journal, &control, &workers, signals, options, vitals);
         let running = thread.spawn_scoped(scope, work).map_err(NodeError::Runtime)?;
         running.join().unwrap_or_else(|_| Ok(NodeEnd::Meltdown("the control thread panicked".to_owned())))
     })?;
@@ -178,6 +186,7 @@ fn drive(
     journal: Arc<dyn JournalStore>,
     control: &Runtime,
     workers: &Runtime,
+    signals: Signals,
     options: RunOptions,
     vitals: &Vitals,
 ) -> Result<NodeEnd, NodeError> {
@@ -211,7 +220,6 @@ fn drive(
         .map_err(NodeError::Runtime)?;
 
     control.block_on(async {
-        let signals = Signals::new().map_err(NodeError::Runtime)?;
         let RunningNode { root, ended, done, board } =
             start(spec).await.map_err(|error| NodeError::Root(chain(&error)))?;
         let handle = control.handle();
@@ -229,7 +237,10 @@ fn drive(
 }
 
 /// Notes this start and waits as long as earlier crashes demand. A lost record never stops a node.
-fn register_boot(state: &StateDir, vitals: &Vitals) -> BootVerdict {
+///
+/// # Errors
+/// The name of the signal that ended the wait.
+async fn register_boot(state: &StateDir, vitals: &Vitals, signals: &mut Signals) -> Result<BootVerdict, &'static str> {
     let verdict = match BootRecord::register(state, WallClock.now()) {
         Ok(record) => record.verdict,
         Err(error) => {
@@ -246,7 +257,14 @@ fn register_boot(state: &StateDir, vitals: &Vitals) -> BootVerdict {
             "the node ended badly before; it waits before it starts"
         );
         vitals.backing_off(verdict.crashes, delay);
-        std::thread::sleep(delay);
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            name = signals.first() => {
+                vitals.stopping(name);
+                info!(event = "shutdown_began", why = name, "the node is told to end while it waits to start");
+                return Err(name);
+            }
+        }
     }
     if let Some(until) = verdict.safe_mode_until {
         error!(
@@ -255,7 +273,7 @@ fn register_boot(state: &StateDir, vitals: &Vitals) -> BootVerdict {
             "the node crashed again and again; it takes no effects until then, or until `sentinel resume`"
         );
     }
-    verdict
+    Ok(verdict)
 }
 
 async fn leave_safe_mode(state: Arc<StateDir>, safe_mode: Arc<AtomicBool>, until: UtcMs) {
@@ -273,6 +291,16 @@ impl Signals {
         Ok(Self([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?]))
     }
 
+    /// The name of the first signal.
+    async fn first(&mut self) -> &'static str {
+        let [term, int, hup] = &mut self.0;
+        tokio::select! {
+            _ = term.recv() => "SIGTERM",
+            _ = int.recv() => "SIGINT",
+            _ = hup.recv() => "SIGHUP",
+        }
+    }
+
     /// Turns the first signal into an orderly end, and makes sure that there is an end.
     async fn forward(
         mut self,
@@ -281,12 +309,7 @@ impl Signals {
         last_words: LastWords,
         within: Duration,
     ) {
-        let [term, int, hup] = &mut self.0;
-        let name = tokio::select! {
-            _ = term.recv() => "SIGTERM",
-            _ = int.recv() => "SIGINT",
-            _ = hup.recv() => "SIGHUP",
-        };
+        let name = self.first().await;
         vitals.stopping(name);
         let _ = root.cast(RootMsg::Shutdown(name.to_owned()));
         // A thread, because what keeps the node from ending may be the runtime itself.

@@ -80,6 +80,10 @@ fn once_code(config: &Config, report: &RunReport) -> Ended {
     let unreadable =
         |error: crate::journal::JournalError| Failure::new(error.exit_code(), &error, Some(error.advice()));
     let reader = JournalReader::open(&config.node.state).map_err(unreadable)?;
+    if report.slots.is_empty() {
+        println!("stopped before a slot was due");
+        return Ok(exit::UNAVAILABLE);
+    }
     let mut code = exit::OK;
     for (pipeline, _, _) in &report.slots {
         let newest = reader.last_slot(pipeline).map_err(unreadable)?;

@@ -1,8 +1,10 @@
 //! The boot record: how the last run ended, and whether this start follows a crash loop.
 //!
 //! Promise kept: a node that crashes again and again waits longer before each start and, after five crashes in ten minutes
-//! without a slot worked on in between, takes no effects for half an hour. The record lives in two small files beside the
-//! journal, so that it also counts starts that fail because the journal does. Losing it never stops a node.
+//! without a slot worked on in between, takes no effects for half an hour. A run that left no exit code has crashed too:
+//! SIGKILL, SIGSEGV, an abort, a panic of the process and a power cut leave none, and an orderly end always does. The record
+//! lives in two small files beside the journal, so that it also counts starts that fail because the journal does. Losing it
+//! never stops a node.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -12,9 +14,9 @@ use std::time::Duration;
 use sentinel_actors::domain::time::UtcMs;
 use serde::{Deserialize, Serialize};
 
-use super::{BOOTS_FILE, JournalReader, LAST_EXIT_FILE, StateDir};
+use super::{BOOTS_FILE, JournalError, JournalReader, LAST_EXIT_FILE, StateDir};
 
-/// Exit codes that mean a crash: meltdown, failed disk, abort.
+/// Exit codes that mean a crash: meltdown, failed disk, abort. So does the lack of one.
 const CRASHES: [i32; 3] = [70, 74, 134];
 /// Crashes within this time belong together.
 const WINDOW: Duration = Duration::from_secs(600);
@@ -43,7 +45,7 @@ pub struct Boot {
     /// Wall time.
     #[serde(rename = "at_ms")]
     pub at: UtcMs,
-    /// Exit code of the run before; `None` when it left none, as after `kill -9` or a power cut.
+    /// Exit code of the run before; `None` when it left none, as after `kill -9` or a power cut, and when there was none.
     pub after: Option<i32>,
     /// How many slots the journal had worked on by then; `None` when it could not be asked.
     pub worked_slots: Option<i64>,
@@ -66,13 +68,15 @@ pub fn judge(boots: &[Boot], now: UtcMs) -> BootVerdict {
     let mut row: Vec<UtcMs> = Vec::new();
     let mut safe_mode_until = None;
     let mut worked_before = None;
-    for boot in boots {
+    for (number, boot) in boots.iter().enumerate() {
+        // Nothing ran before the first one that is known.
+        let crashed = boot.after.map_or(number > 0, |code| CRASHES.contains(&code));
         // A run that worked on a slot was of use: whatever ended it begins a new row.
         if let (Some(before), Some(now)) = (worked_before, boot.worked_slots)
             && now > before
         {
             row.clear();
-        } else if boot.after.is_some_and(|code| CRASHES.contains(&code)) {
+        } else if crashed {
             row.push(boot.at);
         }
         worked_before = boot.worked_slots.or(worked_before);
@@ -118,13 +122,13 @@ impl BootRecord {
         let dir = state.path();
         let last_exit = read_last_exit(dir);
         let mut boots = read_boots(dir);
-        let worked_slots = JournalReader::open(dir).ok().and_then(|reader| reader.worked_slots().ok());
+        let worked_slots = worked_slots(dir);
         boots.push(Boot { at: now, after: last_exit.map(|exit| exit.code), worked_slots });
         let surplus = boots.len().saturating_sub(KEPT);
         boots.drain(..surplus);
         let text = serde_json::to_string(&boots)?;
         replace(dir, BOOTS_FILE, &text)?;
-        // Used up: when this run leaves none, it was killed, and that does not count.
+        // Used up: when this run leaves none, it did not end in order.
         remove(dir, LAST_EXIT_FILE)?;
         let verdict = judge(&boots, now);
         Ok(Self { last_exit, boots, verdict })
@@ -157,6 +161,14 @@ pub fn write_last_exit(dir: &Path, code: i32, at: UtcMs) -> io::Result<()> {
 #[must_use]
 pub fn read_last_exit(dir: &Path) -> Option<LastExit> {
     serde_json::from_str(&std::fs::read_to_string(dir.join(LAST_EXIT_FILE)).ok()?).ok()
+}
+
+fn worked_slots(dir: &Path) -> Option<i64> {
+    match JournalReader::open(dir) {
+        Ok(reader) => reader.worked_slots().ok(),
+        Err(JournalError::Missing { .. }) => Some(0),
+        Err(_) => None,
+    }
 }
 
 /// An unreadable record counts as none: it must not keep a node from starting.
@@ -228,11 +240,28 @@ mod tests {
     }
 
     #[test]
-    fn kills_and_clean_ends_do_not_count_and_slow_crashes_are_no_loop() {
+    fn clean_ends_do_not_count_and_slow_crashes_are_no_loop() {
         let clean: Vec<_> = [None, Some(0), Some(64), Some(75), Some(78), Some(130)].map(|code| (0, code, 0)).to_vec();
         assert_eq!(judge(&boots(&clean), minute(0)), BootVerdict::default());
         let slow: Vec<_> = (0..8).map(|n| (n * 3, Some(70), 0)).collect();
         assert_eq!(judge(&boots(&slow), minute(21)).safe_mode_until, None);
+    }
+
+    #[test]
+    fn seven_kills_in_one_second_without_an_exit_code_are_a_crash_loop() {
+        let kills: Vec<_> = (0..=7).map(|_| (0, None, 0)).collect();
+        for starts in 1..=kills.len() {
+            let verdict = judge(&boots(&kills[..starts]), minute(0));
+            assert_eq!(verdict.crashes, starts - 1);
+            assert_eq!(verdict.safe_mode_until.is_some(), starts > 5, "{verdict:?}");
+        }
+        assert_eq!(judge(&boots(&kills), minute(0)).delay_max, DELAY_MAX);
+    }
+
+    #[test]
+    fn a_kill_after_a_slot_that_was_worked_on_begins_a_new_row() {
+        let history = boots(&[(0, None, 0), (1, None, 0), (2, None, 1), (3, None, 2)]);
+        assert_eq!(judge(&history, minute(3)), BootVerdict::default());
     }
 
     #[test]

@@ -126,8 +126,14 @@ impl Site {
         ["run".to_owned(), "--config".to_owned(), file.display().to_string()]
     }
 
-    /// Starts the node in dry run.
+    /// What `sentinel resume` does: the kills of a campaign are its own, and no reason to wait or to send nothing.
+    pub fn resume(&self) {
+        let _ = fs::remove_file(self.state().join("boots"));
+    }
+
+    /// Starts the node in dry run, whatever it was killed by before.
     pub fn start(&self, more: &[&str]) -> Node {
+        self.resume();
         Node::start(self.path(), self.args_and(more))
     }
 

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::config::Site;
 use super::facts::Facts;
-use super::node::{Node, run};
+use super::node::{LONG, Node, run};
 
 /// Five crashes, one minute apart, the last of them so many minutes ago: long enough that the next start does not wait,
 /// and not so long that the safe mode is over.
@@ -15,13 +15,18 @@ const LAST_CRASH_MINUTES: u64 = 12;
 
 /// A run that would send many orders, with the record of a crash loop beside it.
 fn after_five_crashes() -> Site {
+    after(&[(4, "70"), (3, "74"), (2, "134"), (1, "70"), (0, "134")])
+}
+
+/// The same with these starts, by minute and exit code before them, oldest first.
+fn after(starts: &[(u64, &str)]) -> Site {
     let site = Site::new().with_model_pair("root_fx23").with("speed = \"max\"", "speed = 100");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let boot = |(minutes, code): (u64, u64)| {
+    let boot = |(minutes, code): &(u64, &str)| {
         let at_ms = (now - Duration::from_secs(60 * (LAST_CRASH_MINUTES + minutes))).as_millis();
         format!(r#"{{"at_ms":{at_ms},"after":{code},"worked_slots":null}}"#)
     };
-    let boots: Vec<String> = [(4, 70), (3, 74), (2, 134), (1, 70), (0, 134)].into_iter().map(boot).collect();
+    let boots: Vec<String> = starts.iter().map(boot).collect();
     fs::create_dir(site.state()).unwrap();
     fs::write(site.state().join("boots"), format!("[{}]\n", boots.join(","))).unwrap();
     site
@@ -65,4 +70,38 @@ fn a_safe_mode_outlives_a_restart_that_went_well() {
     let site = site.with("bars = 300", "bars = 400");
     run(site.path(), site.args()).expect(0);
     assert!(Facts::read(&site.state()).intents.is_empty());
+}
+
+#[test]
+fn after_a_crash_loop_of_kills_nothing_is_sent_either() {
+    let kills: Vec<(u64, &str)> = (0..6).rev().map(|minute| (minute, "null")).collect();
+    let site = after(&kills).with("speed = 100", "speed = \"max\"").with_bars(300);
+    run(site.path(), site.args()).expect(0);
+    let facts = Facts::read(&site.state());
+    assert!(facts.slots.iter().any(|slot| slot.reason == "safe_mode"));
+    assert!(facts.intents.is_empty() && facts.orders.is_empty(), "{:?}", facts.intents);
+}
+
+fn boots(site: &Site) -> usize {
+    fs::read_to_string(site.state().join("boots")).unwrap_or_default().matches("at_ms").count()
+}
+
+#[test]
+fn seven_times_kill_9_before_the_first_slot_make_each_start_wait_longer() {
+    let site = Site::new().with("speed = \"max\"", "speed = 0.001");
+    for kills in 1..=7 {
+        let mut node = Node::start(site.path(), site.args());
+        node.wait_for("note of this start", |_| boots(&site) == kills);
+        node.signal(Signal::KILL);
+        assert!(node.end().was_killed());
+    }
+    let mut node = Node::start(site.path(), site.args());
+    node.wait_for("line about the wait", |node| node.said().1.contains("boot_backoff"));
+    assert!(node.said().1.contains("crashes=7"), "{}", node.said().1);
+
+    // Whoever stops a node that waits has not crashed it.
+    node.signal(Signal::TERM);
+    node.ended_within(LONG / 6).expect("a node that waits does not hear the signal").expect(0);
+    let exit = fs::read_to_string(site.state().join("last_exit")).unwrap();
+    assert!(exit.contains("\"code\":0"), "{exit}");
 }

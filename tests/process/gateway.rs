@@ -59,8 +59,9 @@ impl Site {
         site
     }
 
-    /// Starts the node live.
+    /// Starts the node live, whatever it was killed by before.
     pub fn start_live(&self, more: &[&str]) -> Node {
+        self.resume();
         Node::start(self.path(), self.args_and(&[&["--live"], more].concat()))
     }
 }
