@@ -11,6 +11,7 @@ pub mod hub;
 pub mod journal;
 pub mod overrides;
 pub mod parent;
+pub mod proof;
 pub mod resume;
 pub mod run;
 pub mod settle;

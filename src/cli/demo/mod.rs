@@ -4,7 +4,6 @@
 //! paper gateway as processes of their own, runs the node against them, and then proves from the journal and the gateway's
 //! ledger, which know nothing of each other, that nothing was lost, doubled or invented.
 
-mod ledger;
 mod progress;
 mod summary;
 mod triangle;

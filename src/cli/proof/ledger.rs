@@ -1,4 +1,4 @@
-//! The paper gateway's own ledger, as the demo reads it for its proof. It knows nothing of the node's journal.
+//! The paper gateway's own ledger, as proofs and reports read it. It knows nothing of the node's journal.
 
 use std::path::Path;
 
