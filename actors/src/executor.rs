@@ -25,7 +25,7 @@ use crate::domain::netting::net_position;
 use crate::domain::order::{Order, Position, Role};
 use crate::domain::prediction::Probabilities;
 use crate::domain::reason::Reason;
-use crate::domain::risk::{RiskLimits, permit};
+use crate::domain::risk::{RiskLimits, outgrows_one_order, permit, sound};
 use crate::domain::schedule::Window;
 use crate::domain::time::UtcMs;
 use crate::events;
@@ -77,6 +77,13 @@ pub struct Executor {
     /// Times of the newest decision and the newest slot that had an intent when this incarnation began, once the journal
     /// was asked.
     pub inherited: Option<(Option<UtcMs>, Option<UtcMs>)>,
+}
+
+/// Positions that are open, as far as anybody knows.
+struct Open {
+    positions: Vec<Position>,
+    /// The venue cannot tell; the journal's confirmed orders were added up.
+    is_counted: bool,
 }
 
 impl StageWork for Executor {
@@ -141,8 +148,8 @@ impl Executor {
         {
             return Ending::new(Reason::JournalUnavailable, error.to_string());
         }
-        let positions = match self.positions().await {
-            Ok(positions) => positions,
+        let open = match self.positions().await {
+            Ok(open) => open,
             Err(ending) => return ending,
         };
         let Some(reference_price) = Decimal::from_f64_retain(newest.close) else {
@@ -155,7 +162,7 @@ impl Executor {
         let closed_before = standing.iter().find(|intent| matches!(intent.order.role, Role::Close(_)));
         let situation = Situation {
             symbol: &self.symbol,
-            positions: &positions,
+            positions: &open.positions,
             closed_before: closed_before.map(|intent| intent.order.side.opposite()),
             reference_price,
             now: cycle.slot,
@@ -168,7 +175,7 @@ impl Executor {
         record.weighed = Some(Weighed {
             decide_on: self.policy.decide_on,
             threshold: self.policy.threshold,
-            open_positions: count(positions.len()),
+            open_positions: count(open.positions.len()),
             risk: None,
         });
         self.act(cycle, record, basis, decision, standing).await
@@ -239,6 +246,9 @@ impl Executor {
         order: Order,
         stands: Option<&Intent>,
     ) -> Effect {
+        if let Err(fault) = sound(&order, self.policy.volume_lots) {
+            return Effect::Nothing(Ending::new(fault.reason(), fault.to_string()));
+        }
         let derive = || IntentKey::derive(self.venue.mode(), self.venue.account(), &self.pipeline, basis, order.role);
         let (key, basis) = stands.map_or_else(|| (derive(), basis), |stands| (stands.key.clone(), stands.basis));
         if let Err(ending) = self.may_act(cycle).await.and(self.permitted(cycle, record, &key, &order).await) {
@@ -299,10 +309,10 @@ impl Executor {
             self.journal.exposure(&account, &self.symbol, mode, cycle.slot).await.map_err(unavailable)?;
         // The intent of this very decision may stand half done from an earlier attempt; reserving it sorts that out.
         exposure.open_intents.retain(|intent| intent.key != *own);
-        let positions = self.positions().await?;
+        let open = self.positions().await?;
         if let Some(weighed) = &mut record.weighed {
             weighed.risk = Some(WeighedRisk {
-                open_positions: count(positions.len()),
+                open_positions: count(open.positions.len()),
                 max_open_positions: self.risk.max_open_positions,
                 orders_last_hour: exposure.orders_last_hour,
                 max_orders_per_hour: self.risk.max_orders_per_hour,
@@ -311,10 +321,15 @@ impl Executor {
                 open_intents: count(exposure.open_intents.len()),
             });
         }
-        permit(&self.risk, order, &positions, &exposure).map_err(|reason| {
+        permit(&self.risk, order, &open.positions, &exposure).map_err(|reason| {
             let open: Vec<&str> = exposure.open_intents.iter().map(|intent| intent.key.as_str()).collect();
             Ending::new(reason, open.join(" "))
-        })
+        })?;
+        if open.is_counted && outgrows_one_order(order, &open.positions, self.policy.volume_lots) {
+            let why = "a counted position is closed by one order, so it grows no larger than volume_lots";
+            return Err(Ending::new(Reason::RiskMaxPositions, why));
+        }
+        Ok(())
     }
 
     /// Writes `planned` durably. `None`: the key is ours to send. Otherwise an intent stands already and says how this
@@ -372,11 +387,11 @@ impl Executor {
         effect
     }
 
-    async fn positions(&mut self) -> Result<Vec<Position>, Ending> {
+    async fn positions(&mut self) -> Result<Open, Ending> {
         match self.venue.positions(&self.symbol, self.venue_time()).await {
-            Ok(Positions::Told(positions)) => Ok(positions),
-            Ok(Positions::Unseen) => Ok(Vec::new()),
-            Ok(Positions::Counted) => self.count_position().await,
+            Ok(Positions::Told(positions)) => Ok(Open { positions, is_counted: false }),
+            Ok(Positions::Unseen) => Ok(Open { positions: Vec::new(), is_counted: false }),
+            Ok(Positions::Counted) => Ok(Open { positions: self.count_position().await?, is_counted: true }),
             Err(error) => Err(Ending::new(Reason::VenueUnavailable, error.to_string())),
         }
     }

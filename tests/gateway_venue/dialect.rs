@@ -150,6 +150,17 @@ fn a_close_is_the_opposite_order_where_positions_net() {
     assert_eq!(order_request(&key(9), &close, MAGIC, Exits::Unseen, NOW), Err(Unsendable::Close(Ticket(5))));
 }
 
+#[test]
+fn a_level_at_or_below_zero_is_not_written_because_zero_means_none() {
+    for level in [Decimal::ZERO, Decimal::new(-1, 5)] {
+        let stopped = Order { stop_price: Some(level), ..order() };
+        let aimed = Order { target_price: Some(level), ..order() };
+        for order in [stopped, aimed] {
+            assert_eq!(order_request(&key(9), &order, MAGIC, Exits::Unseen, NOW), Err(Unsendable::Level(level)));
+        }
+    }
+}
+
 /// What a reply must hold so that it may confirm or refuse, read by another eye.
 fn may_settle(bytes: &[u8], submission: &Submission, exits: Exits) -> bool {
     let Ok(Value::Object(reply)) = serde_json::from_slice(bytes) else {

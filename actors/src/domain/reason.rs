@@ -113,6 +113,8 @@ reasons! {
     RiskMaxPositions, "risk_max_positions", Skipped, "max_open_positions positions are open already.";
     RiskOrdersPerHour, "risk_orders_per_hour", Skipped, "max_orders_per_hour orders were sent in the last hour.";
     RiskOrdersPerDay, "risk_orders_per_day", Skipped, "max_orders_per_day orders were sent in the last 24 hours.";
+    OrderTooLarge, "order_too_large", Skipped, "The order would be larger than volume_lots, because an open position is; nothing was sent.";
+    LevelNotPositive, "level_not_positive", Skipped, "The stop or the target would lie at or below 0, which a gateway takes for none; nothing was sent.";
     Reducing, "reducing", Skipped, "Three orders in a row were refused for a reason that only a person can change; until the next start only closing orders are sent.";
     IntentOpen, "intent_open", Skipped, "An earlier intent of this symbol is not settled, so there is no new exposure.";
     IntentStands, "intent_stands", Skipped, "An intent for this decision exists already and ended without an order; a repeated cycle acts on nothing.";

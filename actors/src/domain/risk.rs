@@ -1,6 +1,8 @@
 //! Limits on orders. Closing a position reduces risk and spends no budget, but it too waits for open intents: on a netting
 //! account a close is an opposite order, and doing it twice opens a new position.
 
+use rust_decimal::Decimal;
+
 use super::intent::Intent;
 use super::order::{Order, Position, Role};
 use super::reason::Reason;
@@ -27,7 +29,74 @@ pub struct Exposure {
     pub orders_last_day: u32,
 }
 
-/// Judges one order.
+/// What is wrong with an order by itself, whatever else is open.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnsoundOrder {
+    /// Nothing that was counted or told makes an order larger than what a person configured.
+    #[error(
+        "{role} takes {have} lots where volume_lots allows {allowed} lots; close the position by hand, or set volume_lots to \
+         its size until it is closed"
+    )]
+    TooLarge {
+        /// What it is for.
+        role: Role,
+        /// Its volume, in lots.
+        have: Decimal,
+        /// The configured volume, in lots.
+        allowed: Decimal,
+    },
+    /// A gateway takes 0 for "none", and would leave the position without it.
+    #[error("the {level} would be {price} with the price at {reference}; its distance is too large for this symbol")]
+    LevelNotPositive {
+        /// `stop` or `target`.
+        level: &'static str,
+        /// Where it would lie.
+        price: Decimal,
+        /// Close of the newest bar.
+        reference: Decimal,
+    },
+}
+
+impl UnsoundOrder {
+    /// The slot's reason for it.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::TooLarge { .. } => Reason::OrderTooLarge,
+            Self::LevelNotPositive { .. } => Reason::LevelNotPositive,
+        }
+    }
+}
+
+/// Judges an order by itself. `volume_lots` is the configured volume.
+///
+/// # Errors
+/// When it must not be planned.
+pub fn sound(order: &Order, volume_lots: Decimal) -> Result<(), UnsoundOrder> {
+    if order.volume_lots > volume_lots {
+        let (have, allowed) = (order.volume_lots.normalize(), volume_lots.normalize());
+        return Err(UnsoundOrder::TooLarge { role: order.role, have, allowed });
+    }
+    for (level, price) in [("stop", order.stop_price), ("target", order.target_price)] {
+        if let Some(price) = price.filter(|price| *price <= Decimal::ZERO) {
+            return Err(UnsoundOrder::LevelNotPositive { level, price, reference: order.reference_price });
+        }
+    }
+    Ok(())
+}
+
+/// Whether an order would make a counted position larger than one order may close. A venue that tells which positions are
+/// open closes each by its ticket; a counted one is closed by an opposite order.
+#[must_use]
+pub fn outgrows_one_order(order: &Order, counted: &[Position], volume_lots: Decimal) -> bool {
+    let outgrows = |position: &Position| {
+        let sum = position.volume_lots.checked_add(order.volume_lots);
+        position.side == order.side && sum.is_none_or(|sum| sum > volume_lots)
+    };
+    order.role == Role::Open && counted.iter().any(outgrows)
+}
+
+/// Judges one order by what else is open.
 ///
 /// # Errors
 /// The first limit that forbids it.
@@ -52,8 +121,6 @@ pub fn permit(limits: &RiskLimits, order: &Order, positions: &[Position], exposu
 
 #[cfg(test)]
 mod tests {
-    use rust_decimal::Decimal;
-
     use super::super::intent::{Basis, IntentKey, IntentState, Mode};
     use super::super::order::{Side, Ticket};
     use super::super::time::UtcMs;

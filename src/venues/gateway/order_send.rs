@@ -37,6 +37,9 @@ pub enum Unsendable {
     /// Only an opposite order ends a position, and only where positions net.
     #[error("this dialect closes a position by an opposite order, on a netting account only; ticket {0} stays open")]
     Close(Ticket),
+    /// 0 says "none" here, and a negative price nothing.
+    #[error("a stop or target at {0} is no price")]
+    Level(Decimal),
     /// A position that ends at the broker unseen cannot be counted.
     #[error("positions are counted from confirmed orders here, so an order may have no stop and no target")]
     Levels,
@@ -86,6 +89,11 @@ pub fn order_request(
     }
     if exits == Exits::Counted && (order.stop_price.is_some() || order.target_price.is_some()) {
         return Err(Unsendable::Levels);
+    }
+    if let Some(level) =
+        [order.stop_price, order.target_price].into_iter().flatten().find(|level| *level <= Decimal::ZERO)
+    {
+        return Err(Unsendable::Level(level));
     }
     let level = |price: Option<Decimal>| price.unwrap_or_default().normalize();
     Ok(format!(

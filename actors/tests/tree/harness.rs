@@ -1,0 +1,403 @@
+//! The real tree with one pipeline, on paused time, between fakes that a test can tell what to do.
+//!
+//! The simulator does everything at random and judges; here one thing happens, and a test looks at what left.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use sentinel_actors::domain::bar::{Bar, CleanBars, Interval, RawBar};
+use sentinel_actors::domain::calendar::MarketCalendar;
+use sentinel_actors::domain::cycle::SlotRecord;
+use sentinel_actors::domain::decision::{DecideOn, OnOpposite, Policy, Signal};
+use sentinel_actors::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
+use sentinel_actors::domain::freshness::Freshness;
+use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Ticket};
+use sentinel_actors::domain::prediction::{ModelIdentity, RawAnswer};
+use sentinel_actors::domain::risk::{Exposure, RiskLimits};
+use sentinel_actors::domain::schedule::{Schedule, Window};
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::node::{self, NodeSpec, RunningNode};
+use sentinel_actors::pipeline::{Deadlines, NodeShared, PipelinePorts, PipelineSettings};
+use sentinel_actors::ports::{
+    BarRequest, BarSource, Chance, Clock, Evidence, FeatureSet, JournalAnswer, JournalFatal, JournalRead, JournalStore,
+    JournalWrite, Model, ModelError, NoFates, PortFuture, Positions, Quarantine, Recovery, SourceError, Submission,
+    Venue, VenueError, Written, elapsed_now,
+};
+use sentinel_actors::supervision::watch::Progress;
+use sentinel_actors::supervision::{CrashLog, Limits};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+/// A Monday, half an hour before the first slot.
+pub const START: UtcMs = UtcMs::from_secs(1_772_409_600 + 1800);
+pub const HOUR: Duration = Duration::from_secs(3600);
+const WINDOW: usize = 3;
+
+/// What the fakes share. A test changes it before or while the node runs.
+pub struct Inner {
+    began: Instant,
+    /// Wall time minus what it would be without jumps, in milliseconds.
+    pub offset_ms: i64,
+    /// What the model answers.
+    pub answer: Result<Vec<f64>, ModelError>,
+    /// Wall time jumps by this much while the model is asked, while the venue is asked which positions are open, and while
+    /// `sent` is committed.
+    pub jump_ms: Jumps,
+    pub source_fails: bool,
+    /// Close of every bar.
+    pub price: f64,
+    /// `None`: the venue cannot tell, and they are counted.
+    pub positions: Option<Vec<Position>>,
+    /// Orders that left, with wall time and slot.
+    pub left: Vec<(Order, UtcMs, UtcMs)>,
+    /// What the venue says to the next orders; then it fills.
+    pub replies: Vec<Submission>,
+    tickets: u64,
+    pub rows: BTreeMap<UtcMs, SlotRecord>,
+    pub intents: BTreeMap<IntentKey, Intent>,
+}
+
+#[derive(Default, Clone, Copy)]
+pub struct Jumps {
+    pub in_predict: i64,
+    pub in_positions: i64,
+    pub in_commit_of_sent: i64,
+}
+
+#[derive(Clone)]
+pub struct World(Arc<Mutex<Inner>>);
+
+impl World {
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            began: elapsed_now(),
+            offset_ms: 0,
+            answer: Ok(vec![0.1, 0.2, 0.7]),
+            jump_ms: Jumps::default(),
+            source_fails: false,
+            price: 1.1,
+            positions: Some(Vec::new()),
+            left: Vec::new(),
+            replies: Vec::new(),
+            tickets: 100,
+            rows: BTreeMap::new(),
+            intents: BTreeMap::new(),
+        })))
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn with(self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(&mut self.lock());
+        self
+    }
+
+    /// Elapsed time counts from now, on the runtime that the node will run on.
+    pub fn with_fresh_time(&self) {
+        self.lock().began = elapsed_now();
+    }
+
+    /// Starts a node on this world and lets so much time pass.
+    pub async fn run(&self, settings: PipelineSettings, time: Duration) -> RunningNode {
+        let node = self.start(settings).await;
+        tokio::time::sleep(time).await;
+        node
+    }
+
+    pub async fn start(&self, settings: PipelineSettings) -> RunningNode {
+        node::start(self.spec(settings)).await.unwrap()
+    }
+
+    fn spec(&self, settings: PipelineSettings) -> NodeSpec {
+        let control = Handle::current();
+        let world = || Arc::new(self.clone());
+        NodeSpec {
+            pipelines: vec![(
+                settings,
+                PipelinePorts { clock: world(), source: world(), features: features(), model: world(), venue: world() },
+            )],
+            store: world(),
+            shared: NodeShared {
+                control: control.clone(),
+                workers: control,
+                chance: Arc::new(Half),
+                fates: Arc::new(NoFates),
+                quarantine: Arc::new(Half),
+                crashes: CrashLog::install(),
+                progress: Arc::new(Progress::default()),
+                limits: Limits::default(),
+                safe_mode: Arc::new(AtomicBool::new(false)),
+            },
+            wall: world(),
+            heartbeat_every: HOUR,
+            beat_every: Duration::from_secs(1),
+            close_within: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Inner {
+    pub fn now(&self) -> UtcMs {
+        UtcMs(START.plus(elapsed_now().duration_since(self.began)).0 + self.offset_ms)
+    }
+}
+
+/// One hour bars, one decision each, on a market that never closes.
+pub fn settings() -> PipelineSettings {
+    let interval = Interval::new(HOUR).unwrap();
+    PipelineSettings {
+        name: "eurusd".to_owned(),
+        symbol: "EURUSD".to_owned(),
+        schedule: Schedule::parse("on bar close + 2s", interval).unwrap(),
+        window: Window::default(),
+        freshness: Freshness {
+            interval,
+            calendar: MarketCalendar::always(),
+            max_age: HOUR * 2,
+            max_missing_bars: 0,
+            settle: Duration::ZERO,
+        },
+        tick: 1e-5,
+        policy: Policy {
+            classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
+            threshold: 0.6,
+            decide_on: DecideOn::Bar,
+            volume_lots: Decimal::new(10, 2),
+            stop_distance: None,
+            target_distance: None,
+            price_digits: 5,
+            on_opposite: OnOpposite::Reverse,
+            max_holding: None,
+        },
+        risk: RiskLimits { max_open_positions: None, max_orders_per_hour: 1000, max_orders_per_day: 1000 },
+        deadlines: Deadlines {
+            fetch: Duration::from_secs(10),
+            features: Duration::from_secs(2),
+            predict: Duration::from_secs(1),
+            execute: Duration::from_secs(5),
+            cycle: Duration::from_secs(20),
+            lateness: Duration::from_secs(20),
+        },
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> UtcMs {
+        self.lock().now()
+    }
+
+    fn wait_until(&self, until: UtcMs) -> PortFuture<'_, ()> {
+        Box::pin(async move { tokio::time::sleep(until.since(self.now()).min(Duration::from_secs(5))).await })
+    }
+}
+
+struct Half;
+
+impl Chance for Half {
+    fn unit(&self) -> f64 {
+        0.5
+    }
+}
+
+impl Quarantine for Half {
+    fn keep(&self, _: &str, _: UtcMs, _: &str, _: Option<&CleanBars>) -> String {
+        "nowhere".to_owned()
+    }
+}
+
+impl BarSource for World {
+    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Vec<RawBar>, SourceError>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            if inner.source_fails {
+                return Err(SourceError::Failed("500".to_owned()));
+            }
+            let newest = request.interval.newest_closed(request.now);
+            let price = Some(inner.price);
+            let bar = |back: u32| RawBar {
+                time: newest.minus(request.interval.length() * back),
+                open: price,
+                high: price,
+                low: price,
+                close: price,
+                volume: None,
+            };
+            Ok((0..u32::try_from(request.count).unwrap()).rev().map(bar).collect())
+        })
+    }
+}
+
+struct Features(FeatureSetId);
+
+fn features() -> Arc<dyn FeatureSet> {
+    Arc::new(Features(FeatureSetId { name: "test".to_owned(), window: WINDOW }))
+}
+
+impl FeatureSet for Features {
+    fn id(&self) -> &FeatureSetId {
+        &self.0
+    }
+
+    fn columns(&self) -> &[&'static str] {
+        &["close"]
+    }
+
+    fn build(&self, bars: &[Bar]) -> Result<FeatureFrame, FeatureError> {
+        let newest = bars.last().unwrap();
+        let row = vec![newest.close];
+        Ok(FeatureFrame { set: self.0.clone(), newest: newest.time, row, sequence: None, volume_absent: true })
+    }
+}
+
+impl Model for World {
+    fn validate(&self, _: Duration) -> PortFuture<'_, Result<ModelIdentity, ModelError>> {
+        Box::pin(async { Ok(ModelIdentity { id: "test".to_owned(), hash: "0".to_owned() }) })
+    }
+
+    fn predict<'a>(&'a self, _: &'a FeatureFrame, _: Duration) -> PortFuture<'a, Result<RawAnswer, ModelError>> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let mut inner = self.lock();
+            inner.offset_ms += inner.jump_ms.in_predict;
+            inner.answer.clone().map(|row| RawAnswer { rows: vec![row] })
+        })
+    }
+}
+
+impl Venue for World {
+    fn mode(&self) -> Mode {
+        Mode::Live
+    }
+
+    fn account(&self) -> &str {
+        "account"
+    }
+
+    fn submit<'a>(
+        &'a self,
+        key: &'a IntentKey,
+        order: &'a Order,
+        slot: UtcMs,
+        _: Duration,
+    ) -> PortFuture<'a, Submission> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            assert_eq!(inner.intents[key].state, IntentState::Sent, "it leaves only when that is durable");
+            let now = inner.now();
+            inner.left.push((order.clone(), now, slot));
+            if let Some(reply) = inner.replies.pop() {
+                return reply;
+            }
+            inner.tickets += 1;
+            let ticket = Ticket(inner.tickets);
+            if let Some(positions) = &mut inner.positions {
+                match order.role {
+                    Role::Close(ticket) => positions.retain(|position| position.ticket != ticket),
+                    Role::Open => positions.push(Position {
+                        ticket,
+                        symbol: order.symbol.clone(),
+                        side: order.side,
+                        volume_lots: order.volume_lots,
+                        open_price: order.reference_price,
+                        opened_at: Some(slot),
+                    }),
+                }
+            }
+            Submission::Acked(Receipt { ticket, volume_lots: order.volume_lots, price: None, text: String::new() })
+        })
+    }
+
+    fn settle<'a>(&'a self, _: &'a Intent, _: Duration) -> PortFuture<'a, Evidence> {
+        Box::pin(async { Evidence::NotNow("not asked here".to_owned()) })
+    }
+
+    fn positions<'a>(&'a self, _: &'a str, _: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            inner.offset_ms += inner.jump_ms.in_positions;
+            Ok(inner.positions.clone().map_or(Positions::Counted, Positions::Told))
+        })
+    }
+
+    fn observe<'a>(&'a self, _: &'a str, _: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl JournalStore for World {
+    fn commit(&self, batch: Vec<JournalWrite>) -> PortFuture<'_, Result<Vec<Written>, JournalFatal>> {
+        Box::pin(async move { Ok(batch.into_iter().map(|write| self.lock().apply(write)).collect()) })
+    }
+
+    fn read(&self, question: JournalRead) -> PortFuture<'_, Result<JournalAnswer, JournalFatal>> {
+        Box::pin(async move { Ok(self.lock().answer(&question)) })
+    }
+}
+
+impl Inner {
+    fn apply(&mut self, write: JournalWrite) -> Written {
+        match write {
+            JournalWrite::EndSlot(record) => {
+                self.rows.entry(record.slot).or_insert(*record);
+            }
+            JournalWrite::MissSlots { pipeline, mode, schedule, after, until, reason, noted_at } => {
+                for slot in schedule.slots(after, until) {
+                    let row = SlotRecord::new(&pipeline, slot, mode, reason, noted_at);
+                    self.rows.entry(slot).or_insert(row);
+                }
+            }
+            JournalWrite::Plan(intent) => {
+                if let Some(standing) = self.intents.get(&intent.key) {
+                    return Written::Exists(Box::new(standing.clone()));
+                }
+                self.intents.insert(intent.key.clone(), *intent);
+            }
+            JournalWrite::Advance { key, event, .. } => {
+                if event == IntentEvent::Send {
+                    self.offset_ms += self.jump_ms.in_commit_of_sent;
+                }
+                let intent = self.intents.get_mut(&key).unwrap();
+                match intent.state.after(&event) {
+                    Ok(next) => intent.state = next,
+                    Err(illegal) => return Written::Refused(illegal.to_string()),
+                }
+                if let IntentEvent::Acked { receipt } = event {
+                    intent.receipt = Some(receipt);
+                }
+            }
+        }
+        Written::Done
+    }
+
+    fn answer(&self, question: &JournalRead) -> JournalAnswer {
+        let chosen = |wanted: &dyn Fn(&Intent) -> bool| -> Vec<Intent> {
+            self.intents.values().filter(|intent| wanted(intent)).cloned().collect()
+        };
+        match question {
+            JournalRead::Recovery { .. } => JournalAnswer::Recovery(Recovery {
+                last_slot: self.rows.keys().next_back().copied(),
+                last_decided_bar: self.rows.values().filter_map(|row| row.decided_bar).max(),
+                newest_intent_basis: self.intents.values().map(|intent| intent.basis.time()).max(),
+                newest_intent_slot: self.intents.values().map(|intent| intent.slot).max(),
+            }),
+            JournalRead::Exposure { .. } => JournalAnswer::Exposure(Exposure {
+                open_intents: chosen(&|intent| !intent.state.is_final()),
+                orders_last_hour: 0,
+                orders_last_day: 0,
+            }),
+            JournalRead::OpenIntents { .. } => JournalAnswer::Intents(chosen(&|intent| !intent.state.is_final())),
+            JournalRead::AckedIntents { .. } => {
+                JournalAnswer::Intents(chosen(&|intent| intent.state == IntentState::Acked))
+            }
+            JournalRead::StandingIntents { basis, slot, .. } => JournalAnswer::Intents(chosen(&|intent| {
+                intent.basis == *basis || intent.slot == *slot && intent.basis.kind() != basis.kind()
+            })),
+        }
+    }
+}

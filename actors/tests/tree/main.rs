@@ -1,0 +1,11 @@
+//! The real tree between fakes, one question at a time: which orders leave, when, and what the slot's row says.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failing test should panic"
+)]
+
+mod harness;
+mod sizes;
