@@ -8,8 +8,9 @@
 
 mod compatibility;
 mod endpoints;
+mod hostile;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -51,10 +51,10 @@ pub enum InvalidCalendar {
     #[error("'{0}' is not a time zone; write one like America/New_York")]
     Zone(String),
     /// An opening range does not parse.
-    #[error("'{0}' is not an opening range; write one like Sun 17:00-Fri 17:00")]
+    #[error("'{0}' is not an opening range; write one like Sun 17:00-Fri 17:00, with hours from 00:00 to 24:00")]
     Range(String),
     /// A closure does not parse.
-    #[error("'{0}' is not a closure; write one like 12-25 00:00-17:00")]
+    #[error("'{0}' is not a closure; write one like 12-25 00:00-17:00, with hours from 00:00 to 24:00")]
     Closure(String),
     /// Nothing is ever open.
     #[error("the calendar has no opening range; write 'always' for a market that never closes")]
@@ -162,15 +162,16 @@ fn parse_range(text: &str) -> Option<WeekRange> {
         let (day, time) = text.trim().split_once(' ')?;
         Some(parse_day(day)? * MINUTES_PER_DAY + parse_time(time)?)
     };
-    let (start, end) = (point(from)?, point(to)?);
-    (start != end).then_some(WeekRange { start: start % MINUTES_PER_WEEK, end })
+    let (from, end) = (point(from)?, point(to)?);
+    let start = from % MINUTES_PER_WEEK; // 'Sun 24:00' is 'Mon 00:00'
+    (from != end && start != end).then_some(WeekRange { start, end })
 }
 
 fn parse_closure(text: &str) -> Option<Closure> {
     let (date, hours) = text.split_once(' ')?;
     let (month, day) = date.split_once('-')?;
     let (from, to) = split_dash(hours)?;
-    let (month, day): (i8, i8) = (month.parse().ok()?, day.parse().ok()?);
+    let (month, day) = (i8::try_from(two_digits(month)?).ok()?, i8::try_from(two_digits(day)?).ok()?);
     jiff::civil::Date::new(2024, month, day).ok()?; // a leap year: 02-29 is a day
     let (start, end) = (parse_time(from)?, parse_time(to)?);
     (start < end).then_some(Closure { month, day, start, end })
@@ -184,8 +185,14 @@ fn split_dash(text: &str) -> Option<(&str, &str)> {
 /// `HH:MM`, 24:00 included, in minutes.
 fn parse_time(text: &str) -> Option<u32> {
     let (hour, minute) = text.trim().split_once(':')?;
-    let (hour, minute): (u32, u32) = (hour.parse().ok()?, minute.parse().ok()?);
+    let (hour, minute) = (two_digits(hour)?, two_digits(minute)?);
     (minute < 60 && hour * 60 + minute <= MINUTES_PER_DAY).then_some(hour * 60 + minute)
+}
+
+/// One or two digits and nothing else: whatever is computed from them stays small.
+fn two_digits(text: &str) -> Option<u32> {
+    let plain = (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    if plain { text.parse().ok() } else { None }
 }
 
 fn parse_day(text: &str) -> Option<u32> {
@@ -241,11 +248,26 @@ mod tests {
     }
 
     #[test]
+    fn an_hour_of_71582789_is_no_opening_range_and_no_panic() {
+        for (text, error) in [
+            ("UTC; Mon 71582789:00-Fri 17:00", InvalidCalendar::Range("Mon 71582789:00-Fri 17:00".to_owned())),
+            (
+                "UTC; Mon 00:00-Fri 17:00; closed 12-25 00:00-4294967295:59",
+                InvalidCalendar::Closure("12-25 00:00-4294967295:59".to_owned()),
+            ),
+        ] {
+            assert_eq!(text.parse::<MarketCalendar>().unwrap_err(), error);
+        }
+    }
+
+    #[test]
     fn a_wrong_calendar_names_the_part_that_is_wrong() {
         for (text, error) in [
             ("Mars/Olympus; Sun 17:00-Fri 17:00", InvalidCalendar::Zone("Mars/Olympus".to_owned())),
             ("UTC; Someday 17:00-Fri 17:00", InvalidCalendar::Range("Someday 17:00-Fri 17:00".to_owned())),
             ("UTC; Mon 00:00-Fri 25:00", InvalidCalendar::Range("Mon 00:00-Fri 25:00".to_owned())),
+            ("UTC; Mon +1:00-Fri 22:00", InvalidCalendar::Range("Mon +1:00-Fri 22:00".to_owned())),
+            ("UTC; Sun 24:00-Mon 00:00", InvalidCalendar::Range("Sun 24:00-Mon 00:00".to_owned())),
             (
                 "UTC; Mon 00:00-Fri 22:00; closed 13-40 00:00-17:00",
                 InvalidCalendar::Closure("13-40 00:00-17:00".to_owned()),
