@@ -68,6 +68,10 @@ async fn what_is_no_answer_is_unparseable_with_a_reason() {
         ("3.17.2", "it is not JSON"),
         ("<html>", "it is not JSON"),
         ("{}", "it has no 'predictions'"),
+        (
+            r#"{"predictions": [[0.8, 0.1, 0.1]], "predictions": [[0.1, 0.1, 0.8]]}"#,
+            "it has the key 'predictions' twice in one object",
+        ),
         (r#"{"predictions": [["0.2", "0.3", "0.5"]]}"#, "a text stands where numbers are due"),
         (r#"{"predictions": [{"up": 0.4, "down": 0.6}]}"#, "its columns down, up are not the classes SELL, HOLD, BUY"),
     ] {

@@ -10,6 +10,8 @@ use std::borrow::Cow;
 use sentinel_actors::domain::prediction::RawAnswer;
 use serde_json::{Map, Value};
 
+use super::json::{JsonError, read_once};
+
 /// What a text holds that stands for a number that JSON does not have. No model writes a NUL into a text.
 const NOT_JSON: [(&str, &str, f64); 3] = [
     ("NaN", "\"\\u0000NaN\"", f64::NAN),
@@ -26,6 +28,9 @@ pub enum AnswerError {
     /// Cut off, or something else.
     #[error("it is not JSON: {0}")]
     NotJson(String),
+    /// Which of the two counts, nobody can say.
+    #[error("it has the key '{0}' twice in one object")]
+    Twice(String),
     /// MLflow always wraps.
     #[error("it has no 'predictions'")]
     NoPredictions,
@@ -48,8 +53,10 @@ pub enum AnswerError {
 /// Reads an answer. `classes` gives the order of named columns.
 pub(super) fn read(body: &[u8], classes: &[String]) -> Result<RawAnswer, AnswerError> {
     let text = std::str::from_utf8(body).map_err(|error| AnswerError::NotJson(error.to_string()))?;
-    let answer: Value =
-        serde_json::from_str(&with_numbers_quoted(text)).map_err(|error| AnswerError::NotJson(error.to_string()))?;
+    let answer = read_once(&with_numbers_quoted(text)).map_err(|error| match error {
+        JsonError::Syntax(error) => AnswerError::NotJson(error.to_string()),
+        JsonError::Twice(key) => AnswerError::Twice(key),
+    })?;
     let Value::Object(mut answer) = answer else { return Err(AnswerError::NoPredictions) };
     let predictions = answer.remove("predictions").ok_or(AnswerError::NoPredictions)?;
     Ok(RawAnswer { rows: rows(&predictions, classes)? })
@@ -270,6 +277,24 @@ mod tests {
         assert!(predictions(&"[".repeat(100_000)).is_err(), "a limit on nesting");
         let many: Vec<_> = (0..100).map(|nth| format!("\"c{nth}\": 1")).collect();
         assert!(reason(&format!("[{{{}}}]", many.join(","))).len() < 200, "a limit on names");
+    }
+
+    #[test]
+    fn an_answer_that_has_a_key_twice_is_no_answer_whichever_of_them_would_trade() {
+        let (buy, sell) = ("[[0.1, 0.1, 0.8]]", "[[0.8, 0.1, 0.1]]");
+        for (body, key) in [
+            (format!(r#"{{"predictions": {buy}, "predictions": {sell}}}"#), "predictions"),
+            (format!(r#"{{"predictions": {buy}, "predictions": {buy}}}"#), "predictions"),
+            (format!(r#"{{"predictions": {buy}, "predict\u0069ons": {sell}}}"#), "predictions"),
+            (r#"{"predictions": [{"SELL": 0.1, "HOLD": 0.1, "BUY": 0.8, "SELL": 0.8}]}"#.to_owned(), "SELL"),
+            (r#"{"predictions": {"SELL": 0.1, "HOLD": 0.1, "BUY": 0.8, "BUY": 0.0}}"#.to_owned(), "BUY"),
+            (format!(r#"{{"predictions": {{"probs": {buy}, "probs": {sell}}}}}"#), "probs"),
+            (format!(r#"{{"metadata": {{"run": 1, "run": 2}}, "predictions": {buy}}}"#), "run"),
+        ] {
+            assert_eq!(rows_of(&body), Err(AnswerError::Twice(key.to_owned())), "{body}");
+        }
+        let nested = r#"{"predictions": [{"0": 0.1, "1": 0.9}], "notes": [{"0": 1}, {"0": 1}]}"#;
+        assert_eq!(rows_of(nested), Ok(vec![vec![0.1, 0.9]]), "one key in two objects is there once in each");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod client;
 mod connects;
 mod error;
 mod identity;
+mod json;
 mod payload;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
