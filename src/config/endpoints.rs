@@ -92,10 +92,14 @@ pub struct GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// The host, this machine always under one name.
+    /// The host as it is compared: in one spelling, and this machine always under one name.
     #[must_use]
-    pub fn endpoint(&self) -> &str {
-        if is_here(&self.host) { "127.0.0.1" } else { &self.host }
+    pub fn endpoint(&self) -> String {
+        match address(&self.host) {
+            _ if is_here(&self.host) => "127.0.0.1".to_owned(),
+            Some(address) => address.to_string(),
+            None => self.host.trim_end_matches('.').to_ascii_lowercase(),
+        }
     }
 }
 
@@ -261,5 +265,10 @@ fn refuse_far(s: &mut Section<'_, '_>, host: &str) {
 }
 
 fn is_here(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost") || address(host).is_some_and(|address| address.is_loopback())
+}
+
+/// The address that a host is; one of IPv4 that is written as one of IPv6 is one of IPv4.
+fn address(host: &str) -> Option<IpAddr> {
+    host.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }

@@ -13,6 +13,7 @@ mod node;
 mod pipeline;
 mod problem;
 mod reader;
+mod shared;
 mod values;
 
 use std::fmt;
@@ -154,7 +155,7 @@ fn read<'t>(walk: &mut Walk, document: &'t DeTable<'t>) -> Option<Parts> {
     let live = node.as_ref().is_some_and(|node| node.mode == Mode::Live);
     let pipelines = read_pipelines(&mut root, live);
     if let Some(pipelines) = &pipelines {
-        refuse_shared_counts(&mut root, pipelines);
+        shared::refuse(&mut root, pipelines, live);
     }
     root.finish();
     walk.report_unused();
@@ -197,32 +198,4 @@ fn read_pipelines(root: &mut Section<'_, '_>, live: bool) -> Option<Vec<Pipeline
         })
         .collect();
     read.into_iter().collect()
-}
-
-/// A position that is counted from one pipeline's orders must not be moved by another's, whatever the account is called.
-fn refuse_shared_counts(root: &mut Section<'_, '_>, pipelines: &[PipelineConfig]) {
-    let mut seen: Vec<(&PipelineConfig, &GatewayConfig)> = Vec::new();
-    for pipeline in pipelines {
-        let VenueConfig::Gateway(gateway) = &pipeline.venue else { continue };
-        for (other, theirs) in &seen {
-            let same_gateway = (gateway.endpoint(), gateway.port) == (theirs.endpoint(), theirs.port);
-            let same_account = gateway.account == theirs.account;
-            if same_gateway && !same_account {
-                let what = format!(
-                    "'{}' calls the account of its gateway {}, and '{}' calls the same one {}: one gateway trades one account",
-                    pipeline.name, gateway.account, other.name, theirs.account
-                );
-                root.report("pipeline", what);
-            }
-            if (same_gateway || same_account) && pipeline.symbol == other.symbol && (gateway.counted || theirs.counted)
-            {
-                let what = format!(
-                    "'{}' trades {} on the account {} as '{}' does; order-send cannot tell their positions apart",
-                    pipeline.name, pipeline.symbol, gateway.account, other.name
-                );
-                root.report("pipeline", what);
-            }
-        }
-        seen.push((pipeline, gateway));
-    }
 }

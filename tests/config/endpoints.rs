@@ -89,10 +89,15 @@ fn volumes_that_the_dialect_cannot_write_are_refused() {
     }
 }
 
+/// The example with its pipeline twice, the second one under another name and on a paper account of its own.
+fn two_of_them() -> String {
+    let second = MT5.split_once("[[pipeline]]").unwrap().1.replace("name = \"eurusd\"", "name = \"second\"");
+    format!("{MT5}\n[[pipeline]]\n{second}\n[pipeline.paper]\naccount = \"second\"\n")
+}
+
 #[test]
 fn two_pipelines_cannot_count_on_one_account_and_symbol() {
-    let second = MT5.split_once("[[pipeline]]").unwrap().1.replace("name = \"eurusd\"", "name = \"second\"");
-    let both = format!("{MT5}\n[[pipeline]]\n{second}");
+    let both = two_of_them();
     check_refused(&both, "'second' trades EURUSD on the account mt5-demo as 'eurusd' does");
     let renamed = both.replacen("account = \"mt5-demo\"", "account = \"other\"", 1);
     check_refused(&renamed, "one gateway trades one account");
@@ -101,6 +106,50 @@ fn two_pipelines_cannot_count_on_one_account_and_symbol() {
         "one gateway",
     );
     read(&renamed.replacen("port = 5555", "port = 5556", 1)).unwrap();
+}
+
+#[test]
+fn eurusd_in_small_letters_on_the_same_account_is_the_same_position() {
+    let both = two_of_them().replacen("symbol = \"EURUSD\"", "symbol = \"eurusd\"", 1);
+    check_refused(&both, "'second' trades EURUSD on the account mt5-demo as 'eurusd' does");
+    read_live(&both, Flags::default()).unwrap_err();
+    // Another symbol is another position.
+    read(&both.replacen("symbol = \"eurusd\"", "symbol = \"GBPUSD\"", 1)).unwrap();
+}
+
+#[test]
+fn one_gateway_is_found_out_however_its_host_is_spelled() {
+    let renamed = two_of_them().replacen("account = \"mt5-demo\"", "account = \"other\"", 1);
+    let spelled = |one: &str, other: &str| {
+        let host = "host = \"127.0.0.1\"       # the flag --gtw";
+        renamed.replacen(host, &format!("host = \"{one}\" #"), 1).replacen(host, &format!("host = \"{other}\" #"), 1)
+    };
+    for (one, other) in [
+        ("LocalHost", "127.0.0.1"),
+        ("gateway.example", "Gateway.Example."),
+        ("10.0.0.7", "::ffff:10.0.0.7"),
+        ("fd00::7", "fd00:0:0::0007"),
+    ] {
+        check_refused(&spelled(one, other), "one gateway trades one account");
+    }
+    read(&spelled("gateway.example", "other.example")).unwrap();
+}
+
+#[test]
+fn two_dry_runs_of_one_symbol_on_one_paper_account_are_refused_with_the_way_out() {
+    let second = MINIMAL.replace("name = \"eurusd\"", "name = \"second\"");
+    let refusal = "'second' trades EURUSD on the paper account paper as 'eurusd' does, and each would trade the other's positions; \
+                   give one of them an account of its own: [pipeline.paper] account = \"second\"";
+    check_refused(&format!("{MINIMAL}{second}"), refusal);
+    check_refused(&format!("{MINIMAL}{}", second.replace("EURUSD", "eurusd")), "on the paper account paper as");
+    read(&format!("{MINIMAL}{second}\n[pipeline.paper]\naccount = \"second\"\n")).unwrap();
+    read(&format!("{MINIMAL}{}", second.replace("EURUSD", "GBPUSD"))).unwrap();
+    // A live node has no paper book.
+    let live =
+        two_of_them().replacen("port = 5555", "port = 5556", 1).replace("account = \"second\"", "account = \"paper\"");
+    let live = live.replacen("account = \"mt5-demo\"", "account = \"other\"", 1);
+    check_refused(&live, "on the paper account paper as");
+    read_live(&live, Flags::default()).unwrap();
 }
 
 #[test]

@@ -1,0 +1,57 @@
+//! What two pipelines must not share: a position that both would move and each takes for its own.
+//!
+//! Symbols are compared without regard to case: a terminal that knows `EURUSD` takes an order for `eurusd`.
+
+use super::VenueConfig;
+use super::pipeline::PipelineConfig;
+use super::reader::Section;
+
+/// Notes every pair of pipelines whose orders would meet in one position: live at their gateways, else in the paper book.
+pub(super) fn refuse(root: &mut Section<'_, '_>, pipelines: &[PipelineConfig], live: bool) {
+    for (index, pipeline) in pipelines.iter().enumerate() {
+        for other in &pipelines[..index] {
+            let problems = [at_gateways(pipeline, other), if live { None } else { in_the_paper_book(pipeline, other) }];
+            for problem in problems.into_iter().flatten() {
+                root.report("pipeline", problem);
+            }
+        }
+    }
+}
+
+/// A position that is counted from one pipeline's orders must not be moved by another's, whatever the account is called.
+fn at_gateways(pipeline: &PipelineConfig, other: &PipelineConfig) -> Option<String> {
+    let (VenueConfig::Gateway(own), VenueConfig::Gateway(theirs)) = (&pipeline.venue, &other.venue) else {
+        return None;
+    };
+    let same_gateway = (own.endpoint(), own.port) == (theirs.endpoint(), theirs.port);
+    let same_account = own.account == theirs.account;
+    if same_gateway && !same_account {
+        return Some(format!(
+            "'{}' calls the account of its gateway {}, and '{}' calls the same one {}: one gateway trades one account",
+            pipeline.name, own.account, other.name, theirs.account
+        ));
+    }
+    let is_shared = (same_gateway || same_account) && same_symbol(pipeline, other) && (own.counted || theirs.counted);
+    is_shared.then(|| {
+        format!(
+            "'{}' trades {} on the account {} as '{}' does; order-send cannot tell their positions apart",
+            pipeline.name, pipeline.symbol, own.account, other.name
+        )
+    })
+}
+
+/// The paper book has one position per account and symbol, as a netting account has.
+fn in_the_paper_book(pipeline: &PipelineConfig, other: &PipelineConfig) -> Option<String> {
+    let account = &pipeline.paper.account;
+    (*account == other.paper.account && same_symbol(pipeline, other)).then(|| {
+        format!(
+            "'{}' trades {} on the paper account {account} as '{}' does, and each would trade the other's positions; give one \
+             of them an account of its own: [pipeline.paper] account = \"{}\"",
+            pipeline.name, pipeline.symbol, other.name, pipeline.name
+        )
+    })
+}
+
+fn same_symbol(pipeline: &PipelineConfig, other: &PipelineConfig) -> bool {
+    pipeline.symbol.eq_ignore_ascii_case(&other.symbol)
+}
