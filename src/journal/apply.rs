@@ -14,6 +14,7 @@ use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalWrite, Written};
 
+use super::known::Known;
 use super::rows::{
     self, INSERT_EVENT, INSERT_INTENT, INSERT_SLOT, IntentStep, REPLACE_INTENT, RowFault, SELECT_EVENTS,
     SELECT_INTENTS, sealed,
@@ -25,6 +26,7 @@ pub(super) const WORKED: &str = "worked_slots";
 /// Applies `batch` in order. Slots are written under the start with this number.
 pub(super) fn batch(
     connection: &Connection,
+    known: &mut Known,
     batch: Vec<JournalWrite>,
     start: Option<i64>,
 ) -> Result<Vec<Written>, RowFault> {
@@ -35,16 +37,18 @@ pub(super) fn batch(
             JournalWrite::EndSlot(mut record) => {
                 record.start = start;
                 let was_worked_on = record.attempts > 0;
-                worked += i64::from(end_slot(connection, *record)? && was_worked_on);
+                worked += i64::from(end_slot(connection, known, *record)? && was_worked_on);
                 Written::Done
             }
             JournalWrite::MissSlots { pipeline, mode, schedule, after, until, reason, noted_at } => {
                 let mut missed = SlotRecord::new(&pipeline, after, mode, reason, noted_at);
                 missed.start = start;
-                miss_slots(connection, missed, &schedule, after, until)?
+                miss_slots(connection, known, missed, &schedule, after, until)?
             }
-            JournalWrite::Plan(intent) => guarded(connection, || plan(connection, *intent))?,
-            JournalWrite::Advance { key, event, at } => guarded(connection, || advance(connection, &key, event, at))?,
+            JournalWrite::Plan(intent) => guarded(connection, || plan(connection, known, *intent))?,
+            JournalWrite::Advance { key, event, at } => {
+                guarded(connection, || advance(connection, known, &key, event, at))?
+            }
         });
     }
     if worked > 0 {
@@ -75,36 +79,41 @@ fn guarded(connection: &Connection, write: impl FnOnce() -> Result<Written, RowF
 }
 
 /// Says whether the row is new; the first row of a slot stands.
-fn insert_slot(connection: &Connection, record: &SlotRecord) -> Result<bool, RowFault> {
+fn insert_slot(connection: &Connection, known: &mut Known, record: &SlotRecord) -> Result<bool, RowFault> {
     let values = sealed(rows::slot_values(record));
-    Ok(connection.prepare_cached(&INSERT_SLOT)?.execute(params_from_iter(values))? > 0)
+    let is_new = connection.prepare_cached(&INSERT_SLOT)?.execute(params_from_iter(values))? > 0;
+    if is_new {
+        known.note_slot(record);
+    }
+    Ok(is_new)
 }
 
 /// Whatever a cycle reports, its row tells of every order that may have left.
-fn end_slot(connection: &Connection, mut record: SlotRecord) -> Result<bool, RowFault> {
-    let mut intents = intents_of(connection, &record.pipeline, UtcMs(record.slot.0 - 1), record.slot)?;
+fn end_slot(connection: &Connection, known: &mut Known, mut record: SlotRecord) -> Result<bool, RowFault> {
+    let mut intents = intents_of(connection, known, &record.pipeline, UtcMs(record.slot.0 - 1), record.slot)?;
     let intents = intents.remove(&record.slot).unwrap_or_default();
     amend_ended(&mut record, &intents);
-    insert_slot(connection, &record)
+    insert_slot(connection, known, &record)
 }
 
 fn miss_slots(
     connection: &Connection,
+    known: &mut Known,
     mut missed: SlotRecord,
     schedule: &Schedule,
     after: UtcMs,
     until: UtcMs,
 ) -> Result<Written, RowFault> {
-    let mut intents = intents_of(connection, &missed.pipeline, after, until)?;
+    let mut intents = intents_of(connection, known, &missed.pipeline, after, until)?;
     for slot in schedule.slots(after, until) {
         missed.slot = slot;
         let Some(intents) = intents.remove(&slot) else {
-            insert_slot(connection, &missed)?;
+            insert_slot(connection, known, &missed)?;
             continue;
         };
         let mut record = missed.clone();
         amend_missed(&mut record, &intents);
-        insert_slot(connection, &record)?;
+        insert_slot(connection, known, &record)?;
     }
     Ok(Written::Done)
 }
@@ -112,16 +121,21 @@ fn miss_slots(
 /// The intents of the slots in `(after, until]`, in one question.
 fn intents_of(
     connection: &Connection,
+    known: &Known,
     pipeline: &str,
     after: UtcMs,
     until: UtcMs,
 ) -> Result<BTreeMap<UtcMs, Vec<Intent>>, RowFault> {
     let sql = format!("{} WHERE pipeline = ?1 AND slot_ms > ?2 AND slot_ms <= ?3 ORDER BY slot_ms", *SELECT_INTENTS);
-    let mut by_slot: BTreeMap<UtcMs, Vec<Intent>> = BTreeMap::new();
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = statement.query(params![pipeline, after.0, until.0])?;
+    let mut intents = Vec::new();
     while let Some(row) = found.next()? {
-        let intent = rows::intent_from(row)?;
+        intents.push(rows::verified_intent(row)?);
+    }
+    known.agree(&intents, |intent| intent.pipeline == pipeline && after < intent.slot && intent.slot <= until)?;
+    let mut by_slot: BTreeMap<UtcMs, Vec<Intent>> = BTreeMap::new();
+    for intent in intents {
         by_slot.entry(intent.slot).or_default().push(intent);
     }
     Ok(by_slot)
@@ -131,7 +145,7 @@ fn find_intent(connection: &Connection, key: &IntentKey) -> Result<Option<Intent
     let sql = format!("{} WHERE key = ?1", *SELECT_INTENTS);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = statement.query([key.as_str()])?;
-    found.next()?.map(rows::intent_from).transpose()
+    found.next()?.map(rows::verified_intent).transpose()
 }
 
 /// The intent that keeps this one from being written: the same key, or another key of the same decision, as an older
@@ -148,20 +162,22 @@ fn find_standing(connection: &Connection, intent: &Intent) -> Result<Option<Inte
     let (role, mode) = (intent.order.role.to_string(), intent.mode.code());
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = statement.query(params![intent.pipeline, time, kind, role, intent.account, mode])?;
-    found.next()?.map(rows::intent_from).transpose()
+    found.next()?.map(rows::verified_intent).transpose()
 }
 
-fn plan(connection: &Connection, mut intent: Intent) -> Result<Written, RowFault> {
+fn plan(connection: &Connection, known: &mut Known, mut intent: Intent) -> Result<Written, RowFault> {
     (intent.state, intent.receipt) = (IntentState::Planned, None);
     let values = sealed(rows::intent_values(&intent));
     let inserted = connection.prepare_cached(&INSERT_INTENT)?.execute(params_from_iter(values))?;
     if inserted == 0 {
-        return Ok(match find_standing(connection, &intent)? {
-            Some(standing) => Written::Exists(Box::new(standing)),
-            None => Written::Refused(format!("the intent {} can be neither written nor found", intent.key)),
-        });
+        let neither = || RowFault::damaged(format!("intents {}", intent.key), "it can be neither written nor found");
+        let standing = find_standing(connection, &intent)?.ok_or_else(neither)?;
+        known.agree(std::slice::from_ref(&standing), |known| known.key == standing.key)?;
+        return Ok(Written::Exists(Box::new(standing)));
     }
+    known.require_new(&intent)?;
     append_step(connection, &intent.key, 0, &IntentStep { at: None, event: None })?;
+    known.note_intent(&intent);
     Ok(Written::Done)
 }
 
@@ -171,8 +187,16 @@ fn append_step(connection: &Connection, key: &IntentKey, number: i64, step: &Int
     Ok(())
 }
 
-fn advance(connection: &Connection, key: &IntentKey, event: IntentEvent, at: UtcMs) -> Result<Written, RowFault> {
-    let Some(mut intent) = find_intent(connection, key)? else {
+fn advance(
+    connection: &Connection,
+    known: &mut Known,
+    key: &IntentKey,
+    event: IntentEvent,
+    at: UtcMs,
+) -> Result<Written, RowFault> {
+    let found = find_intent(connection, key)?;
+    known.agree(found.as_slice(), |intent| intent.key == *key)?;
+    let Some(mut intent) = found else {
         return Ok(Written::Refused(format!("there is no intent {key}")));
     };
     let (number, last) = last_step(connection, key)?;
@@ -181,12 +205,13 @@ fn advance(connection: &Connection, key: &IntentKey, event: IntentEvent, at: Utc
         Err(_) if last.is_some_and(|last| repeats(&last, &event)) => return Ok(Written::Done),
         Err(illegal) => return Ok(Written::Refused(illegal.to_string())),
     }
-    if let IntentEvent::Acked { receipt } | IntentEvent::SettledAcked { receipt, .. } = &event {
+    if let Some(receipt) = event.receipt() {
         intent.receipt = Some(receipt.clone());
     }
     let values = sealed(rows::intent_values(&intent));
     connection.prepare_cached(&REPLACE_INTENT)?.execute(params_from_iter(values))?;
     append_step(connection, key, number + 1, &IntentStep { at: Some(at), event: Some(event) })?;
+    known.note_intent(&intent);
     Ok(Written::Done)
 }
 
@@ -196,7 +221,10 @@ fn last_step(connection: &Connection, key: &IntentKey) -> Result<(i64, Option<In
     let mut found = statement.query([key.as_str()])?;
     match found.next()? {
         None => Ok((-1, None)),
-        Some(row) => Ok((row.get("number")?, rows::step_from(row)?.event)),
+        Some(row) => {
+            let (number, step) = rows::verified_step(row)?;
+            Ok((number, step.event))
+        }
     }
 }
 

@@ -144,13 +144,15 @@ pub enum JournalError {
         /// What was found.
         what: String,
     },
-    /// A row is not what the node wrote.
-    #[error("the journal {} is damaged: the row {row} was changed after the node wrote it", path.display())]
-    ChangedRow {
+    /// A row is not what was written.
+    #[error("the journal {} is damaged in the row '{row}': {what}", path.display())]
+    DamagedRow {
         /// The file.
         path: PathBuf,
         /// Table and key.
         row: String,
+        /// How it shows.
+        what: String,
     },
     /// No space left.
     #[error("the disk of {} is full", path.display())]
@@ -197,6 +199,7 @@ impl JournalError {
     pub(super) fn from_row(path: &Path, action: &'static str, fault: RowFault) -> Self {
         match fault {
             RowFault::Sqlite(source) => Self::from_sqlite(path, action, source),
+            RowFault::Damaged { row, what } => Self::DamagedRow { path: path.to_owned(), row, what },
             fault @ RowFault::Meaningless { .. } => Self::Damaged { path: path.to_owned(), what: fault.to_string() },
         }
     }
@@ -207,11 +210,11 @@ impl JournalError {
         match self {
             Self::Damaged { .. } | Self::DiskFull { .. } | Self::Sqlite { .. } | Self::Io { .. } => EXIT_IO,
             Self::Missing { .. }
+            | Self::DamagedRow { .. }
             | Self::OldSqlite { .. }
             | Self::NoWal { .. }
             | Self::NewerSchema { .. }
             | Self::OlderSchema { .. }
-            | Self::ChangedRow { .. }
             | Self::Foreign { .. } => EXIT_CONFIG,
         }
     }
@@ -235,7 +238,7 @@ impl JournalError {
                 "start the node once: it keeps a backup beside the file and upgrades it".to_owned()
             }
             Self::Foreign { .. } => "give the node a state directory of its own".to_owned(),
-            Self::Damaged { path, .. } | Self::ChangedRow { path, .. } => format!(
+            Self::Damaged { path, .. } | Self::DamagedRow { path, .. } => format!(
                 "keep a copy of {0} and {0}-wal, check at the venue which orders are open, then restore a backup; a node \
                  on an empty journal does not know what it has sent",
                 path.display()

@@ -15,9 +15,11 @@
 //! ```
 
 mod apply;
+mod audit;
 pub mod boot;
 mod error;
 mod frozen;
+mod known;
 mod proof;
 mod queries;
 mod reader;

@@ -1,80 +1,143 @@
 //! The questions that the node asks its journal, answered on the writer's connection: they see every earlier write.
+//!
+//! Promise kept: every row that an answer is made of was verified when it was read, and rows that must be there are there:
+//! what a changed byte hides from a query is missed by [`Known`].
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, Params, params};
+use rusqlite::{Connection, Params, params};
+use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, Mode};
 use sentinel_actors::domain::risk::Exposure;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalAnswer, JournalRead, Recovery};
 
-use super::rows::{self, RowFault, SELECT_INTENTS};
+use super::known::Known;
+use super::rows::{self, REMOVED, RowFault, SELECT_INTENTS, SELECT_SLOTS};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// Names of all pipelines that have rows. Hops from name to name in the primary key: a year of rows is never visited.
+pub(super) const PIPELINES: &str = "WITH RECURSIVE names (name) AS (
+         SELECT min(pipeline) FROM slots
+         UNION ALL
+         SELECT (SELECT min(pipeline) FROM slots WHERE pipeline > name) FROM names WHERE name IS NOT NULL
+     ) SELECT name FROM names WHERE name IS NOT NULL";
+
 /// Answers one question.
-pub(super) fn answer(connection: &Connection, question: &JournalRead) -> Result<JournalAnswer, RowFault> {
-    Ok(match question {
-        JournalRead::Recovery { pipeline } => JournalAnswer::Recovery(recovery(connection, pipeline)?),
-        JournalRead::Exposure { account, symbol, mode, now } => {
-            JournalAnswer::Exposure(exposure(connection, account, symbol, *mode, *now)?)
+pub(super) fn answer(connection: &Connection, known: &Known, asked: &JournalRead) -> Result<JournalAnswer, RowFault> {
+    Ok(match asked {
+        JournalRead::Recovery { pipeline } => {
+            let recovery = recovery(connection, pipeline)?;
+            known.agree_recovery(pipeline, &recovery)?;
+            JournalAnswer::Recovery(recovery)
         }
-        JournalRead::OpenIntents { pipeline } => JournalAnswer::Intents(intents(
-            connection,
-            "WHERE pipeline = ?1 AND state IN ('planned', 'sent', 'unknown', 'held') ORDER BY slot_ms, key",
-            params![pipeline],
-        )?),
-        JournalRead::AckedIntents { account, symbol, mode } => JournalAnswer::Intents(intents(
-            connection,
-            "WHERE account = ?1 AND symbol = ?2 AND mode = ?3 AND state = 'acked' ORDER BY slot_ms, key",
-            params![account, symbol, mode.code()],
-        )?),
-        JournalRead::StandingIntents { pipeline, basis, slot } => JournalAnswer::Intents(intents(
-            connection,
-            "WHERE pipeline = ?1 AND (basis_ms = ?2 AND basis_kind = ?3 OR slot_ms = ?4 AND basis_kind <> ?3)
-             ORDER BY slot_ms, key",
-            params![pipeline, basis.time().0, basis.kind().code(), slot.0],
-        )?),
+        JournalRead::Exposure { account, symbol, mode, now } => {
+            JournalAnswer::Exposure(exposure(connection, known, (account, symbol, *mode), *now)?)
+        }
+        JournalRead::OpenIntents { pipeline } => {
+            let open = intents(
+                connection,
+                "WHERE pipeline = ?1 AND state IN ('planned', 'sent', 'unknown', 'held') ORDER BY slot_ms, key",
+                params![pipeline],
+            )?;
+            known.agree(&open, |intent| intent.pipeline == *pipeline && !intent.state.is_final())?;
+            JournalAnswer::Intents(open)
+        }
+        JournalRead::AckedIntents { account, symbol, mode } => {
+            let acked = intents(
+                connection,
+                "WHERE account = ?1 AND symbol = ?2 AND mode = ?3 AND state = 'acked' ORDER BY slot_ms, key",
+                params![account, symbol, mode.code()],
+            )?;
+            known.agree_acked(&acked, (account, symbol, *mode))?;
+            JournalAnswer::Intents(acked)
+        }
+        JournalRead::StandingIntents { pipeline, basis, slot } => {
+            let standing = intents(
+                connection,
+                "WHERE pipeline = ?1 AND (basis_ms = ?2 AND basis_kind = ?3 OR slot_ms = ?4 AND basis_kind <> ?3)
+                 ORDER BY slot_ms, key",
+                params![pipeline, basis.time().0, basis.kind().code(), slot.0],
+            )?;
+            known.agree(&standing, |intent| {
+                let of_slot = intent.slot == *slot && intent.basis.kind() != basis.kind();
+                intent.pipeline == *pipeline && (intent.basis == *basis || of_slot)
+            })?;
+            JournalAnswer::Intents(standing)
+        }
     })
 }
 
 fn recovery(connection: &Connection, pipeline: &str) -> Result<Recovery, RowFault> {
-    let newest = |sql: &str| -> Result<Option<UtcMs>, RowFault> {
-        let mut statement = connection.prepare_cached(sql)?;
-        Ok(statement.query_row([pipeline], |row| row.get(0)).optional()?.map(UtcMs))
+    let intent = |order: &str| -> Result<Option<Intent>, RowFault> {
+        let condition = format!("WHERE pipeline = ?1 ORDER BY {order} LIMIT 1");
+        Ok(intents(connection, &condition, [pipeline])?.pop())
     };
-    let newest_row = newest("SELECT slot_ms FROM slots WHERE pipeline = ?1 ORDER BY slot_ms DESC LIMIT 1")?;
+    let newest_row = newest_slot(connection, pipeline)?;
     // A crash in the very first slot leaves an intent and no row: what was done must get its row.
-    let first_intent = || newest("SELECT slot_ms - 1 FROM intents WHERE pipeline = ?1 ORDER BY slot_ms LIMIT 1");
+    let last_slot = match newest_row {
+        Some(row) => Some(row.slot),
+        None => intent("slot_ms")?.map(|first| UtcMs(first.slot.0 - 1)),
+    };
+    let removed_bar = removed(connection, Some(pipeline))?.pop().and_then(|(_, decided_bar)| decided_bar);
     Ok(Recovery {
-        last_slot: newest_row.map_or_else(first_intent, |slot| Ok(Some(slot)))?,
-        last_decided_bar: newest(
-            // A bar opens before its slot; version 2 wrote the slot's time for a recovered slot that decided itself.
-            "SELECT decided_bar_ms FROM slots WHERE pipeline = ?1 AND decided_bar_ms IS NOT NULL
-             AND decided_bar_ms < slot_ms ORDER BY decided_bar_ms DESC LIMIT 1",
-        )?,
-        newest_intent_basis: newest("SELECT basis_ms FROM intents WHERE pipeline = ?1 ORDER BY basis_ms DESC LIMIT 1")?,
-        newest_intent_slot: newest("SELECT slot_ms FROM intents WHERE pipeline = ?1 ORDER BY slot_ms DESC LIMIT 1")?,
+        last_slot,
+        last_decided_bar: newest_decided(connection, pipeline)?.and_then(|row| row.decided_bar).max(removed_bar),
+        newest_intent_basis: intent("basis_ms DESC")?.map(|newest| newest.basis.time()),
+        newest_intent_slot: intent("slot_ms DESC")?.map(|newest| newest.slot),
     })
 }
 
-/// Whatever may have reached the venue counts against the limits; closing a position does not.
-fn exposure(
+/// The newest row of a pipeline.
+pub(super) fn newest_slot(connection: &Connection, pipeline: &str) -> Result<Option<SlotRecord>, RowFault> {
+    slot(connection, "WHERE pipeline = ?1 ORDER BY slot_ms DESC LIMIT 1", pipeline)
+}
+
+/// The row of the newest bar that a pipeline decided.
+pub(super) fn newest_decided(connection: &Connection, pipeline: &str) -> Result<Option<SlotRecord>, RowFault> {
+    // A bar opens before its slot; version 2 wrote the slot's time for a recovered slot that decided itself.
+    let newest = "WHERE pipeline = ?1 AND decided_bar_ms IS NOT NULL AND decided_bar_ms < slot_ms
+                  ORDER BY decided_bar_ms DESC LIMIT 1";
+    slot(connection, newest, pipeline)
+}
+
+/// The newest decided bar among the rows that retention has removed, of one pipeline or of each.
+pub(super) fn removed(
     connection: &Connection,
-    account: &str,
-    symbol: &str,
-    mode: Mode,
-    now: UtcMs,
-) -> Result<Exposure, RowFault> {
-    let mut count = connection.prepare_cached(
-        "SELECT count(*) FROM intents WHERE account = ?1 AND symbol = ?2 AND mode = ?3 AND slot_ms > ?4
+    pipeline: Option<&str>,
+) -> Result<Vec<(String, Option<UtcMs>)>, RowFault> {
+    let sql = format!("{} WHERE pipeline = ?1 OR ?1 IS NULL", REMOVED.select());
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query([pipeline])?;
+    let mut removed = Vec::new();
+    while let Some(row) = found.next()? {
+        REMOVED.require_intact(row)?;
+        removed.push((row.get("pipeline")?, row.get::<_, Option<i64>>("decided_bar_ms")?.map(UtcMs)));
+    }
+    Ok(removed)
+}
+
+fn slot(connection: &Connection, condition: &str, pipeline: &str) -> Result<Option<SlotRecord>, RowFault> {
+    let mut statement = connection.prepare_cached(&format!("{} {condition}", *SELECT_SLOTS))?;
+    let mut found = statement.query([pipeline])?;
+    found.next()?.map(rows::verified_slot).transpose()
+}
+
+/// Whatever may have reached the venue counts against the limits; closing a position does not.
+fn exposure(connection: &Connection, known: &Known, of: (&str, &str, Mode), now: UtcMs) -> Result<Exposure, RowFault> {
+    let (account, symbol, mode) = of;
+    let since = now.minus(DAY);
+    let openings = intents(
+        connection,
+        "WHERE account = ?1 AND symbol = ?2 AND mode = ?3 AND slot_ms > ?4
          AND role = 'open' AND state NOT IN ('planned', 'absent')",
+        params![account, symbol, mode.code(), since.0],
     )?;
-    let mut since = |age: Duration| -> Result<u32, RowFault> {
-        Ok(count.query_row(params![account, symbol, mode.code(), now.minus(age).0], |row| row.get(0))?)
-    };
-    let (orders_last_hour, orders_last_day) = (since(HOUR)?, since(DAY)?);
+    known.agree_openings(&openings, of, since)?;
+    let an_hour_ago = now.minus(HOUR);
+    let count = |openings: usize| u32::try_from(openings).unwrap_or(u32::MAX);
     let open_intents = intents(
         connection,
         // The plus keeps SQLite on the partial index of open intents: there are few of them, and many settled ones.
@@ -82,7 +145,14 @@ fn exposure(
          ORDER BY slot_ms, key",
         params![account, symbol, mode.code()],
     )?;
-    Ok(Exposure { open_intents, orders_last_hour, orders_last_day })
+    known.agree(&open_intents, |intent| {
+        (intent.account.as_str(), intent.order.symbol.as_str(), intent.mode) == of && !intent.state.is_final()
+    })?;
+    Ok(Exposure {
+        open_intents,
+        orders_last_hour: count(openings.iter().filter(|intent| intent.slot > an_hour_ago).count()),
+        orders_last_day: count(openings.len()),
+    })
 }
 
 fn intents(connection: &Connection, condition: &str, params: impl Params) -> Result<Vec<Intent>, RowFault> {
@@ -90,7 +160,7 @@ fn intents(connection: &Connection, condition: &str, params: impl Params) -> Res
     let mut found = statement.query(params)?;
     let mut intents = Vec::new();
     while let Some(row) = found.next()? {
-        intents.push(rows::intent_from(row)?);
+        intents.push(rows::verified_intent(row)?);
     }
     Ok(intents)
 }

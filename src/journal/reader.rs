@@ -14,7 +14,7 @@ use super::rows::{
     self, EVENTS, INTENTS, IntentStep, RowFault, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SELECT_STARTS, SLOTS,
     STARTS, Table,
 };
-use super::{JOURNAL_FILE, JournalError, Start, apply, schema};
+use super::{JOURNAL_FILE, JournalError, Start, apply, queries, schema};
 
 /// A record as it was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,16 +80,7 @@ impl JournalReader {
     /// # Errors
     /// When the file cannot be read.
     pub fn pipelines(&self) -> Result<Vec<String>, JournalError> {
-        // Hops from name to name in the primary key: a year of rows is never visited.
-        self.collect(
-            "WITH RECURSIVE names (name) AS (
-                 SELECT min(pipeline) FROM slots
-                 UNION ALL
-                 SELECT (SELECT min(pipeline) FROM slots WHERE pipeline > name) FROM names WHERE name IS NOT NULL
-             ) SELECT name FROM names WHERE name IS NOT NULL",
-            [],
-            |row| Ok(row.get(0)?),
-        )
+        self.collect(queries::PIPELINES, [], |row| Ok(row.get(0)?))
     }
 
     /// Newest slot of a pipeline that has a row.

@@ -150,6 +150,15 @@ impl Table {
         Ok(format!("{} {}", self.name, key.join(" ")))
     }
 
+    /// Refuses a row that is not what was written: whoever acts on rows reads them through this.
+    pub(super) fn require_intact(&self, row: &Row<'_>) -> Result<(), RowFault> {
+        if self.is_intact(row)? {
+            Ok(())
+        } else {
+            Err(RowFault::damaged(self.key_of(row)?, "its checksum does not fit"))
+        }
+    }
+
     /// Whether a row that was read with [`Table::select`] is what was written.
     pub(super) fn is_intact(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
         let mut hash = Sha256::new();
@@ -205,6 +214,20 @@ pub(super) enum RowFault {
         /// What it holds.
         text: String,
     },
+    /// It is not what was written.
+    #[error("the row '{row}' is damaged: {what}")]
+    Damaged {
+        /// Table and key.
+        row: String,
+        /// How it shows.
+        what: String,
+    },
+}
+
+impl RowFault {
+    pub(super) fn damaged(row: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::Damaged { row: row.into(), what: what.into() }
+    }
 }
 
 fn meaningless(column: &'static str, text: impl Into<String>) -> RowFault {
@@ -336,6 +359,12 @@ pub(super) fn slot_from(row: &Row<'_>) -> Result<SlotRecord, RowFault> {
     })
 }
 
+/// Reads a slot that the node acts on.
+pub(super) fn verified_slot(row: &Row<'_>) -> Result<SlotRecord, RowFault> {
+    SLOTS.require_intact(row)?;
+    slot_from(row)
+}
+
 fn mode_from(row: &Row<'_>) -> Result<Mode, RowFault> {
     let code: String = row.get("mode")?;
     [Mode::DryRun, Mode::Live].into_iter().find(|mode| mode.code() == code).ok_or_else(|| meaningless("mode", code))
@@ -403,6 +432,12 @@ pub(super) fn intent_from(row: &Row<'_>) -> Result<Intent, RowFault> {
         state: IntentState::from_code(&state).ok_or_else(|| meaningless("state", state))?,
         receipt,
     })
+}
+
+/// Reads an intent that the node acts on.
+pub(super) fn verified_intent(row: &Row<'_>) -> Result<Intent, RowFault> {
+    INTENTS.require_intact(row)?;
+    intent_from(row)
 }
 
 fn parsed<T: FromStr>(row: &Row<'_>, column: &'static str) -> Result<T, RowFault> {
@@ -480,4 +515,10 @@ pub(super) fn step_from(row: &Row<'_>) -> Result<IntentStep, RowFault> {
         json => Some(serde_json::from_str(json).map_err(|_| meaningless("event", json))?),
     };
     Ok(IntentStep { at: row.get::<_, Option<i64>>("at_ms")?.map(UtcMs), event })
+}
+
+/// Reads a step that the node acts on, with its number.
+pub(super) fn verified_step(row: &Row<'_>) -> Result<(i64, IntentStep), RowFault> {
+    EVENTS.require_intact(row)?;
+    Ok((row.get("number")?, step_from(row)?))
 }

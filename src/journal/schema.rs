@@ -47,7 +47,7 @@ pub struct Recovered {
     /// Whether every page was checked, and not only the tables that money depends on.
     pub checked_whole_file: bool,
     /// Intents that wait to be settled.
-    pub open_intents: u64,
+    pub open_intents: usize,
     /// Number of the node's start, when there is one.
     pub start: Option<i64>,
 }
@@ -66,7 +66,7 @@ pub(super) fn open_for_writing(path: &Path, max_pages: Option<u32>) -> Result<(C
     if mode != "wal" {
         return Err(JournalError::NoWal { path: path.to_owned(), mode });
     }
-    let checked_whole_file = version == 0 || quick_check(&connection, path)?;
+    let checked_whole_file = version == 0 || check_structure(&connection, path)?;
     let mut recovered = Recovered { checked_whole_file, ..Recovered::default() };
     if version < SCHEMA_VERSION {
         if version > 0 {
@@ -76,11 +76,6 @@ pub(super) fn open_for_writing(path: &Path, max_pages: Option<u32>) -> Result<(C
         }
         migrate(&mut connection, version).map_err(sql("upgrading it"))?;
     }
-    recovered.open_intents = connection
-        .query_row("SELECT count(*) FROM intents WHERE state IN ('planned', 'sent', 'unknown', 'held')", [], |row| {
-            row.get::<_, i64>(0).map(i64::unsigned_abs)
-        })
-        .map_err(sql("counting open intents"))?;
     Ok((connection, recovered))
 }
 
@@ -154,14 +149,14 @@ fn configure(connection: &Connection, max_pages: Option<u32>) -> rusqlite::Resul
     connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
 }
 
-/// Says whether the whole file was looked at.
-fn quick_check(connection: &Connection, path: &Path) -> Result<bool, JournalError> {
+/// Whether SQLite finds its own structure whole, with every entry of every index. Says whether the whole file was looked at.
+fn check_structure(connection: &Connection, path: &Path) -> Result<bool, JournalError> {
     let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let whole = bytes <= WHOLE_CHECK_LIMIT_BYTES;
     let checks: &[&str] = if whole {
-        &["PRAGMA quick_check(1)"]
+        &["PRAGMA integrity_check(1)"]
     } else {
-        &["PRAGMA quick_check(intents)", "PRAGMA quick_check(intent_events)"]
+        &["PRAGMA integrity_check(intents)", "PRAGMA integrity_check(intent_events)"]
     };
     for check in checks {
         let verdict: String = connection
@@ -229,7 +224,8 @@ fn verify(connection: &Connection, path: &Path, version: i64) -> Result<(), Jour
         while let Some(row) = found.next().map_err(sql)? {
             if !table.is_intact(row).map_err(sql)? {
                 let row = table.key_of(row).map_err(sql)?;
-                return Err(JournalError::ChangedRow { path: path.to_owned(), row });
+                let what = "its checksum does not fit".to_owned();
+                return Err(JournalError::DamagedRow { path: path.to_owned(), row, what });
             }
         }
     }

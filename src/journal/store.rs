@@ -16,8 +16,9 @@ use sentinel_actors::ports::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use super::known::Known;
 use super::rows::RowFault;
-use super::{JournalError, Recovered, Start, StateDir, apply, queries, schema, starts};
+use super::{JournalError, Recovered, Start, StateDir, apply, audit, queries, schema, starts};
 
 /// Requests that may wait for the thread. The Journal actor sends one at a time; more than a few mean a stuck disk.
 const QUEUE: usize = 16;
@@ -66,13 +67,17 @@ impl SqliteJournal {
     ) -> Result<(Self, Recovered), JournalError> {
         let path = state.journal();
         let (connection, mut recovered) = schema::open_for_writing(&path, options.max_pages)?;
+        let known = audit::audit(&connection, recovered.checked_whole_file)
+            .map_err(|fault| JournalError::from_row(&path, "verifying its rows", fault))?;
+        recovered.open_intents = known.open_count();
         if let Some(start) = &options.start {
             let kept = starts::keep(&connection, start);
             recovered.start = Some(kept.map_err(|fault| JournalError::from_row(&path, "keeping the start", fault))?);
         }
         let (requests, inbox) = mpsc::channel(QUEUE);
         let start = recovered.start;
-        let writer = Writer { connection, path: path.clone(), start, fates, poison: None, _state: Arc::clone(state) };
+        let _state = Arc::clone(state);
+        let writer = Writer { connection, known, path: path.clone(), start, fates, poison: None, _state };
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(inbox))
@@ -116,6 +121,7 @@ impl Drop for SqliteJournal {
 /// What lives on the thread.
 struct Writer {
     connection: Connection,
+    known: Known,
     path: PathBuf,
     /// Number of the node's start.
     start: Option<i64>,
@@ -133,7 +139,10 @@ impl Writer {
             match request {
                 Request::Commit(batch, reply) => drop(reply.send(self.attempt(|writer| writer.commit(batch)))),
                 Request::Read(question, reply) => {
-                    drop(reply.send(self.attempt(|writer| queries::answer(&writer.connection, &question))));
+                    drop(
+                        reply
+                            .send(self.attempt(|writer| queries::answer(&writer.connection, &writer.known, &question))),
+                    );
                 }
             }
         }
@@ -155,7 +164,7 @@ impl Writer {
 
     fn commit(&mut self, batch: Vec<JournalWrite>) -> Result<Vec<Written>, RowFault> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let written = apply::batch(&transaction, batch, self.start)?;
+        let written = apply::batch(&transaction, &mut self.known, batch, self.start)?;
         meet(&*self.fates, Place::BeforeCommit);
         transaction.commit()?;
         meet(&*self.fates, Place::AfterCommit);

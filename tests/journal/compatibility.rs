@@ -115,7 +115,7 @@ fn a_row_that_was_changed_in_version_2_is_refused_and_not_sealed_anew_by_the_upg
         .unwrap();
     drop(by_hand);
     let error = refusal(dir.path());
-    assert!(matches!(&error, JournalError::ChangedRow { row, .. } if row.starts_with("intents ewblb4j6")), "{error}");
+    assert!(matches!(&error, JournalError::DamagedRow { row, .. } if row.starts_with("intents ewblb4j6")), "{error}");
     assert_eq!((error.exit_code(), dir.path().join("journal.db.backup-v2").exists()), (78, false));
     let version = Connection::open(&path).unwrap().query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
     assert_eq!(version.unwrap(), 2, "it is left alone");

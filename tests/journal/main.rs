@@ -5,6 +5,7 @@
 mod commands;
 mod compatibility;
 mod failures;
+mod readback;
 mod refusals;
 mod speed;
 mod state;

@@ -260,6 +260,15 @@ pub enum IntentEvent {
 }
 
 impl IntentEvent {
+    /// What the venue, or a person who looked there, said was filled.
+    #[must_use]
+    pub const fn receipt(&self) -> Option<&Receipt> {
+        match self {
+            Self::Acked { receipt } | Self::SettledAcked { receipt, .. } => Some(receipt),
+            _ => None,
+        }
+    }
+
     /// Stable name.
     #[must_use]
     pub const fn name(&self) -> &'static str {
