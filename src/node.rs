@@ -202,6 +202,7 @@ fn drive(
         progress: progress.clone(),
         limits: plug::limits(&config.supervision),
         safe_mode: safe_mode.clone(),
+        state_dir: crate::system::in_a_command(state.path()).into(),
     };
     let spec = NodeSpec {
         pipelines: plugged.into_iter().map(|plugged| (plugged.settings, plugged.ports)).collect(),

@@ -1,6 +1,6 @@
 //! The plain adapters: the wall clock, chance, and the directory for inputs that ended a stage twice.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sentinel_actors::domain::bar::CleanBars;
@@ -24,6 +24,15 @@ impl Clock for WallClock {
     fn wait_until(&self, until: UtcMs) -> PortFuture<'_, ()> {
         Box::pin(async move { tokio::time::sleep(until.since(self.now()).min(LOOK_EVERY)).await })
     }
+}
+
+/// A path as a shell takes it from any directory, for commands that a person copies.
+#[must_use]
+pub fn in_a_command(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let text = path.display().to_string();
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,@".contains(&byte));
+    if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Chance from the operating system's seed.
@@ -56,6 +65,15 @@ impl Quarantine for QuarantineDir {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_in_a_command_is_whole_and_quoted_only_when_it_must_be() {
+        assert_eq!(in_a_command(Path::new("/srv/sentinel/no-such-state")), "/srv/sentinel/no-such-state");
+        assert_eq!(in_a_command(Path::new("/srv/it's mine")), r"'/srv/it'\''s mine'");
+        let dir = tempfile::tempdir().unwrap();
+        let here = dir.path().canonicalize().unwrap();
+        assert_eq!(in_a_command(&dir.path().join("../.").join(dir.path())), here.display().to_string());
+    }
 
     #[test]
     fn a_quarantined_input_can_be_read_again_and_a_full_disk_harms_nobody() {

@@ -94,22 +94,26 @@ This table is generated from `actors/src/domain/reason.rs`.
 }
 
 /// Names and levels of all log lines in the code.
-fn events_of_the_code() -> BTreeMap<String, String> {
+fn events_of_the_code() -> BTreeMap<String, BTreeSet<String>> {
     let code = sources(&["src", "actors/src"]);
-    let mut events = BTreeMap::new();
-    let mut note = |name: &str, level: &str| {
-        let known = events.insert(name.to_owned(), level.to_owned());
-        assert!(known.is_none_or(|known| known == level), "the event {name} has two levels");
-    };
+    let mut events = BTreeMap::<String, BTreeSet<String>>::new();
+    let last_word = |text: &str| text.rsplit(|c: char| !c.is_ascii_lowercase()).next().unwrap().to_owned();
     for (at, _) in code.match_indices("event = \"") {
         let name = code[at..].split('"').nth(1).unwrap();
         let (before, _) = code[..at].rsplit_once("!(").unwrap();
-        let level = before.rsplit(|c: char| !c.is_ascii_lowercase()).next().unwrap();
-        note(name, level);
+        let levels = match last_word(before).as_str() {
+            // An event with more than one level is a macro that takes the level: `tell!(warn)`.
+            "level" => {
+                let (rest, _) = code[at..].split_once("\n}\n").unwrap();
+                rest.split("tell!(").skip(1).map(|call| call.split(')').next().unwrap().to_owned()).collect()
+            }
+            level => BTreeSet::from([level.to_owned()]),
+        };
+        events.entry(name.to_owned()).or_default().extend(levels);
     }
     // The one event whose name is an argument.
     for (at, _) in code.match_indices("totals(\"") {
-        note(code[at..].split('"').nth(1).unwrap(), "info");
+        events.insert(code[at..].split('"').nth(1).unwrap().to_owned(), BTreeSet::from(["info".to_owned()]));
     }
     events
 }
@@ -118,9 +122,9 @@ fn events_of_the_code() -> BTreeMap<String, String> {
 fn every_log_event_is_described_and_every_described_event_exists() {
     let document = read("docs/events.md");
     let table = rows(&document);
-    let described: BTreeMap<String, String> = table
+    let described: BTreeMap<String, BTreeSet<String>> = table
         .iter()
-        .map(|cells| (cells[0].trim_matches('`').to_owned(), cells[1].trim_matches('`').to_owned()))
+        .map(|cells| (cells[0].trim_matches('`').to_owned(), quoted(cells[1]).map(str::to_owned).collect()))
         .collect();
     assert_eq!(described.len(), table.len(), "docs/events.md describes an event twice");
     let in_code = events_of_the_code();

@@ -8,23 +8,32 @@ use tracing::{debug, error, info, warn};
 use crate::domain::cycle::SlotRecord;
 use crate::domain::reason::Reason;
 use crate::domain::time::UtcMs;
-use crate::status::{Board, PipelineStatus, Totals};
+use crate::status::{Board, HeldOrder, PipelineStatus, Totals};
 use crate::supervision::ChildEnd;
 
-/// A slot has its end.
+/// A slot has its end. A warning when something that should work kept it from a decision, or left its order in doubt.
 pub fn slot_ended(record: &SlotRecord) {
-    info!(
-        event = "slot_ended",
-        pipeline = record.pipeline,
-        slot = %record.slot,
-        outcome = %record.outcome(),
-        reason = %record.reason,
-        signal = record.signal.as_deref(),
-        confidence = record.confidence,
-        attempts = record.attempts,
-        detail = (!record.detail.is_empty()).then_some(record.detail.as_str()),
-        "slot ended"
-    );
+    macro_rules! tell {
+        ($level:ident) => {
+            $level!(
+                event = "slot_ended",
+                pipeline = record.pipeline,
+                slot = %record.slot,
+                outcome = %record.outcome(),
+                reason = %record.reason,
+                signal = record.signal.as_deref(),
+                confidence = record.confidence,
+                attempts = record.attempts,
+                detail = (!record.detail.is_empty()).then_some(record.detail.as_str()),
+                "slot ended"
+            )
+        };
+    }
+    if record.reason.is_fault() || matches!(record.reason, Reason::OrderUnknown | Reason::OrderRejected) {
+        tell!(warn);
+    } else {
+        tell!(info);
+    }
 }
 
 /// A range of slots ended without being worked on.
@@ -116,6 +125,26 @@ pub fn settling_postponed(pipeline: &str, error: &str) {
 /// An open intent has its end.
 pub fn intent_settled(pipeline: &str, key: &str, by: &str) {
     info!(event = "intent_settled", pipeline, key, by, "an open intent was settled by evidence");
+}
+
+/// Asking cannot settle an order.
+pub fn order_held(held: &HeldOrder) {
+    let (intent, order) = (&held.intent, &held.intent.order);
+    error!(
+        event = "order_held",
+        pipeline = intent.pipeline,
+        key = intent.key.as_str(),
+        account = intent.account,
+        symbol = order.symbol,
+        side = %order.side,
+        volume_lots = %order.volume_lots.normalize(),
+        role = %order.role,
+        slot = %intent.slot,
+        if_filled = held.if_filled,
+        if_absent = held.if_absent,
+        "asking cannot settle this order; its symbol takes no new exposure until a person has looked at the venue, \
+         stopped the node and settled it"
+    );
 }
 
 /// A competition has begun.

@@ -4,12 +4,14 @@
 //! before the order leaves, nothing is ever resent, and an order without a usable answer stays `unknown`.
 
 mod effect;
+mod holdings;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rust_decimal::Decimal;
 use tokio::time::Instant;
 
@@ -34,6 +36,7 @@ use crate::ports::{
     Clock, Evidence, Fates, Place, PortFuture, Positions, Submission, Venue, Written, elapsed_now, pass,
 };
 use crate::stage::{LOOK_LIMIT, StageWork};
+use crate::status::Holdings;
 
 /// Of the stage's deadline, so many fifths are for the venue; the rest is for writing down what it said.
 const VENUE_FIFTHS: u32 = 4;
@@ -77,6 +80,10 @@ pub struct Executor {
     /// Times of the newest decision and the newest slot that had an intent when this incarnation began, once the journal
     /// was asked.
     pub inherited: Option<(Option<UtcMs>, Option<UtcMs>)>,
+    /// What others may know of its orders and positions.
+    pub holdings: Arc<ArcSwap<Holdings>>,
+    /// As a command takes it.
+    pub state_dir: Arc<str>,
 }
 
 /// Positions that are open, as far as anybody knows.
@@ -388,12 +395,20 @@ impl Executor {
     }
 
     async fn positions(&mut self) -> Result<Open, Ending> {
-        match self.venue.positions(&self.symbol, self.venue_time()).await {
-            Ok(Positions::Told(positions)) => Ok(Open { positions, is_counted: false }),
-            Ok(Positions::Unseen) => Ok(Open { positions: Vec::new(), is_counted: false }),
-            Ok(Positions::Counted) => Ok(Open { positions: self.count_position().await?, is_counted: true }),
-            Err(error) => Err(Ending::new(Reason::VenueUnavailable, error.to_string())),
-        }
+        let (positions, is_counted) = match self.venue.positions(&self.symbol, self.venue_time()).await {
+            Ok(Positions::Told(positions)) => (positions, false),
+            Ok(Positions::Counted) => (self.count_position().await?, true),
+            Ok(Positions::Unseen) => {
+                self.show_positions(None);
+                return Ok(Open { positions: Vec::new(), is_counted: false });
+            }
+            Err(error) => {
+                self.show_positions(None);
+                return Err(Ending::new(Reason::VenueUnavailable, error.to_string()));
+            }
+        };
+        self.show_positions(Some(positions.len()));
+        Ok(Open { positions, is_counted })
     }
 
     /// The position that the confirmed orders add up to. Counted again whenever an intent may have moved.
@@ -418,45 +433,55 @@ impl Executor {
         let mut all_settled = true;
         let mut open = self.journal.open_intents(&self.pipeline).await?;
         open.retain(|intent| self.is_ours(intent));
+        let mut held = Vec::new();
         for intent in open {
             match intent.state {
                 IntentState::Planned if slot.is_some_and(|slot| slot != intent.slot) => {
                     self.journal.advance(&intent.key, IntentEvent::Abandon, self.clock.now()).await?;
                 }
                 IntentState::Planned => all_settled = false,
-                IntentState::Sent | IntentState::Unknown => all_settled &= self.ask(&intent).await?,
+                IntentState::Sent | IntentState::Unknown => match self.ask(&intent).await? {
+                    Some(IntentState::Held) => held.push(Intent { state: IntentState::Held, ..intent }),
+                    settled => all_settled &= settled.is_some(),
+                },
+                IntentState::Held => held.push(intent),
                 _ => {}
             }
         }
+        self.show_held(held);
         self.settled = all_settled;
         self.counted = None;
         Ok(())
     }
 
-    /// Asks about one intent; `false` when it must be asked again.
-    async fn ask(&mut self, intent: &Intent) -> Result<bool, JournalUnavailable> {
+    /// Asks about one intent and says where it stands now; `None` when it must be asked again.
+    async fn ask(&mut self, intent: &Intent) -> Result<Option<IntentState>, JournalUnavailable> {
         let evidence = self.venue.settle(intent, self.venue_time()).await;
         let now = self.clock.now();
         let lost_track = |text: &str| IntentEvent::LostTrack { evidence: text.to_owned() };
-        let (through_unknown, event, settled) = match evidence {
-            Evidence::Found(receipt) => (None, Some(IntentEvent::Acked { receipt }), true),
-            Evidence::Refused { code, text } => (None, Some(IntentEvent::Rejected { code, text }), true),
+        let (through_unknown, event) = match evidence {
+            Evidence::Found(receipt) => (None, Some((IntentEvent::Acked { receipt }, IntentState::Acked))),
+            Evidence::Refused { code, text } => {
+                (None, Some((IntentEvent::Rejected { code, text }, IntentState::Rejected)))
+            }
             Evidence::Absent(evidence) => {
-                (Some(lost_track(&evidence)), Some(IntentEvent::FoundAbsent { evidence }), true)
+                (Some(lost_track(&evidence)), Some((IntentEvent::FoundAbsent { evidence }, IntentState::Absent)))
             }
             Evidence::Undecidable(evidence) => {
-                (Some(lost_track(&evidence)), Some(IntentEvent::Hold { evidence }), true)
+                (Some(lost_track(&evidence)), Some((IntentEvent::Hold { evidence }, IntentState::Held)))
             }
-            Evidence::NotNow(evidence) => (Some(lost_track(&evidence)), None, false),
+            Evidence::NotNow(evidence) => (Some(lost_track(&evidence)), None),
         };
         if let Some(event) = through_unknown.filter(|_| intent.state == IntentState::Sent) {
             self.journal.advance(&intent.key, event, now).await?;
         }
-        if let Some(event) = event {
+        let Some((event, state)) = event else { return Ok(None) };
+        // What is held is told with all that a person needs.
+        if state != IntentState::Held {
             events::intent_settled(&self.pipeline, intent.key.as_str(), event.name());
-            self.journal.advance(&intent.key, event, now).await?;
         }
-        Ok(settled)
+        self.journal.advance(&intent.key, event, now).await?;
+        Ok(Some(state))
     }
 }
 

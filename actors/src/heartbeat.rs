@@ -120,6 +120,9 @@ impl HeartbeatState {
             let status = entry.status.load();
             events::heartbeat_pipeline(pipeline, &status, status.lateness(entry.clock.now()));
         }
+        for order in self.args.board.entries.values().flat_map(|entry| entry.holdings.load().held.clone()) {
+            events::order_held(&order);
+        }
         events::heartbeat(&self.args.board);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,7 +18,7 @@ use crate::pipeline::stages::Stages;
 use crate::pipeline::{NodeShared, Pipeline, PipelineMsg, PipelinePlan, PipelinePorts, PipelineSettings};
 use crate::ports::{Clock, JournalStore};
 use crate::root_supervisor::{NodeEnd, RootArgs, RootMsg, RootSupervisor};
-use crate::status::{Board, BoardEntry, PipelineStatus};
+use crate::status::{Board, BoardEntry, Holdings, PipelineStatus};
 use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
 
 /// Everything that a node is started from.
@@ -64,14 +65,16 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
     let competition = Address::<CompetitionMsg>::new();
     let heartbeat = Address::<HeartbeatMsg>::new();
 
-    let mut board = Board::default();
+    let mut board = Board { safe_mode: spec.shared.safe_mode.clone(), ..Board::default() };
     let mut competitions = BTreeMap::new();
     let mut pipelines = Vec::new();
     let mut pipeline_specs = Vec::new();
     for (settings, ports) in spec.pipelines {
-        let plan = plan(settings, ports, &spec.shared, &journal, &competition);
+        let holdings = Arc::new(ArcSwap::from_pointee(Holdings::default()));
+        let plan = plan(settings, ports, &spec.shared, &journal, &competition, &holdings);
         let name = plan.settings.name.clone();
-        let entry = BoardEntry { clock: plan.ports.clock.clone(), status: plan.status.clone() };
+        let parked = Arc::new(AtomicBool::new(false));
+        let entry = BoardEntry { clock: plan.ports.clock.clone(), status: plan.status.clone(), holdings, parked };
         board.entries.insert(name.clone(), entry);
         let (window, address) = (plan.settings.window, plan.address.clone());
         competitions.insert(name.clone(), Competition { window, pipeline: address.clone() });
@@ -158,10 +161,11 @@ fn plan(
     shared: &NodeShared,
     journal: &Address<JournalMsg>,
     competition: &Address<CompetitionMsg>,
+    holdings: &Arc<ArcSwap<Holdings>>,
 ) -> PipelinePlan {
     let settings = Arc::new(settings);
     let address = Address::<PipelineMsg>::new();
-    let stages = Stages::new(&settings, &ports, shared, &address, journal);
+    let stages = Stages::new(&settings, &ports, shared, &address, journal, holdings);
     let node_started_at = ports.clock.now();
     PipelinePlan {
         status: Arc::new(ArcSwap::from_pointee(PipelineStatus::new(ports.venue.mode()))),

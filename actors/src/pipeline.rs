@@ -143,6 +143,8 @@ pub struct NodeShared {
     pub limits: Limits,
     /// No effects while this is set.
     pub safe_mode: Arc<AtomicBool>,
+    /// The state directory as a command takes it: for the advice in log lines.
+    pub state_dir: Arc<str>,
 }
 
 /// A pipeline, built once and started as often as needed.
@@ -282,7 +284,9 @@ impl Actor for Pipeline {
             let _ = owner.cast(PipelineMsg::Child(notice));
         });
         let supervisor = Supervisor::new(myself.get_cell(), supervisor_settings, plan.stages.specs(), notify);
-        let status = PipelineStatus::clone(&plan.status.load());
+        let mut status = PipelineStatus::clone(&plan.status.load());
+        status.waiting_since.get_or_insert_with(elapsed_now);
+        plan.status.store(Arc::new(status.clone()));
         Ok(PipelineState {
             supervisor,
             slots: None,

@@ -163,9 +163,13 @@ impl RootState {
                 Happening::Stuck { id, .. } => events::child_stuck(&id.to_string()),
                 Happening::Restarting { id, after } => events::child_restarting(&id.to_string(), after),
                 Happening::Parked { id, .. } => {
-                    events::pipeline_parked(&id.to_string(), self.shared.limits.probe_every)
+                    self.board.set_parked(&id.to_string(), true);
+                    events::pipeline_parked(&id.to_string(), self.shared.limits.probe_every);
                 }
-                Happening::Unparked { id } => events::pipeline_unparked(&id.to_string()),
+                Happening::Unparked { id } => {
+                    self.board.set_parked(&id.to_string(), false);
+                    events::pipeline_unparked(&id.to_string());
+                }
                 Happening::Finished { .. } => {
                     self.running = self.running.saturating_sub(1);
                     if self.running == 0 {

@@ -1,19 +1,21 @@
-//! What a pipeline shows of itself: written by its Pipeline alone, read by Heartbeat, summaries and the demo.
+//! What a pipeline shows of itself: each part has one writer, and Heartbeat, `health.json`, summaries and the demo read it.
 //!
 //! Health is computed from the lateness of the next due decision (promise 4), never from the fact that something answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 
-use crate::domain::intent::Mode;
+use crate::domain::intent::{Intent, Mode};
 use crate::domain::reason::{Outcome, Reason};
 use crate::domain::time::UtcMs;
-use crate::ports::Clock;
+use crate::ports::{Clock, elapsed_now};
 
-/// A pipeline's state, as of its last slot.
+/// A pipeline's state, as of its last slot. Written by its Pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PipelineStatus {
     /// Dry run or live.
@@ -22,6 +24,8 @@ pub struct PipelineStatus {
     pub outcomes: [u64; 4],
     /// Newest slots in a row that something kept from a decision; hours of a closed market do not count.
     pub faults_in_a_row: u64,
+    /// What kept the newest of them from it.
+    pub last_fault: Option<Reason>,
     /// Orders that left the node since the process started.
     pub effects: u64,
     /// Cycles that were run again after a crash.
@@ -36,6 +40,8 @@ pub struct PipelineStatus {
     pub last_reason: Option<Reason>,
     /// The next slot that will be due; `None` before recovery and after the competition.
     pub next_due: Option<UtcMs>,
+    /// Since when it has to take up its schedule; `None` once it has. Elapsed time, which a replay has too.
+    pub waiting_since: Option<Instant>,
     /// Every slot of the competition has its end.
     pub ended: bool,
 }
@@ -48,6 +54,7 @@ impl PipelineStatus {
             mode,
             outcomes: [0; 4],
             faults_in_a_row: 0,
+            last_fault: None,
             effects: 0,
             reruns: 0,
             restarts: 0,
@@ -55,6 +62,7 @@ impl PipelineStatus {
             last_slot: None,
             last_reason: None,
             next_due: None,
+            waiting_since: Some(elapsed_now()),
             ended: false,
         }
     }
@@ -69,6 +77,7 @@ impl PipelineStatus {
     pub fn count(&mut self, reason: Reason, count: u64) {
         if reason.is_fault() {
             self.faults_in_a_row += count;
+            self.last_fault = Some(reason);
         } else if reason != Reason::MarketClosed {
             self.faults_in_a_row = 0;
         }
@@ -86,6 +95,35 @@ impl PipelineStatus {
     }
 }
 
+/// An order that only a person can settle. Its symbol takes no new exposure until then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldOrder {
+    /// The order and its key.
+    pub intent: Intent,
+    /// The command that settles it when it was filled.
+    pub if_filled: String,
+    /// The command that settles it when it is not at the venue.
+    pub if_absent: String,
+}
+
+impl HeldOrder {
+    /// An order in the journal of `state_dir`, which is named as a shell takes it.
+    #[must_use]
+    pub fn new(intent: Intent, state_dir: &str) -> Self {
+        let settle = |seen: &str| format!("sentinel settle {} {seen} --evidence TEXT --state {state_dir}", intent.key);
+        Self { if_filled: settle("--ticket TICKET"), if_absent: settle("--absent"), intent }
+    }
+}
+
+/// What a pipeline has at its venue, as of its last look. Written by its Executor.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Holdings {
+    /// Orders that wait for a person. Complete: settling is done while the node is down.
+    pub held: Vec<HeldOrder>,
+    /// Open positions of its symbol; `None` when nobody can say or has looked yet.
+    pub open_positions: Option<usize>,
+}
+
 /// One pipeline's place on the board.
 #[derive(Clone)]
 pub struct BoardEntry {
@@ -93,6 +131,18 @@ pub struct BoardEntry {
     pub clock: Arc<dyn Clock>,
     /// Its state.
     pub status: Arc<ArcSwap<PipelineStatus>>,
+    /// What it has at its venue.
+    pub holdings: Arc<ArcSwap<Holdings>>,
+    /// It is beyond its restart budget and stands still until a probe succeeds. Written by the root.
+    pub parked: Arc<AtomicBool>,
+}
+
+impl BoardEntry {
+    /// Whether it stands still, beyond its restart budget.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        self.parked.load(Ordering::Relaxed)
+    }
 }
 
 /// All pipelines of the node, by name.
@@ -100,9 +150,36 @@ pub struct BoardEntry {
 pub struct Board {
     /// Entries by pipeline name.
     pub entries: BTreeMap<String, BoardEntry>,
+    /// After repeated crashes: nothing is sent while this is set.
+    pub safe_mode: Arc<AtomicBool>,
 }
 
 impl Board {
+    /// Whether nothing is sent, after repeated crashes.
+    #[must_use]
+    pub fn is_safe_mode(&self) -> bool {
+        self.safe_mode.load(Ordering::Relaxed)
+    }
+
+    /// How many pipelines are parked.
+    #[must_use]
+    pub fn parked(&self) -> usize {
+        self.entries.values().filter(|entry| entry.is_parked()).count()
+    }
+
+    /// How many orders wait for a person.
+    #[must_use]
+    pub fn held_orders(&self) -> usize {
+        self.entries.values().map(|entry| entry.holdings.load().held.len()).sum()
+    }
+
+    /// A pipeline was parked, or works again.
+    pub fn set_parked(&self, pipeline: &str, parked: bool) {
+        if let Some(entry) = self.entries.get(pipeline) {
+            entry.parked.store(parked, Ordering::Relaxed);
+        }
+    }
+
     /// Sums over all pipelines.
     #[must_use]
     pub fn totals(&self) -> Totals {

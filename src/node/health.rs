@@ -1,9 +1,9 @@
 //! Health, for whoever can read a file: `health.json` in the state directory, and the verdict on it.
 //!
 //! Promise kept: healthy means that useful work is done. The file is written only while everything in the node makes
-//! progress, so that one of a dead or hung node grows old; and a pipeline whose next decision is overdue, or whose decisions
-//! fail one after the other, is not healthy, however alive the process is. A replay's schedule time is not wall time; its
-//! lateness says nothing.
+//! progress, so that one of a dead or hung node grows old. A pipeline that is parked, has not taken up its schedule, owes a
+//! decision or fails at one after the other is not healthy, however alive the process is; nor is a node in safe mode or one
+//! with an order that waits for a person. A replay's schedule time is not wall time; only its lateness says nothing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::elapsed_now;
 use sentinel_actors::status::Board;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,9 @@ pub struct Health {
     pub fresh_for_ms: u64,
     /// How late a decision may be.
     pub late_after_ms: u64,
+    /// After repeated crashes: nothing is sent.
+    #[serde(default)]
+    pub safe_mode: bool,
     /// By name.
     pub pipelines: BTreeMap<String, PipelineHealth>,
 }
@@ -61,8 +65,20 @@ pub struct PipelineHealth {
     pub late_ms: u64,
     /// Newest slots in a row that something kept from a decision.
     pub faults_in_a_row: u64,
-    /// Why the newest one.
+    /// What kept the newest of them from it.
+    #[serde(default)]
+    pub last_fault: Option<Reason>,
+    /// How the newest slot ended.
     pub last_reason: Option<Reason>,
+    /// How long it has had to take up its schedule when the file was written; `None` once it has.
+    #[serde(default)]
+    pub waiting_ms: Option<u64>,
+    /// It is beyond its restart budget and stands still.
+    #[serde(default)]
+    pub parked: bool,
+    /// Keys of orders that wait for a person.
+    #[serde(default)]
+    pub held: Vec<String>,
     /// Every slot of the competition has its end.
     pub ended: bool,
 }
@@ -100,9 +116,9 @@ pub enum Unhealthy {
         /// When it says.
         at: UtcMs,
     },
-    /// Decisions are not made when they are due.
-    #[error("no useful work is done: {}", .0.join(", "))]
-    Late(Vec<String>),
+    /// Decisions are not made when they are due, or a person has to do something first.
+    #[error("{}", .0.join("; "))]
+    Trouble(Vec<String>),
 }
 
 impl Health {
@@ -117,7 +133,11 @@ impl Health {
                 next_due: status.next_due,
                 late_ms: whole_ms(status.lateness(entry.clock.now())),
                 faults_in_a_row: status.faults_in_a_row,
+                last_fault: status.last_fault,
                 last_reason: status.last_reason,
+                waiting_ms: status.waiting_since.map(|since| whole_ms(elapsed_now().saturating_duration_since(since))),
+                parked: entry.is_parked(),
+                held: entry.holdings.load().held.iter().map(|order| order.intent.key.to_string()).collect(),
                 ended: status.ended,
             };
             (name.clone(), health)
@@ -129,6 +149,7 @@ impl Health {
             version: env!("SENTINEL_VERSION").to_owned(),
             fresh_for_ms: whole_ms(FRESH_FOR_LEAST.max(ping_every + WRITTEN_EVERY)),
             late_after_ms: whole_ms(late_after),
+            safe_mode: board.is_safe_mode(),
             pipelines: pipelines.collect(),
         }
     }
@@ -170,36 +191,68 @@ impl Health {
             return Err(Unhealthy::FromTheFuture { pid: self.pid, at: self.written_at });
         }
         let late_after = Duration::from_millis(self.late_after_ms);
-        let late = |(name, pipeline): (&String, &PipelineHealth)| {
-            if pipeline.ended {
-                return None;
-            }
-            if pipeline.faults_in_a_row >= FAULTS_MAX {
-                let reason = pipeline.last_reason.map_or("unknown", Reason::code);
-                return Some(format!("{name} decided none of its last {} slots ({reason})", pipeline.faults_in_a_row));
-            }
-            if !pipeline.wall_time {
-                return None;
-            }
-            let since = now.since(pipeline.next_due.unwrap_or(self.started_at));
-            let since = (since > late_after).then(|| humantime::format_duration(since))?;
-            Some(match pipeline.next_due {
-                Some(due) => format!("{name} owes the decision of {due} since {since}"),
-                None => format!("{name} has not taken up its schedule since {since}"),
-            })
-        };
-        let late: Vec<String> = self.pipelines.iter().filter_map(late).collect();
-        if !late.is_empty() {
-            return Err(Unhealthy::Late(late));
+        let idle =
+            |(name, pipeline): (&String, &PipelineHealth)| Some(format!("{name} {}", pipeline.idle(now, late_after)?));
+        let idle: Vec<String> = self.pipelines.iter().filter_map(idle).collect();
+        let mut trouble = Vec::new();
+        if !idle.is_empty() {
+            trouble.push(format!("no useful work is done: {}", idle.join(", ")));
         }
+        if self.safe_mode {
+            trouble
+                .push("safe mode after repeated crashes: nothing is sent (`sentinel resume` ends it early)".to_owned());
+        }
+        for (name, pipeline) in &self.pipelines {
+            trouble.extend(pipeline.held.iter().map(|key| {
+                format!("{name} holds the order {key}: look at the venue, stop the node, then `sentinel settle {key}`")
+            }));
+        }
+        if trouble.is_empty() { Ok(self.praise(age)) } else { Err(Unhealthy::Trouble(trouble)) }
+    }
+
+    fn praise(&self, age: Duration) -> String {
         let last = self.pipelines.values().filter_map(|pipeline| pipeline.last_slot).max();
         let last = last.map_or_else(|| "none".to_owned(), |last| last.to_string());
         let age = humantime::format_duration(age);
-        Ok(format!(
+        let mut line = format!(
             "healthy: process {}, {} pipelines, last slot {last}, seen {age} ago",
             self.pid,
             self.pipelines.len()
-        ))
+        );
+        for (name, failing) in self.pipelines.iter().filter_map(|(name, pipeline)| Some((name, pipeline.failing(1)?))) {
+            line.push_str(&format!("; but {name} {failing}"));
+        }
+        line
+    }
+}
+
+impl PipelineHealth {
+    /// Why it does no useful work, when it does none.
+    fn idle(&self, now: UtcMs, late_after: Duration) -> Option<String> {
+        if self.ended {
+            return None;
+        }
+        if self.parked {
+            return Some(
+                "is parked: it failed again and again, and only a probe from time to time may wake it".to_owned(),
+            );
+        }
+        let waiting = self.waiting_ms.map(Duration::from_millis).filter(|waiting| *waiting > late_after);
+        if let Some(waiting) = waiting {
+            return Some(format!("has not taken up its schedule since {}", humantime::format_duration(waiting)));
+        }
+        if let Some(failing) = self.failing(FAULTS_MAX) {
+            return Some(failing);
+        }
+        let due = self.next_due.filter(|due| self.wall_time && now.since(*due) > late_after)?;
+        Some(format!("owes the decision of {due} since {}", humantime::format_duration(now.since(due))))
+    }
+
+    /// That something kept at least its `least` newest slots from a decision, and what.
+    fn failing(&self, least: u64) -> Option<String> {
+        let fault = self.last_fault.or(self.last_reason).map_or("unknown", Reason::code);
+        (self.faults_in_a_row >= least && !self.ended)
+            .then(|| format!("decided none of its last {} slots ({fault})", self.faults_in_a_row))
     }
 }
 
@@ -225,6 +278,7 @@ mod tests {
             version: "1".to_owned(),
             fresh_for_ms: 15_000,
             late_after_ms: 40_000,
+            safe_mode: false,
             pipelines: BTreeMap::from([("eurusd".to_owned(), pipeline)]),
         }
     }
@@ -236,7 +290,11 @@ mod tests {
             next_due,
             late_ms: 0,
             faults_in_a_row: 0,
+            last_fault: None,
             last_reason: None,
+            waiting_ms: None,
+            parked: false,
+            held: Vec::new(),
             ended: false,
         }
     }
@@ -252,18 +310,50 @@ mod tests {
     fn a_decision_that_is_overdue_is_told_however_alive_the_process_is() {
         let error = health(pipeline(Some(ago(41)))).judge(NOW).unwrap_err().to_string();
         assert_eq!(error, "no useful work is done: eurusd owes the decision of 2023-11-14T22:12:39Z since 41s");
-        let error = health(pipeline(None)).judge(NOW).unwrap_err().to_string();
-        assert_eq!(error, "no useful work is done: eurusd has not taken up its schedule since 1h");
+    }
+
+    #[test]
+    fn a_pipeline_that_has_decided_everything_waits_for_its_end_in_good_health() {
+        assert!(health(pipeline(None)).judge(NOW).is_ok());
+    }
+
+    /// A health file of the version before has none of the newer fields.
+    #[test]
+    fn a_pipeline_that_is_parked_or_never_started_is_unhealthy_in_a_replay_too() {
+        for wall_time in [true, false] {
+            let standing = |parked, waiting_ms| {
+                let pipeline = PipelineHealth { wall_time, parked, waiting_ms, ..pipeline(None) };
+                health(pipeline).judge(NOW).map_err(|error| error.to_string())
+            };
+            let error = standing(true, None).unwrap_err();
+            assert!(error.starts_with("no useful work is done: eurusd is parked"), "{error}");
+            let error = standing(false, Some(41_000)).unwrap_err();
+            assert_eq!(error, "no useful work is done: eurusd has not taken up its schedule since 41s");
+            assert!(standing(false, Some(40_000)).is_ok(), "a start may take so long");
+        }
+    }
+
+    #[test]
+    fn an_order_that_waits_for_a_person_and_a_safe_mode_are_told_however_well_the_rest_works() {
+        let held = PipelineHealth { held: vec!["abcdefgh".to_owned()], ..pipeline(Some(ago(-30))) };
+        let error = health(held.clone()).judge(NOW).unwrap_err().to_string();
+        assert!(error.starts_with("eurusd holds the order abcdefgh") && error.contains("sentinel settle abcdefgh"));
+        assert!(health(PipelineHealth { ended: true, ..held }).judge(NOW).is_err(), "nobody else will settle it");
+        let safe = Health { safe_mode: true, ..health(pipeline(Some(ago(-30)))) };
+        let error = safe.judge(NOW).unwrap_err().to_string();
+        assert!(error.starts_with("safe mode") && error.contains("sentinel resume"), "{error}");
     }
 
     #[test]
     fn slots_that_fail_one_after_the_other_are_no_useful_work_however_punctual() {
         let failing = |faults_in_a_row| PipelineHealth {
             faults_in_a_row,
-            last_reason: Some(Reason::ModelUnavailable),
+            last_fault: Some(Reason::ModelUnavailable),
+            last_reason: Some(Reason::MarketClosed),
             ..pipeline(Some(ago(-30)))
         };
-        assert!(health(failing(4)).judge(NOW).is_ok());
+        let line = health(failing(4)).judge(NOW).unwrap();
+        assert!(line.ends_with("; but eurusd decided none of its last 4 slots (model_unavailable)"), "{line}");
         let error = health(failing(5)).judge(NOW).unwrap_err().to_string();
         assert_eq!(error, "no useful work is done: eurusd decided none of its last 5 slots (model_unavailable)");
     }

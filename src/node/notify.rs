@@ -65,5 +65,13 @@ pub(super) fn status(board: &Board) -> String {
     if let Some(next) = next {
         line.push_str(&format!("; next due {next}"));
     }
+    for (count, what) in [(board.parked(), "parked"), (board.held_orders(), "held orders")] {
+        if count > 0 {
+            line.push_str(&format!("; {what}: {count}"));
+        }
+    }
+    if board.is_safe_mode() {
+        line.push_str("; safe mode");
+    }
     line
 }

@@ -14,7 +14,7 @@ use super::node::{LONG, Node, run};
 const LAST_CRASH_MINUTES: u64 = 12;
 
 /// A run that would send many orders, with the record of a crash loop beside it.
-fn after_five_crashes() -> Site {
+pub fn after_five_crashes() -> Site {
     after(&[(4, "70"), (3, "74"), (2, "134"), (1, "70"), (0, "134")])
 }
 

@@ -19,6 +19,7 @@ mod facts;
 mod gateway;
 mod gateway_kill;
 mod gateway_moods;
+mod health;
 mod hub_faults;
 mod kill;
 mod node;

@@ -64,6 +64,7 @@ impl PipelineState {
         self.last_decided_bar = recovery.last_decided_bar;
         self.status.newest_decided_bar = recovery.last_decided_bar;
         self.slots = Some(machine);
+        self.status.waiting_since = None;
         self.tick(myself);
         if self.close_when_recovered { self.close(myself) } else { Ok(()) }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 
 use crate::cycle_flow::Cycle;
@@ -14,6 +15,7 @@ use crate::pipeline::{NodeShared, PipelineMsg, PipelinePorts, PipelineSettings};
 use crate::ports::elapsed_now;
 use crate::predictor::Predictor;
 use crate::stage::{HandOver, StageActor, StageLinks, StageMsg, StageState, StageWork};
+use crate::status::Holdings;
 use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
 
 /// The stages as children, and the way in.
@@ -39,6 +41,7 @@ impl Stages {
         shared: &NodeShared,
         pipeline: &Address<PipelineMsg>,
         journal: &Address<JournalMsg>,
+        holdings: &Arc<ArcSwap<Holdings>>,
     ) -> Self {
         let (fetcher, builder) = (Address::new(), Address::new());
         let (predictor, executor) = (Address::new(), Address::new());
@@ -76,8 +79,8 @@ impl Stages {
             spec(&shared.workers, &executor, (), links(Stage::Executor), {
                 let (settings, ports, shared) = (settings.clone(), ports.clone(), shared.clone());
                 let journal = JournalHandle(journal.clone());
-                let refusals = Refusals::default();
-                move || new_executor(&settings, &ports, &shared, &journal, &refusals)
+                let (refusals, holdings) = (Refusals::default(), holdings.clone());
+                move || new_executor(&settings, &ports, &shared, &journal, &refusals, &holdings)
             }),
         ];
         Self { first: fetcher, specs }
@@ -103,6 +106,7 @@ fn new_executor(
     shared: &NodeShared,
     journal: &JournalHandle,
     refusals: &Refusals,
+    holdings: &Arc<ArcSwap<Holdings>>,
 ) -> Executor {
     Executor {
         pipeline: settings.name.clone(),
@@ -122,6 +126,8 @@ fn new_executor(
         counted: None,
         refusals: refusals.clone(),
         inherited: None,
+        holdings: holdings.clone(),
+        state_dir: shared.state_dir.clone(),
     }
 }
 

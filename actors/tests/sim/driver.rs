@@ -128,6 +128,7 @@ pub fn spec(world: &Shared) -> NodeSpec {
             progress: Arc::new(Progress::default()),
             limits: Limits::default(),
             safe_mode: Arc::new(AtomicBool::new(world.lock().safe_mode)),
+            state_dir: "state".into(),
         },
         wall: Arc::new(SimClock(world.clone())),
         heartbeat_every: Duration::from_secs(3600),

@@ -133,6 +133,7 @@ impl World {
                 progress: Arc::new(Progress::default()),
                 limits: Limits::default(),
                 safe_mode: Arc::new(AtomicBool::new(false)),
+                state_dir: "state".into(),
             },
             wall: world(),
             heartbeat_every: HOUR,

@@ -1,0 +1,29 @@
+//! What the Executor shows of its venue to whoever watches: orders that wait for a person, and open positions.
+
+use std::sync::Arc;
+
+use super::Executor;
+use crate::domain::intent::Intent;
+use crate::events;
+use crate::status::{HeldOrder, Holdings};
+
+impl Executor {
+    /// These are all the orders of this pipeline that wait for a person. Each one is told once per process here, and again
+    /// with every heartbeat.
+    pub(super) fn show_held(&self, held: Vec<Intent>) {
+        let before = self.holdings.load_full();
+        let held: Vec<HeldOrder> = held.into_iter().map(|intent| HeldOrder::new(intent, &self.state_dir)).collect();
+        for order in held.iter().filter(|order| !before.held.contains(order)) {
+            events::order_held(order);
+        }
+        self.holdings.store(Arc::new(Holdings { held, ..Holdings::clone(&before) }));
+    }
+
+    /// So many positions are open, as far as anybody can say.
+    pub(super) fn show_positions(&self, open_positions: Option<usize>) {
+        let before = self.holdings.load_full();
+        if before.open_positions != open_positions {
+            self.holdings.store(Arc::new(Holdings { open_positions, ..Holdings::clone(&before) }));
+        }
+    }
+}
