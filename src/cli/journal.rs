@@ -8,11 +8,11 @@ use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
 use sentinel_actors::domain::cycle::SlotRecord;
-use sentinel_actors::domain::intent::Intent;
+use sentinel_actors::domain::intent::{Intent, IntentState};
 use sentinel_actors::domain::time::UtcMs;
 use serde::Serialize;
 
-use super::{StateFlag, exit};
+use super::{StateFlag, exit, why};
 use crate::journal::{JournalError, JournalReader, Stored};
 
 /// Shows what the journal holds.
@@ -131,7 +131,7 @@ fn show(args: &JournalArgs, state: &Path, out: &mut dyn Write) -> Result<(), Sho
     match &args.rows {
         Rows::Cycles(_) => {
             printer.header::<CycleLine>()?;
-            reader.each_slot(pipeline, selection.last, |slot| printer.line(&CycleLine::from(slot)))?;
+            reader.each_slot(pipeline, selection.last, |slot| printer.line(&CycleLine::new(slot, &reader)?))?;
         }
         Rows::Intents(_) => {
             printer.header::<IntentLine>()?;
@@ -238,6 +238,18 @@ struct CycleLine {
     decided_bar: Option<String>,
     intents: String,
     intact: bool,
+    /// How an order of unknown fate was settled after the slot: `acked`, `rejected` or `absent`.
+    settled_later: Option<&'static str>,
+    decide_on: Option<&'static str>,
+    threshold: Option<f64>,
+    /// What the decision was measured against, as JSON.
+    weighed: Option<String>,
+    /// The node's start under which the row was written, with its version and the digest of its configuration.
+    start: Option<i64>,
+    version: Option<String>,
+    config_digest: Option<String>,
+    #[serde(skip)]
+    settled: Option<IntentState>,
 }
 
 fn time(time: Option<UtcMs>) -> Option<String> {
@@ -253,12 +265,23 @@ fn raw_output(raw: &[f64]) -> String {
     format!("[{}]", cells.join(","))
 }
 
-impl From<Stored<SlotRecord>> for CycleLine {
-    fn from(Stored { record, is_intact }: Stored<SlotRecord>) -> Self {
+impl CycleLine {
+    fn new(Stored { record, is_intact }: Stored<SlotRecord>, reader: &JournalReader) -> Result<Self, ShowError> {
+        let settled = reader.settled_later(&record)?;
+        let start = record.start.map(|number| reader.start(number)).transpose()?.flatten().map(|start| start.record);
+        let weighed = record.weighed.as_ref();
         let [fetch_us, features_us, predict_us, execute_us] = record.stage_us;
         let (model_id, model_hash) = record.model.clone().map(|model| (model.id, model.hash)).unzip();
         let keys: Vec<String> = record.intents.iter().map(|key| format!("\"{key}\"")).collect();
-        Self {
+        Ok(Self {
+            settled_later: settled.map(IntentState::code),
+            decide_on: weighed.map(|weighed| weighed.decide_on.code()),
+            threshold: weighed.map(|weighed| weighed.threshold),
+            weighed: weighed.map(serde_json::to_string).transpose()?,
+            start: record.start,
+            version: start.as_ref().map(|start| start.version.clone()),
+            config_digest: start.map(|start| start.config_digest),
+            settled,
             slot: record.slot.to_string(),
             mode: record.mode.code(),
             outcome: record.outcome().code(),
@@ -287,7 +310,7 @@ impl From<Stored<SlotRecord>> for CycleLine {
             feature_set: record.feature_set,
             features_digest: record.features_digest,
             signal: record.signal,
-        }
+        })
     }
 }
 
@@ -322,16 +345,24 @@ impl Line for CycleLine {
         "decided_bar",
         "intents",
         "intact",
+        "settled_later",
+        "decide_on",
+        "threshold",
+        "weighed",
+        "start",
+        "version",
+        "config_digest",
     ];
-    const NESTED: &'static [&'static str] = &["raw_output", "intents"];
+    const NESTED: &'static [&'static str] = &["raw_output", "intents", "weighed"];
 
     fn table(&self) -> String {
         let stages = [self.fetch_us, self.features_us, self.predict_us, self.execute_us];
         let total: u64 = stages.into_iter().flatten().sum();
         let total = if self.attempts == 0 { String::new() } else { format!("{}.{:03}", total / 1000, total % 1000) };
         let damaged = if self.intact { "" } else { "DAMAGED ROW " };
+        let later = self.settled.map(|state| format!("{}: ", why::later(state))).unwrap_or_default();
         let line = format!(
-            "{:<21} {:<17} {:<8} {:<10} {:<21} {:<7} {:<7} {total:>8}  {damaged}{}",
+            "{:<21} {:<17} {:<8} {:<10} {:<21} {:<7} {:<7} {total:>8}  {damaged}{later}{}",
             self.slot,
             self.pipeline,
             self.mode,
@@ -366,6 +397,8 @@ struct IntentLine {
     fill_price: Option<String>,
     receipt_text: Option<String>,
     intact: bool,
+    /// Whether `basis` is a bar or a slot.
+    basis_kind: &'static str,
 }
 
 impl From<Stored<Intent>> for IntentLine {
@@ -388,6 +421,7 @@ impl From<Stored<Intent>> for IntentLine {
             fill_price: receipt.as_ref().and_then(|receipt| receipt.price).map(|price| price.to_string()),
             receipt_text: receipt.map(|receipt| receipt.text),
             intact: is_intact,
+            basis_kind: record.basis.kind().code(),
             account: record.account,
             pipeline: record.pipeline,
             symbol: order.symbol,
@@ -417,6 +451,7 @@ impl Line for IntentLine {
         "fill_price",
         "receipt_text",
         "intact",
+        "basis_kind",
     ];
     const NESTED: &'static [&'static str] = &[];
 

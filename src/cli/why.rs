@@ -7,8 +7,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap::Args;
-use sentinel_actors::domain::cycle::{SlotRecord, Stage};
-use sentinel_actors::domain::intent::{Intent, IntentEvent, Mode};
+use sentinel_actors::domain::cycle::{SlotRecord, Stage, Weighed};
+use sentinel_actors::domain::decision::{DecideOn, Signal};
+use sentinel_actors::domain::intent::{Basis, Intent, IntentEvent, IntentState, Mode};
 use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::domain::time::UtcMs;
 
@@ -88,11 +89,14 @@ pub fn run(args: &WhyArgs, state: &Path, out: &mut dyn Write) -> Result<(), WhyE
         let hint = hint(&reader, args)?;
         return Err(WhyError::NoSlot { pipeline: args.pipeline.clone(), time: args.time, hint });
     };
-    let mut text = headline(&record, is_intact);
+    let intents = intents_of(&reader, &record)?;
+    let mut text = headline(&record, is_intact, reader.settled_later(&record)?);
     course(&record, &mut text);
     inputs(&record, &mut text);
     prediction(&record, &mut text);
-    for intent in intents_of(&reader, &record)? {
+    decided(&record, &intents, &mut text);
+    written(&reader, &record, &mut text)?;
+    for intent in intents {
         let steps = reader.steps(&intent.record.key)?;
         tell_intent(&intent, &steps, &mut text);
     }
@@ -130,13 +134,24 @@ fn intents_of(reader: &JournalReader, record: &SlotRecord) -> Result<Vec<Stored<
     Ok(intents)
 }
 
-fn headline(record: &SlotRecord, is_intact: bool) -> String {
+/// What became known of an order after its slot had ended.
+pub(super) const fn later(state: IntentState) -> &'static str {
+    match state {
+        IntentState::Acked => "acted, later confirmed",
+        IntentState::Rejected => "acted, later known to be refused",
+        _ => "acted, later proven absent",
+    }
+}
+
+fn headline(record: &SlotRecord, is_intact: bool, settled: Option<IntentState>) -> String {
+    let settled = settled.map(|state| format!("it {}", later(state)));
     let outcome = match record.outcome() {
         Outcome::Acted => "it acted",
         Outcome::NoAction => "it decided to do nothing",
         Outcome::Skipped => "it was skipped",
         Outcome::Missed => "it was missed",
     };
+    let outcome = settled.as_deref().unwrap_or(outcome);
     let mut text = format!("{}, slot {}: {outcome} ({}).\n", record.pipeline, record.slot, record.reason);
     if record.mode == Mode::DryRun {
         text.push_str("DRY RUN: nothing left the node.\n");
@@ -210,14 +225,80 @@ fn prediction(record: &SlotRecord, text: &mut String) {
         let confidence = record.confidence.map(|value| format!(" with confidence {value}")).unwrap_or_default();
         let _ = writeln!(text, "The winner was {signal}{confidence}.");
     }
+    if let Some(weighed) = &record.weighed {
+        tell_weighed(record, weighed, text);
+    }
+}
+
+fn tell_weighed(record: &SlotRecord, weighed: &Weighed, text: &mut String) {
+    // A hold is a hold, however confident.
+    if let Some(confidence) = record.confidence.filter(|_| record.signal.as_deref() != Some(Signal::Hold.code())) {
+        let _ = writeln!(text, "Against the threshold: {}.", compared(confidence, weighed.threshold));
+    }
+    let Some(risk) = &weighed.risk else {
+        let _ =
+            writeln!(text, "Open positions were {}; no order was weighed against the limits.", weighed.open_positions);
+        return;
+    };
+    let of =
+        |limit: Option<u32>| limit.map_or_else(|| "without a limit".to_owned(), |limit| format!("of at most {limit}"));
+    let _ = writeln!(
+        text,
+        "Against the limits: {} open positions {}, {} orders {} in the last hour, {} {} in the last 24 hours, {} other open \
+         intents.",
+        risk.open_positions,
+        of(risk.max_open_positions),
+        risk.orders_last_hour,
+        of(Some(risk.max_orders_per_hour)),
+        risk.orders_last_day,
+        of(Some(risk.max_orders_per_day)),
+        risk.open_intents
+    );
+}
+
+/// Both numbers with as many decimals as the threshold has and as it takes to tell them apart, and at least two.
+fn compared(confidence: f64, threshold: f64) -> String {
+    let verdict = if confidence > threshold { "is above" } else { "is not above" };
+    let shown = |digits: usize| (format!("{confidence:.digits$}"), format!("{threshold:.digits$}"));
+    let least = threshold.to_string().split('.').nth(1).map_or(0, str::len).clamp(2, 16);
+    let digits = (least..17).find(|digits| shown(*digits).0 != shown(*digits).1);
+    let (confidence, threshold) = shown(digits.unwrap_or(least));
+    format!("{confidence} {verdict} {threshold}")
+}
+
+fn decided(record: &SlotRecord, intents: &[Stored<Intent>], text: &mut String) {
+    let of_slot = |intent: &Stored<Intent>| matches!(intent.record.basis, Basis::Slot(slot) if slot == record.slot);
+    let decides_slots = record.weighed.as_ref().is_some_and(|weighed| weighed.decide_on == DecideOn::Slot);
     match record.decided_bar {
+        Some(bar) if decides_slots => {
+            let _ = writeln!(text, "It decided its slot; the newest bar opened at {bar}.");
+        }
         Some(basis) if basis == record.slot => text.push_str("It decided its slot.\n"),
         Some(bar) => {
             let _ = writeln!(text, "It decided the bar that opened at {bar}.");
         }
+        None if intents.iter().any(of_slot) => text.push_str("It decided its slot.\n"),
         None => text.push_str("No bar was decided.\n"),
     }
     let _ = writeln!(text, "It ended at {}.", record.ended_at);
+}
+
+/// Under which version and configuration. Rows of older versions do not say.
+fn written(reader: &JournalReader, record: &SlotRecord, text: &mut String) -> Result<(), JournalError> {
+    let Some(Stored { record: start, is_intact }) =
+        record.start.map(|number| reader.start(number)).transpose()?.flatten()
+    else {
+        return Ok(());
+    };
+    let prefix: String = start.config_digest.chars().take(HASH_PREFIX).collect();
+    let mode = if start.mode == Mode::DryRun { "in dry run" } else { "live" };
+    let damaged = if is_intact { "" } else { " DAMAGED ROW: the checksum of that start does not fit." };
+    let _ = writeln!(
+        text,
+        "Written by sentinel {}, started {mode} at {} with the configuration {prefix}….{damaged}",
+        start.version, start.at
+    );
+    Ok(())
 }
 
 fn tell_intent(Stored { record: intent, is_intact }: &Stored<Intent>, steps: &[Stored<IntentStep>], text: &mut String) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use sentinel_actors::domain::cycle::SlotRecord;
-use sentinel_actors::domain::intent::{Intent, IntentKey};
+use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 
@@ -203,6 +203,33 @@ impl JournalReader {
         self.collect(&sql, [key.as_str()], |row| {
             Ok(Stored { record: rows::step_from(row)?, is_intact: EVENTS.is_intact(row)? })
         })
+    }
+
+    /// How an order whose fate was unknown when its slot ended was settled later: acked, rejected or absent. `None` for every
+    /// other slot, and as long as an order of it is open.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn settled_later(&self, slot: &SlotRecord) -> Result<Option<IntentState>, JournalError> {
+        if slot.reason != Reason::OrderUnknown {
+            return Ok(None);
+        }
+        let mut settled = None;
+        for key in &slot.intents {
+            let Some(Stored { record: intent, .. }) = self.intent(key)? else { continue };
+            if !intent.state.is_final() {
+                return Ok(None);
+            }
+            let was_lost = self.steps(key)?.into_iter().any(|step| {
+                let lost = matches!(step.record.event, Some(IntentEvent::LostTrack { .. }));
+                lost || step.record.at.is_some_and(|at| at > slot.ended_at)
+            });
+            if was_lost {
+                // What was done weighs most; the order of the states is that of their declaration.
+                settled = Some(settled.map_or(intent.state, |other: IntentState| other.min(intent.state)));
+            }
+        }
+        Ok(settled)
     }
 
     /// The start of the node with this number.

@@ -331,3 +331,19 @@ fn check_prints_every_problem_or_a_line_per_pipeline() {
     assert_eq!(result, Err(78));
     assert!(out.ends_with("node.toml: pipeline.eurusd: the model does not load\n"), "{out}");
 }
+
+#[test]
+fn the_digest_is_that_of_the_effective_values_wherever_they_came_from() {
+    let of = |text: &str, env: &Env, flags: &Flags| read_with(text, directory().path(), env, flags).unwrap().digest();
+    let plain = |text: &str| of(text, &Env::default(), &Flags::default());
+    let digest = plain(MINIMAL);
+    assert_eq!((digest.len(), plain(&format!("# a comment\n{MINIMAL}"))), (64, digest.clone()));
+    assert_eq!(plain(&format!("[node]\nname = \"sentinel\"\n{MINIMAL}")), digest, "a default that is written out");
+    assert_ne!(plain(&format!("[node]\nname = \"other\"\n{MINIMAL}")), digest);
+    let by_env: Env = [("SENTINEL_LOG_LEVEL", "debug")].into_iter().collect();
+    assert_ne!(of(MINIMAL, &by_env, &Flags::default()), digest);
+    let by_flag = Flags { threshold: Some(0.7), ..Flags::default() };
+    assert_ne!(of(MINIMAL, &Env::default(), &by_flag), digest);
+    let same_by_flag = Flags { threshold: Some(0.6), ..Flags::default() };
+    assert_eq!(of(MINIMAL, &Env::default(), &same_by_flag), digest);
+}

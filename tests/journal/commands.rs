@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use sentinel::cli::{self, Cli, exit};
-use sentinel::journal::{JournalReader, proof};
-use sentinel_actors::domain::intent::{IntentEvent, IntentState};
+use std::sync::Arc;
+
+use sentinel::journal::{JournalReader, SqliteJournal, Start, StateDir, StoreOptions, proof};
+use sentinel_actors::domain::intent::{IntentEvent, IntentState, Mode};
 use sentinel_actors::domain::order::{Role, Ticket};
 use sentinel_actors::domain::reason::{Outcome, Reason};
+use sentinel_actors::ports::{JournalStore as _, NoFates};
 use tempfile::TempDir;
 
 use crate::support::*;
@@ -131,4 +134,48 @@ async fn the_proof_finds_holes_strays_and_contradictions() {
     assert_eq!((broken.holes, broken.strays, broken.contradictions), (3, 1, 1));
     assert_eq!(broken.first_holes, [minute(5), minute(6), minute(7)]);
     assert_eq!((broken.open, broken.intents[&IntentState::Acked]), (0, 2));
+}
+
+fn start(version: &str, digest: &str) -> Start {
+    Start { at: minute(0), version: version.to_owned(), mode: Mode::DryRun, config_digest: digest.to_owned() }
+}
+
+/// A journal as a node opens it.
+fn open_as(dir: &std::path::Path, start: Start) -> SqliteJournal {
+    let options = StoreOptions { start: Some(start), ..StoreOptions::default() };
+    SqliteJournal::open_with(&StateDir::open(dir).unwrap(), Arc::new(NoFates), options).unwrap().0
+}
+
+#[tokio::test]
+async fn why_compares_confidence_with_threshold_and_counts_with_limits_and_names_version_and_configuration() {
+    let dir = TempDir::new().unwrap();
+    let mut quiet = ended(1, Reason::BelowThreshold);
+    (quiet.signal, quiet.confidence) = (Some("buy".into()), Some(0.52));
+    (quiet.decided_bar, quiet.weighed) = (Some(minute(0)), Some(weighed()));
+    let mut busy = quiet.clone();
+    (busy.slot, busy.reason, busy.confidence) = (minute(2), Reason::OrderAcked, Some(0.600_04));
+    let first = open_as(dir.path(), start("0.1.0", "aaaabbbbccccdddd"));
+    first.commit(vec![end(quiet)]).await.unwrap();
+    drop(first);
+    open_as(dir.path(), start("0.2.0", "eeeeffff00001111")).commit(vec![end(busy), miss(2, 3)]).await.unwrap();
+
+    let why = |n| show(dir.path(), &["why", "eurusd", &minute(n).to_string()]).unwrap();
+    let told = why(1);
+    assert!(told.contains("Against the threshold: 0.52 is not above 0.60.\n"), "{told}");
+    let counts = "Against the limits: 0 open positions without a limit, 2 orders of at most 6 in the last hour, 5 of at most 24 \
+                  in the last 24 hours, 0 other open intents.\n";
+    assert!(told.contains(counts), "{told}");
+    let by =
+        "Written by sentinel 0.1.0, started in dry run at 2017-06-01T12:00:00Z with the configuration aaaabbbbcccc….\n";
+    assert!(told.contains(by), "{told}");
+    assert!(why(2).contains("0.60004 is above 0.60000.") && why(2).contains("sentinel 0.2.0"), "{}", why(2));
+    assert!(why(3).contains("sentinel 0.2.0"), "a missed slot too: {}", why(3));
+
+    let json = show(dir.path(), &["journal", "cycles", "--format", "json"]).unwrap();
+    let rows: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |field| rows.iter().map(|row| row[field].clone()).collect::<Vec<_>>();
+    assert_eq!(of("start"), [1, 2, 2]);
+    assert_eq!(of("config_digest"), ["aaaabbbbccccdddd", "eeeeffff00001111", "eeeeffff00001111"]);
+    assert_eq!((&rows[0]["threshold"], &rows[0]["weighed"]["risk"]["orders_last_day"]), (&0.6.into(), &5.into()));
+    assert_eq!(JournalReader::open(dir.path()).unwrap().verify().unwrap().damaged_rows, 0);
 }

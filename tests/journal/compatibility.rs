@@ -122,6 +122,33 @@ fn a_row_that_was_changed_in_version_2_is_refused_and_not_sealed_anew_by_the_upg
 }
 
 #[tokio::test]
+async fn a_slot_whose_unknown_order_is_proven_absent_keeps_its_row_and_is_read_as_later_proven_absent() {
+    let dir = old_state();
+    let node = open(dir.path());
+    let at: UtcMs = "2017-01-12T15:00:02Z".parse().unwrap();
+    let slot = ["why", "lost", "2017-01-12T09:00:02Z"];
+    let row = || {
+        let all = show(dir.path(), &["journal", "cycles", "--format", "json", "--pipeline", "lost"]).unwrap();
+        all.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).find(|row| row["slot"] == slot[2]).unwrap()
+    };
+    assert!(show(dir.path(), &slot).unwrap().starts_with("lost, slot 2017-01-12T09:00:02Z: it acted (order_unknown)."));
+    assert_eq!(row()["settled_later"], Value::Null);
+
+    let key = IntentKey::stored("vc7i6ieob5womhn5spxjaxbh2v4waysk".to_owned());
+    let event = IntentEvent::FoundAbsent { evidence: "not in its list".to_owned() };
+    assert_eq!(node.write(vec![JournalWrite::Advance { key, event, at }]).await, [Written::Done]);
+    let why = show(dir.path(), &slot).unwrap();
+    assert!(why.contains(": it acted, later proven absent (order_unknown)."), "{why}");
+    let row = row();
+    assert_eq!(
+        (&row["outcome"], &row["reason"], &row["settled_later"]),
+        (&"acted".into(), &"order_unknown".into(), &"absent".into())
+    );
+    let table = show(dir.path(), &["journal", "cycles", "--pipeline", "lost"]).unwrap();
+    assert_eq!(table.matches("acted, later proven absent").count(), 1, "{table}");
+}
+
+#[tokio::test]
 async fn an_intent_of_version_2_is_found_by_its_decision_and_keeps_its_key() {
     let dir = old_state();
     let node = open(dir.path());

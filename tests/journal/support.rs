@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Parser;
 use sentinel::cli;
 use sentinel::journal::{JournalError, JournalReader, Recovered, SqliteJournal, StateDir};
-use sentinel_actors::domain::cycle::SlotRecord;
+use sentinel_actors::domain::cycle::{SlotRecord, Weighed, WeighedRisk};
+use sentinel_actors::domain::decision::DecideOn;
 use sentinel_actors::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Order, Receipt, Role, Side, Ticket};
 use sentinel_actors::domain::prediction::ModelIdentity;
@@ -92,6 +93,19 @@ pub(crate) fn full_record(n: i64) -> SlotRecord {
         intents: vec![intent(n, Role::Open).key],
         ..ended(n, Reason::OrderAcked)
     }
+}
+
+pub(crate) fn weighed() -> Weighed {
+    let risk = WeighedRisk {
+        open_positions: 0,
+        max_open_positions: None,
+        orders_last_hour: 2,
+        max_orders_per_hour: 6,
+        orders_last_day: 5,
+        max_orders_per_day: 24,
+        open_intents: 0,
+    };
+    Weighed { decide_on: DecideOn::Bar, threshold: 0.6, open_positions: 1, risk: Some(risk) }
 }
 
 pub(crate) fn intent(n: i64, role: Role) -> Intent {

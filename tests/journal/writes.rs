@@ -15,9 +15,10 @@ use crate::support::*;
 async fn every_field_of_a_slot_and_of_an_intent_comes_back_as_written() {
     let dir = TempDir::new().unwrap();
     let node = open(dir.path());
-    node.write(vec![plan(5), advance(5, IntentEvent::Send), advance(5, acked()), end(full_record(5))]).await;
+    let record = SlotRecord { weighed: Some(weighed()), ..full_record(5) };
+    node.write(vec![plan(5), advance(5, IntentEvent::Send), advance(5, acked()), end(record.clone())]).await;
     drop(node);
-    assert_eq!(slots(dir.path()), [full_record(5)]);
+    assert_eq!(slots(dir.path()), [record]);
     let settled = Intent { state: IntentState::Acked, receipt: Some(receipt()), ..intent(5, Role::Open) };
     assert_eq!(intents(dir.path()), [settled]);
 }

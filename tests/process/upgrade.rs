@@ -64,3 +64,22 @@ fn a_slot_that_has_sent_an_order_sends_no_second_one_because_decide_on_was_chang
     assert_eq!(intents.iter().map(|intent| &*intent.key).collect::<Vec<_>>(), ["svpp26wkw2qesi7q2d32oqqx3rur5ozy"]);
     assert!(facts.orders.iter().all(|order| order.at_ms != SLOT_MS), "{:?}", facts.orders);
 }
+
+#[test]
+fn each_start_is_kept_with_the_digest_of_what_it_was_started_with() {
+    let site = Site::new().with_decisions(4);
+    site.start(&["--once"]).end().expect(0);
+    site.start(&["--once", "--threshold", "0.7"]).end().expect(0);
+    let journal = rusqlite::Connection::open(site.state().join("journal.db")).unwrap();
+    let starts =
+        "SELECT s.slot_ms, s.start, t.config_digest FROM slots s JOIN starts t ON t.number = s.start ORDER BY 1";
+    let mut query = journal.prepare(starts).unwrap();
+    let rows = query.query_map([], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, String>(2)?))).unwrap();
+    let rows: Vec<(i64, String)> = rows.map(Result::unwrap).collect();
+    let [(1, first), (2, second)] = &rows[..] else { panic!("{rows:?}") };
+    assert_ne!(first, second);
+    let log = fs::read_to_string(site.state().join("logs/sentinel.log")).unwrap();
+    for digest in [first, second] {
+        assert!(log.lines().any(|line| line.contains("start_kept") && line.contains(&**digest)), "{digest} in:\n{log}");
+    }
+}

@@ -85,7 +85,7 @@ macro_rules! reasons {
 
 reasons! {
     OrderAcked, "order_acked", Acted, "The order was sent and the venue confirmed it.";
-    OrderUnknown, "order_unknown", Acted, "The order was sent and its fate is not known yet; the intent stays open until evidence or a person settles it.";
+    OrderUnknown, "order_unknown", Acted, "The order was sent and its fate was not known when the slot ended; the intent stays open until evidence or a person settles it. The row stands; what became known afterwards is computed when it is read: acted, later confirmed, or acted, later proven absent.";
     OrderRejected, "order_rejected", Acted, "The order was sent and the venue refused it.";
 
     Hold, "hold", NoAction, "The model's winning class is HOLD.";
