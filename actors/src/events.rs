@@ -6,6 +6,8 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use crate::domain::cycle::SlotRecord;
+use crate::domain::intent::IntentKey;
+use crate::domain::order::Ticket;
 use crate::domain::reason::Reason;
 use crate::domain::time::UtcMs;
 use crate::status::{Board, HeldOrder, PipelineStatus, Totals};
@@ -144,6 +146,18 @@ pub fn order_held(held: &HeldOrder) {
         if_absent = held.if_absent,
         "asking cannot settle this order; its symbol takes no new exposure until a person has looked at the venue, \
          stopped the node and settled it"
+    );
+}
+
+/// The venue answered about one order with the ticket of another.
+pub fn receipt_disowned(pipeline: &str, key: &IntentKey, ticket: Ticket, owner: &IntentKey) {
+    error!(
+        event = "receipt_disowned",
+        pipeline,
+        %key,
+        %ticket,
+        %owner,
+        "the venue answered with the ticket of another order; it confirms nothing"
     );
 }
 

@@ -24,7 +24,7 @@ use crate::domain::decision::{DecideOn, Decision, Policy, Situation};
 use crate::domain::freshness::Ending;
 use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState};
 use crate::domain::netting::net_position;
-use crate::domain::order::{Order, Position, Role};
+use crate::domain::order::{Order, Position, Receipt, Role};
 use crate::domain::prediction::Probabilities;
 use crate::domain::reason::Reason;
 use crate::domain::risk::{RiskLimits, outgrows_one_order, permit, sound};
@@ -380,18 +380,45 @@ impl Executor {
                 self.venue.submit(&intent.key, &intent.order, cycle.slot, deadline).await
             }
         };
-        self.refusals.note(&submission);
         pass(&*self.fates, Place::AfterSubmit, &self.path).await;
+        let effect = self.record(intent, submission).await;
+        pass(&*self.fates, Place::AfterOutcome, &self.path).await;
+        effect
+    }
+
+    /// Writes down what the venue said, and what that makes of the slot.
+    async fn record(&mut self, intent: &Intent, submission: Submission) -> Effect {
+        self.refusals.note(&submission);
         let (event, effect) = outcome(intent, submission);
         if matches!(event, IntentEvent::LostTrack { .. }) {
             self.settled = false;
         }
-        // Unconfirmed, it stays `sent` in the journal until the venue is asked: that is the truth.
-        if self.journal.advance(&intent.key, event, self.clock.now()).await.is_err() {
-            self.settled = false;
+        let receipt = event.receipt().cloned();
+        match (self.journal.advance(&intent.key, event, self.clock.now()).await, receipt) {
+            (Ok(Written::TicketTaken(owner)), Some(receipt)) => {
+                let submission = Submission::Unknown(self.disown(intent, &receipt, &owner));
+                let (event, effect) = outcome(intent, submission);
+                self.settled = false;
+                // As below: without this event it stays `sent`, and is asked about all the same.
+                let _ = self.journal.advance(&intent.key, event, self.clock.now()).await;
+                effect
+            }
+            // Unconfirmed, it stays `sent` in the journal until the venue is asked: that is the truth.
+            (written, _) => {
+                self.settled &= written.is_ok();
+                effect
+            }
         }
-        pass(&*self.fates, Place::AfterOutcome, &self.path).await;
-        effect
+    }
+
+    /// The answer about an order names the ticket of another one: it is no receipt. Says so.
+    fn disown(&self, intent: &Intent, receipt: &Receipt, owner: &IntentKey) -> String {
+        events::receipt_disowned(&self.pipeline, &intent.key, receipt.ticket, owner);
+        self.venue.disown(&intent.key);
+        format!(
+            "the answer names ticket {}, which is that of the order {owner}; it said: {}",
+            receipt.ticket, receipt.text
+        )
     }
 
     async fn positions(&mut self) -> Result<Open, Ending> {
@@ -475,13 +502,36 @@ impl Executor {
         if let Some(event) = through_unknown.filter(|_| intent.state == IntentState::Sent) {
             self.journal.advance(&intent.key, event, now).await?;
         }
-        let Some((event, state)) = event else { return Ok(None) };
-        // What is held is told with all that a person needs.
-        if state != IntentState::Held {
-            events::intent_settled(&self.pipeline, intent.key.as_str(), event.name());
+        match event {
+            Some((event, state)) => self.settle_as(intent, event, state).await.map(Some),
+            None => Ok(None),
         }
-        self.journal.advance(&intent.key, event, now).await?;
-        Ok(Some(state))
+    }
+
+    /// Writes down what evidence says about an open intent, and says where it stands then.
+    async fn settle_as(
+        &mut self,
+        intent: &Intent,
+        event: IntentEvent,
+        state: IntentState,
+    ) -> Result<IntentState, JournalUnavailable> {
+        let (name, receipt, now) = (event.name(), event.receipt().cloned(), self.clock.now());
+        match (self.journal.advance(&intent.key, event, now).await?, receipt) {
+            (Written::TicketTaken(owner), Some(receipt)) => {
+                let evidence = self.disown(intent, &receipt, &owner);
+                if intent.state == IntentState::Sent {
+                    let lost_track = IntentEvent::LostTrack { evidence: evidence.clone() };
+                    self.journal.advance(&intent.key, lost_track, now).await?;
+                }
+                // Asking has answered, and wrongly: only a person can tell the two orders apart.
+                self.journal.advance(&intent.key, IntentEvent::Hold { evidence }, now).await?;
+                return Ok(IntentState::Held);
+            }
+            // What is held is told with all that a person needs.
+            _ if state == IntentState::Held => {}
+            _ => events::intent_settled(&self.pipeline, intent.key.as_str(), name),
+        }
+        Ok(state)
     }
 }
 

@@ -216,6 +216,9 @@ pub trait Venue: Send + Sync {
         deadline: Duration,
     ) -> PortFuture<'a, Submission>;
 
+    /// The venue's answer about this key was another order's. Whatever carried it is not to carry the next answer.
+    fn disown(&self, _key: &IntentKey) {}
+
     /// Asks, without effect, what became of an intent.
     fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence>;
 
@@ -271,6 +274,8 @@ pub enum Written {
     Exists(Box<Intent>),
     /// The intent's machine does not have this transition; nothing was changed.
     Refused(String),
+    /// The receipt names a ticket that confirmed the order of this key: it is no receipt, and nothing was changed.
+    TicketTaken(IntentKey),
 }
 
 /// A question to the journal. Reads see every write that was queued before them.

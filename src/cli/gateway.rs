@@ -24,6 +24,8 @@ process began: ORDER_SEND, OPEN_ORDER and place_order; without N every one is me
   delay=DUR    fills at once, replies after DUR        slow=DUR    waits DUR, then fills and replies
   lost-reply   fills, never replies                    garbage     fills, replies bytes that are no JSON
   stranger-id  fills, replies with another req_id (order-send replies carry no id: nothing changes there)
+  previous-reply  fills, replies what the order before was answered: a peer that lags by one
+  reused-ticket   fills, replies with the ticket of the order before
   refuse=CODE  does not fill, replies this retcode     placed      10008: a ticket, not filled
   partial      10010: fills half                       deaf=DUR    answers, then reads nothing for DUR
   away=DUR     fills, closes the socket without a reply, forgets its ids, comes back after DUR

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
-use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentState};
+use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
 use sentinel_actors::domain::order::{Receipt, Ticket};
 use sentinel_actors::ports::{Clock as _, JournalFatal, JournalStore as _, JournalWrite, NoFates, Written};
 
@@ -67,6 +67,8 @@ enum SettleError {
     Volume(Decimal),
     #[error("--evidence is empty: say who looked, where, and what was seen")]
     NoEvidence,
+    #[error("ticket {ticket} is that of the order {owner} already: one ticket confirms one order")]
+    TicketTaken { ticket: Ticket, owner: IntentKey },
     #[error("the journal refused: {0}")]
     Refused(String),
     #[error("no runtime could be started")]
@@ -97,6 +99,9 @@ impl SettleError {
             Self::NotFound(_) | Self::Ambiguous { .. } | Self::NotOpen { .. } => {
                 (exit::FAILED, Some("`sentinel journal intents` shows the keys and where they stand".to_owned()))
             }
+            Self::TicketTaken { .. } => {
+                (exit::FAILED, Some("look in the terminal which ticket carries this order's comment".to_owned()))
+            }
             Self::Refused(_) => (exit::FAILED, None),
             Self::Runtime(_) => (exit::SOFTWARE, None),
         };
@@ -120,8 +125,13 @@ fn settle(args: &SettleArgs, state: &Path) -> Result<Intent, SettleError> {
         return Err(SettleError::NoEvidence);
     }
     // Before anything is opened for writing: a mistyped directory must not become a node's.
-    let intent = find(&JournalReader::open(state)?, &args.key)?;
+    let reader = JournalReader::open(state)?;
+    let intent = find(&reader, &args.key)?;
     let ending = ending(args, &intent)?;
+    if let Some(receipt) = ending.receipt() {
+        refuse_taken(&reader, &intent, receipt.ticket)?;
+    }
+    drop(reader);
     let state = StateDir::open(state)?;
     let (journal, _) = SqliteJournal::open(&state, Arc::new(NoFates))?;
     let at = WallClock.now();
@@ -156,6 +166,16 @@ fn find(reader: &JournalReader, prefix: &str) -> Result<Intent, SettleError> {
         (0, _) => Err(SettleError::NotFound(prefix)),
         (count, _) => Err(SettleError::Ambiguous { prefix, count }),
     }
+}
+
+/// The journal would refuse it too, but only after the steps that lead there.
+fn refuse_taken(reader: &JournalReader, intent: &Intent, ticket: Ticket) -> Result<(), SettleError> {
+    let mut owner = None;
+    reader.each_intent::<JournalError>(None, None, |stored| {
+        owner = owner.take().or(intent.ticket_owner(ticket, &[stored.record]).map(|owner| owner.key.clone()));
+        Ok(())
+    })?;
+    owner.map_or(Ok(()), |owner| Err(SettleError::TicketTaken { ticket, owner }))
 }
 
 const fn is_open(state: IntentState) -> bool {

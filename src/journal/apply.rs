@@ -1,8 +1,8 @@
 //! Applies one batch of writes inside an open transaction.
 //!
 //! Promises kept here: the first row of a slot stands, the first intent of a key stands, an intent moves only as its
-//! machine allows, and a row is amended as `domain::amend` says. A write that cannot be done says so
-//! in its answer; only a failing disk fails the batch.
+//! machine allows, a ticket confirms one live order of an account, and a row is amended as `domain::amend` says. A write
+//! that cannot be done says so in its answer; only a failing disk fails the batch.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use rusqlite::{Connection, params, params_from_iter};
 use sentinel_actors::domain::amend::{amend_ended, amend_missed};
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
+use sentinel_actors::domain::order::Ticket;
 use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalWrite, Written};
@@ -206,6 +207,10 @@ fn advance(
         Err(illegal) => return Ok(Written::Refused(illegal.to_string())),
     }
     if let Some(receipt) = event.receipt() {
+        let confirmed = confirmed_as(connection, &intent, receipt.ticket)?;
+        if let Some(owner) = intent.ticket_owner(receipt.ticket, &confirmed) {
+            return Ok(Written::TicketTaken(owner.key.clone()));
+        }
         intent.receipt = Some(receipt.clone());
     }
     let values = sealed(rows::intent_values(&intent));
@@ -213,6 +218,18 @@ fn advance(
     append_step(connection, key, number + 1, &IntentStep { at: Some(at), event: Some(event) })?;
     known.note_intent(&intent);
     Ok(Written::Done)
+}
+
+/// The confirmed orders of the intent's account that carry this ticket.
+fn confirmed_as(connection: &Connection, intent: &Intent, ticket: Ticket) -> Result<Vec<Intent>, RowFault> {
+    let sql = format!("{} WHERE account = ?1 AND mode = ?2 AND ticket = ?3", *SELECT_INTENTS);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query(params![intent.account, intent.mode.code(), ticket.0.to_string()])?;
+    let mut confirmed = Vec::new();
+    while let Some(row) = found.next()? {
+        confirmed.push(rows::verified_intent(row)?);
+    }
+    Ok(confirmed)
 }
 
 fn last_step(connection: &Connection, key: &IntentKey) -> Result<(i64, Option<IntentEvent>), RowFault> {

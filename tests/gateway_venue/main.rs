@@ -8,6 +8,7 @@ mod dialect;
 mod logged;
 mod one_owner;
 mod orders;
+mod other_orders;
 mod peer;
 mod pyzmq;
 mod settling;

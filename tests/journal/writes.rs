@@ -2,7 +2,7 @@
 
 use sentinel::journal::{JournalReader, proof};
 use sentinel_actors::domain::cycle::SlotRecord;
-use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentState};
+use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Receipt, Role, Side, Ticket};
 use sentinel_actors::domain::reason::{Outcome, Reason};
 use sentinel_actors::domain::time::UtcMs;
@@ -55,6 +55,46 @@ async fn a_second_plan_under_a_key_gets_the_intent_that_stands() {
     let written = node.write(vec![JournalWrite::Plan(Box::new(other)), end(ended(1, Reason::Hold))]).await;
     let standing = Intent { state: IntentState::Sent, ..intent(1, Role::Open) };
     assert_eq!(written, [Written::Exists(Box::new(standing)), Written::Done]);
+}
+
+/// A live order of minute `n` on `account`, sent.
+fn sent_live(n: i64, account: &str) -> (IntentKey, Vec<JournalWrite>) {
+    let mut live = intent(n, Role::Open);
+    (live.mode, live.account) = (Mode::Live, account.to_owned());
+    live.key = IntentKey::derive(Mode::Live, account, "eurusd", live.basis, Role::Open);
+    let key = live.key.clone();
+    let send = JournalWrite::Advance { key: key.clone(), event: IntentEvent::Send, at: minute(n) };
+    (key, vec![JournalWrite::Plan(Box::new(live)), send])
+}
+
+#[tokio::test]
+async fn a_ticket_that_confirmed_one_live_order_confirms_no_other_of_its_account() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    let confirm = |key: &IntentKey, event| JournalWrite::Advance { key: key.clone(), event, at: minute(9) };
+    let (first, mut batch) = sent_live(1, "demo");
+    let (second, more) = sent_live(2, "demo");
+    let (elsewhere, others) = sent_live(3, "other");
+    batch.extend(more.into_iter().chain(others));
+    assert!(node.write(batch).await.iter().all(|written| *written == Written::Done));
+
+    let taken = Written::TicketTaken(first.clone());
+    // In one batch and in the next one, and again for the order that it belongs to.
+    let batch = vec![confirm(&first, acked()), confirm(&second, acked()), confirm(&elsewhere, acked())];
+    assert_eq!(node.write(batch).await, [Written::Done, taken.clone(), Written::Done]);
+    assert_eq!(
+        node.write(vec![confirm(&second, acked()), confirm(&first, acked())]).await,
+        [taken.clone(), Written::Done]
+    );
+    // A person's word is no better.
+    let hold = IntentEvent::Hold { evidence: String::new() };
+    let settled = IntentEvent::SettledAcked { receipt: receipt(), evidence: "seen".into() };
+    let batch = vec![confirm(&second, lost()), confirm(&second, hold), confirm(&second, settled)];
+    assert_eq!(node.write(batch).await, [Written::Done, Written::Done, taken]);
+    drop(node);
+    let stored = intents(dir.path());
+    let second = stored.iter().find(|intent| intent.key == second).unwrap();
+    assert_eq!((second.state, &second.receipt), (IntentState::Held, &None));
 }
 
 #[tokio::test]

@@ -162,3 +162,52 @@ fn a_held_order_blocks_its_symbol_until_a_person_settles_it_and_is_counted_from_
     let close = facts.intents.iter().find(|intent| intent.role.starts_with("close")).unwrap();
     assert_eq!(close.role, format!("close/{ticket}"));
 }
+
+/// A peer that lags by one, from the second order on, for four orders. Nine such answers were receipts once.
+#[test]
+fn a_reply_that_belongs_to_another_order_confirms_nothing_and_the_truth_is_asked() {
+    for mood in ["previous-reply@2-5", "reused-ticket@2-5"] {
+        let port = free_port();
+        let site = site(port);
+        let _gateway = gateway(site.path(), port, &[mood]);
+        let ended = site.start_live(&[]).end().expect(0);
+        let (facts, books) = accept_live(&site, demo_span(BARS));
+        assert!(books.fills >= 6 && books.held + books.open + books.absent == 0, "{mood}: {books:?}");
+        let asked = facts.intents.iter().filter(|intent| intent.history.contains("lost_track acked")).count();
+        assert!(asked >= 3, "{mood}: {:?}", facts.intents);
+        assert_eq!(ended.err.matches("receipt_disowned").count(), asked, "{mood}");
+    }
+}
+
+/// The gateway refuses the first order, fills the second and answers it with the refusal of the first.
+#[test]
+fn a_refusal_that_belongs_to_another_order_loses_no_order() {
+    let port = free_port();
+    let site = site(port);
+    let _gateway = gateway(site.path(), port, &["refuse=10018@1", "previous-reply@2"]);
+    site.start_live(&[]).end().expect(0);
+    let (facts, books) = accept_live(&site, demo_span(BARS));
+    assert_eq!((first(&facts).state.as_str(), books.held), ("rejected", 0));
+    assert!(facts.intents.iter().any(|intent| intent.history.contains("lost_track acked")), "{:?}", facts.intents);
+}
+
+#[test]
+fn a_person_cannot_settle_an_order_with_the_ticket_of_another_one() {
+    let port = free_port();
+    let site = site(port);
+    let mut dying = gateway(site.path(), port, &["die@3"]);
+    let mut node = site.start_live(&["--die-at", "after-outcome:3"]);
+    dying.ended_within(super::node::LONG).unwrap();
+    assert!(node.ended_within(super::node::LONG).unwrap().was_killed());
+    let facts = Facts::with_ledger(&site.state(), &ledger(site.path()));
+    let open = facts.intents.iter().find(|intent| intent.state == "unknown").unwrap();
+    let taken = facts.intents.iter().find(|intent| intent.state == "acked").unwrap();
+    let ticket = taken.ticket.clone().unwrap();
+    let settle = |ticket: &str| {
+        run(site.path(), ["settle", &open.key, "--state", "state", "--ticket", ticket, "--evidence", "seen"])
+    };
+    settle(&ticket).expect(1).complains(&[&ticket, &taken.key, "one ticket confirms one order"]);
+    let after = Facts::with_ledger(&site.state(), &ledger(site.path()));
+    assert_eq!(after.intents, facts.intents, "a refused word leaves no trace");
+    settle(&facts.orders.last().unwrap().ticket.to_string()).expect(0);
+}

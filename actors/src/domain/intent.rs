@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::decision::DecideOn;
-use super::order::{Order, Receipt, Role};
+use super::order::{Order, Receipt, Role, Ticket};
 use super::time::UtcMs;
 
 /// Bumped when the derivation of keys changes; keys of different versions never meet. Version 1 did not tell a bar from a
@@ -318,4 +318,21 @@ pub struct Intent {
     pub state: IntentState,
     /// The venue's confirmation, once acked.
     pub receipt: Option<Receipt>,
+}
+
+impl Intent {
+    /// The other order of the same account that `ticket` confirmed already, among `confirmed`. An answer that names it is
+    /// about that order and no receipt for this one.
+    ///
+    /// A broker gives each order a ticket of its own, one that closes a position too. Only live orders are judged: the paper
+    /// book of a dry run names positions, so that a close carries the ticket of its open, and it may be begun anew.
+    #[must_use]
+    pub fn ticket_owner<'a>(&self, ticket: Ticket, confirmed: &'a [Self]) -> Option<&'a Self> {
+        confirmed.iter().find(|other| {
+            self.mode == Mode::Live
+                && (other.mode, &other.account) == (self.mode, &self.account)
+                && other.key != self.key
+                && other.receipt.as_ref().is_some_and(|receipt| receipt.ticket == ticket)
+        })
+    }
 }

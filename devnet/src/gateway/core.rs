@@ -115,6 +115,8 @@ pub struct Core {
     moods: Vec<MoodRule>,
     /// Order requests since the process began.
     orders: u64,
+    /// What the newest of them was answered in truth.
+    last_answer: Option<Answer>,
     numbers: Numbers,
     slippage: Decimal,
     chance: fastrand::Rng,
@@ -132,7 +134,17 @@ impl Core {
         slippage: Decimal,
         chance: fastrand::Rng,
     ) -> Self {
-        Self { market, book, memory: IdMemory::default(), moods, orders: 0, numbers, slippage, chance }
+        Self {
+            market,
+            book,
+            memory: IdMemory::default(),
+            moods,
+            orders: 0,
+            last_answer: None,
+            numbers,
+            slippage,
+            chance,
+        }
     }
 
     /// The account.
@@ -161,11 +173,18 @@ impl Core {
             return turn;
         }
         let answer = self.answer(&mut turn);
+        let before = self.last_answer.as_ref().unwrap_or(&answer);
+        let id = turn.parsed.req_id.as_deref();
         turn.reply = match mood {
             Some(Mood::Garbage) => GARBAGE.to_vec(),
             Some(Mood::StrangerId) => render(&turn.parsed, Some(STRANGER), now_ms, &answer),
-            _ => render(&turn.parsed, turn.parsed.req_id.as_deref(), now_ms, &answer),
+            Some(Mood::PreviousReply) => render(&turn.parsed, id, now_ms, before),
+            Some(Mood::ReusedTicket) => render(&turn.parsed, id, now_ms, &answer.clone().with_ticket(before.ticket())),
+            _ => render(&turn.parsed, id, now_ms, &answer),
         };
+        if turn.parsed.is_order() {
+            self.last_answer = Some(answer.clone());
+        }
         turn.answer = Some(answer);
         if matches!(mood, Some(Mood::Away(_))) {
             self.memory.forget_all();
@@ -342,8 +361,15 @@ fn steps(mood: Option<Mood>) -> Vec<Step> {
         Some(Mood::Deaf(wait)) => vec![Step::Commit, Step::Reply, Step::Wait(wait)],
         Some(Mood::Away(wait)) => vec![Step::Commit, Step::Reopen(wait)],
         Some(Mood::Die | Mood::DieBefore) => vec![Step::Commit, Step::Die],
-        None | Some(Mood::Garbage | Mood::StrangerId | Mood::Refuse(_) | Mood::Placed | Mood::Partial) => {
-            vec![Step::Commit, Step::Reply]
-        }
+        None
+        | Some(
+            Mood::Garbage
+            | Mood::StrangerId
+            | Mood::PreviousReply
+            | Mood::ReusedTicket
+            | Mood::Refuse(_)
+            | Mood::Placed
+            | Mood::Partial,
+        ) => vec![Step::Commit, Step::Reply],
     }
 }

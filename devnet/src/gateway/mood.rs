@@ -19,6 +19,10 @@ pub enum Mood {
     Garbage,
     /// Fills and replies with the id of nobody, where the dialect has one.
     StrangerId,
+    /// Fills and replies what the order before was answered, as a peer does that lags by one.
+    PreviousReply,
+    /// Fills and replies with the ticket of the order before.
+    ReusedTicket,
     /// Does not fill; replies this return code.
     Refuse(i64),
     /// Accepts without filling: 10008.
@@ -45,6 +49,8 @@ impl Mood {
             Self::LostReply => "lost-reply",
             Self::Garbage => "garbage",
             Self::StrangerId => "stranger-id",
+            Self::PreviousReply => "previous-reply",
+            Self::ReusedTicket => "reused-ticket",
             Self::Refuse(_) => "refuse",
             Self::Placed => "placed",
             Self::Partial => "partial",
@@ -61,8 +67,8 @@ impl Mood {
 pub enum MoodError {
     /// No mood has this name.
     #[error(
-        "'{0}' is no mood; there are delay=DUR, slow=DUR, lost-reply, garbage, stranger-id, refuse=CODE, placed, partial, \
-         deaf=DUR, away=DUR, die and die-before"
+        "'{0}' is no mood; there are delay=DUR, slow=DUR, lost-reply, garbage, stranger-id, previous-reply, \
+         reused-ticket, refuse=CODE, placed, partial, deaf=DUR, away=DUR, die and die-before"
     )]
     Unknown(String),
     /// The value is missing, superfluous or wrong.
@@ -136,6 +142,8 @@ fn parse_mood(text: &str) -> Result<Mood, MoodError> {
         "lost-reply" => Mood::LostReply,
         "garbage" => Mood::Garbage,
         "stranger-id" => Mood::StrangerId,
+        "previous-reply" => Mood::PreviousReply,
+        "reused-ticket" => Mood::ReusedTicket,
         "placed" => Mood::Placed,
         "partial" => Mood::Partial,
         "die" => Mood::Die,

@@ -87,6 +87,15 @@ impl Answer {
         }
     }
 
+    /// The same answer with another ticket, when it names one at all.
+    #[must_use]
+    pub fn with_ticket(mut self, other: Option<i64>) -> Self {
+        if let (Self::Filled { ticket, .. } | Self::Placed(ticket), Some(other)) = (&mut self, other) {
+            *ticket = other;
+        }
+        self
+    }
+
     /// The ticket that it names, when it names one.
     #[must_use]
     pub fn ticket(&self) -> Option<i64> {

@@ -61,6 +61,29 @@ fn a_stranger_is_answered_where_replies_carry_ids() {
 }
 
 #[test]
+fn a_peer_that_lags_by_one_answers_an_order_with_the_reply_to_the_one_before() {
+    let mut desk = Desk::new(AccountMode::Netting, &["refuse=10018@1", "previous-reply@1-9"]);
+    assert_eq!(desk.ask(&order(1, "OP_BUY", 0.1))["retcode"], json!(10018));
+    assert_eq!(desk.ask(&order(2, "OP_BUY", 0.2))["retcode"], json!(10018), "filled, and answered as the first");
+    assert_eq!(desk.open()[0].volume, d("0.2"));
+    let third = desk.ask(&order(3, "OP_SELL", 0.1));
+    assert_eq!((&third["ticket"], &third["data"]["volume"]), (&json!(101), &json!(0.2)));
+    assert_eq!(desk.ask(&status(3))["ticket"], json!(102), "a question is answered in truth");
+    let fourth = desk.ask(&order(4, "OP_SELL", 0.1));
+    assert_eq!(fourth["ticket"], json!(102));
+}
+
+#[test]
+fn a_reused_ticket_is_that_of_the_order_before_and_the_ledger_knows_the_true_one() {
+    let mut desk = Desk::new(AccountMode::Netting, &["reused-ticket@1-2"]);
+    assert_eq!(desk.ask(&order(1, "OP_BUY", 0.1))["ticket"], json!(101), "there is none before the first");
+    let turn = desk.turn(&order(2, "OP_BUY", 0.3));
+    let reply: Value = serde_json::from_slice(&turn.reply).unwrap();
+    assert_eq!((&reply["ticket"], &reply["data"]["volume"]), (&json!(101), &json!(0.3)));
+    assert_eq!(turn.order.unwrap().ticket, 102);
+}
+
+#[test]
 fn a_refused_order_does_not_trade() {
     for (code, text) in [
         (10018, "Market is closed"),

@@ -36,3 +36,6 @@ CREATE TABLE meta_of_3 (
 INSERT INTO meta_of_3 SELECT name, value FROM meta;
 DROP TABLE meta;
 ALTER TABLE meta_of_3 RENAME TO meta;
+
+-- A ticket confirms one order of an account. Not unique: earlier versions may have taken another order's for a receipt.
+CREATE INDEX intents_by_ticket ON intents (account, mode, ticket) WHERE ticket IS NOT NULL;

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -72,6 +73,8 @@ pub enum Exchange {
 pub struct Link {
     address: GatewayAddress,
     line: Mutex<Line>,
+    /// What was taken for a reply turned out to be none: the kept socket goes before the next request.
+    distrusted: AtomicBool,
 }
 
 #[derive(Default)]
@@ -90,7 +93,7 @@ pub fn link(address: GatewayAddress) -> Arc<Link> {
     if let Some(link) = links.get(&address).and_then(Weak::upgrade) {
         return link;
     }
-    let link = Arc::new(Link { address: address.clone(), line: Mutex::default() });
+    let link = Arc::new(Link { address: address.clone(), line: Mutex::default(), distrusted: AtomicBool::new(false) });
     links.retain(|_, link| link.strong_count() > 0);
     links.insert(address, Arc::downgrade(&link));
     link
@@ -101,6 +104,11 @@ impl Link {
     #[must_use]
     pub fn address(&self) -> &GatewayAddress {
         &self.address
+    }
+
+    /// The last reply was not what it was taken for: the next request begins with a fresh socket.
+    pub fn distrust(&self) {
+        self.distrusted.store(true, Ordering::Release);
     }
 
     /// Sends a request and waits for its reply. `deadline` is for all of it, waiting for other requests included. A reply
@@ -147,6 +155,9 @@ impl Link {
 
     /// The kept socket, or a fresh one when there is none or its connection is gone.
     fn socket(&self, line: &mut Line) -> Result<RequestSender, TmqError> {
+        if self.distrusted.swap(false, Ordering::AcqRel) {
+            *line = Line { kept: None, missed: true };
+        }
         if let Some(kept) = line.kept.take()
             && kept.get_socket().get_events()?.contains(zmq::POLLOUT)
         {

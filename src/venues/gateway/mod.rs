@@ -14,11 +14,13 @@ use std::time::Duration;
 
 use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
-use sentinel_actors::domain::order::Order;
+use sentinel_actors::domain::order::{Order, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{
     Evidence, Fates, Place, PortFuture, Positions, Submission, Venue, VenueError, elapsed_now, pass,
 };
+
+use tokio::time::Instant;
 
 use self::link::Exchange;
 pub use self::link::{GatewayAddress, Link, link};
@@ -107,10 +109,65 @@ impl GatewayVenue {
                         "the gateway knew this id before the order was handed over: {reply}"
                     ));
                 }
-                self.traces.note_ticket(key, reply.ticket());
-                reply.judge(order, exits)
+                let submission = match reply.about_another(key, order) {
+                    Some(why) => {
+                        self.link.distrust();
+                        Submission::Unknown(why)
+                    }
+                    None => {
+                        self.traces.note_ticket(key, reply.ticket());
+                        reply.judge(order, exits)
+                    }
+                };
+                match submission {
+                    Submission::Rejected { .. } => self.confirm_refusal(key, submission, until).await,
+                    submission => submission,
+                }
             }
             Err(why) => Submission::Unknown(why),
+        }
+    }
+
+    /// A refusal names no ticket, so one that belongs to another order looks like one of this order. The gateway is asked
+    /// what became of the id: while it names an order, nothing was refused. Without an answer the refusal stands.
+    async fn confirm_refusal(&self, key: &IntentKey, refusal: Submission, until: Instant) -> Submission {
+        let left = until.saturating_duration_since(elapsed_now());
+        let Exchange::Reply(reply) = self.ask(&status_request(key), left).await else { return refusal };
+        match read(&reply) {
+            Ok(reply) if reply.ticket().is_some() => {
+                self.link.distrust();
+                Submission::Unknown(format!(
+                    "it was refused ({refusal:?}), and asked about it the gateway says {reply}"
+                ))
+            }
+            _ => refusal,
+        }
+    }
+
+    /// What the gateway says about an order that may have left. Asked twice, because the first answer may belong to a
+    /// question before it; two that differ prove nothing.
+    async fn question(&self, intent: &Intent, ticket: Option<Ticket>, deadline: Duration) -> Evidence {
+        let until = elapsed_now() + deadline;
+        let first = self.question_once(intent, ticket, until).await;
+        if let Evidence::NotNow(_) = first {
+            return first;
+        }
+        let second = self.question_once(intent, ticket, until).await;
+        if first == second || matches!(second, Evidence::NotNow(_)) {
+            return second;
+        }
+        self.link.distrust();
+        Evidence::NotNow(format!("two answers to one question differ: {first:?}, then {second:?}"))
+    }
+
+    async fn question_once(&self, intent: &Intent, ticket: Option<Ticket>, until: Instant) -> Evidence {
+        let left = until.saturating_duration_since(elapsed_now());
+        match self.ask(&status_request(&intent.key), left).await {
+            Exchange::Reply(reply) => match read(&reply) {
+                Ok(reply) => reply.judge_status(intent, self.settings.magic, ticket),
+                Err(why) => Evidence::NotNow(why),
+            },
+            Exchange::NeverLeft(why) | Exchange::NoReply(why) => Evidence::NotNow(why),
         }
     }
 }
@@ -152,14 +209,13 @@ impl Venue for GatewayVenue {
                     );
                 }
             };
-            match self.ask(&status_request(&intent.key), deadline).await {
-                Exchange::Reply(reply) => match read(&reply) {
-                    Ok(reply) => reply.judge_status(intent, self.settings.magic, ticket),
-                    Err(why) => Evidence::NotNow(why),
-                },
-                Exchange::NeverLeft(why) | Exchange::NoReply(why) => Evidence::NotNow(why),
-            }
+            self.question(intent, ticket, deadline).await
         })
+    }
+
+    fn disown(&self, key: &IntentKey) {
+        self.traces.note_ticket(key, None);
+        self.link.distrust();
     }
 
     fn positions<'a>(&'a self, _: &'a str, _: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {

@@ -55,6 +55,9 @@ pub struct Reply {
     retcode: i64,
     #[serde(default)]
     data: Value,
+    /// Not part of the dialect.
+    #[serde(default)]
+    req_id: Value,
 }
 
 /// The id that all requests about a key carry.
@@ -153,6 +156,24 @@ impl Reply {
     #[must_use]
     pub fn is_remembered(&self) -> bool {
         self.retcode == DONE && self.msg.starts_with("Cached")
+    }
+
+    /// Why it cannot be the reply to this order, when it says so itself. The dialect promises no id and no echo of the
+    /// order; what a gateway adds all the same must fit.
+    #[must_use]
+    pub fn about_another(&self, key: &IntentKey, order: &Order) -> Option<String> {
+        let text = |value: &Value| value.as_str().map(str::to_ascii_lowercase);
+        let (id, symbol) = (req_id(key).to_string(), order.symbol.to_ascii_lowercase());
+        let told_id = [&self.req_id, &self.data["req_id"]].into_iter().find_map(text);
+        let told_side = [&self.data["type"], &self.data["side"]].into_iter().find_map(text);
+        let other = [
+            told_id.filter(|told| *told != id),
+            // Brokers add suffixes to their symbols.
+            text(&self.data["symbol"]).filter(|told| !told.contains(&symbol) && !symbol.contains(told.as_str())),
+            told_side.filter(|told| told.trim_start_matches("op_") != order.side.code()),
+        ];
+        let told = other.into_iter().flatten().next()?;
+        Some(format!("the reply is about another order, '{}': {self}", cleaned(&told)))
     }
 
     /// What it says about the order that it answers.
