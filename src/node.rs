@@ -3,6 +3,7 @@
 //! The control plane has a runtime and a thread of its own, so that a worker that blocks never delays its supervisor. A
 //! plain OS thread watches both. Start and recovery are one path: whatever the last run left is taken up from the journal.
 
+mod disk;
 mod error;
 pub mod health;
 mod notify;
@@ -151,7 +152,7 @@ fn run_locked(
         config = %start.config_digest,
         "this start, as the journal keeps it for its slots"
     );
-    let store = StoreOptions { start: Some(start), ..StoreOptions::default() };
+    let store = StoreOptions { start: Some(start), retention: config.node.retention, ..StoreOptions::default() };
     let (journal, recovered) = SqliteJournal::open_with(state, options.fates.clone(), store)?;
     info!(event = "journal_opened", state = %state.path().display(), ?recovered, "the journal is open");
     let journal = Arc::new(journal);

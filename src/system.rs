@@ -1,5 +1,6 @@
-//! The plain adapters: the wall clock, chance, and the directory for inputs that ended a stage twice.
+//! The plain adapters: the wall clock, chance, free space, and the directory for inputs that ended a stage twice.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -33,6 +34,15 @@ pub fn in_a_command(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,@".contains(&byte));
     if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// Space under `path` that a user without privileges may still fill, in bytes.
+///
+/// # Errors
+/// When the file system does not say.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let told = rustix::fs::statvfs(path)?;
+    Ok(told.f_bavail.saturating_mul(told.f_frsize))
 }
 
 /// Chance from the operating system's seed.

@@ -113,7 +113,9 @@ fn hint(reader: &JournalReader, args: &WhyArgs) -> Result<String, JournalError> 
             format!("; the journal knows the pipelines: {}", pipelines.join(", "))
         });
     }
-    let mut text = String::from("; the slots nearby are:");
+    let removed = reader.removed(&args.pipeline)?.filter(|removed| args.time <= removed.until);
+    let removed = removed.map(|removed| format!("; retention has removed the rows up to {}", removed.until));
+    let mut text = format!("{}; the slots nearby are:", removed.unwrap_or_default());
     for (slot, reason) in reader.slots_near(&args.pipeline, args.time, NEIGHBOURS)? {
         let _ = write!(text, "\n  {slot}  {} ({reason})", reason.outcome());
     }

@@ -1,6 +1,7 @@
 //! The sections about the process: `[node]`, `[log]`, `[supervision]` and `[deadlines]`. Their defaults stand here and
 //! nowhere else.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,6 +9,9 @@ use sentinel_actors::domain::intent::Mode;
 
 use super::reader::{Absent, Section};
 use super::values::{LONG, SHORT};
+
+/// A day at least: what people ask `why` about.
+const RETENTION: RangeInclusive<Duration> = Duration::from_secs(86_400)..=Duration::from_secs(36_500 * 86_400);
 
 /// Two beats of the progress that the watchdog looks at.
 const WATCHDOG_LEAST: Duration = Duration::from_secs(2);
@@ -23,6 +27,10 @@ pub struct NodeConfig {
     pub mode: Mode,
     /// Time between two heartbeat lines.
     pub heartbeat: Duration,
+    /// How long slots are kept in the journal; `None` for ever.
+    pub retention: Option<Duration>,
+    /// Less free space than this under the state directory is a warning, in megabytes; 0 never warns.
+    pub disk_warning_mb: u32,
 }
 
 /// `[log]`: what is logged, and how.
@@ -149,8 +157,17 @@ pub(super) fn node(mut s: Section<'_, '_>) -> Option<NodeConfig> {
         other => Err(format!("'{other}' is not known")),
     });
     let heartbeat = s.duration("heartbeat", Default("1h"), LONG);
+    let retention = s.duration_or_none("retention", Default("none"), RETENTION);
+    let disk_warning_mb = s.count("disk_warning_mb", Default("1024"), 0..=1_000_000_000);
     s.finish();
-    Some(NodeConfig { name: name?, state: state?, mode: mode?, heartbeat: heartbeat? })
+    Some(NodeConfig {
+        name: name?,
+        state: state?,
+        mode: mode?,
+        heartbeat: heartbeat?,
+        retention: retention?,
+        disk_warning_mb: disk_warning_mb?,
+    })
 }
 
 pub(super) fn log(mut s: Section<'_, '_>) -> Option<LogConfig> {

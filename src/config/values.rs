@@ -42,6 +42,24 @@ impl Section<'_, '_> {
         })
     }
 
+    /// A duration, or "none".
+    pub(super) fn duration_or_none(
+        &mut self,
+        name: &'static str,
+        absent: Absent<'_>,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Option<Duration>> {
+        let (low, high) = (range.start().as_secs() / 86_400, range.end().as_secs() / 86_400);
+        let allowed = format!("a duration like 90d or 2y, from {low} to {high} days, or \"none\"");
+        self.read(&Key { name, kinds: TEXT, allowed: &allowed, absent }, |text| match text {
+            "none" => Ok(None),
+            text => {
+                let value = humantime::parse_duration(text).map_err(|_| format!("'{text}' is not a duration"))?;
+                within(value, &range, text).map(Some)
+            }
+        })
+    }
+
     /// A whole number.
     pub(super) fn count(&mut self, name: &'static str, absent: Absent<'_>, range: RangeInclusive<u32>) -> Option<u32> {
         let allowed = format!("a whole number from {} to {}", range.start(), range.end());

@@ -5,6 +5,7 @@
 //! that cannot be done says so in its answer; only a failing disk fails the batch.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rusqlite::{Connection, params, params_from_iter};
 use sentinel_actors::domain::amend::{amend_ended, amend_missed};
@@ -16,6 +17,7 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalWrite, Written};
 
 use super::known::Known;
+use super::retention;
 use super::rows::{
     self, INSERT_EVENT, INSERT_INTENT, INSERT_SLOT, IntentStep, REPLACE_INTENT, RowFault, SELECT_EVENTS,
     SELECT_INTENTS, sealed,
@@ -24,19 +26,25 @@ use super::rows::{
 /// The number of slots that were worked on, in `meta`. The boot record compares it between boots.
 pub(super) const WORKED: &str = "worked_slots";
 
-/// Applies `batch` in order. Slots are written under the start with this number.
+/// Applies `batch` in order. Slots are written under the start with this number; of their pipelines, some of what is older
+/// than `retention` is removed.
 pub(super) fn batch(
     connection: &Connection,
     known: &mut Known,
     batch: Vec<JournalWrite>,
     start: Option<i64>,
+    retention: Option<Duration>,
 ) -> Result<Vec<Written>, RowFault> {
     let mut written = Vec::with_capacity(batch.len());
     let mut worked = 0_i64;
+    let mut newest: BTreeMap<String, UtcMs> = BTreeMap::new();
     for write in batch {
         written.push(match write {
             JournalWrite::EndSlot(mut record) => {
                 record.start = start;
+                if retention.is_some() {
+                    newest.insert(record.pipeline.clone(), record.slot);
+                }
                 let was_worked_on = record.attempts > 0;
                 worked += i64::from(end_slot(connection, known, *record)? && was_worked_on);
                 Written::Done
@@ -44,6 +52,9 @@ pub(super) fn batch(
             JournalWrite::MissSlots { pipeline, mode, schedule, after, until, reason, noted_at } => {
                 let mut missed = SlotRecord::new(&pipeline, after, mode, reason, noted_at);
                 missed.start = start;
+                if retention.is_some() {
+                    newest.insert(pipeline, until);
+                }
                 miss_slots(connection, known, missed, &schedule, after, until)?
             }
             JournalWrite::Plan(intent) => guarded(connection, || plan(connection, known, *intent))?,
@@ -51,6 +62,9 @@ pub(super) fn batch(
                 guarded(connection, || advance(connection, known, &key, event, at))?
             }
         });
+    }
+    if let Some(retention) = retention {
+        retention::remove_old(connection, &newest, retention)?;
     }
     if worked > 0 {
         connection

@@ -40,6 +40,8 @@ pub struct Proven {
 pub struct Proof {
     /// Slots that the schedule makes due.
     pub due: u64,
+    /// Slots up to this one were removed by retention; they are neither due here nor counted.
+    pub removed_until: Option<UtcMs>,
     /// Rows.
     pub rows: u64,
     /// Rows per outcome.
@@ -79,7 +81,8 @@ impl Proof {
     }
 }
 
-/// Proves the slots of `pipeline` from `first` to `last`, both included.
+/// Proves the slots of `pipeline` from `first` to `last`, both included. Rows that retention has removed cannot be proven:
+/// slots are looked at from the first one on that must have a row, and intents all the same.
 ///
 /// # Errors
 /// When the journal cannot be read.
@@ -91,8 +94,9 @@ pub fn proof(
     last: UtcMs,
 ) -> Result<Proof, JournalError> {
     let reader = JournalReader::open(dir)?;
-    let before_first = UtcMs(first.0.saturating_sub(1));
-    let mut proof = Proof { due: schedule.count(before_first, last), ..Proof::default() };
+    let removed_until = reader.removed(pipeline)?.map(|removed| removed.until).filter(|until| *until >= first);
+    let before_first = removed_until.unwrap_or(UtcMs(first.0.saturating_sub(1)));
+    let mut proof = Proof { due: schedule.count(before_first, last), removed_until, ..Proof::default() };
     let mut acted = std::collections::BTreeSet::new();
     let mut due = schedule.slots(before_first, last).peekable();
 
@@ -117,7 +121,9 @@ pub fn proof(
 
     for intent in reader.intents_between(pipeline, first, last)? {
         proof.damaged += u64::from(!intent.is_intact);
-        let was_acted = acted.contains(&intent.record.slot);
+        // Of a removed row nobody knows any more what it said.
+        let was_acted =
+            removed_until.is_some_and(|until| intent.record.slot <= until) || acted.contains(&intent.record.slot);
         proof.note_intent(intent.record, was_acted);
     }
     Ok(proof)

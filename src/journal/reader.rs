@@ -14,7 +14,7 @@ use super::rows::{
     self, EVENTS, INTENTS, IntentStep, RowFault, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SELECT_STARTS, SLOTS,
     STARTS, Table,
 };
-use super::{JOURNAL_FILE, JournalError, Start, apply, queries, schema};
+use super::{JOURNAL_FILE, JournalError, Removed, Start, apply, queries, retention, schema};
 
 /// A record as it was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -230,6 +230,14 @@ impl JournalReader {
             }
         }
         Ok(settled)
+    }
+
+    /// What retention has removed of a pipeline.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or this row of it was changed.
+    pub fn removed(&self, pipeline: &str) -> Result<Option<Removed>, JournalError> {
+        retention::removed(&self.connection, pipeline).map_err(|fault| self.fault(fault))
     }
 
     /// The start of the node with this number.

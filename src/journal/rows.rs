@@ -20,6 +20,7 @@ use sentinel_actors::domain::time::UtcMs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::retention::Removed;
 use super::starts::Start;
 
 /// A table with a checksum per row.
@@ -111,6 +112,8 @@ pub(super) static INSERT_INTENT: LazyLock<String> = LazyLock::new(|| INTENTS.ins
 pub(super) static REPLACE_INTENT: LazyLock<String> = LazyLock::new(|| INTENTS.update());
 pub(super) static INSERT_EVENT: LazyLock<String> = LazyLock::new(|| EVENTS.insert(""));
 pub(super) static INSERT_START: LazyLock<String> = LazyLock::new(|| STARTS.insert(""));
+pub(super) static INSERT_REMOVED: LazyLock<String> = LazyLock::new(|| REMOVED.insert_or_replace());
+pub(super) static SELECT_REMOVED: LazyLock<String> = LazyLock::new(|| REMOVED.select());
 pub(super) static SELECT_STARTS: LazyLock<String> = LazyLock::new(|| STARTS.select());
 pub(super) static SELECT_SLOTS: LazyLock<String> = LazyLock::new(|| SLOTS.select());
 pub(super) static SELECT_INTENTS: LazyLock<String> = LazyLock::new(|| INTENTS.select());
@@ -126,6 +129,11 @@ impl Table {
         let marks: Vec<String> = (1..=self.columns.len() + 1).map(|n| format!("?{n}")).collect();
         let columns = self.columns.join(", ");
         format!("INSERT INTO {} ({columns}, checksum) VALUES ({}) {on_conflict}", self.name, marks.join(", "))
+    }
+
+    /// Writes a whole row, in the place of the one with its primary key when there is one.
+    fn insert_or_replace(&self) -> String {
+        self.insert("").replacen("INSERT", "INSERT OR REPLACE", 1)
     }
 
     /// Replaces a whole row, by its primary key.
@@ -484,6 +492,20 @@ pub(super) fn start_from(row: &Row<'_>) -> Result<Start, RowFault> {
         version: row.get("version")?,
         mode: mode_from(row)?,
         config_digest: row.get("config_digest")?,
+    })
+}
+
+/// The row of what was removed, in the order of [`REMOVED`].
+pub(super) fn removed_values(pipeline: &str, removed: &Removed) -> Vec<Value> {
+    vec![text(pipeline), Value::Integer(removed.until.0), Value::Integer(removed.slots), time(removed.decided_bar)]
+}
+
+/// Reads a row selected with [`SELECT_REMOVED`].
+pub(super) fn removed_from(row: &Row<'_>) -> Result<Removed, RowFault> {
+    Ok(Removed {
+        until: UtcMs(row.get("until_ms")?),
+        slots: row.get("slots")?,
+        decided_bar: row.get::<_, Option<i64>>("decided_bar_ms")?.map(UtcMs),
     })
 }
 

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
@@ -31,6 +32,8 @@ const WHO: &str = "journal";
 pub struct StoreOptions {
     /// The start of a node, kept before anything else; `None` for commands, which end no slots.
     pub start: Option<Start>,
+    /// Slots that are this much older than their pipeline's newest one are removed; `None` keeps all.
+    pub retention: Option<Duration>,
     /// The file never grows beyond this many pages of 4 KiB; `None`: the disk decides.
     pub max_pages: Option<u32>,
 }
@@ -75,9 +78,9 @@ impl SqliteJournal {
             recovered.start = Some(kept.map_err(|fault| JournalError::from_row(&path, "keeping the start", fault))?);
         }
         let (requests, inbox) = mpsc::channel(QUEUE);
-        let start = recovered.start;
+        let (start, retention) = (recovered.start, options.retention);
         let _state = Arc::clone(state);
-        let writer = Writer { connection, known, path: path.clone(), start, fates, poison: None, _state };
+        let writer = Writer { connection, known, path: path.clone(), start, retention, fates, poison: None, _state };
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(inbox))
@@ -125,6 +128,7 @@ struct Writer {
     path: PathBuf,
     /// Number of the node's start.
     start: Option<i64>,
+    retention: Option<Duration>,
     fates: Arc<dyn Fates>,
     /// The first failure; it is the answer to everything after it.
     poison: Option<JournalFatal>,
@@ -164,7 +168,7 @@ impl Writer {
 
     fn commit(&mut self, batch: Vec<JournalWrite>) -> Result<Vec<Written>, RowFault> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let written = apply::batch(&transaction, &mut self.known, batch, self.start)?;
+        let written = apply::batch(&transaction, &mut self.known, batch, self.start, self.retention)?;
         meet(&*self.fates, Place::BeforeCommit);
         transaction.commit()?;
         meet(&*self.fates, Place::AfterCommit);

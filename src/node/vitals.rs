@@ -15,6 +15,7 @@ use sentinel_actors::status::Board;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::disk::DiskWatch;
 use super::health::{HEALTH_FILE, Health, WRITTEN_EVERY};
 use super::notify::{Notify, status};
 use crate::config::Config;
@@ -54,6 +55,7 @@ impl Vitals {
         let teller = Teller {
             notify: Notify::from_env(),
             state: state.to_owned(),
+            disk: DiskWatch::new(state.to_owned(), config.node.disk_warning_mb),
             late_after: config.deadlines.slot_lateness + config.deadlines.cycle,
             ping_every: config.supervision.ping_every,
             began: elapsed_now(),
@@ -100,6 +102,7 @@ impl Vitals {
 struct Teller {
     notify: Option<Notify>,
     state: PathBuf,
+    disk: DiskWatch,
     late_after: Duration,
     ping_every: Duration,
     began: Instant,
@@ -162,6 +165,7 @@ impl Teller {
     }
 
     fn look(&mut self) {
+        self.disk.look();
         match &self.running {
             _ if self.stopping => {}
             Some((board, _)) => {

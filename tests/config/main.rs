@@ -149,7 +149,7 @@ name = "eurusd"
     let errors = read_with(text, dir.path(), &Env::default(), &Flags::default()).unwrap_err();
     let message = errors.to_string().replace(&dir.path().display().to_string(), "DIR");
     let expected = r#"node.toml:2: node.name: 'My Node' is not a name; allowed: 1 to 32 of a-z, 0-9, _ and -
-node.toml:3: node.hartbeat: unknown key; allowed: name, state, mode, heartbeat; did you mean 'heartbeat'?
+node.toml:3: node.hartbeat: unknown key; allowed: name, state, mode, heartbeat, retention, disk_warning_mb; did you mean 'heartbeat'?
 node.toml:4: node.mode: 'live' is said at each start, with the flag --live, and never by a file alone; allowed: "dry_run"
 node.toml:7: log.level: 'inof' is not known; allowed: "error", "warn", "info", "debug", "trace"; did you mean 'info'?
 node.toml:10: supervision.child_restarts: is the string 'five', not an integer; allowed: a whole number from 0 to 1000000
@@ -346,4 +346,15 @@ fn the_digest_is_that_of_the_effective_values_wherever_they_came_from() {
     assert_ne!(of(MINIMAL, &Env::default(), &by_flag), digest);
     let same_by_flag = Flags { threshold: Some(0.6), ..Flags::default() };
     assert_eq!(of(MINIMAL, &Env::default(), &same_by_flag), digest);
+}
+
+#[test]
+fn retention_is_a_day_at_least_or_none() {
+    let with = |value: &str| format!("[node]\nretention = \"{value}\"\n{MINIMAL}");
+    assert_eq!(read(MINIMAL).unwrap().node.retention, None, "nothing is removed unasked");
+    assert_eq!(read(&with("90d")).unwrap().node.retention, Some(Duration::from_secs(90 * 86_400)));
+    check_refused(
+        &with("12h"),
+        "node.retention: 12h is out of range; allowed: a duration like 90d or 2y, from 1 to 36500 days",
+    );
 }

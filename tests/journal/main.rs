@@ -7,6 +7,7 @@ mod compatibility;
 mod failures;
 mod readback;
 mod refusals;
+mod retention;
 mod speed;
 mod state;
 mod support;
