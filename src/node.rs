@@ -32,7 +32,9 @@ pub use self::error::NodeError;
 pub use self::plug::{PluggedPipeline, plug, try_model};
 use self::vitals::Vitals;
 use crate::config::Config;
-use crate::journal::{BootRecord, BootVerdict, SqliteJournal, Start, StateDir, StoreOptions, write_last_exit};
+use crate::journal::{
+    BootRecord, BootVerdict, Recovered, SqliteJournal, Start, StateDir, StoreOptions, write_last_exit,
+};
 use crate::system::{QuarantineDir, SystemChance, WallClock};
 use crate::telemetry::record::Recorder;
 
@@ -49,6 +51,8 @@ pub struct RunOptions {
     pub fates: Arc<dyn Fates>,
     /// Run the newest due slot of each pipeline and end.
     pub once: bool,
+    /// Take a journal that is less than the state directory remembers: a person has compared the account.
+    pub accept_lost_journal: bool,
     /// Where warnings are kept besides the log.
     pub recorder: Recorder,
     /// Stop each replay after this many decided bars.
@@ -62,6 +66,7 @@ impl Default for RunOptions {
         Self {
             fates: Arc::new(NoFates),
             once: false,
+            accept_lost_journal: false,
             recorder: Recorder::default(),
             bars: None,
             on_start: Box::new(|_| ()),
@@ -152,9 +157,15 @@ fn run_locked(
         config = %start.config_digest,
         "this start, as the journal keeps it for its slots"
     );
-    let store = StoreOptions { start: Some(start), retention: config.node.retention, ..StoreOptions::default() };
+    let store = StoreOptions {
+        start: Some(start),
+        retention: config.node.retention,
+        accept_lost: options.accept_lost_journal.then(|| WallClock.now()),
+        ..StoreOptions::default()
+    };
     let (journal, recovered) = SqliteJournal::open_with(state, options.fates.clone(), store)?;
     info!(event = "journal_opened", state = %state.path().display(), ?recovered, "the journal is open");
+    tell_what_was_lost(&recovered);
     let journal = Arc::new(journal);
     let plugged = plug(config, state, &options)?;
     let slots = plugged.iter().map(|p| (p.settings.name.clone(), p.first_slot, p.last_slot)).collect();
@@ -236,6 +247,22 @@ fn drive(
         let _ = ended.await;
         Ok(end)
     })
+}
+
+fn tell_what_was_lost(recovered: &Recovered) {
+    if let Some(loss) = &recovered.accepted_loss {
+        error!(
+            event = "lost_journal_accepted",
+            %loss,
+            "a person accepts that the node does not know what it has sent; start it without --accept-lost-journal from now on"
+        );
+    }
+    if recovered.mark_was_missing {
+        warn!(
+            event = "journal_mark_missing",
+            "what the state directory remembers of its journal was gone, and begins anew with the journal that is there"
+        );
+    }
 }
 
 /// Notes this start and waits as long as earlier crashes demand. A lost record never stops a node.

@@ -1,7 +1,7 @@
 //! `sentinel resume`: a person's word that a crash loop is understood.
 
 use super::{Ended, Failure, StateFlag, exit};
-use crate::journal::{BootRecord, JournalError, JournalReader};
+use crate::journal::{BootRecord, JournalError, JournalReader, require_remembered};
 
 /// Ends a safe mode.
 #[derive(Debug, Clone, clap::Args)]
@@ -21,6 +21,10 @@ pub fn run(args: &ResumeArgs) -> Ended {
     if let Err(error @ JournalError::Missing { .. }) = JournalReader::open(&state)
         && BootRecord::is_forgiven(&state)
     {
+        return Err(Failure::new(error.exit_code(), &error, Some(error.advice())));
+    }
+    // Nobody resumes a node that would be refused: the word is about crashes, and this is worse.
+    if let Err(error @ JournalError::Lost { .. }) = require_remembered(&state) {
         return Err(Failure::new(error.exit_code(), &error, Some(error.advice())));
     }
     BootRecord::forgive(&state).map_err(|error| {

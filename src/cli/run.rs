@@ -36,6 +36,10 @@ pub struct RunArgs {
     /// State directory; overrides the configuration.
     #[arg(long, value_name = "DIR")]
     pub state: Option<String>,
+    /// Once, after the account was compared by hand: take a journal that is missing, another one, or older than this state
+    /// directory remembers.
+    #[arg(long)]
+    pub accept_lost_journal: bool,
     /// For crash tests.
     #[command(flatten)]
     pub faults: FaultFlags,
@@ -60,7 +64,13 @@ pub fn run(args: &RunArgs) -> Ended {
             LogFormat::Json => tracing::info!(event = "configuration", setting = line, "configured"),
         }
     }
-    let options = RunOptions { once: args.once, recorder, fates: args.faults.fates(), ..RunOptions::default() };
+    let options = RunOptions {
+        once: args.once,
+        accept_lost_journal: args.accept_lost_journal,
+        recorder,
+        fates: args.faults.fates(),
+        ..RunOptions::default()
+    };
     let report = node::run(&config, options).map_err(failure)?;
     if args.once && report.exit_code() == exit::OK { once_code(&config, &report) } else { Ok(report.exit_code()) }
 }

@@ -12,7 +12,9 @@ use sentinel_actors::domain::order::{Receipt, Ticket};
 use sentinel_actors::ports::{Clock as _, JournalFatal, JournalStore as _, JournalWrite, NoFates, Written};
 
 use super::{Ended, Failure, StateFlag, exit};
-use crate::journal::{JournalError, JournalReader, SqliteJournal, StateDir, StateError, how_to_stop, process};
+use crate::journal::{
+    JournalError, JournalReader, SqliteJournal, StateDir, StateError, how_to_stop, process, require_remembered,
+};
 use crate::system::WallClock;
 
 /// Fewer characters of a key could mean several by chance.
@@ -124,6 +126,7 @@ fn settle(args: &SettleArgs, state: &Path) -> Result<Intent, SettleError> {
     if args.evidence.trim().is_empty() {
         return Err(SettleError::NoEvidence);
     }
+    require_remembered(state)?;
     // Before anything is opened for writing: a mistyped directory must not become a node's.
     let reader = JournalReader::open(state)?;
     let intent = find(&reader, &args.key)?;

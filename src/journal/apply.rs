@@ -17,20 +17,18 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalWrite, Written};
 
 use super::known::Known;
+use super::meta::{self, Meta};
 use super::retention;
 use super::rows::{
     self, INSERT_EVENT, INSERT_INTENT, INSERT_SLOT, IntentStep, REPLACE_INTENT, RowFault, SELECT_EVENTS,
     SELECT_INTENTS, sealed,
 };
 
-/// The number of slots that were worked on, in `meta`. The boot record compares it between boots.
-pub(super) const WORKED: &str = "worked_slots";
-
-/// Applies `batch` in order. Slots are written under the start with this number; of their pipelines, some of what is older
-/// than `retention` is removed.
+/// Applies `batch` in order, but for the entries of `meta`, which wait to be saved. Slots are written under the start with
+/// this number; of their pipelines, some of what is older than `retention` is removed.
 pub(super) fn batch(
     connection: &Connection,
-    known: &mut Known,
+    (known, meta): (&mut Known, &mut Meta),
     batch: Vec<JournalWrite>,
     start: Option<i64>,
     retention: Option<Duration>,
@@ -67,12 +65,7 @@ pub(super) fn batch(
         retention::remove_old(connection, &newest, retention)?;
     }
     if worked > 0 {
-        connection
-            .prepare_cached(
-                "INSERT INTO meta (name, value) VALUES (?1, ?2)
-                 ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
-            )?
-            .execute(params![WORKED, worked])?;
+        meta.add(meta::WORKED, worked);
     }
     Ok(written)
 }
@@ -192,7 +185,7 @@ fn plan(connection: &Connection, known: &mut Known, mut intent: Intent) -> Resul
     }
     known.require_new(&intent)?;
     append_step(connection, &intent.key, 0, &IntentStep { at: None, event: None })?;
-    known.note_intent(&intent);
+    known.note_planned(&intent);
     Ok(Written::Done)
 }
 
@@ -230,7 +223,7 @@ fn advance(
     let values = sealed(rows::intent_values(&intent));
     connection.prepare_cached(&REPLACE_INTENT)?.execute(params_from_iter(values))?;
     append_step(connection, key, number + 1, &IntentStep { at: Some(at), event: Some(event) })?;
-    known.note_intent(&intent);
+    known.note_advanced(&intent);
     Ok(Written::Done)
 }
 

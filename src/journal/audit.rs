@@ -9,7 +9,10 @@ use sentinel_actors::domain::time::UtcMs;
 
 use super::known::Known;
 use super::queries;
-use super::rows::{self, EVENTS, INTENTS, IntentStep, RowFault, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SLOTS};
+use super::rows::{
+    self, EVENTS, INTENTS, IntentStep, RowFault, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SELECT_STARTS, SLOTS,
+    STARTS,
+};
 
 /// Verifies all intents and their events, and the slots: all of them, or in a large file only those that a start reads.
 pub(super) fn audit(connection: &Connection, every_slot: bool) -> Result<Known, RowFault> {
@@ -17,6 +20,7 @@ pub(super) fn audit(connection: &Connection, every_slot: bool) -> Result<Known, 
     intents(connection, &mut known)?;
     if every_slot {
         slots(connection, &mut known)?;
+        starts(connection)?;
     } else {
         newest_slots(connection, &mut known)?;
     }
@@ -34,8 +38,8 @@ fn intents(connection: &Connection, known: &mut Known) -> Result<(), RowFault> {
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
         let intent = rows::verified_intent(row)?;
-        history.leads_to(&intent)?;
-        known.note_intent(&intent);
+        let events = history.leads_to(&intent)?;
+        known.note_read(&intent, events);
     }
     match history.next {
         None => Ok(()),
@@ -51,6 +55,15 @@ fn slots(connection: &Connection, known: &mut Known) -> Result<(), RowFault> {
         let pipeline = row.get_ref("pipeline")?.as_str().map_err(rusqlite::Error::from)?;
         let decided = row.get::<_, Option<i64>>("decided_bar_ms")?.map(UtcMs);
         known.note_row(pipeline, Some(UtcMs(row.get("slot_ms")?)), decided);
+    }
+    Ok(())
+}
+
+fn starts(connection: &Connection) -> Result<(), RowFault> {
+    let mut statement = connection.prepare(&SELECT_STARTS)?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        STARTS.require_intact(row)?;
     }
     Ok(())
 }
@@ -85,11 +98,11 @@ impl History<'_> {
         Ok(())
     }
 
-    /// Whether the events of an intent, from its plan on, lead to where it stands and to its receipt.
-    fn leads_to(&mut self, intent: &Intent) -> Result<(), RowFault> {
+    /// Whether the events of an intent, from its plan on, lead to where it stands and to its receipt. Says how many there are.
+    fn leads_to(&mut self, intent: &Intent) -> Result<i64, RowFault> {
         let wrong = |what: String| RowFault::damaged(format!("{} {}", INTENTS.name, intent.key), what);
-        let (mut state, mut receipt) = (None, None);
-        for number in 0.. {
+        let (mut state, mut receipt, mut number) = (None, None, 0);
+        loop {
             let step = match &self.next {
                 Some((key, _, _)) if *key > intent.key => break,
                 Some((key, found, step)) if *key == intent.key && *found == number => step,
@@ -105,6 +118,7 @@ impl History<'_> {
                 _ => return Err(wrong(format!("its event {number} cannot stand where it does"))),
             });
             self.advance()?;
+            number += 1;
         }
         match state {
             None => Err(wrong("it has no events".to_owned())),
@@ -112,7 +126,7 @@ impl History<'_> {
                 Err(wrong(format!("it is {}, and its events add up to {state}", intent.state)))
             }
             Some(_) if receipt != intent.receipt => Err(wrong("its receipt is not the one in its events".to_owned())),
-            Some(_) => Ok(()),
+            Some(_) => Ok(number),
         }
     }
 }

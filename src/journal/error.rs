@@ -10,6 +10,8 @@ use rusqlite::ErrorCode;
 
 use super::rows::RowFault;
 
+/// How a person goes on with less than the state directory remembers.
+const ACCEPT: &str = "sentinel run --accept-lost-journal";
 /// The disk failed; a restart may help.
 const EXIT_IO: u8 = 74;
 /// Another node holds the state directory.
@@ -154,6 +156,26 @@ pub enum JournalError {
         /// How it shows.
         what: String,
     },
+    /// The journal is not the one that its state directory remembers, or less of it.
+    #[error("the journal {} is not what its state directory remembers: {loss}", path.display())]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        loss: Loss,
+    },
+    /// A loss was to be accepted, and there is none.
+    #[error("--accept-lost-journal: the journal {} is what its state directory remembers", path.display())]
+    NothingLost {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file was taken away from under the running node.
+    #[error("{} was removed, replaced or cut off while the node had it open", path.display())]
+    Moved {
+        /// The file.
+        path: PathBuf,
+    },
     /// No space left.
     #[error("the disk of {} is full", path.display())]
     DiskFull {
@@ -208,9 +230,15 @@ impl JournalError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Damaged { .. } | Self::DiskFull { .. } | Self::Sqlite { .. } | Self::Io { .. } => EXIT_IO,
+            Self::Damaged { .. }
+            | Self::Moved { .. }
+            | Self::DiskFull { .. }
+            | Self::Sqlite { .. }
+            | Self::Io { .. } => EXIT_IO,
             Self::Missing { .. }
             | Self::DamagedRow { .. }
+            | Self::Lost { .. }
+            | Self::NothingLost { .. }
             | Self::OldSqlite { .. }
             | Self::NoWal { .. }
             | Self::NewerSchema { .. }
@@ -239,14 +267,57 @@ impl JournalError {
             }
             Self::Foreign { .. } => "give the node a state directory of its own".to_owned(),
             Self::Damaged { path, .. } | Self::DamagedRow { path, .. } => format!(
-                "keep a copy of {0} and {0}-wal, check at the venue which orders are open, then restore a backup; a node \
-                 on an empty journal does not know what it has sent",
+                "keep a copy of {0} and {0}-wal, check at the venue which orders are open, then restore a backup and run \
+                 `{ACCEPT}`; a node on an empty or older journal does not know what it has sent",
                 path.display()
             ),
+            Self::Lost { path, .. } => format!(
+                "put the right file back as {0}, with its {0}-wal; or restore a backup, or leave it empty, compare the \
+                 account's orders and positions with it by hand, and then run `{ACCEPT}` once: the node on it does not \
+                 know what it has sent since",
+                path.display()
+            ),
+            Self::NothingLost { .. } => {
+                "start without --accept-lost-journal, which would accept the next loss unseen".to_owned()
+            }
+            Self::Moved { path } => {
+                format!("find out what touched {}; start the node again only with the file that it had", path.display())
+            }
             Self::DiskFull { .. } => "free space on the disk, then start the node again; nothing is lost".to_owned(),
             Self::Sqlite { path, .. } | Self::Io { path, .. } => {
                 format!("check the disk and the permissions of {}", path.display())
             }
         }
     }
+}
+
+/// What a state directory remembers and its journal does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Loss {
+    /// There is no file, or an empty one.
+    #[error("it is missing or empty, and had {commits} commits")]
+    Gone {
+        /// Commits that were made.
+        commits: i64,
+    },
+    /// A journal, but not this one.
+    #[error("it is another journal; the one that was here had {commits} commits")]
+    Another {
+        /// Commits that were made.
+        commits: i64,
+    },
+    /// An earlier state of this one: a backup, or one whose newest part is gone.
+    #[error("it ends with commit {have}, and {commits} were made")]
+    Younger {
+        /// Its newest commit.
+        have: i64,
+        /// Commits that were made.
+        commits: i64,
+    },
+    /// The memory itself is damaged.
+    #[error("what it had come to cannot be read in {}", mark.display())]
+    Unreadable {
+        /// The file.
+        mark: PathBuf,
+    },
 }

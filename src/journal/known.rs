@@ -22,6 +22,10 @@ const OPENINGS_KEPT: Duration = Duration::from_secs(2 * 86_400);
 /// The writer's own knowledge.
 #[derive(Debug, Default)]
 pub(super) struct Known {
+    /// All intents.
+    pub(super) intents: i64,
+    /// All their events.
+    pub(super) events: i64,
     /// Intents that are not final.
     open: BTreeMap<IntentKey, Intent>,
     pipelines: BTreeMap<String, Pipeline>,
@@ -49,8 +53,25 @@ struct Account {
 }
 
 impl Known {
-    /// Takes in an intent as it is now: once when it was planned, and once after each of its transitions.
-    pub(super) fn note_intent(&mut self, intent: &Intent) {
+    /// Takes in a new intent.
+    pub(super) fn note_planned(&mut self, intent: &Intent) {
+        self.note_read(intent, 1);
+    }
+
+    /// Takes in an intent after one more event.
+    pub(super) fn note_advanced(&mut self, intent: &Intent) {
+        self.events += 1;
+        self.note(intent);
+    }
+
+    /// Takes in an intent that was read, with so many events.
+    pub(super) fn note_read(&mut self, intent: &Intent, events: i64) {
+        self.intents += 1;
+        self.events += events;
+        self.note(intent);
+    }
+
+    fn note(&mut self, intent: &Intent) {
         let key = || intent.key.clone();
         if intent.state.is_final() {
             self.open.remove(&intent.key);

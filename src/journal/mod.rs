@@ -8,6 +8,7 @@
 //! state/
 //!   lock          held by the running node
 //!   journal.db    slots, intents, their events, starts: WAL, synchronous=FULL
+//!   journal.mark  which journal this is, and how far it had come
 //!   telemetry.db  crash reports and restarts: WAL, synchronous=NORMAL; may be deleted
 //!   last_exit     how the last run ended
 //!   boots         starts, to recognise a crash loop
@@ -19,7 +20,11 @@ mod audit;
 pub mod boot;
 mod error;
 mod frozen;
+mod held;
 mod known;
+mod mark;
+mod meta;
+mod opening;
 mod proof;
 mod queries;
 mod reader;
@@ -32,7 +37,8 @@ mod store;
 mod telemetry;
 
 pub use boot::{BootRecord, BootVerdict, write_last_exit};
-pub use error::{JournalError, StateError, how_to_stop, process};
+pub use error::{JournalError, Loss, StateError, how_to_stop, process};
+pub use opening::require_remembered;
 pub use proof::{Proof, Proven, proof};
 pub use reader::{JournalReader, Stored, Verified};
 pub use retention::Removed;

@@ -4,17 +4,18 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
+use rusqlite::{Connection, Params, Row, params};
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 
+use super::meta::{self, Meta};
 use super::rows::{
     self, EVENTS, INTENTS, IntentStep, RowFault, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SELECT_STARTS, SLOTS,
     STARTS, Table,
 };
-use super::{JOURNAL_FILE, JournalError, Removed, Start, apply, queries, retention, schema};
+use super::{JOURNAL_FILE, JournalError, Removed, Start, queries, retention, schema};
 
 /// A record as it was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,11 +69,17 @@ impl JournalReader {
     /// # Errors
     /// When the file cannot be read.
     pub fn worked_slots(&self) -> Result<i64, JournalError> {
-        self.connection
-            .query_row("SELECT value FROM meta WHERE name = ?1", [apply::WORKED], |row| row.get(0))
-            .optional()
-            .map(|count| count.unwrap_or(0))
-            .map_err(|error| self.fault(error.into()))
+        let meta = Meta::load(&self.connection).map_err(|fault| self.fault(fault))?;
+        Ok(meta.number(meta::WORKED).unwrap_or(0))
+    }
+
+    /// How often a person accepted the loss of the journal before this one, and when last.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn accepted_losses(&self) -> Result<Option<(i64, UtcMs)>, JournalError> {
+        let meta = Meta::load(&self.connection).map_err(|fault| self.fault(fault))?;
+        Ok(meta.number(meta::LOSSES_ACCEPTED).zip(meta.number(meta::LOSS_ACCEPTED_MS).map(UtcMs)))
     }
 
     /// Names of all pipelines that have rows.

@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::rows::{TABLES, Table, sealed};
-use super::{JournalError, frozen};
+use super::{JournalError, Loss, frozen};
 
 /// "SNTL": tells a journal from any other SQLite file.
 const APPLICATION_ID: i64 = 0x534E_544C;
@@ -18,6 +18,9 @@ const APPLICATION_ID: i64 = 0x534E_544C;
 const SQLITE_NEEDED: (i32, &str) = (3_051_003, "3.51.3");
 /// A larger file is only checked in the tables that money depends on, so that a start stays short.
 const WHOLE_CHECK_LIMIT_BYTES: u64 = 256 << 20;
+
+/// The write-ahead log is cut off to this length when it was longer.
+pub(super) const WAL_LIMIT_BYTES: u64 = 8 << 20;
 
 /// One step from version `n` to `n + 1`. It knows only what those two versions have.
 struct Step {
@@ -50,10 +53,20 @@ pub struct Recovered {
     pub open_intents: usize,
     /// Number of the node's start, when there is one.
     pub start: Option<i64>,
+    /// What a person has accepted as lost.
+    pub accepted_loss: Option<Loss>,
+    /// Whether the journal has an id, and the directory did not remember it.
+    pub mark_was_missing: bool,
 }
 
 /// Opens or creates the journal for its one writer.
-pub(super) fn open_for_writing(path: &Path, max_pages: Option<u32>) -> Result<(Connection, Recovered), JournalError> {
+///
+/// `admit` is asked before anything is changed, with the version that the file has; 0 is a new one.
+pub(super) fn open_for_writing(
+    path: &Path,
+    max_pages: Option<u32>,
+    admit: impl FnOnce(&Connection, i64) -> Result<(), JournalError>,
+) -> Result<(Connection, Recovered), JournalError> {
     require_sqlite()?;
     let sql = |action: &'static str| move |error| JournalError::from_sqlite(path, action, error);
     let mut connection = Connection::open(path).map_err(sql("opening it"))?;
@@ -67,6 +80,7 @@ pub(super) fn open_for_writing(path: &Path, max_pages: Option<u32>) -> Result<(C
         return Err(JournalError::NoWal { path: path.to_owned(), mode });
     }
     let checked_whole_file = version == 0 || check_structure(&connection, path)?;
+    admit(&connection, version)?;
     let mut recovered = Recovered { checked_whole_file, ..Recovered::default() };
     if version < SCHEMA_VERSION {
         if version > 0 {
@@ -75,6 +89,14 @@ pub(super) fn open_for_writing(path: &Path, max_pages: Option<u32>) -> Result<(C
             recovered.migrated_from = Some(version);
         }
         migrate(&mut connection, version).map_err(sql("upgrading it"))?;
+    }
+    let built = Connection::open_in_memory().and_then(|mut built| {
+        migrate(&mut built, 0)?;
+        definitions(&built)
+    });
+    if definitions(&connection).map_err(sql("reading its tables"))? != built.map_err(sql("reading its tables"))? {
+        let what = "its tables and indices are not defined as this version defines them".to_owned();
+        return Err(JournalError::Damaged { path: path.to_owned(), what });
     }
     Ok((connection, recovered))
 }
@@ -100,6 +122,14 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, JournalError> 
         }
         _ => Err(JournalError::NewerSchema { path: path.to_owned(), have, known: SCHEMA_VERSION }),
     }
+}
+
+/// Every table and index with its text.
+fn definitions(connection: &Connection) -> rusqlite::Result<Vec<[Option<String>; 4]>> {
+    let mut statement =
+        connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name")?;
+    let all = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))?;
+    all.collect()
 }
 
 fn require_sqlite() -> Result<(), JournalError> {
@@ -138,11 +168,11 @@ fn configure(connection: &Connection, max_pages: Option<u32>) -> rusqlite::Resul
          PRAGMA foreign_keys = ON;
          PRAGMA trusted_schema = OFF;
          PRAGMA wal_autocheckpoint = 1000;
-         PRAGMA journal_size_limit = 8388608;
          PRAGMA mmap_size = 0;
          PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -512;",
     )?;
+    connection.execute_batch(&format!("PRAGMA journal_size_limit = {WAL_LIMIT_BYTES};"))?;
     if let Some(pages) = max_pages {
         connection.execute_batch(&format!("PRAGMA max_page_count = {pages};"))?;
     }

@@ -18,8 +18,10 @@ use super::{JOURNAL_FILE, LOCK_FILE, QUARANTINE_DIR, StateError};
 #[derive(Debug)]
 pub struct StateDir {
     dir: PathBuf,
-    /// Holds the lock; closing the file gives it back.
+    /// Holds the lock that other programs see; closing the file gives it back.
     _lock: File,
+    /// The same for the directory itself: a lock file can be removed, and a second node would lock a new one.
+    _dir_lock: File,
 }
 
 impl StateDir {
@@ -38,19 +40,22 @@ impl StateDir {
             .write(true)
             .open(dir.join(LOCK_FILE))
             .map_err(unusable("opening its lock"))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StateError::Locked { dir: dir.to_owned(), pid: Self::holder(dir) });
+        let dir_lock = File::open(dir).map_err(unusable("opening it"))?;
+        for file in [&dir_lock, &lock] {
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(StateError::Locked { dir: dir.to_owned(), pid: Self::holder(dir) });
+                }
+                Err(TryLockError::Error(source)) => return Err(unusable("locking it")(source)),
             }
-            Err(TryLockError::Error(source)) => return Err(unusable("locking it")(source)),
         }
         // For people who are turned away. Without it they are told less, and nothing else is wrong.
         let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
         // A synced file in a directory whose own name is lost in a power cut is lost with it. Only a try: a parent that
         // this user may not read was made by someone else, long before.
         let _ = dir.canonicalize().and_then(|dir| File::open(dir.parent().unwrap_or(&dir))?.sync_all());
-        Ok(Arc::new(Self { dir: dir.to_owned(), _lock: lock }))
+        Ok(Arc::new(Self { dir: dir.to_owned(), _lock: lock, _dir_lock: dir_lock }))
     }
 
     /// The process that holds the directory; `None` when there is none, or none that can be named.

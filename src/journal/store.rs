@@ -1,25 +1,29 @@
 //! The journal's writer: one thread owns the only writing connection; everyone else sends it batches and questions.
 //!
 //! Promises kept: an answer means durable (WAL, `synchronous=FULL`, one fsync per batch). After the first failure nothing
-//! is written or answered any more, because after a failed fsync the page cache may show what the disk does not have. A
-//! panic of the thread answers everyone who waits. It never reads a clock: all times come with the writes.
+//! is written or answered any more, because after a failed fsync the page cache may show what the disk does not have. What
+//! this directory remembers of its journal is on the disk before an order leaves. A panic of the thread answers everyone who
+//! waits. It never reads a clock: all times come with the writes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::TransactionBehavior;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::types::Value;
+use sentinel_actors::domain::intent::IntentEvent;
+use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{
     Fate, Fates, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, Place, PortFuture, Written,
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::known::Known;
+use super::opening::{self, Opened};
 use super::rows::RowFault;
-use super::{JournalError, Recovered, Start, StateDir, apply, audit, queries, schema, starts};
+use super::{JournalError, Recovered, Start, StateDir, apply, meta, queries, starts};
 
 /// Requests that may wait for the thread. The Journal actor sends one at a time; more than a few mean a stuck disk.
 const QUEUE: usize = 16;
@@ -36,6 +40,9 @@ pub struct StoreOptions {
     pub retention: Option<Duration>,
     /// The file never grows beyond this many pages of 4 KiB; `None`: the disk decides.
     pub max_pages: Option<u32>,
+    /// A person has compared the account by hand, at this wall time: a journal that is less than the state directory
+    /// remembers is taken as it is. Refused when nothing is lost.
+    pub accept_lost: Option<UtcMs>,
 }
 
 enum Request {
@@ -54,7 +61,8 @@ impl SqliteJournal {
     /// Opens or creates the journal of a locked state directory, and upgrades it after a backup when it is older.
     ///
     /// # Errors
-    /// When the file is newer than this program, damaged, not a journal, or the disk refuses.
+    /// When the file is newer than this program, damaged, not a journal, not the one that the directory remembers, or the
+    /// disk refuses.
     pub fn open(state: &Arc<StateDir>, fates: Arc<dyn Fates>) -> Result<(Self, Recovered), JournalError> {
         Self::open_with(state, fates, StoreOptions::default())
     }
@@ -69,18 +77,15 @@ impl SqliteJournal {
         options: StoreOptions,
     ) -> Result<(Self, Recovered), JournalError> {
         let path = state.journal();
-        let (connection, mut recovered) = schema::open_for_writing(&path, options.max_pages)?;
-        let known = audit::audit(&connection, recovered.checked_whole_file)
-            .map_err(|fault| JournalError::from_row(&path, "verifying its rows", fault))?;
-        recovered.open_intents = known.open_count();
+        let (opened, mut recovered) = opening::open(state.path(), &path, &options)?;
         if let Some(start) = &options.start {
-            let kept = starts::keep(&connection, start);
+            let kept = starts::keep(&opened.connection, start);
             recovered.start = Some(kept.map_err(|fault| JournalError::from_row(&path, "keeping the start", fault))?);
         }
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (start, retention) = (recovered.start, options.retention);
         let _state = Arc::clone(state);
-        let writer = Writer { connection, known, path: path.clone(), start, retention, fates, poison: None, _state };
+        let writer = Writer { opened, path: path.clone(), start, retention, fates, poison: None, _state };
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(inbox))
@@ -123,8 +128,7 @@ impl Drop for SqliteJournal {
 
 /// What lives on the thread.
 struct Writer {
-    connection: Connection,
-    known: Known,
+    opened: Opened,
     path: PathBuf,
     /// Number of the node's start.
     start: Option<i64>,
@@ -142,33 +146,58 @@ impl Writer {
             // A caller that has gone away does not matter: what it asked for is done or refused all the same.
             match request {
                 Request::Commit(batch, reply) => drop(reply.send(self.attempt(|writer| writer.commit(batch)))),
-                Request::Read(question, reply) => {
-                    drop(
-                        reply
-                            .send(self.attempt(|writer| queries::answer(&writer.connection, &writer.known, &question))),
-                    );
-                }
+                Request::Read(question, reply) => drop(reply.send(self.attempt(|writer| writer.read(&question)))),
             }
         }
     }
 
-    fn attempt<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, RowFault>) -> Result<T, JournalFatal> {
+    fn attempt<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, JournalError>) -> Result<T, JournalFatal> {
         if let Some(poison) = &self.poison {
             return Err(poison.clone());
         }
-        work(self).map_err(|fault| {
-            let error = JournalError::from_row(&self.path, "writing it", fault);
+        work(self).map_err(|error| {
             let fatal = JournalFatal(format!("{}; {}", chain(&error), error.advice()));
             self.poison = Some(fatal.clone());
             // Closing must not move pages that may exist in the cache only into the main file.
-            let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            let _ = self.opened.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
             fatal
         })
     }
 
-    fn commit(&mut self, batch: Vec<JournalWrite>) -> Result<Vec<Written>, RowFault> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let written = apply::batch(&transaction, &mut self.known, batch, self.start, self.retention)?;
+    fn read(&mut self, question: &JournalRead) -> Result<JournalAnswer, JournalError> {
+        let Opened { connection, known, held, .. } = &mut self.opened;
+        held.verify()?;
+        queries::answer(connection, known, question)
+            .map_err(|fault| JournalError::from_row(&self.path, "reading it", fault))
+    }
+
+    fn commit(&mut self, batch: Vec<JournalWrite>) -> Result<Vec<Written>, JournalError> {
+        let is_send = |write: &JournalWrite| matches!(write, JournalWrite::Advance { event: IntentEvent::Send, .. });
+        // Before as well: a log that was cut off would be as long as ever after one more write.
+        self.opened.held.verify()?;
+        let something_leaves = batch.iter().any(is_send);
+        let written = self.write(batch).map_err(|fault| JournalError::from_row(&self.path, "writing it", fault))?;
+        let Opened { held, mark, progress, .. } = &mut self.opened;
+        // A commit into a file that nobody finds again is none.
+        held.verify()?;
+        mark.note(progress, something_leaves).map_err(|source| {
+            let path = mark.path().to_owned();
+            JournalError::Io { path, action: "noting a commit", source }
+        })?;
+        Ok(written)
+    }
+
+    fn write(&mut self, batch: Vec<JournalWrite>) -> Result<Vec<Written>, RowFault> {
+        let Opened { connection, known, meta, progress, .. } = &mut self.opened;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let written = apply::batch(&transaction, (known, meta), batch, self.start, self.retention)?;
+        progress.commits += 1;
+        for (name, number) in
+            [(meta::COMMITS, progress.commits), (meta::INTENTS, known.intents), (meta::EVENTS, known.events)]
+        {
+            meta.set(name, Value::Integer(number));
+        }
+        meta.save(&transaction)?;
         meet(&*self.fates, Place::BeforeCommit);
         transaction.commit()?;
         meet(&*self.fates, Place::AfterCommit);

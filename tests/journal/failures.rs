@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
-use sentinel::journal::{JournalReader, SqliteJournal, StateDir, StoreOptions};
+use sentinel::journal::{JournalError, JournalReader, SqliteJournal, StateDir, StoreOptions};
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentEvent};
 use sentinel_actors::domain::reason::Reason;
@@ -122,6 +122,7 @@ fn cut(from: &Path, keep_of_wal: f64) -> TempDir {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     let kept = (wal.len() as f64 * keep_of_wal) as usize;
     std::fs::write(to.path().join("journal.db-wal"), &wal[..kept]).unwrap();
+    std::fs::copy(from.join("journal.mark"), to.path().join("journal.mark")).unwrap();
     to
 }
 
@@ -144,6 +145,16 @@ proptest! {
         }
         let (killed, torn) = (cut(dir.path(), 1.0), cut(dir.path(), torn_at));
         prop_assert_eq!(Some(&image(killed.path())), images.last(), "read before any recovery");
+        // A disk that lost what it had confirmed: refused, and with the mark lost as well it is what it is.
+        let state = StateDir::open(torn.path()).unwrap();
+        match SqliteJournal::open(&state, Arc::new(NoFates)).err() {
+            None => prop_assert_eq!(Some(&image(torn.path())), images.last()),
+            Some(error) => {
+                prop_assert!(matches!(&error, JournalError::Lost { .. }), "{:?}", error);
+                std::fs::remove_file(torn.path().join("journal.mark")).unwrap();
+            }
+        }
+        drop(state);
         for copy in [&killed, &torn] {
             drop(open(copy.path()));
             prop_assert_eq!(JournalReader::open(copy.path()).unwrap().verify().unwrap().damaged_rows, 0);

@@ -5,6 +5,7 @@
 mod commands;
 mod compatibility;
 mod failures;
+mod lost;
 mod readback;
 mod refusals;
 mod retention;

@@ -125,6 +125,13 @@ impl Facts {
         }
     }
 
+    /// Orders in the paper book that a node may be filling; none before there is one.
+    pub fn orders_in_book(state: &Path) -> i64 {
+        let path = state.join("paper.db");
+        let Ok(connection) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY) else { return 0 };
+        connection.query_row("SELECT count(*) FROM orders", [], |row| row.get(0)).unwrap_or(0)
+    }
+
     /// Rows in a journal that a node may be writing; none before there is one.
     pub fn rows_so_far(state: &Path) -> i64 {
         let path = state.join("journal.db");

@@ -22,6 +22,7 @@ mod gateway_moods;
 mod health;
 mod hub_faults;
 mod kill;
+mod lost_journal;
 mod node;
 mod signals;
 mod state_dir;

@@ -119,6 +119,7 @@ pub fn run(args: &DemoArgs) -> Ended {
     let options = RunOptions {
         fates,
         once: false,
+        accept_lost_journal: false,
         recorder,
         bars: args.bars.map(NonZeroUsize::get),
         on_start: Box::new(move |running| {
