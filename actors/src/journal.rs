@@ -20,8 +20,11 @@ use crate::ports::{
 use crate::supervision::watch::Progress;
 use crate::supervision::{Address, CallError};
 
-/// Largest transaction.
+/// Writes of one transaction at most.
 const BATCH_MAX: usize = 256;
+
+/// A transaction that has so many rows takes no further write: others wait for it.
+const BATCH_ROWS_MAX: u64 = 1000;
 
 /// Longest wait for a commit: a disk that is slower than this is broken.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -183,15 +186,20 @@ impl JournalState {
     }
 
     fn take_batch(&mut self) -> (Vec<JournalWrite>, Vec<Waiter>) {
-        let (mut batch, mut waiters) = (Vec::new(), Vec::new());
-        while batch.len() < BATCH_MAX && !matches!(self.queue.front(), None | Some(Item::Read(..))) {
+        let (mut batch, mut waiters, mut rows) = (Vec::new(), Vec::new(), 0);
+        while batch.len() < BATCH_MAX
+            && rows < BATCH_ROWS_MAX
+            && !matches!(self.queue.front(), None | Some(Item::Read(..)))
+        {
             match self.queue.pop_front() {
                 Some(Item::Write(writes, reply)) => {
                     waiters.push(Waiter::Port(writes.len(), reply));
+                    rows += writes.iter().map(JournalWrite::rows).sum::<u64>();
                     batch.extend(writes);
                 }
                 Some(Item::Record(write, done)) => {
                     waiters.push(Waiter::Callback(done));
+                    rows += write.rows();
                     batch.push(write);
                 }
                 _ => break,

@@ -340,7 +340,7 @@ impl Actor for Pipeline {
             PipelineMsg::CheckCycle => state.check_cycle(&myself)?,
             PipelineMsg::CheckRows => {
                 state.timers.remove(&Timer::Rows);
-                state.outbox.resend_if_needed(&myself);
+                state.outbox.send(&myself);
                 state.watch_rows(&myself);
             }
             PipelineMsg::CycleEnded { attempt, record } => state.cycle_ended(&myself, attempt, *record).await,
@@ -348,7 +348,7 @@ impl Actor for Pipeline {
                 state.stage_died(&myself, InFlight { slot, attempt }, stage, "the next stage was not there");
             }
             PipelineMsg::Recorded { number } => {
-                state.outbox.confirm(number);
+                state.outbox.confirm(number, &myself);
                 pass(&*state.plan.shared.fates, Place::AfterEndSlot, &state.plan.settings.name).await;
                 state.go_on(&myself)?;
             }

@@ -265,6 +265,17 @@ pub enum JournalWrite {
     },
 }
 
+impl JournalWrite {
+    /// How many rows it adds or changes.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        match self {
+            Self::MissSlots { schedule, after, until, .. } => schedule.count(*after, *until),
+            Self::EndSlot(_) | Self::Plan(_) | Self::Advance { .. } => 1,
+        }
+    }
+}
+
 /// What became of one write, once its batch is durable.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Written {

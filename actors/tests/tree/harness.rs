@@ -59,6 +59,8 @@ pub struct Inner {
     tickets: u64,
     pub rows: BTreeMap<UtcMs, SlotRecord>,
     pub intents: BTreeMap<IntentKey, Intent>,
+    /// Rows of each transaction.
+    pub transactions: Vec<u64>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -86,6 +88,7 @@ impl World {
             tickets: 100,
             rows: BTreeMap::new(),
             intents: BTreeMap::new(),
+            transactions: Vec::new(),
         })))
     }
 
@@ -333,7 +336,11 @@ impl Venue for World {
 
 impl JournalStore for World {
     fn commit(&self, batch: Vec<JournalWrite>) -> PortFuture<'_, Result<Vec<Written>, JournalFatal>> {
-        Box::pin(async move { Ok(batch.into_iter().map(|write| self.lock().apply(write)).collect()) })
+        Box::pin(async move {
+            let mut inner = self.lock();
+            inner.transactions.push(batch.iter().map(JournalWrite::rows).sum());
+            Ok(batch.into_iter().map(|write| inner.apply(write)).collect())
+        })
     }
 
     fn read(&self, question: JournalRead) -> PortFuture<'_, Result<JournalAnswer, JournalFatal>> {
