@@ -24,7 +24,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let bars = clean(&delivered, &Cleaning { tick: 1e-5, newest_closed: None, window: None }).bars;
+    let bars = clean(&delivered, &Cleaning { tick: 1e-5, times: None, window: None }).bars;
     let set = Fx23::new(WINDOW, true);
     measure(&set, &bars); // warms caches and clock
     let mut frame_us = measure(&set, &bars);

@@ -55,7 +55,7 @@ fn cases(prefix: &str) -> Vec<Case> {
 
 fn year() -> Vec<Bar> {
     let delivered = read_bars(&in_project("config/demo/eurusd_1h_2017.csv")).unwrap();
-    clean(&delivered, &Cleaning { tick: TICK, newest_closed: None, window: None }).bars
+    clean(&delivered, &Cleaning { tick: TICK, times: None, window: None }).bars
 }
 
 fn check_cells(what: &str, computed: &[f64], golden: &[f64]) {
@@ -80,7 +80,7 @@ fn check_case(case: &Case) {
             volume,
         })
         .collect();
-    let cleaned = clean(&delivered, &Cleaning { tick: TICK, newest_closed: None, window: Some(200) });
+    let cleaned = clean(&delivered, &Cleaning { tick: TICK, times: None, window: Some(200) });
     let dropped: BTreeMap<String, u32> =
         cleaned.dropped.iter().map(|(reason, count)| (reason.code().to_owned(), *count)).collect();
     assert_eq!(dropped, case.expected.dropped, "{name}");
@@ -216,7 +216,7 @@ proptest! {
         for (at, bar) in bars.iter_mut().enumerate() {
             bar.time = UtcMs::from_secs(start + 3600 * i64::try_from(at).unwrap());
         }
-        let bars = clean(&bars, &Cleaning { tick: TICK, newest_closed: None, window: None }).bars;
+        let bars = clean(&bars, &Cleaning { tick: TICK, times: None, window: None }).bars;
         let set = Fx23::new(window, with_sequence);
         match set.build(&bars) {
             Ok(frame) => {

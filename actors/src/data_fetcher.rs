@@ -61,7 +61,8 @@ impl StageWork for DataFetcher {
                 SourceError::Timeout(_) => Ending::new(Reason::SourceTimeout, error.to_string()),
                 SourceError::Failed(_) => Ending::new(Reason::SourceFailed, error.to_string()),
             })?;
-            let how = Cleaning { tick: self.tick, newest_closed: Some(due), window: Some(self.window) };
+            let times = self.freshness.open_times(cycle.slot, self.window + OVERLAP_BARS);
+            let how = Cleaning { tick: self.tick, times: Some(times), window: Some(self.window) };
             let bars = Arc::new(clean(&delivered, &how));
             cycle.trace.set_input(bars.clone());
             record.newest_bar = bars.newest().map(|bar| bar.time);

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use sentinel_actors::domain::bar::{Cleaning, DropReason, Interval, RawBar, clean};
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::cycle::{InFlight, SlotCommand, SlotEvent, SlotMachine};
+use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::intent::{Basis, IntentEvent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Receipt, Role, Ticket};
 use sentinel_actors::domain::reason::{Outcome, Reason};
 use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::elapsed_now;
 
 const SECOND: i64 = 1000;
 const HOUR: i64 = 3600 * SECOND;
@@ -248,4 +251,81 @@ fn intent_event() -> impl Strategy<Value = IntentEvent> {
         IntentEvent::SettledAcked { receipt, evidence: text() },
         IntentEvent::SettledAbsent { evidence: text() },
     ])
+}
+
+/// The ends of time, of calendars and of units, and anything else.
+fn any_time() -> impl Strategy<Value = UtcMs> {
+    let known = ["-009999-01-03T00:00:00Z", "1900-01-01T00:00:00Z", "1970-01-18T00:00:00Z", "2017-06-01T12:00:00Z"];
+    let known = known.into_iter().chain(["2100-01-01T00:00:00Z", "9999-12-30T00:00:00Z"]);
+    let known = known.map(|text| text.parse::<UtcMs>().unwrap().0).chain([i64::MIN, -1, 0, 1, i64::MAX]);
+    prop_oneof![
+        (prop::sample::select(known.collect::<Vec<_>>()), -3 * HOUR..3 * HOUR)
+            .prop_map(|(base, offset)| UtcMs(base.saturating_add(offset))),
+        any::<i64>().prop_map(UtcMs),
+    ]
+}
+
+fn any_freshness() -> impl Strategy<Value = Freshness> {
+    let calendars =
+        ["always", "America/New_York; Sun 17:00-Fri 17:00; closed 12-25 00:00-17:00", "UTC; Mon 09:00-Mon 09:01"];
+    let intervals = [60, 3600, 86_400];
+    (prop::sample::select(calendars.to_vec()), prop::sample::select(intervals.to_vec()), 0..50_u32).prop_map(
+        |(calendar, seconds, max_missing_bars)| {
+            let interval = Interval::new(Duration::from_secs(seconds)).unwrap();
+            let (max_age, settle) = (interval.length() * 2, Duration::ZERO);
+            Freshness { interval, calendar: calendar.parse().unwrap(), max_age, max_missing_bars, settle }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: config().cases / 20, ..config() })]
+
+    #[test]
+    fn whatever_times_bars_have_they_are_judged_at_once(
+        freshness in any_freshness(), slot in any_time(), times in prop::collection::vec(any_time(), 0..8),
+    ) {
+        let price = Some(1.1);
+        let delivered: Vec<RawBar> = times
+            .iter()
+            .map(|time| RawBar { time: *time, open: price, high: price, low: price, close: price, volume: None })
+            .collect();
+        let began = elapsed_now();
+        let open_times = freshness.open_times(slot, 224);
+        let live = clean(&delivered, &Cleaning { tick: 1e-5, times: Some(open_times), window: Some(200) });
+        let all = clean(&delivered, &Cleaning { tick: 1e-5, times: None, window: None });
+        for bars in [&live, &all] {
+            if let Ok(fresh) = freshness.judge(slot, bars) {
+                prop_assert!(fresh.missing <= freshness.max_missing_bars);
+            }
+        }
+        prop_assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        // None is used that a window cannot hold, and none is lost without being counted.
+        prop_assert!(live.bars.iter().all(|bar| bar.time >= open_times.oldest && bar.time <= open_times.newest_closed));
+        let dropped: u32 = live.dropped.values().sum();
+        prop_assert_eq!(live.bars.len() + dropped as usize, delivered.len());
+        prop_assert!(!all.dropped.contains_key(&DropReason::ImplausibleTime));
+    }
+
+    #[test]
+    fn at_the_ends_of_time_the_schedule_neither_overflows_nor_goes_on_for_ever(
+        period in prop::sample::select(vec![60_u64, 3600, 86_400]), at in any_time(), other in any_time(), count in any::<u64>(),
+    ) {
+        let schedule = Schedule::every(Duration::from_secs(period), Duration::from_secs(58)).unwrap();
+        let (after, until) = (at.min(other), at.max(other));
+        prop_assert!(schedule.after(at) >= at.before() && schedule.newest_due(at) <= schedule.after(at));
+        prop_assert!(schedule.nth_after(after, count) >= schedule.newest_due(after));
+        let few: Vec<UtcMs> = schedule.slots(after, until).take(100).collect();
+        prop_assert_eq!(few.len() as u64, schedule.count(after, until).min(100));
+        prop_assert!(few.windows(2).all(|pair| pair[0] < pair[1]));
+        for (nth, slot) in (1..).zip(&few) {
+            prop_assert_eq!(schedule.nth_after(after, nth), *slot);
+        }
+        let window = Window { start: Some(after), end: Some(until) };
+        let mut machine = SlotMachine::new(schedule, window, Duration::from_secs(20), other, other, Reason::PipelineDown);
+        for now in [at, other, UtcMs(i64::MAX), UtcMs(i64::MIN)] {
+            let commands = machine.on(SlotEvent::Tick { now });
+            prop_assert!(commands.len() <= 4, "{:?}", commands);
+        }
+    }
 }

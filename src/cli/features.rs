@@ -173,7 +173,7 @@ pub fn export(
     {
         return Err(FeaturesCommandError::SameFile(output.to_owned()));
     }
-    let cleaned = clean(&delivered, &Cleaning { tick, newest_closed: None, window: None });
+    let cleaned = clean(&delivered, &Cleaning { tick, times: None, window: None });
     let (bars, dropped) = (cleaned.bars, cleaned.dropped);
     if bars.is_empty() {
         let (input, delivered) = (input.to_owned(), delivered.len());

@@ -60,7 +60,7 @@ impl ReplaySource {
     #[must_use]
     pub fn bounds(&self, window: usize) -> Option<(UtcMs, UtcMs)> {
         // A close outside its range by a tick or more is the pipeline's to judge, with its own tick.
-        let usable = clean(&self.bars, &Cleaning { tick: f64::INFINITY, newest_closed: None, window: None }).bars;
+        let usable = clean(&self.bars, &Cleaning { tick: f64::INFINITY, times: None, window: None }).bars;
         let first = usable.get(window)?.time;
         Some((first, self.interval.close_of(self.bars.last()?.time)))
     }

@@ -177,7 +177,7 @@ async fn the_demo_model_acts_on_some_of_its_bars_but_not_on_many() {
     let expected = Expected { features: set.clone(), columns: COLUMNS.map(String::from).to_vec(), ..expected() };
     let model = OnnxModel::load(&demo.join("model.onnx"), expected, OnnxEngine::new(), Arc::new(NoFates)).unwrap();
     let delivered = read_bars(&demo.join("eurusd_1h_2017.csv")).unwrap();
-    let bars = clean(&delivered, &Cleaning { tick: 1e-5, newest_closed: None, window: None }).bars;
+    let bars = clean(&delivered, &Cleaning { tick: 1e-5, times: None, window: None }).bars;
     let (mut seen, mut unseen) = (0, 0);
     for (bar, row) in bars.iter().zip(rows(&bars, Window::Bars(200))) {
         if row.iter().any(|cell| !cell.is_finite()) {

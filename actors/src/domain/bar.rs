@@ -68,11 +68,11 @@ impl Interval {
         i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Open time of the newest bar that is closed at `now`.
+    /// Open time of the newest bar that is closed at `now`; saturates.
     #[must_use]
     pub fn newest_closed(self, now: UtcMs) -> UtcMs {
         let length = self.millis();
-        UtcMs((now.0.div_euclid(length) - 1) * length)
+        UtcMs(now.0.div_euclid(length).saturating_sub(1).saturating_mul(length))
     }
 
     /// When the bar that opened at `open` closes.
@@ -109,6 +109,8 @@ pub enum DropReason {
     Duplicate,
     /// The bar is still forming.
     Forming,
+    /// The open time lies in the future, or further back than a window can reach.
+    ImplausibleTime,
 }
 
 impl DropReason {
@@ -122,6 +124,7 @@ impl DropReason {
             Self::CloseOutsideRange => "close_outside",
             Self::Duplicate => "duplicate",
             Self::Forming => "forming",
+            Self::ImplausibleTime => "implausible_time",
         }
     }
 }
@@ -158,13 +161,38 @@ impl CleanBars {
     }
 }
 
+/// No bar is older. A time that was lost or has the wrong unit reads as one of 1970.
+pub const OLDEST_BAR: UtcMs = UtcMs::from_secs(365 * 86_400);
+
+/// The open times that a window may hold. What is done about bars is bounded by it, whatever their times say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenTimes {
+    /// Bars that open before this are no part of any window.
+    pub oldest: UtcMs,
+    /// Bars that open after this are still forming.
+    pub newest_closed: UtcMs,
+    /// Bars that open after this do not exist yet.
+    pub latest: UtcMs,
+}
+
+impl OpenTimes {
+    /// Why a bar that opens at `time` is not taken.
+    fn refusal(&self, time: UtcMs) -> Option<DropReason> {
+        if time < self.oldest || time > self.latest {
+            Some(DropReason::ImplausibleTime)
+        } else {
+            (time > self.newest_closed).then_some(DropReason::Forming)
+        }
+    }
+}
+
 /// How to clean.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cleaning {
     /// A close may lie outside `[low, high]` by this much (quote currency); FX vendors round.
     pub tick: f64,
-    /// Bars that open after this are still forming (`None`: keep all).
-    pub newest_closed: Option<UtcMs>,
+    /// Which open times are taken (`None`: all).
+    pub times: Option<OpenTimes>,
     /// Keep at most this many of the newest bars (`None`: keep all).
     pub window: Option<usize>,
 }
@@ -179,8 +207,8 @@ pub fn clean(delivered: &[RawBar], how: &Cleaning) -> CleanBars {
     let mut newest_delivered: Option<UtcMs> = None;
     let mut bars: Vec<Bar> = Vec::with_capacity(delivered.len());
     for raw in delivered {
-        if how.newest_closed.is_some_and(|newest| raw.time > newest) {
-            *dropped.entry(DropReason::Forming).or_default() += 1;
+        if let Some(reason) = how.times.and_then(|times| times.refusal(raw.time)) {
+            *dropped.entry(reason).or_default() += 1;
             continue;
         }
         newest_delivered = newest_delivered.max(Some(raw.time));

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
@@ -14,6 +15,7 @@ use super::time::UtcMs;
 
 const MINUTES_PER_DAY: u32 = 24 * 60;
 const MINUTES_PER_WEEK: u32 = 7 * MINUTES_PER_DAY;
+const WEEKS_PER_YEAR: u64 = 52;
 
 /// Weekly opening hours with yearly closures, in one time zone.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +27,13 @@ pub struct MarketCalendar {
 #[derive(Debug, Clone, PartialEq)]
 enum Rule {
     Always,
-    Weekly { zone: TimeZone, open: Vec<WeekRange>, closed: Vec<Closure> },
+    Weekly {
+        zone: TimeZone,
+        open: Vec<WeekRange>,
+        closed: Vec<Closure>,
+        /// How much of a week is open, closures aside; at least one.
+        open_minutes: u32,
+    },
 }
 
 /// Minutes since Monday 00:00 local time; `end` may lie before `start` (the range wraps over the week's end).
@@ -71,7 +79,7 @@ impl MarketCalendar {
     /// Whether the market is open at `at`.
     #[must_use]
     pub fn is_open(&self, at: UtcMs) -> bool {
-        let Rule::Weekly { zone, open, closed } = &self.rule else { return true };
+        let Rule::Weekly { zone, open, closed, .. } = &self.rule else { return true };
         let local = zone.to_datetime(at.timestamp());
         let minute_of_day = minute_of_day(local.hour(), local.minute());
         let minute_of_week =
@@ -82,9 +90,20 @@ impl MarketCalendar {
         !shut && open.iter().any(|range| range.contains(minute_of_week))
     }
 
+    /// The longest time in which the market may be open no longer than `open`, up to a week more.
+    #[must_use]
+    pub fn longest_for(&self, open: Duration) -> Duration {
+        let Rule::Weekly { closed, open_minutes, .. } = &self.rule else { return open };
+        let weeks = open.as_secs() / (u64::from(*open_minutes) * 60) + 1;
+        let closures = u64::try_from(closed.len()).unwrap_or(u64::MAX);
+        let closed_days = (weeks / WEEKS_PER_YEAR + 1).saturating_mul(closures);
+        Duration::from_secs(weeks.saturating_mul(7).saturating_add(closed_days).saturating_mul(86_400))
+    }
+
     /// Bars of `interval` that should exist with open times in `[from, to]` although none of `bars` has that time.
     ///
-    /// `bars` is sorted by time. A bar is expected when the market is open at its open time.
+    /// `bars` is sorted by time. A bar is expected when the market is open at its open time. Each bar that fits into the
+    /// range is looked at, so the caller bounds the range.
     #[must_use]
     pub fn missing_bars(&self, bars: &[Bar], interval: Interval, from: UtcMs, to: UtcMs) -> u32 {
         let mut missing = 0;
@@ -100,7 +119,11 @@ impl MarketCalendar {
                 continue;
             }
             missing += u32::from(self.is_open(expected));
-            expected = interval.close_of(expected);
+            let next = interval.close_of(expected);
+            if next == expected {
+                break; // the end of time
+            }
+            expected = next;
         }
         missing
     }
@@ -148,7 +171,9 @@ impl FromStr for MarketCalendar {
         if open.is_empty() {
             return Err(InvalidCalendar::Empty);
         }
-        Ok(Self { text: text.to_owned(), rule: Rule::Weekly { zone, open, closed } })
+        let is_open = |minute: &u32| open.iter().any(|range| range.contains(*minute));
+        let open_minutes = u32::try_from((0..MINUTES_PER_WEEK).filter(is_open).count()).unwrap_or(MINUTES_PER_WEEK);
+        Ok(Self { text: text.to_owned(), rule: Rule::Weekly { zone, open, closed, open_minutes } })
     }
 }
 
@@ -241,10 +266,21 @@ mod tests {
     #[test]
     fn a_weekend_is_no_gap_and_a_missing_open_hour_is_one() {
         let fx: MarketCalendar = FX.parse().unwrap();
-        let hour = Interval::new(std::time::Duration::from_secs(3600)).unwrap();
+        let hour = Interval::new(Duration::from_secs(3600)).unwrap();
         let bar = |text: &str| Bar { time: at(text), open: 1.0, high: 1.0, low: 1.0, close: 1.0, volume: None };
         let bars = [bar("2017-06-02T20:00:00Z"), bar("2017-06-04T21:00:00Z"), bar("2017-06-04T23:00:00Z")];
         assert_eq!(fx.missing_bars(&bars, hour, bars[0].time, bars[2].time), 1);
+    }
+
+    #[test]
+    fn an_fx_week_of_open_hours_takes_no_more_than_two_weeks_and_its_closures() {
+        let fx: MarketCalendar = FX.parse().unwrap();
+        let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(86_400));
+        assert_eq!(fx.longest_for(hour * 119), day * 9);
+        assert_eq!(fx.longest_for(hour * 120), day * 16);
+        assert_eq!(MarketCalendar::always().longest_for(hour * 120), hour * 120);
+        let rare: MarketCalendar = "UTC; Mon 00:00-Mon 00:01".parse().unwrap();
+        assert_eq!(rare.longest_for(Duration::from_secs(180)), day * 28);
     }
 
     #[test]

@@ -296,7 +296,7 @@ impl SlotMachine {
     /// The next slot that will become due; `None` after the window's end.
     #[must_use]
     pub fn next_due(&self) -> Option<UtcMs> {
-        let floor = self.window.start.map_or(self.accounted, |start| self.accounted.max(UtcMs(start.0 - 1)));
+        let floor = self.window.start.map_or(self.accounted, |start| self.accounted.max(start.before()));
         let next = self.schedule.after(floor);
         (!self.window.is_over(next)).then_some(next)
     }
@@ -339,12 +339,12 @@ impl SlotMachine {
         let Some(first) = self.next_due().filter(|first| *first <= now) else { return commands };
         // Slots after the window's end are nobody's.
         let until = match self.window.end {
-            Some(end) if end <= now => UtcMs(end.0 - 1),
+            Some(end) if end <= now => end.before(),
             _ => now,
         };
         let newest = self.schedule.newest_due(until);
-        let before_newest = UtcMs(newest.0 - 1);
-        self.accounted = self.accounted.max(UtcMs(first.0 - 1));
+        let before_newest = newest.before();
+        self.accounted = self.accounted.max(first.before());
 
         let passing_reason = if self.in_flight.is_some() { Reason::Overrun } else { Reason::Late };
         self.miss_until(self.gone.min(before_newest), self.gone_reason, &mut commands);

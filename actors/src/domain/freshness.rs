@@ -4,10 +4,14 @@
 
 use std::time::Duration;
 
-use super::bar::{CleanBars, Interval};
+use super::bar::{CleanBars, DropReason, Interval, OLDEST_BAR, OpenTimes};
 use super::calendar::MarketCalendar;
 use super::reason::Reason;
 use super::time::UtcMs;
+
+/// The longest hole in a series of bars that is taken for an outage of its source. What lies further apart than this and a
+/// window can explain has a wrong time.
+pub const HOLE_MAX: Duration = Duration::from_secs(31 * 86_400);
 
 /// What a pipeline demands of its bars.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +61,24 @@ impl Freshness {
         self.interval.newest_closed(slot.minus(self.settle))
     }
 
+    /// The open times that the newest `bars` bars of a slot may have.
+    #[must_use]
+    pub fn open_times(&self, slot: UtcMs, bars: usize) -> OpenTimes {
+        let newest_closed = self.due_bar(slot);
+        OpenTimes {
+            oldest: newest_closed.minus(self.reach(bars)).max(OLDEST_BAR),
+            newest_closed,
+            // A vendor's clock may be ahead of this one.
+            latest: slot.plus(self.interval.length()),
+        }
+    }
+
+    /// The longest time that `bars` bars reach back, with as many missing as may be and a hole.
+    fn reach(&self, bars: usize) -> Duration {
+        let bars = u32::try_from(bars).unwrap_or(u32::MAX).saturating_add(self.max_missing_bars);
+        self.calendar.longest_for(self.interval.length().saturating_mul(bars)).saturating_add(HOLE_MAX)
+    }
+
     /// Judges the bars for a slot.
     ///
     /// # Errors
@@ -93,18 +115,35 @@ impl Freshness {
             }
         }
         let oldest = bars.bars.first().map_or(newest, |bar| bar.time);
+        if newest.since(oldest) > self.reach(bars.bars.len()) {
+            let text = format!("{} bars from {oldest} to {newest} are too far apart to be one window", bars.bars.len());
+            return Err(Ending::new(Reason::Gap, text));
+        }
         let missing = self.calendar.missing_bars(&bars.bars, self.interval, oldest, newest);
         if missing > self.max_missing_bars {
             let text = format!("{missing} bars are missing inside the window, allowed {}", self.max_missing_bars);
             return Err(Ending::new(Reason::Gap, text));
         }
+        // Where such a bar belongs nobody knows: it is missing somewhere.
+        let implausible = bars.dropped.get(&DropReason::ImplausibleTime).copied().unwrap_or(0);
+        if missing.saturating_add(implausible) > self.max_missing_bars {
+            let text = format!(
+                "{missing} bars are missing inside the window and {implausible} have implausible times, allowed {}",
+                self.max_missing_bars
+            );
+            return Err(Ending::new(Reason::Gap, text));
+        }
         Ok(Fresh { newest, missing })
     }
 
-    /// Market time between two instants, in whole bars and bounded: beyond a few times `max_age` more does not matter.
+    /// Market time between two instants, in whole bars and bounded: beyond a few times `max_age` more does not matter, and
+    /// what is too long for less is not counted at all.
     fn open_time_between(&self, from: UtcMs, to: UtcMs) -> Duration {
         let step = self.interval.length();
         let enough = self.max_age * 2 + step;
+        if to.since(from) > self.calendar.longest_for(enough) {
+            return to.since(from);
+        }
         let (mut at, mut open) = (from, Duration::ZERO);
         while at < to && open <= enough {
             let next = at.plus(step).min(to);
@@ -154,7 +193,7 @@ mod tests {
                 RawBar { time, open: price, high: price, low: price, close: price, volume: None }
             })
             .collect();
-        clean(&raw, &Cleaning { tick: 1e-5, newest_closed: None, window: Some(200) })
+        clean(&raw, &Cleaning { tick: 1e-5, times: None, window: Some(200) })
     }
 
     fn reason(slot: &str, times: &[&str]) -> Option<Reason> {
@@ -202,6 +241,54 @@ mod tests {
     fn more_missing_bars_than_allowed_are_a_gap() {
         let times = ["2017-06-01T08:00:00Z", "2017-06-01T11:00:00Z", "2017-06-01T12:00:00Z"];
         assert_eq!(reason("2017-06-01T13:00:05Z", &times), Some(Reason::Gap));
+    }
+
+    #[test]
+    fn a_bar_of_the_year_minus_9999_is_a_gap_at_once_and_not_after_minutes() {
+        let began = crate::ports::elapsed_now();
+        assert_eq!(
+            reason("2017-06-01T13:00:05Z", &["-009999-01-03T00:00:00Z", "2017-06-01T12:00:00Z"]),
+            Some(Reason::Gap)
+        );
+        assert_eq!(reason("2017-06-01T13:00:05Z", &["-009999-01-03T00:00:00Z"]), Some(Reason::StaleData));
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn bars_with_implausible_times_are_dropped_and_counted_as_missing() {
+        let (slot, freshness) = (at("2017-06-01T13:00:05Z"), freshness());
+        let delivered = |times: &[&str]| {
+            let price = Some(1.1);
+            let bar = |time: &&str| RawBar {
+                time: at(time),
+                open: price,
+                high: price,
+                low: price,
+                close: price,
+                volume: None,
+            };
+            let how = Cleaning { tick: 1e-5, times: Some(freshness.open_times(slot, 200)), window: Some(200) };
+            clean(&times.iter().map(bar).collect::<Vec<_>>(), &how)
+        };
+        let one = delivered(&["9999-12-30T00:00:00Z", "2017-06-01T12:00:00Z", "2017-06-01T13:00:00Z"]);
+        assert_eq!(dropped_text(&one), "forming=1,implausible_time=1");
+        assert_eq!(one.newest_delivered, Some(at("2017-06-01T12:00:00Z")));
+        assert_eq!(freshness.judge(slot, &one).map(|fresh| fresh.missing), Ok(0), "one missing bar is allowed");
+        let two = delivered(&["1970-01-18T06:00:00Z", "1900-01-01T00:00:00Z", "2017-06-01T12:00:00Z"]);
+        assert_eq!(freshness.judge(slot, &two).unwrap_err().reason, Reason::Gap);
+        assert_eq!(dropped_text(&two), "implausible_time=2");
+    }
+
+    #[test]
+    fn an_outage_of_a_month_is_a_gap_and_its_bars_are_not_called_implausible() {
+        let freshness = Freshness { max_missing_bars: 20, ..freshness() };
+        let times = freshness.open_times(at("2017-06-01T13:00:05Z"), 224);
+        assert!(times.oldest <= at("2017-04-22T00:00:00Z"), "{}", times.oldest); // nine days of bars before a hole of 31
+        assert!(times.oldest >= at("2017-04-01T00:00:00Z"), "{}", times.oldest);
+        assert_eq!(
+            reason("2017-06-01T13:00:05Z", &["2017-05-02T12:00:00Z", "2017-06-01T12:00:00Z"]),
+            Some(Reason::Gap)
+        );
     }
 
     #[test]

@@ -95,30 +95,43 @@ impl Schedule {
         Duration::from_millis(self.period_ms.unsigned_abs())
     }
 
-    /// The first slot strictly after `time`.
+    /// The first slot strictly after `time`; saturates at the end of time.
     #[must_use]
     pub fn after(&self, time: UtcMs) -> UtcMs {
-        let index = (time.0 - self.offset_ms).div_euclid(self.period_ms);
-        UtcMs((index + 1) * self.period_ms + self.offset_ms)
+        self.at(self.index(time).saturating_add(1))
     }
 
     /// The newest slot that is due at `now`, that is at or before it.
     #[must_use]
     pub fn newest_due(&self, now: UtcMs) -> UtcMs {
-        UtcMs(self.after(now).0 - self.period_ms)
+        self.at(self.index(now))
+    }
+
+    /// The `count`-th slot strictly after `time`; at 0 the newest one that is not.
+    #[must_use]
+    pub fn nth_after(&self, time: UtcMs, count: u64) -> UtcMs {
+        self.at(self.index(time).saturating_add_unsigned(count))
     }
 
     /// How many slots lie in `(after, until]`.
     #[must_use]
     pub fn count(&self, after: UtcMs, until: UtcMs) -> u64 {
-        let index = |time: UtcMs| (time.0 - self.offset_ms).div_euclid(self.period_ms);
-        u64::try_from(index(until) - index(after)).unwrap_or(0)
+        u64::try_from(self.index(until).saturating_sub(self.index(after))).unwrap_or(0)
     }
 
     /// The slots in `(after, until]`, oldest first.
     pub fn slots(&self, after: UtcMs, until: UtcMs) -> impl Iterator<Item = UtcMs> + '_ {
-        std::iter::successors(Some(self.after(after)), |slot| Some(self.after(*slot)))
-            .take_while(move |slot| *slot <= until)
+        (self.index(after).saturating_add(1)..=self.index(until)).map(|index| self.at(index))
+    }
+
+    /// The number of the newest slot at or before `time`.
+    const fn index(&self, time: UtcMs) -> i64 {
+        time.0.saturating_sub(self.offset_ms).div_euclid(self.period_ms)
+    }
+
+    /// The slot with this number.
+    const fn at(&self, index: i64) -> UtcMs {
+        UtcMs(index.saturating_mul(self.period_ms).saturating_add(self.offset_ms))
     }
 }
 

@@ -39,6 +39,12 @@ impl UtcMs {
         Self(self.0.saturating_sub(millis(duration)))
     }
 
+    /// The last instant before this one; saturates.
+    #[must_use]
+    pub const fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
     /// How far `self` lies after `earlier`; zero when it lies before.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
