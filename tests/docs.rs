@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Parser as _};
 use sentinel::cli::{Cli, exit};
+use sentinel_actors::domain::bar::DropReason;
 use sentinel_actors::domain::reason::{Outcome, Reason};
 
 fn root() -> &'static Path {
@@ -69,7 +70,7 @@ fn the_table_of_reasons_is_the_one_in_the_code() {
 Every due slot ends with one of these reasons, and each reason belongs to one outcome. The codes stand in the journal, in the
 log and in the output of `sentinel why`. They are stable: a code is never reused for something else.
 
-This table is generated from `actors/src/domain/reason.rs`.
+These tables are generated from `actors/src/domain/reason.rs` and `bar.rs`.
 "
     .to_owned();
     for outcome in Outcome::ALL {
@@ -83,6 +84,17 @@ This table is generated from `actors/src/domain/reason.rs`.
         for reason in Reason::ALL.iter().filter(|reason| reason.outcome() == outcome) {
             writeln!(expected, "| `{reason}` | {} |", reason.meaning()).unwrap();
         }
+    }
+    expected += "
+## Bars that are not used
+
+A slot's row counts the delivered bars that were not used, by these codes (`dropped`, for example `null=3,duplicate=1`).
+
+| code | meaning |
+|---|---|
+";
+    for reason in DropReason::ALL {
+        writeln!(expected, "| `{}` | {} |", reason.code(), reason.meaning()).unwrap();
     }
     let path = root().join("docs/reasons.md");
     #[expect(clippy::disallowed_methods, reason = "a switch of this test, not of the node")]

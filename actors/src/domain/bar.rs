@@ -114,6 +114,17 @@ pub enum DropReason {
 }
 
 impl DropReason {
+    /// All, in the order of their table.
+    pub const ALL: [Self; 7] = [
+        Self::Null,
+        Self::NonPositive,
+        Self::HighBelowLow,
+        Self::CloseOutsideRange,
+        Self::Duplicate,
+        Self::Forming,
+        Self::ImplausibleTime,
+    ];
+
     /// Stable code for journal and reports.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -125,6 +136,22 @@ impl DropReason {
             Self::Duplicate => "duplicate",
             Self::Forming => "forming",
             Self::ImplausibleTime => "implausible_time",
+        }
+    }
+
+    /// One sentence for a person.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Null => "A price is missing or not finite.",
+            Self::NonPositive => "A price is zero or negative.",
+            Self::HighBelowLow => "The high is below the low.",
+            Self::CloseOutsideRange => "The close lies outside the range from low to high by more than a tick.",
+            Self::Duplicate => "Another bar with the same open time came later.",
+            Self::Forming => "The bar is not closed yet.",
+            Self::ImplausibleTime => {
+                "The open time lies in the future, before 1971, or further back than a window can reach; such a bar counts as missing."
+            }
         }
     }
 }
