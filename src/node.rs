@@ -29,7 +29,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{debug, error, info, warn};
 
 pub use self::error::NodeError;
-pub use self::plug::{PluggedPipeline, plug, try_model};
+pub use self::plug::{PluggedPipeline, plug, survey_bars, try_model};
 use self::vitals::Vitals;
 use crate::config::Config;
 use crate::journal::{

@@ -25,8 +25,23 @@ pub struct CheckArgs {
     pub overrides: Overrides,
 }
 
-/// Judges one pipeline beyond its text; each string is one problem.
-pub type Validator<'v> = dyn Fn(&Config, &PipelineConfig) -> Vec<String> + 'v;
+/// What a look beyond the text of a configuration found out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// Each is one thing that keeps the node from starting.
+    pub problems: Vec<String>,
+    /// Each is one line about what it would start with.
+    pub facts: Vec<String>,
+}
+
+/// Looks beyond the text of a configuration, as the start does.
+#[derive(Clone, Copy)]
+pub struct Validators<'v> {
+    /// At what all pipelines share; each string is one problem.
+    pub node: &'v dyn Fn(&Config) -> Vec<String>,
+    /// At one pipeline.
+    pub pipeline: &'v dyn Fn(&Config, &PipelineConfig) -> Judgement,
+}
 
 /// The check did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -50,11 +65,11 @@ impl CheckError {
     }
 }
 
-/// Prints every problem, or one line per pipeline and the verdict.
+/// Prints every problem, or what each pipeline would start with and the verdict.
 ///
 /// # Errors
 /// When there is a problem, or no place to print it.
-pub fn run(args: &CheckArgs, env: &Env, validate: &Validator<'_>, out: &mut dyn Write) -> Result<(), CheckError> {
+pub fn run(args: &CheckArgs, env: &Env, validate: Validators<'_>, out: &mut dyn Write) -> Result<(), CheckError> {
     let config = match Config::load(&args.config, env, &args.overrides.flags()) {
         Ok(config) => config,
         Err(errors) => {
@@ -62,16 +77,23 @@ pub fn run(args: &CheckArgs, env: &Env, validate: &Validator<'_>, out: &mut dyn 
             return Err(CheckError::Invalid(errors.problems().len()));
         }
     };
-    let mut problems = 0;
+    let found = (validate.node)(&config);
+    for problem in &found {
+        writeln!(out, "{}: {problem}", args.config.display())?;
+    }
+    let mut problems = found.len();
     for pipeline in &config.pipelines {
-        let found = validate(&config, pipeline);
-        for problem in &found {
+        let found = (validate.pipeline)(&config, pipeline);
+        for problem in &found.problems {
             writeln!(out, "{}: pipeline.{}: {problem}", args.config.display(), pipeline.name)?;
         }
-        if found.is_empty() {
+        if found.problems.is_empty() {
             writeln!(out, "{}", summary(&config, pipeline))?;
+            for fact in &found.facts {
+                writeln!(out, "  {fact}")?;
+            }
         }
-        problems += found.len();
+        problems += found.problems.len();
     }
     if problems > 0 {
         return Err(CheckError::Invalid(problems));

@@ -139,7 +139,8 @@ pub fn run(cli: Cli) -> Ended {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => {
             let env = read_env()?;
-            check::run(&args, &env, &run::judge, &mut out)
+            let validators = check::Validators { node: &run::judge_node, pipeline: &run::judge };
+            check::run(&args, &env, validators, &mut out)
                 .map(|()| exit::OK)
                 .map_err(|error| Failure::new(error.exit_code(), &error, None))
         }

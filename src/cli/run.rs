@@ -6,13 +6,13 @@ use std::sync::Arc;
 use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::ports::NoFates;
 
+use super::check::Judgement;
 use super::faults::FaultFlags;
 use super::overrides::Overrides;
 use super::{Ended, Failure, exit, read_env};
 use crate::config::{Config, Flags, LogFormat, PipelineConfig, SourceConfig};
-use crate::journal::JournalReader;
+use crate::journal::{JournalReader, check_state_dir};
 use crate::node::{self, RunOptions, RunReport};
-use crate::sources::csv::read_bars;
 use crate::telemetry::logging;
 use crate::telemetry::record::Recorder;
 
@@ -113,21 +113,28 @@ fn once_code(config: &Config, report: &RunReport) -> Ended {
     Ok(code)
 }
 
-/// What would keep a pipeline from starting, beyond the text of its configuration.
+/// What would keep a node from starting, beyond the text of its configuration.
 #[must_use]
-pub fn judge(config: &Config, pipeline: &PipelineConfig) -> Vec<String> {
-    let mut problems = Vec::new();
-    let SourceConfig::Csv(csv) = &pipeline.source;
-    if let Err(error) = read_bars(&csv.path) {
-        problems.push(chain(&error));
-    }
-    if let Err(error) = node::try_model(config, pipeline, Arc::new(NoFates)) {
-        problems.push(chain(&error));
-    }
-    problems
+pub fn judge_node(config: &Config) -> Vec<String> {
+    check_state_dir(&config.node.state).err().map(|error| text(&error, Some(error.advice()))).into_iter().collect()
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let failure = Failure::new(exit::CONFIG, error, None);
+/// What would keep a pipeline from starting, beyond the text of its configuration, and what it would start with.
+#[must_use]
+pub fn judge(config: &Config, pipeline: &PipelineConfig) -> Judgement {
+    let mut judgement = Judgement::default();
+    let SourceConfig::Csv(csv) = &pipeline.source;
+    match node::survey_bars(pipeline, csv) {
+        Ok(survey) => judgement.facts.extend(survey.map(|survey| survey.to_string())),
+        Err(error) => judgement.problems.push(text(&error, error.advice())),
+    }
+    if let Err(error) = node::try_model(config, pipeline, Arc::new(NoFates)) {
+        judgement.problems.push(text(&error, error.advice()));
+    }
+    judgement
+}
+
+fn text(error: &dyn std::error::Error, advice: Option<String>) -> String {
+    let failure = Failure::new(exit::CONFIG, error, advice);
     failure.text.trim_start_matches("error: ").to_owned()
 }

@@ -27,7 +27,9 @@ use toml::de::{DeTable, DeValue};
 pub use endpoints::{GatewayConfig, HubAccess, HubConfig, HubPayload, ModelConfig, VenueConfig};
 pub use env::{Env, EnvError, Flags, LOG_LEVEL, STATE};
 pub use node::{Deadlines, LogConfig, LogFormat, LogLevel, NodeConfig, Supervision};
-pub use pipeline::{CsvSource, DataConfig, FeaturesConfig, PaperConfig, PipelineConfig, SourceConfig, Speed};
+pub use pipeline::{
+    CsvSource, DataConfig, FX_CALENDAR, FeaturesConfig, PaperConfig, PipelineConfig, SourceConfig, Speed,
+};
 pub use problem::{ConfigErrors, Place, Problem};
 
 use reader::{Section, Walk};

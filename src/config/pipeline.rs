@@ -22,7 +22,8 @@ use super::values::LONG;
 
 /// Bars that `fx23` needs for a row, and for a row with its sequence.
 const FX23_BARS: (u32, u32) = (21, 80);
-const FX_CALENDAR: &str = "America/New_York; Sun 17:00-Fri 17:00; closed 12-25 00:00-17:00, 01-01 00:00-17:00";
+/// The hours of an FX pair: the default calendar.
+pub const FX_CALENDAR: &str = "America/New_York; Sun 17:00-Fri 17:00; closed 12-25 00:00-17:00, 01-01 00:00-17:00";
 
 /// One pipeline.
 #[derive(Debug, Clone, PartialEq)]

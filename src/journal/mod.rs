@@ -35,6 +35,7 @@ mod starts;
 mod state;
 mod store;
 mod telemetry;
+mod usable;
 
 pub use boot::{BootRecord, BootVerdict, write_last_exit};
 pub use error::{JournalError, Loss, StateError, how_to_stop, process};
@@ -48,6 +49,7 @@ pub use starts::Start;
 pub use state::StateDir;
 pub use store::{SqliteJournal, StoreOptions};
 pub use telemetry::{Telemetry, TelemetryEvent};
+pub use usable::check_state_dir;
 
 const LOCK_FILE: &str = "lock";
 const JOURNAL_FILE: &str = "journal.db";

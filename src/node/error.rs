@@ -3,10 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::config::FX_CALENDAR;
 use crate::journal::{JournalError, StateError};
 use crate::models::mlflow::MlflowError;
 use crate::models::onnx::OnnxError;
 use crate::sources::csv::CsvError;
+use crate::sources::survey::UnfitBars;
 use crate::venues::book::BookError;
 
 /// Why a node could not be started.
@@ -24,7 +26,17 @@ pub enum NodeError {
         /// Its name.
         pipeline: String,
         /// What is wrong.
-        source: CsvError,
+        source: Box<CsvError>,
+    },
+    /// The bars of a pipeline are not what its configuration says.
+    #[error("pipeline {pipeline}: {}: {source}", file.display())]
+    Unfit {
+        /// Its name.
+        pipeline: String,
+        /// Where they are.
+        file: PathBuf,
+        /// What is wrong.
+        source: Box<UnfitBars>,
     },
     /// The bars are too few for one decision.
     #[error("pipeline {pipeline}: {have} usable bars are too few; its features look at {need}")]
@@ -81,6 +93,7 @@ impl NodeError {
             Self::State(error) => error.exit_code(),
             Self::Journal(error) => error.exit_code(),
             Self::Source { .. }
+            | Self::Unfit { .. }
             | Self::TooFewBars { .. }
             | Self::Model { .. }
             | Self::Hub { .. }
@@ -97,6 +110,10 @@ impl NodeError {
             Self::State(error) => Some(error.advice()),
             Self::Journal(error) => Some(error.advice()),
             Self::TooFewBars { .. } => Some("give the source more bars, or choose a smaller window".to_owned()),
+            Self::Unfit { source, .. } => match **source {
+                UnfitBars::Calendar { .. } => Some(format!("for an FX pair write calendar = \"{FX_CALENDAR}\"")),
+                _ => None,
+            },
             _ => None,
         }
     }

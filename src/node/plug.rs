@@ -1,6 +1,7 @@
 //! Configuration → ports: which adapter stands behind which port of which pipeline.
 
 mod model;
+mod recorded;
 mod venue;
 
 use std::cell::LazyCell;
@@ -8,22 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sentinel_actors::domain::freshness::Freshness;
-use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::pipeline::{Deadlines, PipelinePorts, PipelineSettings};
-use sentinel_actors::ports::Clock as _;
 use sentinel_actors::supervision::Limits;
 use sentinel_actors::supervision::backoff::Backoff;
 use sentinel_actors::supervision::budget::Limit;
 
 pub use self::model::try_model;
+use self::recorded::Replay;
+pub use self::recorded::survey_bars;
 use super::{NodeError, RunOptions};
-use crate::config::{self, Config, CsvSource, PipelineConfig, SourceConfig};
+use crate::config::{self, Config, PipelineConfig, SourceConfig};
 use crate::features::fx23::Fx23;
-use crate::journal::{JournalReader, StateDir};
+use crate::journal::StateDir;
 use crate::models::onnx::OnnxEngine;
-use crate::sources::csv::read_bars;
-use crate::sources::replay::{self, ReplayClock, ReplaySource};
 use crate::venues::book::{BOOK_FILE, Book};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -86,57 +85,6 @@ fn plug_one(
     let ports =
         PipelinePorts { clock: Arc::new(replay.clock), source: Arc::new(replay.source), features, model, venue };
     Ok(PluggedPipeline { settings, ports, first_slot: replay.first_slot, last_slot: Some(replay.last_slot) })
-}
-
-/// A replay that goes on where the journal ends.
-struct Replay {
-    source: ReplaySource,
-    clock: ReplayClock,
-    first_slot: UtcMs,
-    last_slot: UtcMs,
-}
-
-impl Replay {
-    fn new(
-        pipeline: &PipelineConfig,
-        csv: &CsvSource,
-        state: &StateDir,
-        options: &RunOptions,
-    ) -> Result<Self, NodeError> {
-        let name = pipeline.name.clone();
-        let bars = read_bars(&csv.path).map_err(|source| NodeError::Source { pipeline: name.clone(), source })?;
-        let need = pipeline.features.set.window;
-        let mut source = ReplaySource::new(bars, pipeline.interval);
-        // The first decision looks at `need` bars, each further one at one bar more.
-        let decided = options.bars.map(|bars| bars.saturating_add(need).saturating_sub(1));
-        for limit in csv.bars.map(usize::from).into_iter().chain(decided) {
-            source = source.oldest(limit);
-        }
-        let have = source.len();
-        let too_few = || NodeError::TooFewBars { pipeline: name.clone(), have, need };
-        let (first, last) = source.bounds(need).ok_or_else(too_few)?;
-        let before = |time: UtcMs| UtcMs(time.0 - 1);
-        let first_slot = pipeline.schedule.after(before(first));
-        let last_slot = pipeline.schedule.after(before(last.plus(pipeline.data.settle)));
-        // A window that begins or ends inside the data narrows the replay.
-        let first_slot =
-            pipeline.window.start.map_or(first_slot, |start| first_slot.max(pipeline.schedule.after(before(start))));
-        let last_slot =
-            pipeline.window.end.map_or(last_slot, |end| last_slot.min(pipeline.schedule.newest_due(before(end))));
-        let speed = match csv.speed {
-            config::Speed::Max => replay::Speed::Max,
-            config::Speed::BarsPerSecond(bars) => replay::Speed::BarsPerSecond(bars),
-        };
-        let reader = JournalReader::open(state.path())?;
-        let start = reader.last_slot(&name)?.unwrap_or(before(first_slot));
-        Ok(Self { source, clock: ReplayClock::new(start, pipeline.interval, speed), first_slot, last_slot })
-    }
-
-    /// The competition ends with the data; a single run ends with the next slot.
-    fn window(&self, configured: Window, schedule: &Schedule, once: bool) -> Window {
-        let last = if once { schedule.after(self.clock.now()).min(self.last_slot) } else { self.last_slot };
-        Window { start: configured.start, end: Some(UtcMs(last.0 + 1)) }
-    }
 }
 
 fn deadlines(config: &config::Deadlines) -> Deadlines {

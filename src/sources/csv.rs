@@ -81,20 +81,37 @@ pub enum CsvError {
     },
 }
 
+/// A bar and where it stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BarLine {
+    /// Counted from 1, the header included.
+    pub line: u64,
+    /// The bar.
+    pub bar: RawBar,
+}
+
 /// All bars of a file, in the file's order.
 ///
 /// # Errors
 /// When the file cannot be read or any of its lines is no bar.
 pub fn read_bars(file: &Path) -> Result<Vec<RawBar>, CsvError> {
-    let opened = File::open(file).map_err(|source| CsvError::Open { file: file.to_owned(), source })?;
-    read_bars_from(opened, file)
+    Ok(read_lines(file)?.into_iter().map(|line| line.bar).collect())
 }
 
-/// All bars of `input`; `file` is only its name in errors.
+/// All bars of a file with their lines, in the file's order.
+///
+/// # Errors
+/// When the file cannot be read or any of its lines is no bar.
+pub fn read_lines(file: &Path) -> Result<Vec<BarLine>, CsvError> {
+    let opened = File::open(file).map_err(|source| CsvError::Open { file: file.to_owned(), source })?;
+    read_lines_from(opened, file)
+}
+
+/// The same from `input`; `file` is only its name in errors.
 ///
 /// # Errors
 /// When any line is no bar.
-pub fn read_bars_from(input: impl Read, file: &Path) -> Result<Vec<RawBar>, CsvError> {
+pub fn read_lines_from(input: impl Read, file: &Path) -> Result<Vec<BarLine>, CsvError> {
     let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(input);
     let header = reader.headers().map_err(|source| row_error(file, source))?;
     let places = Places::find(header, file)?;
@@ -102,7 +119,7 @@ pub fn read_bars_from(input: impl Read, file: &Path) -> Result<Vec<RawBar>, CsvE
     let mut record = StringRecord::new();
     while reader.read_record(&mut record).map_err(|source| row_error(file, source))? {
         let line = record.position().map_or(0, csv::Position::line);
-        bars.push(places.bar(&record, file, line)?);
+        bars.push(BarLine { line, bar: places.bar(&record, file, line)? });
     }
     if bars.is_empty() {
         return Err(CsvError::NoBars { file: file.to_owned() });
@@ -168,7 +185,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<RawBar>, String> {
-        read_bars_from(text.as_bytes(), Path::new("bars.csv")).map_err(|error| error.to_string())
+        let lines = read_lines_from(text.as_bytes(), Path::new("bars.csv")).map_err(|error| error.to_string())?;
+        Ok(lines.into_iter().map(|line| line.bar).collect())
     }
 
     #[test]

@@ -2,3 +2,4 @@
 
 pub mod csv;
 pub mod replay;
+pub mod survey;

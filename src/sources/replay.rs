@@ -37,12 +37,6 @@ impl ReplaySource {
         Self { bars: bars.into(), interval }
     }
 
-    /// The replay of only the `limit` oldest bars.
-    #[must_use]
-    pub fn oldest(&self, limit: usize) -> Self {
-        Self { bars: self.bars[..limit.min(self.bars.len())].into(), interval: self.interval }
-    }
-
     /// Number of bars, unusable ones included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -204,9 +198,7 @@ mod tests {
         let replay = ReplaySource::new(bars, hour());
         assert_eq!(replay.bounds(4), Some((open(5), open(21))));
         assert_eq!(replay.bounds(10), None);
-        assert_eq!(replay.oldest(8).bounds(4), Some((open(5), open(7))));
-        assert_eq!(replay.oldest(99).len(), 12);
-        assert!(replay.oldest(0).is_empty() && replay.oldest(0).bounds(0).is_none());
+        assert!(source([]).is_empty() && source([]).bounds(0).is_none());
     }
 
     #[tokio::test(start_paused = true)]

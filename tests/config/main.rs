@@ -15,9 +15,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rust_decimal::Decimal;
-use sentinel::cli::check::{self, CheckArgs, CheckError};
+use sentinel::cli::check::{self, CheckArgs, CheckError, Judgement, Validators};
 use sentinel::cli::overrides::Overrides;
-use sentinel::config::{Config, ConfigErrors, Env, Flags, LogLevel, ModelConfig, Origin, SourceConfig, Speed};
+use sentinel::config::{
+    Config, ConfigErrors, Env, Flags, LogLevel, ModelConfig, Origin, PipelineConfig, SourceConfig, Speed,
+};
 use sentinel_actors::domain::decision::OnOpposite;
 
 const EXAMPLE: &str = include_str!("../../config/sentinel.toml");
@@ -315,14 +317,17 @@ fn check_prints_every_problem_or_a_line_per_pipeline() {
     let run = |text: &str, verdict: Vec<String>| {
         std::fs::write(&args.config, text).unwrap();
         let mut out = Vec::new();
-        let result = check::run(&args, &Env::default(), &|_, _| verdict.clone(), &mut out);
+        let judge =
+            |_: &Config, _: &PipelineConfig| Judgement { problems: verdict.clone(), facts: vec!["12 bars".to_owned()] };
+        let validators = Validators { node: &|_| Vec::new(), pipeline: &judge };
+        let result = check::run(&args, &Env::default(), validators, &mut out);
         (result.map_err(|error: CheckError| error.exit_code()), String::from_utf8(out).unwrap())
     };
 
     let (result, out) = run(MINIMAL, Vec::new());
     assert_eq!(result, Ok(()));
     let line = "pipeline eurusd: EURUSD, bars of 1h, every 1h, 2s into it, features fx23/200, threshold 0.6, 0.10 lots, dry_run";
-    assert_eq!(out, format!("{line}\nconfiguration is valid\n"));
+    assert_eq!(out, format!("{line}\n  12 bars\nconfiguration is valid\n"));
 
     let (result, out) = run(&with("node", "nmae = \"x\"\nheartbeat = \"0s\""), Vec::new());
     assert_eq!((result, out.lines().count()), (Err(78), 2), "{out}");

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::config::{Site, model_fixture};
+use super::config::{Site, demo_file, model_fixture};
 use super::facts::Facts;
 use super::node::run;
 
@@ -110,4 +110,60 @@ fn a_model_that_answers_nan_costs_its_slots_and_nothing_else() {
         assert_eq!(judged, ("skipped", None, None, "[]"), "NaN became a decision: {slot:?}");
     }
     assert_eq!(of("hold"), 0, "this model never says hold; a hold was made up");
+}
+
+/// Both judge the same: `check` says it beforehand, and `run` starts nothing.
+#[track_caller]
+fn refused_by_both(site: &Site, words: &[&str]) {
+    run(site.path(), site.args()).expect(78).complains(words);
+    run(site.path(), ["check", "--config", "node.toml"]).expect(78).says(words);
+}
+
+/// The demo's bars, with one more at the end of the file that opens then.
+fn with_a_bar_of(time: &str) -> Site {
+    let site = Site::new();
+    let mut bars = fs::read_to_string(demo_file("eurusd_1h_2017.csv")).unwrap();
+    bars.push_str(&format!("{time},1.1,1.1,1.1,1.1,1\n"));
+    fs::write(site.path().join("eurusd_1h_2017.csv"), bars).unwrap();
+    site
+}
+
+#[test]
+fn one_bar_of_a_year_far_away_is_refused_with_its_line_and_walks_nowhere() {
+    for time in ["9999-12-30T00:00:00Z", "-009999-01-03T00:00:00Z", "1970-01-18T05:00:00Z", "2500-01-01T00:00:00Z", "0"]
+    {
+        refused_by_both(&with_a_bar_of(time), &["eurusd_1h_2017.csv", "line 6227", "no plausible open time of a bar"]);
+    }
+    let hole = ["line 6227", "lies 63d 1h", "the bar before it, 2017-12-29T21:00:00Z in line 6226", "31d at most"];
+    refused_by_both(&with_a_bar_of("2018-03-02T22:00:00Z"), &hole);
+}
+
+#[test]
+fn bars_of_1h_under_the_interval_4h_are_refused_by_check_as_by_run() {
+    let site = Site::new().with("interval = \"1h\"", "interval = \"4h\"");
+    refused_by_both(&site, &["its bars are 1h apart (6172 of 6224 times)", "`interval` is 4h"]);
+}
+
+#[test]
+fn an_fx_pair_whose_market_never_closes_is_refused_with_the_hours_to_write() {
+    let site = Site::new().with("interval = \"1h\"", "interval = \"1h\"\ncalendar = \"always\"");
+    let calendar = "calendar = \"America/New_York; Sun 17:00-Fri 17:00; closed 12-25 00:00-17:00, 01-01 00:00-17:00\"";
+    refused_by_both(&site, &["`calendar` expects", "in 51 holes", calendar]);
+}
+
+#[test]
+fn fewer_bars_than_a_window_are_refused_by_check_as_by_run() {
+    refused_by_both(&Site::new().with_bars(100), &["100 usable bars are too few", "look at 200", "a smaller window"]);
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_made_is_refused_by_check_which_makes_none() {
+    let site = Site::new().adding("[node]", "state = \"model.json/state\"");
+    refused_by_both(&site, &["model.json/state cannot be used", "creating it failed", "what to do"]);
+    let site = Site::new();
+    site.args();
+    run(site.path(), ["check", "--config", "node.toml"]).expect(0).says(&[
+        "6225 bars from 2017-01-01T22:00:00Z to 2017-12-29T21:00:00Z, 1h apart 6172 times; the longest hole, 50h, follows",
+    ]);
+    assert!(!site.state().exists());
 }

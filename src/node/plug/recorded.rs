@@ -1,0 +1,100 @@
+//! Recorded bars as a pipeline's source, judged before anything starts: by `run` and by `check` alike.
+
+use sentinel_actors::domain::schedule::{Schedule, Window};
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::Clock as _;
+
+use super::NodeError;
+use crate::config::{self, CsvSource, PipelineConfig};
+use crate::journal::{JournalReader, StateDir};
+use crate::node::RunOptions;
+use crate::sources::csv::read_lines;
+use crate::sources::replay::{self, ReplayClock, ReplaySource};
+use crate::sources::survey::{Expected, Survey, judge_hours, survey};
+use crate::system::WallClock;
+
+/// What the bars of a pipeline are.
+///
+/// # Errors
+/// When it could not be run on them.
+pub fn survey_bars(pipeline: &PipelineConfig, csv: &CsvSource) -> Result<Option<Survey>, NodeError> {
+    Recorded::read(pipeline, csv, None).map(|recorded| recorded.survey)
+}
+
+/// Bars that a pipeline can be run on.
+struct Recorded {
+    source: ReplaySource,
+    survey: Option<Survey>,
+    /// From the opening of the first bar with a full window before it, to the close of the last one.
+    decidable: (UtcMs, UtcMs),
+}
+
+impl Recorded {
+    /// Reads the oldest bars, all of them when `limit` is `None`.
+    fn read(pipeline: &PipelineConfig, csv: &CsvSource, limit: Option<usize>) -> Result<Self, NodeError> {
+        let name = || pipeline.name.clone();
+        let mut lines =
+            read_lines(&csv.path).map_err(|source| NodeError::Source { pipeline: name(), source: Box::new(source) })?;
+        lines.sort_by_key(|line| line.bar.time);
+        for limit in csv.bars.map(usize::from).into_iter().chain(limit) {
+            lines.truncate(limit);
+        }
+        let need = pipeline.features.set.window;
+        let expected = Expected {
+            interval: pipeline.interval,
+            calendar: &pipeline.calendar,
+            max_missing_bars: pipeline.data.max_missing_bars,
+            window: need,
+            now: WallClock.now(),
+        };
+        let unfit = |source| NodeError::Unfit { pipeline: name(), file: csv.path.clone(), source: Box::new(source) };
+        let survey = survey(&lines, &expected).map_err(unfit)?;
+        let source = ReplaySource::new(lines.iter().map(|line| line.bar).collect(), pipeline.interval);
+        let too_few = || NodeError::TooFewBars { pipeline: name(), have: source.len(), need };
+        let decidable = source.bounds(need).ok_or_else(too_few)?;
+        judge_hours(&lines, &expected).map_err(unfit)?;
+        Ok(Self { source, survey, decidable })
+    }
+}
+
+/// A replay that goes on where the journal ends.
+pub(super) struct Replay {
+    pub(super) source: ReplaySource,
+    pub(super) clock: ReplayClock,
+    pub(super) first_slot: UtcMs,
+    pub(super) last_slot: UtcMs,
+}
+
+impl Replay {
+    pub(super) fn new(
+        pipeline: &PipelineConfig,
+        csv: &CsvSource,
+        state: &StateDir,
+        options: &RunOptions,
+    ) -> Result<Self, NodeError> {
+        // The first decision looks at a whole window of bars, each further one at one bar more.
+        let window = pipeline.features.set.window;
+        let decided = options.bars.map(|bars| bars.saturating_add(window).saturating_sub(1));
+        let Recorded { source, decidable: (first, last), .. } = Recorded::read(pipeline, csv, decided)?;
+        let first_slot = pipeline.schedule.after(first.before());
+        let last_slot = pipeline.schedule.after(last.plus(pipeline.data.settle).before());
+        // A window that begins or ends inside the data narrows the replay.
+        let first_slot =
+            pipeline.window.start.map_or(first_slot, |start| first_slot.max(pipeline.schedule.after(start.before())));
+        let last_slot =
+            pipeline.window.end.map_or(last_slot, |end| last_slot.min(pipeline.schedule.newest_due(end.before())));
+        let speed = match csv.speed {
+            config::Speed::Max => replay::Speed::Max,
+            config::Speed::BarsPerSecond(bars) => replay::Speed::BarsPerSecond(bars),
+        };
+        let reader = JournalReader::open(state.path())?;
+        let start = reader.last_slot(&pipeline.name)?.unwrap_or(first_slot.before());
+        Ok(Self { source, clock: ReplayClock::new(start, pipeline.interval, speed), first_slot, last_slot })
+    }
+
+    /// The competition ends with the data; a single run ends with the next slot.
+    pub(super) fn window(&self, configured: Window, schedule: &Schedule, once: bool) -> Window {
+        let last = if once { schedule.after(self.clock.now()).min(self.last_slot) } else { self.last_slot };
+        Window { start: configured.start, end: Some(UtcMs(last.0.saturating_add(1))) }
+    }
+}
