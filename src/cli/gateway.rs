@@ -50,9 +50,13 @@ pub struct GatewayArgs {
     /// The gateway's own record of every message, order and position (SQLite).
     #[arg(long, value_name = "FILE", default_value = "state/gateway/ledger.db")]
     pub ledger: PathBuf,
-    /// Prices of a symbol: CSV with timestamp,open,high,low,close,volume. An order's timestamp picks the bar.
+    /// Prices of a symbol: CSV with timestamp,open,high,low,close,volume. The market's time picks the bar.
     #[arg(long, value_name = "SYMBOL=FILE", value_parser = pair::<PathBuf>)]
     pub bars: Vec<(String, PathBuf)>,
+    /// The market's time of a symbol is that of a node's replay, which tells it in STATE/replay/PIPELINE.time; without this
+    /// it is the wall clock's. What an order says the time is counts for nothing: a late order gets late prices.
+    #[arg(long, value_name = "SYMBOL=FILE", value_parser = pair::<PathBuf>)]
+    pub clock: Vec<(String, PathBuf)>,
     /// A price that never changes. Without any --bars and --price: EURUSD at 1.10000.
     #[arg(long, value_name = "SYMBOL=PRICE", value_parser = pair::<Decimal>)]
     pub price: Vec<(String, Decimal)>,
@@ -107,6 +111,7 @@ fn options(args: &GatewayArgs) -> GatewayOptions {
         account: args.account,
         ledger: args.ledger.clone(),
         bars: args.bars.clone(),
+        clocks: args.clock.clone(),
         prices: args.price.clone(),
         spread: args.spread,
         slippage: args.slippage,
@@ -148,6 +153,7 @@ const fn exit_code(error: &GatewayError) -> u8 {
         | GatewayError::OtherMode { .. }
         | GatewayError::Bars { .. }
         | GatewayError::Twice(_)
+        | GatewayError::ClockOfNothing(_)
         | GatewayError::Number { .. } => exit::CONFIG,
     }
 }
@@ -185,7 +191,7 @@ mod tests {
 
     #[test]
     fn every_argument_reaches_the_server() {
-        let args = "--paper --host 0.0.0.0 --port 0 --account hedging --ledger l.db --bars EURUSD=a=b.csv --price X=2 --spread 0.1 \
+        let args = "--paper --host 0.0.0.0 --port 0 --account hedging --ledger l.db --bars EURUSD=a=b.csv --clock EURUSD=t.time --price X=2 --spread 0.1 \
                     --slippage 0 --contract-size 1 --balance 7 --seed 3 --mood die@2 --mood refuse=-4";
         let expected = GatewayOptions {
             host: "0.0.0.0".to_owned(),
@@ -193,6 +199,7 @@ mod tests {
             account: AccountMode::Hedging,
             ledger: "l.db".into(),
             bars: vec![("EURUSD".to_owned(), "a=b.csv".into())],
+            clocks: vec![("EURUSD".to_owned(), "t.time".into())],
             prices: vec![("X".to_owned(), Decimal::TWO)],
             spread: Decimal::new(1, 1),
             slippage: Decimal::ZERO,

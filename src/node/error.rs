@@ -38,6 +38,14 @@ pub enum NodeError {
         /// What is wrong.
         source: Box<UnfitBars>,
     },
+    /// The file that tells a paper gateway the replay's time.
+    #[error("{} cannot be written", file.display())]
+    ReplayTime {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The bars are too few for one decision.
     #[error("pipeline {pipeline}: {have} usable bars are too few; its features look at {need}")]
     TooFewBars {
@@ -98,7 +106,7 @@ impl NodeError {
             | Self::Model { .. }
             | Self::Hub { .. }
             | Self::Secret { .. } => 78,
-            Self::Book(_) => 74,
+            Self::Book(_) | Self::ReplayTime { .. } => 74,
             Self::Runtime(_) | Self::Root(_) => 70,
         }
     }

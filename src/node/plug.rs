@@ -61,7 +61,7 @@ fn plug_one(
     let features = Arc::new(Fx23::new(pipeline.features.set.window, pipeline.features.sequence));
     let model = model::model(config, pipeline, engine, options.fates.clone())?;
     let SourceConfig::Csv(csv) = &pipeline.source;
-    let replay = Replay::new(pipeline, csv, state, options)?;
+    let replay = Replay::new(config, pipeline, csv, state, options)?;
     let venue = venue::venue(config, pipeline, book, &options.fates);
     let window = replay.window(pipeline.window, &pipeline.schedule, options.once);
     let freshness = Freshness {

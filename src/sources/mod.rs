@@ -2,4 +2,5 @@
 
 pub mod csv;
 pub mod replay;
+pub mod replay_time;
 pub mod survey;

@@ -13,6 +13,8 @@ use sentinel_actors::domain::bar::{Cleaning, Interval, RawBar, clean};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{BarRequest, BarSource, Clock, PortFuture, SourceError, elapsed_now};
 
+use super::replay_time::ReplayTime;
+
 /// Bars delivered beyond the count that was asked for: one in eight, and eight. Some will be dropped as unusable (vendors
 /// deliver up to one null in twenty), and the window should be full all the same.
 const fn spare(count: usize) -> usize {
@@ -91,6 +93,8 @@ struct Shared {
     now: AtomicI64,
     interval: Interval,
     speed: Speed,
+    /// Told whenever the time moves.
+    told: Option<ReplayTime>,
     /// Where pacing counts from, set by the first wait: a start that takes a while is not hurried after.
     anchor: OnceLock<Anchor>,
 }
@@ -105,7 +109,22 @@ impl ReplayClock {
     /// A clock that stands at `start`.
     #[must_use]
     pub fn new(start: UtcMs, interval: Interval, speed: Speed) -> Self {
-        Self(Arc::new(Shared { now: AtomicI64::new(start.0), interval, speed, anchor: OnceLock::new() }))
+        Self::told(start, interval, speed, None)
+    }
+
+    /// The same, and whoever reads `told` knows its time.
+    #[must_use]
+    pub fn told(start: UtcMs, interval: Interval, speed: Speed, told: Option<ReplayTime>) -> Self {
+        let clock =
+            Self(Arc::new(Shared { now: AtomicI64::new(start.0), interval, speed, told, anchor: OnceLock::new() }));
+        clock.tell();
+        clock
+    }
+
+    fn tell(&self) {
+        if let Some(told) = &self.0.told {
+            told.tell(self.now());
+        }
     }
 
     /// When, in elapsed time, schedule time may reach `until`. Counted from the anchor and not from the last wait, so
@@ -134,6 +153,7 @@ impl Clock for ReplayClock {
             }
             // Moved only after the wait: a wait that is given up has moved nothing. The maximum: never backwards.
             self.0.now.fetch_max(until.0, Ordering::SeqCst);
+            self.tell();
         })
     }
 
@@ -143,6 +163,7 @@ impl Clock for ReplayClock {
 
     fn take_up_after(&self, accounted: UtcMs) {
         self.0.now.fetch_min(accounted.0, Ordering::SeqCst);
+        self.tell();
     }
 }
 
@@ -224,6 +245,25 @@ mod tests {
             tokio::time::advance(Duration::from_millis(300)).await; // the cycle
         }
         assert_eq!((elapsed_now() - began).as_millis().div_ceil(100), 53);
+    }
+
+    #[tokio::test]
+    async fn whoever_reads_its_file_knows_the_time_of_a_replay_that_goes_on_and_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("replay/eurusd.time");
+        let told = || {
+            let line = std::fs::read_to_string(&path).unwrap();
+            let numbers: Vec<i64> = line.split_whitespace().map(|number| number.parse().unwrap()).collect();
+            assert_eq!((numbers[0] ^ numbers[1], line.len()), (numbers[2], 63));
+            UtcMs(numbers[0])
+        };
+        let file = ReplayTime::open(&path).unwrap();
+        let clock = ReplayClock::told(open(5), hour(), Speed::Max, Some(file));
+        assert_eq!(told(), open(5));
+        clock.wait_until(open(100_000)).await;
+        assert_eq!(told(), open(100_000));
+        clock.take_up_after(open(7));
+        assert_eq!(told(), open(7));
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,16 +20,24 @@ pub struct Slot {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Intent {
     pub key: String,
+    pub account: String,
     pub mode: String,
     pub slot_ms: i64,
     pub basis_ms: i64,
     pub role: String,
+    pub symbol: String,
     pub side: String,
     pub volume: String,
+    pub stop: Option<String>,
+    pub target: Option<String>,
+    /// The price that it was decided at.
+    pub reference: String,
     pub state: String,
     pub ticket: Option<String>,
     /// Confirmed volume.
     pub filled: Option<String>,
+    /// Confirmed price.
+    pub price: Option<String>,
     /// Names of its events in order, as in `planned send acked`.
     pub history: String,
 }
@@ -39,11 +47,18 @@ pub struct Order {
     pub key: String,
     pub role: String,
     pub ticket: i64,
+    pub symbol: String,
     pub side: String,
     pub volume: String,
     /// What of it was filled.
     pub filled: String,
+    /// Empty when nothing was.
     pub price: String,
+    pub stop: Option<String>,
+    pub target: Option<String>,
+    /// Of an order in the gateway's ledger.
+    pub magic: Option<i64>,
+    /// When the book says that it was filled; in the gateway's ledger by the market's own time.
     pub at_ms: i64,
 }
 
@@ -59,6 +74,22 @@ pub struct Position {
     pub profit: Option<String>,
 }
 
+/// A position of a hedging account.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hedged {
+    /// Ticket of the order that opened it.
+    pub ticket: i64,
+    pub symbol: String,
+    pub side: String,
+    pub volume: Decimal,
+    pub open_price: Decimal,
+    pub opened_at_ms: i64,
+    pub stop: Option<Decimal>,
+    pub target: Option<Decimal>,
+    /// When, at which price, and why it ended.
+    pub closed: Option<(i64, Decimal, String)>,
+}
+
 /// Everything that a run of one pipeline left in its state directory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
@@ -67,8 +98,11 @@ pub struct Facts {
     pub orders: Vec<Order>,
     pub positions: Vec<Position>,
     pub double_submits: i64,
-    /// The open position in the gateway's ledger, in lots; `None` when the orders are those of a paper book.
+    /// The open position in the gateway's ledger, in lots; `None` when the orders are those of a paper book, or the account
+    /// is a hedging one.
     pub net_lots: Option<Decimal>,
+    /// Positions of a hedging account in the gateway's ledger, each with the levels that end it.
+    pub hedged: Option<Vec<Hedged>>,
     /// What SQLite says about the files' integrity, when it is not "ok".
     pub damage: Vec<String>,
 }
@@ -98,6 +132,8 @@ impl Facts {
         let intents = intents(&journal);
         let orders = ledger_orders(&ledger, &intents);
         let double_submits = "SELECT count(*) FROM (SELECT 1 FROM orders GROUP BY comment HAVING count(*) > 1)";
+        let is_hedging = "SELECT mode = 'hedging' FROM account";
+        let is_hedging: bool = ledger.query_row(is_hedging, [], |row| row.get(0)).unwrap();
         let double_submits = ledger.query_row(double_submits, [], |row| row.get(0)).unwrap();
         Self {
             slots: slots(&journal),
@@ -105,7 +141,8 @@ impl Facts {
             orders,
             positions: Vec::new(),
             double_submits,
-            net_lots: Some(net_lots(&ledger)),
+            net_lots: (!is_hedging).then(|| net_lots(&ledger)),
+            hedged: is_hedging.then(|| hedged(&ledger)),
             damage: damage([&journal, &ledger]),
         }
     }
@@ -121,6 +158,7 @@ impl Facts {
             positions: book_positions(&book),
             double_submits,
             net_lots: None,
+            hedged: None,
             damage: damage([&journal, &book]),
         }
     }
@@ -167,7 +205,8 @@ fn slots(journal: &Connection) -> Vec<Slot> {
 fn intents(journal: &Connection) -> Vec<Intent> {
     all(
             journal,
-            "SELECT key, slot_ms, basis_ms, role, side, volume_lots, state, ticket, filled_lots, mode,
+            "SELECT key, slot_ms, basis_ms, role, side, volume_lots, state, ticket, filled_lots, mode, symbol, stop_price,
+                    target_price, reference_price, fill_price, account,
                     (SELECT group_concat(CASE WHEN json_valid(event) THEN json_extract(event, '$.event') ELSE event END, ' ')
                      FROM (SELECT event FROM intent_events AS e WHERE e.key = i.key ORDER BY number))
              FROM intents AS i ORDER BY slot_ms, role",
@@ -182,26 +221,42 @@ fn intents(journal: &Connection) -> Vec<Intent> {
                     state: row.get(6)?,
                     ticket: row.get(7)?,
                     filled: row.get(8)?,
-                mode: row.get(9)?,
-                history: row.get::<_, Option<String>>(10)?.unwrap_or_default(),
+                    mode: row.get(9)?,
+                    symbol: row.get(10)?,
+                    stop: row.get(11)?,
+                    target: row.get(12)?,
+                    reference: row.get(13)?,
+                    price: row.get(14)?,
+                    account: row.get(15)?,
+                    history: row.get::<_, Option<String>>(16)?.unwrap_or_default(),
                 })
             },
         )
 }
 
 fn book_orders(book: &Connection) -> Vec<Order> {
-    all(book, "SELECT key, role, ticket, side, volume, price, at_ms, volume FROM orders ORDER BY number", |row| {
-        Ok(Order {
-            key: row.get(0)?,
-            role: row.get(1)?,
-            ticket: row.get(2)?,
-            side: row.get(3)?,
-            volume: row.get(4)?,
-            price: row.get(5)?,
-            at_ms: row.get(6)?,
-            filled: row.get(7)?,
-        })
-    })
+    all(
+        book,
+        "SELECT key, role, ticket, side, volume, price, at_ms, volume, symbol,
+                (SELECT stop FROM positions WHERE open_key = key), (SELECT target FROM positions WHERE open_key = key)
+         FROM orders ORDER BY number",
+        |row| {
+            Ok(Order {
+                key: row.get(0)?,
+                role: row.get(1)?,
+                ticket: row.get(2)?,
+                side: row.get(3)?,
+                volume: row.get(4)?,
+                price: row.get(5)?,
+                at_ms: row.get(6)?,
+                filled: row.get(7)?,
+                symbol: row.get(8)?,
+                stop: row.get(9)?,
+                target: row.get(10)?,
+                magic: None,
+            })
+        },
+    )
 }
 
 fn book_positions(book: &Connection) -> Vec<Position> {
@@ -226,8 +281,8 @@ fn book_positions(book: &Connection) -> Vec<Position> {
 
 /// Orders that the gateway filled or took. Their comment carries the beginning of the key; one that no intent has keeps it.
 fn ledger_orders(ledger: &Connection, intents: &[Intent]) -> Vec<Order> {
-    let sql =
-        "SELECT comment, ticket, side, volume, coalesce(price, ''), market_ms, filled FROM orders ORDER BY ticket";
+    let sql = "SELECT comment, ticket, side, volume, coalesce(price, ''), market_ms, filled, symbol, sl, tp, magic
+               FROM orders ORDER BY ticket";
     all(ledger, sql, |row| {
         let comment: String = row.get(0)?;
         let intent = intents.iter().find(|intent| comment.strip_prefix("sn:") == intent.key.get(..20));
@@ -240,6 +295,33 @@ fn ledger_orders(ledger: &Connection, intents: &[Intent]) -> Vec<Order> {
             price: row.get(4)?,
             at_ms: row.get(5)?,
             filled: row.get(6)?,
+            symbol: row.get(7)?,
+            stop: row.get(8)?,
+            target: row.get(9)?,
+            magic: row.get(10)?,
+        })
+    })
+}
+
+fn hedged(ledger: &Connection) -> Vec<Hedged> {
+    let sql = "SELECT id, symbol, side, volume, open_price, opened_ms, sl, tp, closed_ms, close_price, reason
+               FROM positions ORDER BY id";
+    let decimal = |text: String| text.parse::<Decimal>().unwrap();
+    all(ledger, sql, |row| {
+        let closed = match row.get::<_, Option<i64>>(8)? {
+            Some(at_ms) => Some((at_ms, decimal(row.get(9)?), row.get(10)?)),
+            None => None,
+        };
+        Ok(Hedged {
+            ticket: row.get(0)?,
+            symbol: row.get(1)?,
+            side: row.get(2)?,
+            volume: decimal(row.get(3)?),
+            open_price: decimal(row.get(4)?),
+            opened_at_ms: row.get(5)?,
+            stop: row.get::<_, Option<String>>(6)?.map(decimal),
+            target: row.get::<_, Option<String>>(7)?.map(decimal),
+            closed,
         })
     })
 }

@@ -17,6 +17,9 @@ use super::node::Node;
 
 /// The node's deadline for one exchange in these tests.
 const EXECUTE: Duration = Duration::from_millis(500);
+/// The whole cycle: an order that arrives later after its slot than this, and a scheduling hiccup, is a stale order.
+const CYCLE: Duration = Duration::from_millis(3_500);
+const LATE_AFTER_MS: i64 = 3_500 + 250;
 /// An order that arrives later than its deadline, and a scheduling hiccup, is a stale order.
 const STALE_AFTER_MS: i64 = 500 + 250;
 /// The namespace of request ids, as the node's own documentation gives it.
@@ -33,9 +36,16 @@ pub fn ledger(dir: &Path) -> PathBuf {
 
 /// Starts a gateway on `port` with its ledger in `dir`, and waits until it listens.
 pub fn gateway(dir: &Path, port: u16, moods: &[&str]) -> Node {
+    gateway_on(dir, port, "netting", moods)
+}
+
+/// The same on an account of this kind.
+pub fn gateway_on(dir: &Path, port: u16, account: &str, moods: &[&str]) -> Node {
     let bars = format!("EURUSD={}", demo_file("eurusd_1h_2017.csv").display());
     let (ledger, port) = (ledger(dir).display().to_string(), port.to_string());
-    let mut args = vec!["gateway", "--paper", "--port", &port, "--ledger", &ledger, "--bars", &bars, "--seed", "1"];
+    let clock = format!("EURUSD={}", dir.join("state/replay/eurusd.time").display());
+    let mut args = vec!["gateway", "--paper", "--port", &port, "--ledger", &ledger, "--bars", &bars, "--clock", &clock];
+    args.extend(["--seed", "1", "--account", account]);
     args.extend(moods.iter().flat_map(|mood| ["--mood", mood]));
     let mut node = Node::start(dir, args);
     node.wait_for("listening gateway", |node| node.said().0.contains("listening on"));
@@ -46,15 +56,33 @@ impl Site {
     /// The same node with its orders to a gateway on a netting account, a lower threshold for more of them, and every
     /// log line on its console, where even a killed node cannot lose one.
     pub fn through_gateway(self, port: u16) -> Self {
+        self.with("stop_distance = \"0.0050\"", "stop_distance = \"none\"")
+            .with("target_distance = \"0.0100\"", "target_distance = \"none\"")
+            .trading_through(port, "netting")
+    }
+
+    /// The same on a hedging account, where each order has a stop and a target and nothing else ends it.
+    pub fn through_hedging_gateway(self, port: u16) -> Self {
+        self.with("on_opposite = \"reverse\"", "on_opposite = \"ignore\"")
+            .with("[pipeline.decision]", "[pipeline.risk]\nmax_open_positions = \"none\"\n\n[pipeline.decision]")
+            .trading_through(port, "hedging")
+    }
+
+    fn trading_through(self, port: u16, mode: &str) -> Self {
         let venue = format!(
-            "\n[pipeline.venue]\nkind = \"gateway\"\nport = {port}\naccount = \"test\"\naccount_mode = \"netting\"\nmagic = 7\nreplay = true\n"
+            "\n[pipeline.venue]\nkind = \"gateway\"\nport = {port}\naccount = \"test\"\naccount_mode = \"{mode}\"\n\
+             magic = 7\nreplay = true\n"
+        );
+        let deadlines = format!(
+            "[deadlines]\nfetch = \"1s\"\nfeatures = \"1s\"\npredict = \"1s\"\nexecute = \"{}ms\"\ncycle = \"{}ms\"\n\n\
+             [[pipeline]]",
+            EXECUTE.as_millis(),
+            CYCLE.as_millis()
         );
         let mut site = self
-            .with("stop_distance = \"0.0050\"", "stop_distance = \"none\"")
-            .with("target_distance = \"0.0100\"", "target_distance = \"none\"")
             .with("threshold = 0.6", "threshold = 0.45")
             .with("level = \"warn\" ", "level = \"debug\"\nformat = \"json\" ")
-            .with("[[pipeline]]", &format!("[deadlines]\nexecute = \"{}ms\"\n\n[[pipeline]]", EXECUTE.as_millis()));
+            .with("[[pipeline]]", &deadlines);
         site.text.push_str(&venue);
         site
     }
@@ -83,6 +111,7 @@ pub fn accept_live(site: &Site, span: Span) -> (Facts, Books) {
     let mut faults = faults(&facts, span);
     ids(site, &facts, &mut faults);
     stale(site, &mut faults);
+    late(site, &facts, &mut faults);
     if !faults.is_empty() {
         let kept = site.keep();
         panic!("{} faults, kept in {}:\n{}", faults.len(), kept.display(), faults.join("\n"));
@@ -136,6 +165,35 @@ fn stale(site: &Site, faults: &mut Vec<String>) {
                 faults.push(format!("stale: {id} arrived {} ms after it was handed over", arrived_ms - at_ms));
             }
             Some(_) => {}
+        }
+    }
+}
+
+/// By the market's own time no order reaches the gateway later after its slot than a cycle may take, and none is filled
+/// later, unless it is the gateway that keeps it waiting.
+fn late(site: &Site, facts: &Facts, faults: &mut Vec<String>) {
+    let slots: BTreeMap<String, i64> = facts
+        .intents
+        .iter()
+        .map(|intent| (Uuid::new_v5(&NAMESPACE, intent.key.as_bytes()).to_string(), intent.slot_ms))
+        .collect();
+    let ledger = open(&ledger(site.path()));
+    let sql =
+        "SELECT r.req_id, r.market_ms, o.market_ms, r.mood FROM requests AS r LEFT JOIN orders AS o ON o.seq = r.seq
+               WHERE r.action = 'ORDER_SEND'";
+    let mut query = ledger.prepare(sql).unwrap();
+    let mut rows = query.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let (id, arrived_ms): (String, Option<i64>) = (row.get(0).unwrap(), row.get(1).unwrap());
+        let (filled_ms, mood): (Option<i64>, Option<String>) = (row.get(2).unwrap(), row.get(3).unwrap());
+        let Some(slot_ms) = slots.get(&id) else { continue }; // `ids` complains
+        let keeps_waiting = mood.is_some_and(|mood| ["slow", "frozen"].contains(&&*mood));
+        let in_time = |at_ms: Option<i64>| at_ms.is_some_and(|at_ms| (0..=LATE_AFTER_MS).contains(&(at_ms - slot_ms)));
+        if !in_time(arrived_ms) {
+            faults.push(format!("late: the order {id} of slot {slot_ms} arrived at {arrived_ms:?}"));
+        }
+        if filled_ms.is_some() && !keeps_waiting && !in_time(filled_ms) {
+            faults.push(format!("late: the order {id} of slot {slot_ms} was filled at {filled_ms:?}"));
         }
     }
 }

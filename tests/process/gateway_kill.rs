@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::config::{Site, demo_span};
-use super::gateway::{Books, accept_live, free_port, gateway};
+use super::gateway::{Books, accept_live, free_port, gateway, gateway_on};
 use super::node::{Ended, setting};
 
 /// Named places, and at which passing the node dies there: about the third order.
@@ -110,6 +110,31 @@ fn gateway_returns(place: &str, count: usize, away: Duration) -> Books {
     let books = accept_live(&site, demo_span(BARS)).1;
     drop(second);
     books
+}
+
+/// A hedging account with stops and targets, of which the node sees nothing: what it meant is all that it may have sent.
+#[test]
+fn killed_while_it_trades_with_stops_on_a_hedging_account_each_order_is_the_one_that_was_meant() {
+    let places = ["after-plan", "after-sent", "before-book-write", "after-book-write", "after-outcome"];
+    let (mut sum, mut ended) = (Tally::default(), 0);
+    for (index, place) in places.into_iter().enumerate() {
+        for (number, mood) in MOODS.into_iter().enumerate() {
+            if is_campaign() || index % MOODS.len() == number {
+                let port = free_port();
+                let site = Site::new().with_decisions(BARS).through_hedging_gateway(port);
+                let moods = [mood];
+                let _gateway = gateway_on(site.path(), port, "hedging", if mood.is_empty() { &[] } else { &moods });
+                let died = site.start_live(&["--die-at", &format!("{place}:3")]).end();
+                assert!(died.was_killed(), "{place} was never passed: {died:#?}");
+                finish(&site);
+                let (facts, books) = accept_live(&site, demo_span(BARS));
+                ended += facts.hedged.unwrap().iter().filter(|position| position.closed.is_some()).count();
+                sum.add(2, 1, books);
+            }
+        }
+    }
+    assert!(sum.books.fills > sum.runs && ended > sum.runs, "too few orders to prove anything: {ended} of {sum:?}");
+    println!("hedging account: {sum:?}, {ended} positions ended");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 
+use super::clock::Now;
 use super::market::{Market, Side, Watched};
 use super::request::Order;
 
@@ -166,9 +167,12 @@ impl Book {
     }
 
     /// Lets the market time pass: positions end where bars reach their levels.
-    pub fn move_on(&mut self, market: &Market, at_ms: i64, changes: &mut Vec<Change>) {
+    pub fn move_on(&mut self, market: &Market, now: &Now, changes: &mut Vec<Change>) {
         let mut ended = Vec::new();
-        for position in self.open.values_mut().filter(|position| position.seen_ms < at_ms) {
+        for position in self.open.values_mut() {
+            let Some(at_ms) = now.market_ms(&position.symbol).filter(|at_ms| position.seen_ms < *at_ms) else {
+                continue;
+            };
             if let Some(exit) = market.first_exit(&position.symbol, &position.watched(), at_ms) {
                 ended.push((position.id, exit));
             }

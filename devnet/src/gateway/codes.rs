@@ -15,6 +15,8 @@ pub const INVALID_VOLUME: i64 = 10_014;
 pub const INVALID_PRICE: i64 = 10_015;
 /// A stop or target lies on the wrong side of the market.
 pub const INVALID_STOPS: i64 = 10_016;
+/// Nothing is known about the price.
+pub const NO_QUOTES: i64 = 10_021;
 /// There is no such open position.
 pub const POSITION_CLOSED: i64 = 10_036;
 /// No further position may be opened.
@@ -51,7 +53,7 @@ pub const fn text(code: i64) -> &'static str {
         10_018 => "Market is closed",
         10_019 => "There is not enough money to complete the request",
         10_020 => "Prices changed",
-        10_021 => "There are no quotes to process the request",
+        NO_QUOTES => "There are no quotes to process the request",
         10_022 => "Invalid order expiration date in the request",
         10_023 => "Order state changed",
         10_024 => "Too frequent requests",

@@ -7,6 +7,7 @@ use rust_decimal::prelude::ToPrimitive as _;
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::book::{Book, Change, Closing, Deal, Position};
+use super::clock::Now;
 use super::codes;
 use super::market::{Market, Quote, Side, digits};
 use super::memory::IdMemory;
@@ -81,6 +82,8 @@ pub struct Turn {
     pub seq: i64,
     /// Wall time of its arrival.
     pub arrived_ms: i64,
+    /// Market time of its arrival, in the symbol that it wants to trade.
+    pub market_ms: Option<i64>,
     /// The message, as far as it could be understood.
     pub parsed: Parsed,
     /// The mood that it met.
@@ -95,6 +98,26 @@ pub struct Turn {
     pub reply: Vec<u8>,
     /// What to do.
     pub steps: Vec<Step>,
+}
+
+/// A message that was taken in and not dealt with yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrival {
+    seq: i64,
+    parsed: Parsed,
+    mood: Option<Mood>,
+    now: Now,
+}
+
+impl Arrival {
+    /// What the shell does before the message is dealt with.
+    #[must_use]
+    pub const fn first(&self) -> Option<Step> {
+        match self.mood {
+            Some(Mood::Slow(wait)) => Some(Step::Wait(wait)),
+            _ => None,
+        }
+    }
 }
 
 /// Where a ledger left off.
@@ -153,13 +176,26 @@ impl Core {
         &self.book
     }
 
-    /// Takes a message in. `now_ms` is wall time in Unix milliseconds.
-    pub fn handle(&mut self, raw: &[u8], now_ms: i64) -> Turn {
+    /// Takes a message in.
+    pub fn take(&mut self, raw: &[u8], now: Now) -> Arrival {
         let parsed = parse(raw);
         let mood = if parsed.is_order() { self.next_mood() } else { None };
+        let seq = self.numbers.seq;
+        self.numbers.seq += 1;
+        Arrival { seq, parsed, mood, now }
+    }
+
+    /// Deals with a message that was taken in. `now` is later than its arrival when it had to wait.
+    pub fn deal(&mut self, arrival: Arrival, now: &Now) -> Turn {
+        let Arrival { seq, parsed, mood, now: arrived } = arrival;
+        let market_ms = match &parsed.ask {
+            Ok(Ask::Order(order)) => arrived.market_ms(&order.symbol),
+            _ => None,
+        };
         let mut turn = Turn {
-            seq: self.numbers.seq,
-            arrived_ms: now_ms,
+            seq,
+            arrived_ms: arrived.wall_ms,
+            market_ms,
             parsed,
             mood,
             answer: None,
@@ -168,11 +204,11 @@ impl Core {
             reply: Vec::new(),
             steps: steps(mood),
         };
-        self.numbers.seq += 1;
         if mood == Some(Mood::DieBefore) {
             return turn;
         }
-        let answer = self.answer(&mut turn);
+        let now_ms = now.wall_ms;
+        let answer = self.answer(&mut turn, now);
         let before = self.last_answer.as_ref().unwrap_or(&answer);
         let id = turn.parsed.req_id.as_deref();
         turn.reply = match mood {
@@ -197,11 +233,11 @@ impl Core {
         MoodRule::of(&self.moods, self.orders)
     }
 
-    fn answer(&mut self, turn: &mut Turn) -> Answer {
+    fn answer(&mut self, turn: &mut Turn, now: &Now) -> Answer {
         // Before anything else is looked at: that is what makes an unknown action a safe question.
         if turn.parsed.dialect == Dialect::OrderSend
             && let Some(id) = &turn.parsed.req_id
-            && let Some(ticket) = self.memory.ticket(id, turn.arrived_ms)
+            && let Some(ticket) = self.memory.ticket(id, now.wall_ms)
         {
             return Answer::Cached(ticket);
         }
@@ -209,33 +245,30 @@ impl Core {
             Ok(ask) => ask,
             Err(fault) => return Answer::Refused(fault),
         };
-        let at_ms = turn.parsed.market_ms.unwrap_or(turn.arrived_ms);
-        // A question without a time of its own says nothing about the market's; a heartbeat asks about the link only.
-        let tells_time =
-            turn.parsed.market_ms.is_some() || !matches!(ask, Ask::Account | Ask::Positions | Ask::Connection);
-        if tells_time && ask != Ask::Heartbeat {
-            self.book.move_on(&self.market, at_ms, &mut turn.changes);
+        // Who only asks whether anybody is there moves nothing.
+        if !matches!(ask, Ask::Heartbeat | Ask::Connection) {
+            self.book.move_on(&self.market, now, &mut turn.changes);
         }
         match ask {
-            Ask::Order(order) => self.order(turn, order, at_ms),
-            Ask::Close(ticket) => self.close(turn, ticket, at_ms),
+            Ask::Order(order) => self.order(turn, order, now),
+            Ask::Close(ticket) => self.close(turn, ticket, now),
             Ask::KillSwitch => {
                 let open: Vec<i64> = self.book.open().map(|position| position.id).collect();
-                open.iter().for_each(|id| self.close_at_market(*id, at_ms, "kill-switch", &mut turn.changes));
+                open.iter().for_each(|id| self.close_at_market(*id, now, "kill-switch", &mut turn.changes));
                 Answer::Closed(open)
             }
-            Ask::Account => Answer::Account(self.account(at_ms)),
-            Ask::Positions => Answer::Positions(self.book.open().map(|position| self.view(position, at_ms)).collect()),
+            Ask::Account => Answer::Account(self.account(now)),
+            Ask::Positions => Answer::Positions(self.book.open().map(|position| self.view(position, now)).collect()),
             Ask::Heartbeat | Ask::Connection => Answer::Alive,
         }
     }
 
-    fn order(&mut self, turn: &mut Turn, order: Order, at_ms: i64) -> Answer {
+    fn order(&mut self, turn: &mut Turn, order: Order, now: &Now) -> Answer {
         if let Some(Mood::Refuse(code)) = turn.mood {
             return Answer::Refused(Fault::new(code, codes::text(code)));
         }
-        let quote = match self.admit(&order, at_ms) {
-            Ok(quote) => quote,
+        let (at_ms, quote) = match self.admit(&order, now) {
+            Ok(admitted) => admitted,
             Err(fault) => return Answer::Refused(fault),
         };
         let ticket = self.numbers.ticket;
@@ -254,16 +287,19 @@ impl Core {
         let deal = Deal { ticket, order: &row.order, filled: row.filled, price, at_ms };
         self.book.trade(&deal, &mut turn.changes);
         if let (Dialect::OrderSend, false, Some(id)) = (turn.parsed.dialect, partial, &turn.parsed.req_id) {
-            self.memory.remember(id, ticket, turn.arrived_ms);
+            self.memory.remember(id, ticket, now.wall_ms);
         }
         let answer = Answer::Filled { ticket, symbol: row.order.symbol.clone(), volume: row.filled, price, partial };
         turn.order = Some(row);
         answer
     }
 
-    /// Whether the terminal takes the order, and at which quote.
-    fn admit(&self, order: &Order, at_ms: i64) -> Result<Quote, Fault> {
+    /// Whether the terminal takes the order, and if so at which market time and quote.
+    fn admit(&self, order: &Order, now: &Now) -> Result<(i64, Quote), Fault> {
         let refused = |code: i64, why: &str| Fault::new(code, format!("{}: {why}", codes::text(code)));
+        let Some(at_ms) = now.market_ms(&order.symbol) else {
+            return Err(refused(codes::NO_QUOTES, "its replay has not begun"));
+        };
         let Some(quote) = self.market.quote(&order.symbol, at_ms) else {
             return Err(refused(codes::INVALID, "the symbol is not known here"));
         };
@@ -279,7 +315,7 @@ impl Core {
         if self.book.is_full() {
             return Err(Fault::new(codes::POSITION_LIMIT, codes::text(codes::POSITION_LIMIT)));
         }
-        Ok(quote)
+        Ok((at_ms, quote))
     }
 
     /// A fill at the quote or up to the slippage worse, in whole steps of the symbol's last digit.
@@ -294,13 +330,14 @@ impl Core {
     }
 
     /// Closes by ticket; to the market that is an order, with a ticket of its own.
-    fn close(&mut self, turn: &mut Turn, id: i64, at_ms: i64) -> Answer {
+    fn close(&mut self, turn: &mut Turn, id: i64, now: &Now) -> Answer {
         let Some(position) = self.book.position(id) else {
             return Answer::Refused(Fault::new(codes::POSITION_CLOSED, codes::text(codes::POSITION_CLOSED)));
         };
         let (symbol, side, volume) = (position.symbol.clone(), position.side.opposite(), position.volume);
-        let Some(quote) = self.market.quote(&symbol, at_ms) else {
-            return Answer::Refused(Fault::new(10_021, codes::text(10_021)));
+        let quoted = now.market_ms(&symbol).and_then(|at_ms| Some((at_ms, self.market.quote(&symbol, at_ms)?)));
+        let Some((at_ms, quote)) = quoted else {
+            return Answer::Refused(Fault::new(codes::NO_QUOTES, codes::text(codes::NO_QUOTES)));
         };
         let ticket = self.numbers.ticket;
         self.numbers.ticket += 1;
@@ -313,19 +350,20 @@ impl Core {
         Answer::Filled { ticket, symbol, volume, price, partial: false }
     }
 
-    fn close_at_market(&mut self, id: i64, at_ms: i64, reason: &'static str, changes: &mut Vec<Change>) {
+    fn close_at_market(&mut self, id: i64, now: &Now, reason: &'static str, changes: &mut Vec<Change>) {
         let Some(position) = self.book.position(id) else { return };
         // A ledger may hold positions of a symbol that this run has no prices for; they end where they began.
-        let price = self.exit_price(&position.symbol, position.side, at_ms).unwrap_or(position.open_price);
+        let price = self.exit_price(&position.symbol, position.side, now).unwrap_or(position.open_price);
+        let at_ms = now.market_ms(&position.symbol).unwrap_or(position.seen_ms);
         self.book.close(id, Closing { at_ms, price, reason }, changes);
     }
 
-    fn exit_price(&self, symbol: &str, side: Side, at_ms: i64) -> Option<Decimal> {
-        self.market.quote(symbol, at_ms).map(|quote| quote.of(side.opposite()))
+    fn exit_price(&self, symbol: &str, side: Side, now: &Now) -> Option<Decimal> {
+        self.market.quote(symbol, now.market_ms(symbol)?).map(|quote| quote.of(side.opposite()))
     }
 
-    fn view(&self, position: &Position, at_ms: i64) -> PositionView {
-        let current_price = self.exit_price(&position.symbol, position.side, at_ms).unwrap_or(position.open_price);
+    fn view(&self, position: &Position, now: &Now) -> PositionView {
+        let current_price = self.exit_price(&position.symbol, position.side, now).unwrap_or(position.open_price);
         PositionView {
             ticket: position.id,
             symbol: position.symbol.clone(),
@@ -337,9 +375,9 @@ impl Core {
         }
     }
 
-    fn account(&self, at_ms: i64) -> AccountView {
+    fn account(&self, now: &Now) -> AccountView {
         let balance = self.book.balance();
-        let floating: Decimal = self.book.open().map(|position| self.view(position, at_ms).profit).sum();
+        let floating: Decimal = self.book.open().map(|position| self.view(position, now).profit).sum();
         let size = self.book.contract_size();
         let value = |position: &Position| position.volume * size * position.open_price;
         let used_margin = (self.book.open().map(value).sum::<Decimal>() / LEVERAGE).round_dp(2);
@@ -356,14 +394,14 @@ fn half(volume: Decimal) -> Decimal {
 fn steps(mood: Option<Mood>) -> Vec<Step> {
     match mood {
         Some(Mood::Delay(wait)) => vec![Step::Commit, Step::Wait(wait), Step::Reply],
-        Some(Mood::Slow(wait)) => vec![Step::Wait(wait), Step::Commit, Step::Reply],
         Some(Mood::LostReply) => vec![Step::Commit, Step::Reopen(Duration::ZERO)],
         Some(Mood::Deaf(wait)) => vec![Step::Commit, Step::Reply, Step::Wait(wait)],
         Some(Mood::Away(wait)) => vec![Step::Commit, Step::Reopen(wait)],
         Some(Mood::Die | Mood::DieBefore) => vec![Step::Commit, Step::Die],
         None
         | Some(
-            Mood::Garbage
+            Mood::Slow(_)
+            | Mood::Garbage
             | Mood::StrangerId
             | Mood::PreviousReply
             | Mood::ReusedTicket

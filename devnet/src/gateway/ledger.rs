@@ -2,7 +2,8 @@
 //! durable before the reply. It shares nothing with any client's journal, and judges read it with plain SQL.
 //!
 //! Prices, volumes and money are exact decimals as text; times are Unix milliseconds; `market_ms` is the market's own time
-//! (a replay's), `arrived_ms` is wall time. Readers may open the file while the gateway runs; a second gateway may not.
+//! (a replay's; for a request when it came, for an order when it was filled), never what a message says the time is;
+//! `arrived_ms` is wall time. Readers may open the file while the gateway runs; a second gateway may not.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Write as _};
@@ -162,7 +163,7 @@ impl Ledger {
                 turn.mood.map(|mood| mood.name()),
                 answer.map(|answer| answer.code()),
                 answer.and_then(|answer| answer.ticket()),
-                parsed.market_ms,
+                turn.market_ms,
             ])?;
         if let Some(order) = &turn.order {
             insert_order(&transaction, turn, order)?;

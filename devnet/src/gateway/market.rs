@@ -70,6 +70,15 @@ pub enum Prices {
 }
 
 impl Prices {
+    /// The close of the last bar in Unix milliseconds; from then on the price does not change.
+    #[must_use]
+    pub fn end_ms(&self) -> Option<i64> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Bars { bars, interval_ms } => bars.last().map(|bar| bar.open_ms.saturating_add(*interval_ms)),
+        }
+    }
+
     fn mid(&self, at_ms: i64) -> Option<Decimal> {
         match self {
             Self::Fixed(price) => Some(*price),
@@ -143,6 +152,12 @@ impl Market {
     #[must_use]
     pub fn new(symbols: BTreeMap<String, Prices>, spread: Decimal) -> Self {
         Self { symbols, half: spread / Decimal::TWO }
+    }
+
+    /// When the bars of a symbol end, in Unix milliseconds; `None` where none do.
+    #[must_use]
+    pub fn end_ms(&self, symbol: &str) -> Option<i64> {
+        self.symbols.get(symbol)?.end_ms()
     }
 
     /// The quote of a symbol; `None` for a symbol that is not traded here.

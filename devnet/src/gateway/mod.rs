@@ -5,9 +5,11 @@
 //! [ledger](SCHEMA) is durable before each reply and is the judge of crash tests; it must never share code with a client.
 //!
 //! - [`Core`]: a message and the state give a [`Turn`]. Pure; the rest of the files feed it.
+//! - [`Now`]: the market's own time, which no message moves.
 //! - `ledger`: makes a turn durable. `server`: the socket.
 
 mod book;
+mod clock;
 pub mod codes;
 mod core;
 mod ledger;
@@ -19,8 +21,9 @@ mod reply;
 mod request;
 mod server;
 
-pub use self::core::{Core, Numbers, OrderRow, OrderState, Step, Turn};
+pub use self::core::{Arrival, Core, Numbers, OrderRow, OrderState, Step, Turn};
 pub use book::{AccountMode, Book, Change, Closing, Deal, POSITIONS_MAX, Position};
+pub use clock::Now;
 pub use ledger::{RAW_MAX, SCHEMA};
 pub use market::{Bar, Exit, Market, PRICE_MAX, Prices, Quote, Side, Watched, digits, read_bars, rounded};
 pub use memory::{IDS_MAX, REMEMBERED_MS};

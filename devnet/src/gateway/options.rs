@@ -26,6 +26,8 @@ pub struct GatewayOptions {
     pub ledger: PathBuf,
     /// Symbols with the file of their bars.
     pub bars: Vec<(String, PathBuf)>,
+    /// Symbols whose market time is a replay's, with the file that tells it. The time of all others is the wall's.
+    pub clocks: Vec<(String, PathBuf)>,
     /// Symbols with a price that never changes.
     pub prices: Vec<(String, Decimal)>,
     /// Distance between bid and ask, in price units.
@@ -50,6 +52,7 @@ impl Default for GatewayOptions {
             account: AccountMode::Netting,
             ledger: PathBuf::from("state/gateway/ledger.db"),
             bars: Vec::new(),
+            clocks: Vec::new(),
             prices: Vec::new(),
             spread: Decimal::new(10, 5),
             slippage: Decimal::new(2, 5),
@@ -75,6 +78,9 @@ impl GatewayOptions {
             if symbols.insert(symbol.clone(), Prices::Fixed(*price)).is_some() {
                 return Err(GatewayError::Twice(symbol.clone()));
             }
+        }
+        if let Some((symbol, _)) = self.clocks.iter().find(|(symbol, _)| !symbols.contains_key(symbol)) {
+            return Err(GatewayError::ClockOfNothing(symbol.clone()));
         }
         if symbols.is_empty() {
             symbols.insert(DEFAULT_SYMBOL.to_owned(), Prices::Fixed(DEFAULT_PRICE));
@@ -167,6 +173,9 @@ pub enum GatewayError {
     /// Two prices for one symbol.
     #[error("{0} is given twice; a symbol has one --bars or one --price")]
     Twice(String),
+    /// A clock for a symbol that has no bars.
+    #[error("there is a --clock for {0}, but no --bars; only bars have a time")]
+    ClockOfNothing(String),
     /// A number that cannot be meant.
     #[error("{name} is {value}; it must be {least} to {most} with ten decimals at most")]
     Number {

@@ -108,8 +108,8 @@ pub struct Parsed {
     pub action: String,
     /// Its id, when it is one.
     pub req_id: Option<String>,
-    /// Its `timestamp`: Unix milliseconds of the market's own time.
-    pub market_ms: Option<i64>,
+    /// Its `timestamp` in Unix milliseconds: what its sender takes for the time. Nothing is filled by it.
+    pub told_ms: Option<i64>,
     /// What it asks for.
     pub ask: Result<Ask, Fault>,
 }
@@ -148,19 +148,19 @@ pub fn parse(raw: &[u8]) -> Parsed {
         Dialect::Command => fields.required("timestamp").and_then(|_| fields.unix_time()),
         Dialect::Signal => fields.iso_time(),
     };
-    let market_ms = time.as_ref().ok().copied().flatten();
+    let told_ms = time.as_ref().ok().copied().flatten();
     let known_id = req_id.as_ref().ok().cloned().flatten();
     let ask = req_id.map(drop).and_then(|()| match dialect {
         Dialect::OrderSend => order_send(&fields, time),
         Dialect::Command => command(&fields, &action, time),
         Dialect::Signal => signal(&fields, &action, time),
     });
-    Parsed { dialect, action, req_id: known_id, market_ms, ask }
+    Parsed { dialect, action, req_id: known_id, told_ms, ask }
 }
 
 fn unreadable(text: &str) -> Parsed {
     let ask = Err(Fault::new(codes::PARSE, format!("parse error: {text}")));
-    Parsed { dialect: Dialect::OrderSend, action: String::new(), req_id: None, market_ms: None, ask }
+    Parsed { dialect: Dialect::OrderSend, action: String::new(), req_id: None, told_ms: None, ask }
 }
 
 type Time = Result<Option<i64>, Fault>;

@@ -3,9 +3,10 @@
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::book::Book;
+use super::clock::Clocks;
 use super::core::{Core, Step, Turn};
 use super::ledger::Ledger;
 use super::options::{GatewayError, GatewayOptions};
@@ -27,6 +28,7 @@ pub struct Gateway {
     context: zmq::Context,
     endpoint: String,
     core: Core,
+    clocks: Clocks,
     ledger: Ledger,
 }
 
@@ -49,6 +51,14 @@ impl Gateway {
     /// When one of these fails.
     pub fn bind(options: GatewayOptions) -> Result<Self, GatewayError> {
         let market = options.market()?;
+        let clocks = Clocks::new(options.clocks);
+        let now = clocks.now();
+        for (symbol, file) in &options.bars {
+            if !now.replayed.contains_key(symbol) && market.end_ms(symbol).is_some_and(|end_ms| end_ms < now.wall_ms) {
+                let bars = file.display();
+                tracing::warn!(symbol, %bars, "the bars are over by the wall clock; the time of a replay comes by --clock");
+            }
+        }
         let (ledger, remembered) = Ledger::open(&options.ledger, options.account, options.balance)?;
         let book = Book::new(options.account, options.contract_size, remembered.balance, remembered.open);
         let chance = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
@@ -64,7 +74,7 @@ impl Gateway {
             Ok(Err(_)) => wanted,
             Err(source) => return Err(GatewayError::Socket { action: "asking for its address", source }),
         };
-        Ok(Self { socket: Some(socket), context, endpoint, core, ledger })
+        Ok(Self { socket: Some(socket), context, endpoint, core, clocks, ledger })
     }
 
     /// Where it listens, for example `tcp://127.0.0.1:5555`.
@@ -80,7 +90,14 @@ impl Gateway {
     pub fn run(mut self, stop: &AtomicBool) -> Result<(), GatewayError> {
         while !stop.load(Ordering::Acquire) {
             if let Some(raw) = self.next_message()? {
-                let turn = self.core.handle(&raw, now_ms());
+                let arrival = self.core.take(&raw, self.clocks.now());
+                if let Some(step) = arrival.first() {
+                    self.step(step, stop)?;
+                    if stop.load(Ordering::Acquire) {
+                        break; // what was still to come, a fill or a reply, does not come any more
+                    }
+                }
+                let turn = self.core.deal(arrival, &self.clocks.now());
                 self.carry_out(&raw, &turn, stop)?;
             }
         }
@@ -114,19 +131,28 @@ impl Gateway {
                     reply(self.socket()?, &turn.reply)?;
                     self.ledger.note_reply(turn.seq)?;
                 }
-                Step::Reopen(after) => {
-                    self.socket = None;
-                    wait(*after, stop);
-                }
-                Step::Die => {
-                    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-                }
-                Step::Wait(duration) => {
-                    wait(*duration, stop);
-                    if stop.load(Ordering::Acquire) {
-                        break; // what was still to come, a fill or a reply, does not come any more
+                step => {
+                    self.step(*step, stop)?;
+                    if matches!(step, Step::Wait(_)) && stop.load(Ordering::Acquire) {
+                        break;
                     }
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// A step that needs no turn.
+    fn step(&mut self, step: Step, stop: &AtomicBool) -> Result<(), GatewayError> {
+        match step {
+            Step::Commit | Step::Reply => {}
+            Step::Wait(duration) => wait(duration, stop),
+            Step::Reopen(after) => {
+                self.socket = None;
+                wait(after, stop);
+            }
+            Step::Die => {
+                let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             }
         }
         Ok(())
@@ -195,19 +221,21 @@ fn report(turn: &Turn) {
     if let Some(row) = &turn.order {
         let (side, symbol, state) = (row.order.side.code(), &row.order.symbol, row.state.name());
         let price = row.price.map_or_else(|| "-".to_owned(), |price| price.to_string());
-        let filled = row.filled;
-        tracing::info!(seq, ticket = row.ticket, dialect, id, mood, "{state}: {side} {filled} {symbol} at {price}");
+        let (filled, late_ms) = (row.filled, turn.parsed.told_ms.map(|told| row.market_ms.saturating_sub(told)));
+        tracing::info!(
+            seq,
+            ticket = row.ticket,
+            dialect,
+            id,
+            mood,
+            late_ms,
+            "{state}: {side} {filled} {symbol} at {price}"
+        );
     } else if let Some(Answer::Refused(fault)) = &turn.answer {
         tracing::warn!(seq, dialect, id, mood, code = fault.code, "refused {action:.40?}: {}", fault.text);
     } else if turn.mood.is_some() || matches!(turn.answer, Some(Answer::Cached(_))) {
         tracing::info!(seq, dialect, id, mood, ticket = turn.answer.as_ref().and_then(Answer::ticket), "not traded");
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the gateway is the world outside and has a clock of its own")]
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
-use sentinel_devnet::gateway::{AccountMode, Bar, Book, Core, Market, MoodRule, Numbers, Position, Prices, Turn};
+use sentinel_devnet::gateway::{
+    AccountMode, Bar, Book, Core, Market, MoodRule, Now, Numbers, Position, Prices, Turn, parse,
+};
 use serde_json::{Value, json};
 
 /// 2017-01-01T00:00:00Z.
@@ -44,8 +46,22 @@ impl Desk {
         Self { core, now_ms: T0_MS }
     }
 
+    /// A message that comes when it says, or now when it says nothing.
     pub fn turn(&mut self, message: &Value) -> Turn {
-        self.core.handle(message.to_string().as_bytes(), self.now_ms)
+        self.handle(message.to_string().as_bytes())
+    }
+
+    pub fn handle(&mut self, raw: &[u8]) -> Turn {
+        let market_ms = parse(raw).told_ms.unwrap_or(self.now_ms);
+        self.handle_at(raw, market_ms)
+    }
+
+    /// A message that comes at this market time, whatever it says.
+    pub fn handle_at(&mut self, raw: &[u8], market_ms: i64) -> Turn {
+        let replayed = BTreeMap::from([("EURUSD".to_owned(), Some(market_ms))]);
+        let now = Now { wall_ms: self.now_ms, replayed };
+        let arrival = self.core.take(raw, now.clone());
+        self.core.deal(arrival, &now)
     }
 
     pub fn ask(&mut self, message: &Value) -> Value {

@@ -76,7 +76,7 @@ fn the_bounds_themselves_are_traded() {
 #[test]
 fn what_is_no_json_object_is_a_parse_error() {
     for raw in ["", "{", "[]", "7", "\"ORDER_SEND\"", "{\"action\":\"ORDER_SEND\"}x"] {
-        let reply: Value = serde_json::from_slice(&Desk::netting().core.handle(raw.as_bytes(), 0).reply).unwrap();
+        let reply: Value = serde_json::from_slice(&Desk::netting().handle(raw.as_bytes()).reply).unwrap();
         assert_eq!((&reply["retcode"], &reply["error"]), (&json!(-1), &json!(true)), "{raw}");
     }
 }

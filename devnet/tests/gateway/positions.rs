@@ -1,6 +1,9 @@
 //! Netting, hedging, levels, and prices in market time.
 
-use sentinel_devnet::gateway::{AccountMode, Change, Closing, Position, Prices, Turn, read_bars};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sentinel_devnet::gateway::{AccountMode, Change, Closing, Now, Position, Prices, Step, Turn, read_bars};
 use serde_json::json;
 
 use super::desk::{Desk, HOUR_MS, T0_MS, command, d, hours, order, order_at};
@@ -67,6 +70,45 @@ fn an_order_is_filled_at_the_close_of_the_newest_closed_bar() {
         json!(1.20005),
         "without a time of its own: the wall's"
     );
+}
+
+/// Seen before: an order for hour 1 that came at hour 2 was filled at the price of hour 1, because it said so.
+#[test]
+fn a_late_order_is_filled_at_late_prices_whatever_it_says_the_time_is() {
+    let bars = hours(&[["1.1"; 4], ["1.2"; 4], ["1.3"; 4]]);
+    let message = order_at(1, "OP_BUY", 1.0, 0.0, 0.0).to_string();
+    for (late_hours, price) in [(0, "1.10005"), (1, "1.20005"), (2, "1.30005")] {
+        let mut desk = Desk::with(AccountMode::Netting, &[], bars.clone(), "0");
+        let came_ms = T0_MS + HOUR_MS * (1 + late_hours);
+        let turn = desk.handle_at(message.as_bytes(), came_ms);
+        let row = turn.order.unwrap();
+        assert_eq!((row.price, row.market_ms, turn.market_ms), (Some(d(price)), came_ms, Some(came_ms)));
+        assert_eq!(turn.parsed.told_ms, Some(T0_MS + HOUR_MS));
+    }
+}
+
+#[test]
+fn an_order_that_waits_arrives_in_time_and_is_filled_late() {
+    let mut desk = Desk::with(AccountMode::Netting, &["slow=1h"], hours(&[["1.1"; 4], ["1.2"; 4], ["1.3"; 4]]), "0");
+    let at =
+        |hour: i64| Now { wall_ms: 0, replayed: BTreeMap::from([("EURUSD".to_owned(), Some(T0_MS + HOUR_MS * hour))]) };
+    let arrival = desk.core.take(order_at(1, "OP_BUY", 1.0, 0.0, 0.0).to_string().as_bytes(), at(1));
+    assert_eq!(arrival.first(), Some(Step::Wait(Duration::from_secs(3600))));
+    let turn = desk.core.deal(arrival, &at(2));
+    let row = turn.order.unwrap();
+    assert_eq!((turn.market_ms, row.market_ms), (Some(T0_MS + HOUR_MS), T0_MS + 2 * HOUR_MS));
+    assert_eq!(row.price, Some(d("1.20005")));
+}
+
+#[test]
+fn before_its_replay_has_begun_a_symbol_has_no_quotes_and_no_position_is_judged() {
+    let mut desk = Desk::with(AccountMode::Netting, &[], hours(&[["1.1"; 4], ["0.9"; 4], ["0.9"; 4]]), "0");
+    desk.ask(&order_at(1, "OP_BUY", 1.0, 1.0, 0.0));
+    let nowhere = Now { wall_ms: T0_MS * 2, replayed: BTreeMap::from([("EURUSD".to_owned(), None)]) };
+    let arrival = desk.core.take(order(2, "OP_BUY", 0.1).to_string().as_bytes(), nowhere.clone());
+    let turn = desk.core.deal(arrival, &nowhere);
+    assert_eq!(turn.answer.unwrap().code(), "10021");
+    assert_eq!(desk.open().len(), 1);
 }
 
 /// Opens after the first bar, at 1.1, and looks at the position after the last one.

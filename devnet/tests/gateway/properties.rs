@@ -72,7 +72,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_answered(raw in prop::collection::vec(any::<u8>(), 0..200), now_ms in any::<i64>()) {
-        let turn = Desk::netting().core.handle(&raw, now_ms);
+        let turn = Desk { now_ms, ..Desk::netting() }.handle(&raw);
         prop_assert_eq!(&turn.steps, &[Step::Commit, Step::Reply]);
         prop_assert!(serde_json::from_slice::<Value>(&turn.reply).is_ok_and(|reply| reply.is_object()));
     }
@@ -88,7 +88,7 @@ proptest! {
         let mut desk = Desk::with(mode, &[mood], bars, "0.00002");
         let (mut ticket, mut earned) = (100, BTreeMap::new());
         for (raw, seq) in messages.iter().zip(1..) {
-            let turn = desk.core.handle(raw, desk.now_ms);
+            let turn = desk.handle(raw);
             prop_assert_eq!(turn.seq, seq);
             if let Some(row) = &turn.order {
                 ticket += 1;

@@ -154,7 +154,8 @@ fn start_neighbours(files: &Path, state: &Path) -> Result<(Server, Server), Fail
     let bars = format!("EURUSD={}", bars.display());
     let ledger = state.join(LEDGER);
     let ledger = ledger.to_string_lossy();
-    let gateway = ["gateway", "--paper", "--bars", &bars, "--ledger", &ledger];
+    let clock = format!("EURUSD={}", state.join("replay/eurusd.time").display());
+    let gateway = ["gateway", "--paper", "--bars", &bars, "--clock", &clock, "--ledger", &ledger];
     let gateway = Server::start("gateway", &gateway, files).map_err(failed)?;
     Ok((hub, gateway))
 }

@@ -1,15 +1,17 @@
 //! Recorded bars as a pipeline's source, judged before anything starts: by `run` and by `check` alike.
 
+use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Clock as _;
 
 use super::NodeError;
-use crate::config::{self, CsvSource, PipelineConfig};
+use crate::config::{self, Config, CsvSource, PipelineConfig, VenueConfig};
 use crate::journal::{JournalReader, StateDir};
 use crate::node::RunOptions;
 use crate::sources::csv::read_lines;
 use crate::sources::replay::{self, ReplayClock, ReplaySource};
+use crate::sources::replay_time::ReplayTime;
 use crate::sources::survey::{Expected, Survey, judge_hours, survey};
 use crate::system::WallClock;
 
@@ -67,6 +69,7 @@ pub(super) struct Replay {
 
 impl Replay {
     pub(super) fn new(
+        config: &Config,
         pipeline: &PipelineConfig,
         csv: &CsvSource,
         state: &StateDir,
@@ -89,7 +92,9 @@ impl Replay {
         };
         let reader = JournalReader::open(state.path())?;
         let start = reader.last_slot(&pipeline.name)?.unwrap_or(first_slot.before());
-        Ok(Self { source, clock: ReplayClock::new(start, pipeline.interval, speed), first_slot, last_slot })
+        let told = told(config, pipeline, state)?;
+        let clock = ReplayClock::told(start, pipeline.interval, speed, told);
+        Ok(Self { source, clock, first_slot, last_slot })
     }
 
     /// The competition ends with the data; a single run ends with the next slot.
@@ -97,4 +102,15 @@ impl Replay {
         let last = if once { schedule.after(self.clock.now()).min(self.last_slot) } else { self.last_slot };
         Window { start: configured.start, end: Some(UtcMs(last.0.saturating_add(1))) }
     }
+}
+
+/// Where a paper gateway reads what time it is in this replay.
+fn told(config: &Config, pipeline: &PipelineConfig, state: &StateDir) -> Result<Option<ReplayTime>, NodeError> {
+    let is_told =
+        config.node.mode == Mode::Live && matches!(&pipeline.venue, VenueConfig::Gateway(gateway) if gateway.replay);
+    if !is_told {
+        return Ok(None);
+    }
+    let file = state.path().join("replay").join(format!("{}.time", pipeline.name));
+    ReplayTime::open(&file).map(Some).map_err(|source| NodeError::ReplayTime { file, source })
 }
