@@ -228,10 +228,12 @@ proptest! {
         let (one_basis, two_basis) = (kind(bar, basis), kind(other_bar, other_basis));
         let one = IntentKey::derive(mode(live), &account, &pipeline, one_basis, role(ticket));
         let two = IntentKey::derive(mode(other_live), &other_account, &other_pipeline, two_basis, role(other_ticket));
+        let other_kind = IntentKey::derive(mode(live), &account, &pipeline, kind(!bar, basis), role(ticket));
         let same = (live, account, pipeline, one_basis, ticket)
             == (other_live, other_account, other_pipeline, two_basis, other_ticket);
         prop_assert_eq!(one == two, same);
         prop_assert_eq!(one.as_str().len(), 32);
+        prop_assert_ne!(one, other_kind, "a bar and a slot of the same time are two decisions");
     }
 }
 

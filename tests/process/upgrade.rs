@@ -66,6 +66,22 @@ fn a_slot_that_has_sent_an_order_sends_no_second_one_because_decide_on_was_chang
 }
 
 #[test]
+fn a_slot_whose_order_was_refused_orders_nothing_else_because_decide_on_was_changed_in_between() {
+    let port = free_port();
+    let site = Site::new().with_bars(209).through_gateway(port);
+    let _gateway = gateway(site.path(), port, &["refuse=10018@1"]);
+    assert!(site.start_live(&["--die-at", "after-outcome:1"]).end().was_killed());
+    let site = site.adding("[pipeline.decision]", "decide_on = \"slot\"");
+    site.start_live(&[]).end().expect(0);
+    let facts = Facts::with_ledger(&site.state(), &ledger(site.path()));
+    let of_slot: Vec<&Intent> = facts.intents.iter().filter(|intent| intent.slot_ms == SLOT_MS).collect();
+    assert_eq!(of_slot.iter().map(|intent| &*intent.state).collect::<Vec<_>>(), ["rejected"], "{of_slot:#?}");
+    let slot = facts.slots.iter().find(|slot| slot.at_ms == SLOT_MS).unwrap();
+    assert_eq!((&*slot.outcome, &*slot.reason), ("acted", "order_rejected"));
+    assert!(facts.intents.iter().any(|intent| intent.state == "acked"), "later slots trade: {:#?}", facts.intents);
+}
+
+#[test]
 fn each_start_is_kept_with_the_digest_of_what_it_was_started_with() {
     let site = Site::new().with_decisions(4);
     site.start(&["--once"]).end().expect(0);
