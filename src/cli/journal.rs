@@ -3,20 +3,31 @@
 //! Reads only, beside a running node or after it. Rows are streamed: the size of the journal does not matter. JSON is one
 //! object per line, CSV has a header line, and both carry the same fields under the same names.
 
+mod lines;
+
 use std::io::{self, Write};
 use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
-use sentinel_actors::domain::cycle::SlotRecord;
-use sentinel_actors::domain::intent::{Intent, IntentState};
+use sentinel_actors::domain::reason::{Outcome, Reason};
 use sentinel_actors::domain::time::UtcMs;
 use serde::Serialize;
 
-use super::{StateFlag, exit, why};
-use crate::journal::{JournalError, JournalReader, Stored};
+use self::lines::{CycleLine, CycleSum, IntentLine, IntentSum};
+use super::{StateFlag, exit};
+use crate::journal::{Filter, JournalError, JournalReader};
+
+const EXAMPLES: &str = "\
+Examples:
+  sentinel journal cycles --last 20
+  sentinel journal cycles --since 2017-06-01T00:00:00Z --outcome skipped
+  sentinel journal cycles --summary
+  sentinel journal intents --open
+  sentinel journal intents --format json --state state/demo";
 
 /// Shows what the journal holds.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct JournalArgs {
     /// Which rows.
     #[command(subcommand)]
@@ -27,9 +38,36 @@ pub struct JournalArgs {
 #[derive(Debug, Subcommand)]
 pub enum Rows {
     /// One row per slot: how it ended, and why.
-    Cycles(Selection),
+    #[command(after_help = EXAMPLES)]
+    Cycles(CycleSelection),
     /// One row per intended order, and where it stands.
-    Intents(Selection),
+    #[command(after_help = EXAMPLES)]
+    Intents(IntentSelection),
+}
+
+/// Which slots.
+#[derive(Debug, Args)]
+pub struct CycleSelection {
+    /// What intents can be selected by too.
+    #[command(flatten)]
+    pub rows: Selection,
+    /// Only slots that ended so.
+    #[arg(long, value_parser = outcome)]
+    pub outcome: Option<Outcome>,
+    /// Only slots that ended for this reason, by its code in docs/reasons.md.
+    #[arg(long, value_parser = reason)]
+    pub reason: Option<Reason>,
+}
+
+/// Which intents.
+#[derive(Debug, Args)]
+pub struct IntentSelection {
+    /// What slots can be selected by too.
+    #[command(flatten)]
+    pub rows: Selection,
+    /// Only orders whose fate is open: planned, sent, unknown or held.
+    #[arg(long)]
+    pub open: bool,
 }
 
 /// Which of them, and in what form.
@@ -44,9 +82,24 @@ pub struct Selection {
     /// Only this pipeline.
     #[arg(long)]
     pub pipeline: Option<String>,
-    /// Only the newest rows; all of them when left out.
+    /// Only slots from this time on, like 2017-06-01T13:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<UtcMs>,
+    /// Only the newest rows of those; all of them when left out.
     #[arg(long, value_name = "N")]
     pub last: Option<u32>,
+    /// How many rows there are, by reason or state, in place of the rows.
+    #[arg(long, conflicts_with = "last")]
+    pub summary: bool,
+}
+
+fn outcome(text: &str) -> Result<Outcome, String> {
+    let known = || Outcome::ALL.map(Outcome::code).join(", ");
+    Outcome::ALL.into_iter().find(|outcome| outcome.code() == text).ok_or_else(|| format!("one of {}", known()))
+}
+
+fn reason(text: &str) -> Result<Reason, String> {
+    Reason::from_code(text).ok_or_else(|| "no reason has this code; docs/reasons.md has them all".to_owned())
 }
 
 /// How rows are written.
@@ -75,8 +128,24 @@ impl JournalArgs {
     /// Whose journal.
     #[must_use]
     pub const fn state(&self) -> &StateFlag {
-        let (Rows::Cycles(selection) | Rows::Intents(selection)) = &self.rows;
-        &selection.state
+        &self.selection().state
+    }
+
+    const fn selection(&self) -> &Selection {
+        match &self.rows {
+            Rows::Cycles(cycles) => &cycles.rows,
+            Rows::Intents(intents) => &intents.rows,
+        }
+    }
+
+    /// The rows that were asked for.
+    fn filter(&self) -> Filter<'_> {
+        let Selection { pipeline, since, last, .. } = self.selection();
+        let all = Filter { pipeline: pipeline.as_deref(), since: *since, last: *last, ..Filter::default() };
+        match &self.rows {
+            Rows::Cycles(cycles) => Filter { outcome: cycles.outcome, reason: cycles.reason, ..all },
+            Rows::Intents(intents) => Filter { open: intents.open, ..all },
+        }
     }
 }
 
@@ -124,18 +193,25 @@ pub fn run(args: &JournalArgs, state: &Path, out: &mut dyn Write) -> Result<(), 
 }
 
 fn show(args: &JournalArgs, state: &Path, out: &mut dyn Write) -> Result<(), ShowError> {
-    let (Rows::Cycles(selection) | Rows::Intents(selection)) = &args.rows;
     let reader = JournalReader::open(state)?;
-    let pipeline = selection.pipeline.as_deref();
+    let (selection, filter) = (args.selection(), args.filter());
     let mut printer = Printer::new(selection.format, out);
     match &args.rows {
+        Rows::Cycles(_) if selection.summary => {
+            printer.header::<CycleSum>()?;
+            reader.slot_tallies(&filter)?.into_iter().try_for_each(|tally| printer.line(&CycleSum::from(tally)))?;
+        }
+        Rows::Intents(_) if selection.summary => {
+            printer.header::<IntentSum>()?;
+            reader.intent_tallies(&filter)?.into_iter().try_for_each(|tally| printer.line(&IntentSum::from(tally)))?;
+        }
         Rows::Cycles(_) => {
             printer.header::<CycleLine>()?;
-            reader.each_slot(pipeline, selection.last, |slot| printer.line(&CycleLine::new(slot, &reader)?))?;
+            reader.each_slot_of(&filter, |slot| printer.line(&CycleLine::new(slot, &reader)?))?;
         }
         Rows::Intents(_) => {
             printer.header::<IntentLine>()?;
-            reader.each_intent(pipeline, selection.last, |intent| printer.line(&IntentLine::from(intent)))?;
+            reader.each_intent_of(&filter, |intent| printer.line(&IntentLine::from(intent)))?;
         }
     }
     printer.finish()
@@ -206,267 +282,4 @@ fn json<L: Line>(line: &L) -> Result<serde_json::Value, serde_json::Error> {
         }
     }
     Ok(value)
-}
-
-#[derive(Debug, Serialize)]
-struct CycleLine {
-    pipeline: String,
-    slot: String,
-    mode: &'static str,
-    outcome: &'static str,
-    reason: &'static str,
-    detail: String,
-    attempts: u32,
-    started_at: Option<String>,
-    ended_at: String,
-    fetch_us: Option<u64>,
-    features_us: Option<u64>,
-    predict_us: Option<u64>,
-    execute_us: Option<u64>,
-    newest_bar: Option<String>,
-    bars: Option<u32>,
-    dropped: String,
-    missing_bars: Option<u32>,
-    bars_digest: Option<String>,
-    feature_set: Option<String>,
-    features_digest: Option<String>,
-    model_id: Option<String>,
-    model_hash: Option<String>,
-    raw_output: Option<String>,
-    signal: Option<String>,
-    confidence: Option<f64>,
-    decided_bar: Option<String>,
-    intents: String,
-    intact: bool,
-    /// How an order of unknown fate was settled after the slot: `acked`, `rejected` or `absent`.
-    settled_later: Option<&'static str>,
-    decide_on: Option<&'static str>,
-    threshold: Option<f64>,
-    /// What the decision was measured against, as JSON.
-    weighed: Option<String>,
-    /// The node's start under which the row was written, with its version and the digest of its configuration.
-    start: Option<i64>,
-    version: Option<String>,
-    config_digest: Option<String>,
-    #[serde(skip)]
-    settled: Option<IntentState>,
-}
-
-fn time(time: Option<UtcMs>) -> Option<String> {
-    time.map(|time| time.to_string())
-}
-
-/// What is no number stands as text, as it does in the journal.
-fn raw_output(raw: &[f64]) -> String {
-    let cells: Vec<String> = raw
-        .iter()
-        .map(|value| serde_json::Number::from_f64(*value).map_or(format!("\"{value}\""), |number| number.to_string()))
-        .collect();
-    format!("[{}]", cells.join(","))
-}
-
-impl CycleLine {
-    fn new(Stored { record, is_intact }: Stored<SlotRecord>, reader: &JournalReader) -> Result<Self, ShowError> {
-        let settled = reader.settled_later(&record)?;
-        let start = record.start.map(|number| reader.start(number)).transpose()?.flatten().map(|start| start.record);
-        let weighed = record.weighed.as_ref();
-        let [fetch_us, features_us, predict_us, execute_us] = record.stage_us;
-        let (model_id, model_hash) = record.model.clone().map(|model| (model.id, model.hash)).unzip();
-        let keys: Vec<String> = record.intents.iter().map(|key| format!("\"{key}\"")).collect();
-        Ok(Self {
-            settled_later: settled.map(IntentState::code),
-            decide_on: weighed.map(|weighed| weighed.decide_on.code()),
-            threshold: weighed.map(|weighed| weighed.threshold),
-            weighed: weighed.map(serde_json::to_string).transpose()?,
-            start: record.start,
-            version: start.as_ref().map(|start| start.version.clone()),
-            config_digest: start.map(|start| start.config_digest),
-            settled,
-            slot: record.slot.to_string(),
-            mode: record.mode.code(),
-            outcome: record.outcome().code(),
-            reason: record.reason.code(),
-            attempts: record.attempts,
-            started_at: time(record.started_at),
-            ended_at: record.ended_at.to_string(),
-            fetch_us,
-            features_us,
-            predict_us,
-            execute_us,
-            newest_bar: time(record.newest_bar),
-            bars: record.bars,
-            missing_bars: record.missing_bars,
-            model_id,
-            model_hash,
-            raw_output: record.raw_output.as_deref().map(raw_output),
-            confidence: record.confidence,
-            decided_bar: time(record.decided_bar),
-            intents: format!("[{}]", keys.join(",")),
-            intact: is_intact,
-            pipeline: record.pipeline,
-            detail: record.detail,
-            dropped: record.dropped,
-            bars_digest: record.bars_digest,
-            feature_set: record.feature_set,
-            features_digest: record.features_digest,
-            signal: record.signal,
-        })
-    }
-}
-
-impl Line for CycleLine {
-    const HEADER: &'static str = "slot                  pipeline          mode     outcome    reason                signal  conf.   total ms  detail";
-    const FIELDS: &'static [&'static str] = &[
-        "pipeline",
-        "slot",
-        "mode",
-        "outcome",
-        "reason",
-        "detail",
-        "attempts",
-        "started_at",
-        "ended_at",
-        "fetch_us",
-        "features_us",
-        "predict_us",
-        "execute_us",
-        "newest_bar",
-        "bars",
-        "dropped",
-        "missing_bars",
-        "bars_digest",
-        "feature_set",
-        "features_digest",
-        "model_id",
-        "model_hash",
-        "raw_output",
-        "signal",
-        "confidence",
-        "decided_bar",
-        "intents",
-        "intact",
-        "settled_later",
-        "decide_on",
-        "threshold",
-        "weighed",
-        "start",
-        "version",
-        "config_digest",
-    ];
-    const NESTED: &'static [&'static str] = &["raw_output", "intents", "weighed"];
-
-    fn table(&self) -> String {
-        let stages = [self.fetch_us, self.features_us, self.predict_us, self.execute_us];
-        let total: u64 = stages.into_iter().flatten().sum();
-        let total = if self.attempts == 0 { String::new() } else { format!("{}.{:03}", total / 1000, total % 1000) };
-        let damaged = if self.intact { "" } else { "DAMAGED ROW " };
-        let later = self.settled.map(|state| format!("{}: ", why::later(state))).unwrap_or_default();
-        let line = format!(
-            "{:<21} {:<17} {:<8} {:<10} {:<21} {:<7} {:<7} {total:>8}  {damaged}{later}{}",
-            self.slot,
-            self.pipeline,
-            self.mode,
-            self.outcome,
-            self.reason,
-            self.signal.as_deref().unwrap_or(""),
-            self.confidence.map(|value| format!("{value:.4}")).unwrap_or_default(),
-            self.detail,
-        );
-        line.trim_end().to_owned()
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct IntentLine {
-    key: String,
-    mode: &'static str,
-    account: String,
-    pipeline: String,
-    slot: String,
-    basis: String,
-    role: String,
-    symbol: String,
-    side: &'static str,
-    volume_lots: String,
-    stop_price: Option<String>,
-    target_price: Option<String>,
-    reference_price: String,
-    state: &'static str,
-    ticket: Option<String>,
-    filled_lots: Option<String>,
-    fill_price: Option<String>,
-    receipt_text: Option<String>,
-    intact: bool,
-    /// Whether `basis` is a bar or a slot.
-    basis_kind: &'static str,
-}
-
-impl From<Stored<Intent>> for IntentLine {
-    fn from(Stored { record, is_intact }: Stored<Intent>) -> Self {
-        let (order, receipt) = (record.order, record.receipt);
-        Self {
-            key: record.key.to_string(),
-            mode: record.mode.code(),
-            slot: record.slot.to_string(),
-            basis: record.basis.time().to_string(),
-            role: order.role.to_string(),
-            side: order.side.code(),
-            volume_lots: order.volume_lots.to_string(),
-            stop_price: order.stop_price.map(|price| price.to_string()),
-            target_price: order.target_price.map(|price| price.to_string()),
-            reference_price: order.reference_price.to_string(),
-            state: record.state.code(),
-            ticket: receipt.as_ref().map(|receipt| receipt.ticket.to_string()),
-            filled_lots: receipt.as_ref().map(|receipt| receipt.volume_lots.to_string()),
-            fill_price: receipt.as_ref().and_then(|receipt| receipt.price).map(|price| price.to_string()),
-            receipt_text: receipt.map(|receipt| receipt.text),
-            intact: is_intact,
-            basis_kind: record.basis.kind().code(),
-            account: record.account,
-            pipeline: record.pipeline,
-            symbol: order.symbol,
-        }
-    }
-}
-
-impl Line for IntentLine {
-    const HEADER: &'static str = "slot                  pipeline          mode     state     order                              ticket      price      key";
-    const FIELDS: &'static [&'static str] = &[
-        "key",
-        "mode",
-        "account",
-        "pipeline",
-        "slot",
-        "basis",
-        "role",
-        "symbol",
-        "side",
-        "volume_lots",
-        "stop_price",
-        "target_price",
-        "reference_price",
-        "state",
-        "ticket",
-        "filled_lots",
-        "fill_price",
-        "receipt_text",
-        "intact",
-        "basis_kind",
-    ];
-    const NESTED: &'static [&'static str] = &[];
-
-    fn table(&self) -> String {
-        let order = format!("{} {} {} {}", self.role, self.side, self.volume_lots, self.symbol);
-        let damaged = if self.intact { "" } else { "  DAMAGED ROW" };
-        format!(
-            "{:<21} {:<17} {:<8} {:<9} {order:<34} {:<11} {:<10} {}{damaged}",
-            self.slot,
-            self.pipeline,
-            self.mode,
-            self.state,
-            self.ticket.as_deref().unwrap_or(""),
-            self.fill_price.as_deref().unwrap_or(""),
-            self.key,
-        )
-    }
 }

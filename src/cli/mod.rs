@@ -12,9 +12,12 @@ pub mod journal;
 pub mod overrides;
 pub mod parent;
 pub mod proof;
+pub mod prove;
+pub mod report;
 pub mod resume;
 pub mod run;
 pub mod settle;
+pub mod text;
 pub mod why;
 
 use std::error::Error;
@@ -76,6 +79,10 @@ pub enum Command {
     Why(why::WhyArgs),
     /// Show the journal's rows.
     Journal(journal::JournalArgs),
+    /// Show what a node has done so far: slots by reason, orders, positions, profit, and what waits for a person.
+    Report(report::ReportArgs),
+    /// Prove that the journal agrees with itself, with the schedule, and with the venue's own record.
+    Prove(prove::ProveArgs),
     /// Compute features from a bar file, exactly as a node does.
     Features(features::FeaturesArgs),
     /// Serve a model as MLflow would, for a node to ask.
@@ -154,6 +161,8 @@ pub fn run(cli: Cli) -> Ended {
                 Failure::new(code, &error, advice)
             })
         }
+        Command::Report(args) => report::run(&args),
+        Command::Prove(args) => prove::run(&args),
         Command::Features(args) => match features::run(&args) {
             Ok(report) => {
                 println!("{report}");

@@ -93,12 +93,25 @@ pub fn proof(
     first: UtcMs,
     last: UtcMs,
 ) -> Result<Proof, JournalError> {
-    let reader = JournalReader::open(dir)?;
+    proof_of(&JournalReader::open(dir)?, pipeline, Some(schedule), first, last)
+}
+
+/// The same with an open reader. Without a schedule nobody knows what was due, and every row counts as due.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub fn proof_of(
+    reader: &JournalReader,
+    pipeline: &str,
+    schedule: Option<&Schedule>,
+    first: UtcMs,
+    last: UtcMs,
+) -> Result<Proof, JournalError> {
     let removed_until = reader.removed(pipeline)?.map(|removed| removed.until).filter(|until| *until >= first);
     let before_first = removed_until.unwrap_or(UtcMs(first.0.saturating_sub(1)));
-    let mut proof = Proof { due: schedule.count(before_first, last), removed_until, ..Proof::default() };
+    let mut proof = Proof { removed_until, ..Proof::default() };
     let mut acted = std::collections::BTreeSet::new();
-    let mut due = schedule.slots(before_first, last).peekable();
+    let mut due = schedule.map(|schedule| schedule.slots(before_first, last)).into_iter().flatten().peekable();
 
     reader.each_slot_between(pipeline, first, last, |row| {
         let slot = row.record.slot;
@@ -106,7 +119,7 @@ pub fn proof(
             proof.note_hole(hole);
         }
         // The primary key admits one row per slot, so that a row is either the next due one or a stray.
-        if due.next_if_eq(&slot).is_none() {
+        if due.next_if_eq(&slot).is_none() && schedule.is_some() {
             proof.strays += 1;
         }
         proof.rows += 1;
@@ -118,6 +131,7 @@ pub fn proof(
         }
     })?;
     due.for_each(|hole| proof.note_hole(hole));
+    proof.due = schedule.map_or(proof.rows, |schedule| schedule.count(before_first, last));
 
     for intent in reader.intents_between(pipeline, first, last)? {
         proof.damaged += u64::from(!intent.is_intact);

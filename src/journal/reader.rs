@@ -2,6 +2,8 @@
 //!
 //! A reader never writes, never checkpoints and needs no lock. It says of each row whether it is still what was written.
 
+mod select;
+
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Params, Row, params};
@@ -13,9 +15,11 @@ use sentinel_actors::domain::time::UtcMs;
 use super::meta::{self, Meta};
 use super::rows::{
     self, EVENTS, INTENTS, IntentStep, RowFault, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SELECT_STARTS, SLOTS,
-    STARTS, Table,
+    STARTS,
 };
 use super::{JOURNAL_FILE, JournalError, Removed, Start, queries, retention, schema};
+
+pub use self::select::{Filter, IntentTally, SlotTally, Snapshot};
 
 /// A record as it was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,7 +150,7 @@ impl JournalReader {
         last: Option<u32>,
         visit: impl FnMut(Stored<SlotRecord>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.each(&SLOTS, "pipeline, slot_ms", pipeline, last, stored_slot, visit)
+        self.each_slot_of(&Filter { pipeline, last, ..Filter::default() }, visit)
     }
 
     /// Visits intents in the same way.
@@ -159,7 +163,7 @@ impl JournalReader {
         last: Option<u32>,
         visit: impl FnMut(Stored<Intent>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.each(&INTENTS, "pipeline, slot_ms, key", pipeline, last, stored_intent, visit)
+        self.each_intent_of(&Filter { pipeline, last, ..Filter::default() }, visit)
     }
 
     /// The intent with this key.
@@ -281,27 +285,6 @@ impl JournalReader {
             )?;
         }
         Ok(verified)
-    }
-
-    fn each<T, E: From<JournalError>>(
-        &self,
-        table: &Table,
-        order: &str,
-        pipeline: Option<&str>,
-        last: Option<u32>,
-        read: impl Fn(&Row<'_>) -> Result<T, RowFault>,
-        visit: impl FnMut(T) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let all = table.select();
-        // `?1 IS NULL OR …` in one text for both would scan the whole table for one pipeline.
-        let which = if pipeline.is_some() { "pipeline = ?1" } else { "?1 IS NULL" };
-        let sql = match last {
-            None => format!("{all} WHERE {which} AND ?2 IS NULL ORDER BY {order}"),
-            Some(_) => {
-                format!("SELECT * FROM ({all} WHERE {which} ORDER BY slot_ms DESC LIMIT ?2) ORDER BY {order}")
-            }
-        };
-        self.visit(&sql, params![pipeline, last], read, visit)
     }
 
     fn collect<T>(

@@ -87,7 +87,7 @@ async fn rows_are_shown_as_table_json_lines_and_csv() {
     let table = show(dir.path(), &["journal", "cycles", "--last", "2"]).unwrap();
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 3);
-    assert!(lines[1].starts_with("2017-06-01T12:08:00Z  eurusd") && lines[2].contains("node_down"));
+    assert!(lines[1].starts_with("2017-06-01T12:08:00Z eurusd") && lines[2].contains("node_down"));
 
     let json = show(dir.path(), &["journal", "cycles", "--format", "json", "--pipeline", "eurusd"]).unwrap();
     let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
@@ -106,6 +106,60 @@ async fn rows_are_shown_as_table_json_lines_and_csv() {
         assert!(intents.contains(intent(5, Role::Open).key.as_str()) && intents.contains("planned"), "{intents}");
     }
     assert_eq!(show(dir.path(), &["journal", "cycles", "--format", "json", "--pipeline", "no"]).unwrap(), "");
+}
+
+#[tokio::test]
+async fn rows_are_selected_by_time_outcome_reason_and_fate_and_summed() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    node.write(vec![plan(5), advance(5, IntentEvent::Send), advance(5, acked()), end(full_record(5))]).await;
+    node.write(vec![miss(5, 9), end(ended(10, Reason::Hold)), plan(11), advance(11, IntentEvent::Send)]).await;
+    let rows = |args: &[&str]| {
+        let all = [&["journal"], args, &["--format", "json"]].concat();
+        let text = show(dir.path(), &all).unwrap();
+        text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()).collect::<Vec<_>>()
+    };
+    let since = minute(8).to_string();
+    assert_eq!(rows(&["cycles"]).len(), 6);
+    assert_eq!(rows(&["cycles", "--since", &since]).len(), 3);
+    assert_eq!(rows(&["cycles", "--outcome", "missed"]).len(), 4);
+    assert_eq!(
+        rows(&["cycles", "--outcome", "missed", "--since", &since, "--last", "1"])[0]["slot"],
+        minute(9).to_string()
+    );
+    assert_eq!(rows(&["cycles", "--reason", "hold", "--pipeline", "eurusd"])[0]["slot"], minute(10).to_string());
+    assert_eq!(rows(&["intents", "--open"])[0]["state"], "sent");
+    assert_eq!((rows(&["intents"]).len(), rows(&["intents", "--open"]).len()), (2, 1));
+
+    let sums = rows(&["cycles", "--summary"]);
+    let sum = |reason: &str| sums.iter().find(|sum| sum["reason"] == reason).unwrap()["slots"].clone();
+    assert_eq!((sum("node_down"), sum("order_acked"), sum("hold")), (4.into(), 1.into(), 1.into()));
+    assert_eq!(rows(&["cycles", "--summary", "--outcome", "missed"]).len(), 1);
+    let states: Vec<_> = rows(&["intents", "--summary"]).iter().map(|sum| sum["state"].clone()).collect();
+    assert_eq!(states, ["acked", "sent"]);
+    assert!(show(dir.path(), &["journal", "intents", "--summary"]).unwrap().contains("acked"));
+}
+
+#[tokio::test]
+async fn every_table_fits_80_columns() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    let mut record = full_record(5);
+    record.detail = "a reason that a venue took many words for ".repeat(8);
+    node.write(vec![plan(5), advance(5, IntentEvent::Send), advance(5, acked()), end(record), miss(5, 9)]).await;
+    for args in [&["cycles"][..], &["intents"], &["cycles", "--summary"], &["intents", "--summary"]] {
+        let table = show(dir.path(), &[&["journal"], args].concat()).unwrap();
+        let wide: Vec<&str> = table.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(wide.is_empty() && table.lines().count() > 1, "{args:?}: {wide:#?}");
+    }
+}
+
+#[test]
+fn an_unknown_outcome_or_reason_is_refused_with_what_is_known() {
+    let parse = |args: &[&str]| Cli::try_parse_from([&["sentinel", "journal", "cycles"], args].concat());
+    let error = parse(&["--outcome", "skiped"]).unwrap_err().to_string();
+    assert!(error.contains("acted, no_action, skipped, missed"), "{error}");
+    assert!(parse(&["--reason", "nonsense"]).unwrap_err().to_string().contains("docs/reasons.md"));
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ mod hub_faults;
 mod kill;
 mod lost_journal;
 mod node;
+mod report;
 mod signals;
 mod state_dir;
 mod upgrade;

@@ -18,18 +18,16 @@ use sentinel_actors::ports::Fates;
 use self::progress::Progress;
 use self::triangle::{Server, TriangleError};
 use super::faults::{ChaosFates, FaultFlags};
+use super::proof::venue::LEDGER_FILE;
 use super::run::{failure, start_logging};
 use super::{Ended, Failure, exit, read_env};
-use crate::config::{Config, Flags, LogLevel, SourceConfig, Speed};
+use crate::config::{Config, Env, Flags, LogLevel, SourceConfig, Speed};
 use crate::journal::{StateDir, StateError, how_to_stop};
 use crate::node::{self, RunOptions};
 
 const CONFIG: &str = include_str!("../../../config/demo/demo.toml");
 /// Appended to the configuration: short deadlines and wide budgets, and nothing else.
 const CHAOS: &str = include_str!("../../../config/demo/chaos.toml");
-
-/// The gateway's ledger in the demo's state directory.
-const LEDGER: &str = "gateway.db";
 
 /// What the demo works on, by file name.
 const FILES: [(&str, &[u8]); 3] = [
@@ -113,6 +111,7 @@ pub fn run(args: &DemoArgs) -> Ended {
         Some(chaos) => chaos.clone(),
         None => args.faults.fates(),
     };
+    let rows_before = summary::rows(&args.state);
     let progress = Progress::start();
     let shown = progress.handle();
     let killer = chaos.clone();
@@ -136,7 +135,15 @@ pub fn run(args: &DemoArgs) -> Ended {
         eprintln!("the node ended early: {:?}", report.end);
         return Ok(report.exit_code());
     }
-    summary::print(args, &config, &report, &seen, chaos.as_deref())
+    summary::print(args, &config, &report, &seen, rows_before, chaos.as_deref())
+}
+
+/// The demo's configuration, for a state directory that a demo has left.
+pub(super) fn config_of(state: &Path) -> Option<Config> {
+    let files = state.join("files");
+    let is_demo = state.join(LEDGER_FILE).exists() && FILES.iter().all(|(name, _)| files.join(name).exists());
+    let config = || Config::from_str_at(CONFIG, "the demo's configuration", &files, &Env::default(), &Flags::default());
+    is_demo.then(config)?.ok()
 }
 
 /// The hub and the gateway, listening.
@@ -152,7 +159,7 @@ fn start_neighbours(files: &Path, state: &Path) -> Result<(Server, Server), Fail
     let (model, bars) = (files.join("model.onnx"), files.join("eurusd_1h_2017.csv"));
     let hub = Server::start("hub", &["hub", "--model", &model.to_string_lossy()], files).map_err(failed)?;
     let bars = format!("EURUSD={}", bars.display());
-    let ledger = state.join(LEDGER);
+    let ledger = state.join(LEDGER_FILE);
     let ledger = ledger.to_string_lossy();
     let clock = format!("EURUSD={}", state.join("replay/eurusd.time").display());
     let gateway = ["gateway", "--paper", "--bars", &bars, "--clock", &clock, "--ledger", &ledger];

@@ -1,19 +1,21 @@
-//! What the demo says at its end, and its proof: the journal against the schedule, and the journal against the gateway's
-//! ledger.
+//! What the demo says at its beginning and at its end. Slots, orders and profit are those of its whole state directory, and
+//! so is the proof.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::domain::time::UtcMs;
 
 use super::progress::{Seen, rate};
 use super::triangle::Server;
-use super::{ChaosFates, DemoArgs, LEDGER};
+use super::{ChaosFates, DemoArgs};
 use crate::cli::proof::ledger::{Ledger, Realised};
-use crate::cli::proof::{ProofError, compare};
-use crate::cli::{Ended, Failure, exit};
+use crate::cli::proof::venue::LEDGER_FILE;
+use crate::cli::proof::{Due, ProofError, StateProof, prove};
+use crate::cli::text::{labelled, wrapped};
+use crate::cli::{Ended, exit};
 use crate::config::Config;
-use crate::journal::{JournalReader, Proof, proof};
+use crate::journal::JournalReader;
 use crate::models::manifest::Manifest;
 use crate::node::RunReport;
 
@@ -22,112 +24,109 @@ pub(super) fn unseen_from(manifest: &Path) -> Option<UtcMs> {
     Manifest::peek(manifest).ok().map(|manifest| UtcMs(manifest.out_of_sample.from.as_millisecond()))
 }
 
+/// Rows in the journal of a state directory; none before there is one.
+pub(super) fn rows(state: &Path) -> u64 {
+    JournalReader::open(state).and_then(|reader| reader.slot_count()).unwrap_or_default()
+}
+
 /// What a newcomer should know first.
 pub(super) fn opening(args: &DemoArgs, hub: &Server, gateway: &Server) -> String {
-    format!(
-        "sentinel demo: EURUSD hours of 2017 in three processes on loopback: this node, a model hub (port {}, pid {}) and a\n\
-         paper gateway (port {}, pid {}). Nothing leaves this machine.\n\
-         The model has no edge; what is shown here is the node, not a way to earn money.\n\
-         State: {}",
+    let what = format!(
+        "sentinel demo: EURUSD hours of 2017 in three processes on loopback: this node, a model hub (port {}, process {}) \
+         and a paper gateway (port {}, process {}). Nothing leaves this machine.",
         hub.port,
         hub.id(),
         gateway.port,
         gateway.id(),
-        args.state.display()
-    )
+    );
+    let no_edge = "The model has no edge; what is shown here is the node, not a way to earn money.";
+    format!("{}\n{no_edge}\nState: {}", wrapped("", "", &what), args.state.display())
 }
 
-/// Prints the summary; the exit code says whether the proof holds.
+/// Prints the summary; the exit code says whether the proof holds. `rows_before` is how many slots the state had before.
 pub(super) fn print(
     args: &DemoArgs,
     config: &Config,
     report: &RunReport,
     seen: &Seen,
+    rows_before: u64,
     chaos: Option<&ChaosFates>,
 ) -> Ended {
-    try_print(args, config, report, seen, chaos).map_err(|error| Failure::new(exit::IO, &error, None))
-}
-
-fn try_print(
-    args: &DemoArgs,
-    config: &Config,
-    report: &RunReport,
-    seen: &Seen,
-    chaos: Option<&ChaosFates>,
-) -> Result<u8, ProofError> {
     let (Some(pipeline), Some((name, first, planned_last))) = (config.pipelines.first(), report.slots.first()) else {
-        return Ok(exit::FAILED);
-    };
-    let reader = JournalReader::open(&args.state)?;
-    let Some(newest) = reader.last_slot(name)? else {
-        println!("the demo ended before its first slot");
+        println!("The demo was stopped before its first slot; the same command goes on from there.");
         return Ok(exit::OK);
     };
-    let last = planned_last.map_or(newest, |planned| newest.min(planned));
-    let proof = proof(&args.state, name, &pipeline.schedule, *first, last)?;
-    let ledger = Ledger::open(&args.state.join(LEDGER))?;
-    let disagreements = compare(&reader, &ledger)?;
+    let reader = JournalReader::open(&args.state).map_err(ProofError::from)?;
+    let Some(newest) = reader.last_slot(name).map_err(ProofError::from)? else {
+        println!("The demo was stopped before its first slot; the same command goes on from there.");
+        return Ok(exit::OK);
+    };
+    let due = Due { schedule: pipeline.schedule.clone(), first: Some(*first) };
+    let proof = prove(&args.state, &BTreeMap::from([(name.clone(), due)]), None)?;
+    let slots = reader.slot_count().map_err(ProofError::from)?.saturating_sub(rows_before);
 
     println!();
-    if planned_last.is_some_and(|planned| newest < planned) {
-        println!("Interrupted after {newest}; the same command goes on from there.");
+    if let Some(text) = standing(args, slots, newest, *planned_last) {
+        println!("{}", wrapped("", "", &text));
     }
-    let slots = seen.totals.slots();
-    if slots == 0 {
-        println!("Nothing was left to do: this state is finished. Give another one with --state, or remove it.");
-    }
-    let speed = rate(slots, seen.elapsed);
-    println!("This run:  {slots} slots in {:.2} s, {speed:.0} slots/s, {}", seen.elapsed.as_secs_f64(), effects(seen));
+    println!("{}", this_run(slots, seen));
     if let Some(counts) = chaos.map(ChaosFates::counts) {
-        println!(
-            "Chaos:     {} panics, {} hangs, {} blocked threads, {} kills; {} restarts of stages, {} cycles run again",
+        let text = format!(
+            "{} panics, {} hangs, {} blocked threads, {} kills; {} restarts of stages, {} cycles run again",
             counts.panics, counts.hangs, counts.blocks, counts.kills, seen.totals.restarts, seen.totals.reruns
         );
+        println!("{}", labelled("Chaos", &text));
     }
     if let Some(boundary) = unseen_from(&args.state.join("files/model.json")) {
-        let (training, unseen) = ledger.realised(boundary)?;
-        println!("Paper:     {} in training bars; {} in unseen bars", money(&training), money(&unseen));
-        println!("           The model has no edge: expect the unseen part to lose its costs.");
+        let ledger = Ledger::open(&args.state.join(LEDGER_FILE)).map_err(ProofError::from)?;
+        let (training, unseen) = ledger.realised(boundary).map_err(ProofError::from)?;
+        println!("{}", labelled("Paper", &money("in training bars", &training)));
+        println!("{}", labelled("", &money("in unseen bars", &unseen)));
+        println!("{}", labelled("", "The model has no edge: expect the unseen part to lose its costs."));
     }
-    print_proof(&proof, &disagreements);
-    if let Some(time) = interesting(&reader, name, &proof)? {
+    println!("{}", proof.text());
+    if let Some(time) = interesting(&proof) {
         let program = std::env::args().next().unwrap_or_else(|| "sentinel".to_owned());
-        println!("\nWhy did it do that?  {program} why {name} {time} --state {}", args.state.display());
+        println!("\nWhy did it do that?\n  {program} why {name} {time} --state {}", args.state.display());
+        println!("  {program} report --state {}", args.state.display());
     }
-    Ok(if proof.holds() && disagreements.is_empty() { exit::OK } else { exit::FAILED })
+    Ok(if proof.holds() { exit::OK } else { exit::FAILED })
 }
 
-fn effects(seen: &Seen) -> String {
-    format!("{} orders (a reversal is two), {} restarts", seen.totals.effects, seen.totals.restarts)
+/// How far the state is, when it is not just where this run was to bring it.
+fn standing(args: &DemoArgs, slots: u64, newest: UtcMs, planned_last: Option<UtcMs>) -> Option<String> {
+    let planned = planned_last?;
+    if newest < planned {
+        return Some(format!("Interrupted after {newest}; the same command goes on from there."));
+    }
+    if slots > 0 {
+        return None;
+    }
+    Some(match args.bars {
+        None => "Nothing was left to do: the year in this state is finished. Give another one with --state.".to_owned(),
+        Some(bars) if newest == planned => format!(
+            "Nothing was left to do: this state has decided {bars} bars. A larger --bars, or none, goes on from there."
+        ),
+        Some(bars) => format!(
+            "Nothing was left to do: this state is further than {bars} bars, at {newest}. What follows is about all of it. \
+             A larger --bars, or none, goes on from there."
+        ),
+    })
 }
 
-fn money(part: &Realised) -> String {
-    format!("{:+.2} USD ({} positions closed, {} won)", part.profit, part.closed, part.won)
+/// In one line: others read it.
+fn this_run(slots: u64, seen: &Seen) -> String {
+    let speed = rate(slots, seen.elapsed);
+    let seconds = seen.elapsed.as_secs_f64();
+    let orders = format!("{} orders, {} restarts", seen.totals.effects, seen.totals.restarts);
+    format!("This run:  {slots} slots in {seconds:.2} s, {speed:.0} slots/s, {orders}")
 }
 
-fn print_proof(proof: &Proof, disagreements: &[String]) {
-    let counts: Vec<String> =
-        Outcome::ALL.iter().map(|outcome| format!("{} {outcome}", proof.count(*outcome))).collect();
-    let verdict = |holds: bool| if holds { "holds" } else { "DOES NOT HOLD" };
-    println!("Slots:     {} due = {}: {}", proof.due, counts.join(" + "), verdict(proof.holds()));
-    if !proof.holds() {
-        let Proof { holes, strays, damaged, contradictions, first_holes, .. } = proof;
-        println!("           without a row {holes} {first_holes:?}, not due {strays}, damaged {damaged}");
-        println!("           not acted although an order of theirs was confirmed: {contradictions}");
-    }
-    let states: Vec<String> = proof.intents.iter().map(|(state, count)| format!("{count} {state}")).collect();
-    println!("Intents:   {}; ledger and journal one to one: {}", states.join(", "), verdict(disagreements.is_empty()));
-    for disagreement in disagreements {
-        println!("           {disagreement}");
-    }
+fn money(when: &str, part: &Realised) -> String {
+    format!("{:+.2} USD {when} ({} positions closed, {} won)", part.profit, part.closed, part.won)
 }
 
 /// The slot of the newest confirmed order.
-fn interesting(reader: &JournalReader, pipeline: &str, proof: &Proof) -> Result<Option<UtcMs>, ProofError> {
-    for acked in proof.acked.iter().rev() {
-        if reader.slot(pipeline, acked.slot)?.is_some() {
-            return Ok(Some(acked.slot));
-        }
-    }
-    Ok(None)
+fn interesting(proof: &StateProof) -> Option<UtcMs> {
+    proof.pipelines.first()?.slots.acked.last().map(|acked| acked.slot)
 }

@@ -1,68 +1,68 @@
-//! The journal against a gateway's ledger, in both directions.
+//! The journal against the orders that a venue has on record, in both directions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
-use sentinel_actors::domain::intent::{Intent, IntentState, Mode};
+use sentinel_actors::domain::intent::{Intent, IntentState};
 use sentinel_actors::domain::netting::net_position;
 use sentinel_actors::domain::order::Side;
 
-use super::ProofError;
-use super::ledger::{Filled, Ledger};
-use crate::journal::{JournalError, JournalReader};
+use super::venue::{Filled, OpenPosition};
 
-/// Every order of the ledger has its intent, every acked intent its order, with the same ticket, nothing came twice, and
-/// both sides count the same position.
-pub fn compare(reader: &JournalReader, ledger: &Ledger) -> Result<Vec<String>, ProofError> {
-    let mut intents: BTreeMap<String, Intent> = BTreeMap::new();
-    reader.each_intent::<JournalError>(None, None, |stored| {
-        // Earlier versions of the demo were dry runs: the gateway knows nothing of those.
-        if stored.record.mode == Mode::Live {
-            intents.insert(comment(&stored.record), stored.record);
-        }
-        Ok(())
-    })?;
+/// Every filled order has its intent, every acked intent its order, with the same ticket, nothing came twice, and both
+/// sides count the same position where orders alone make it. `intents` are keyed as the venue names their orders.
+pub(super) fn compare(
+    intents: &BTreeMap<String, Intent>,
+    filled: Vec<Filled>,
+    positions: &[OpenPosition],
+) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut orders: BTreeMap<String, Filled> = BTreeMap::new();
-    for order in ledger.filled()? {
+    for order in filled {
         let state = intents.get(&order.comment).map(|intent| intent.state);
         if !state.is_some_and(|state| state.may_have_left() && state != IntentState::Rejected) {
             let state = state.map_or("missing", IntentState::code);
-            wrong.push(format!("lost: the gateway filled {}, but its intent is {state}", order.comment));
+            wrong.push(format!("lost: the venue filled {}, but its intent is {state}", order.comment));
         }
         if let Some(first) = orders.insert(order.comment.clone(), order) {
             wrong.push(format!("doubled: {} was filled twice, first as {}", first.comment, first.ticket));
         }
     }
-    let (acked, open): (Vec<&Intent>, Vec<&Intent>) =
-        intents.values().filter(|intent| intent.state.may_have_left()).partition(|i| i.state.is_final());
-    let acked: Vec<Intent> = acked.into_iter().filter(|i| i.state == IntentState::Acked).cloned().collect();
-    for intent in &acked {
+    for (comment, intent) in intents.iter().filter(|(_, intent)| intent.state == IntentState::Acked) {
         let ticket = intent.receipt.as_ref().map(|receipt| receipt.ticket.0);
-        match orders.get(&comment(intent)) {
-            None => wrong.push(format!("invented: {} is acked, but the gateway has no such order", intent.key)),
+        match orders.get(comment) {
+            None => wrong.push(format!("invented: {} is acked, but the venue has no such order", intent.key)),
             Some(order) if Some(order.ticket) != ticket || order.side != intent.order.side.code() => {
-                wrong.push(format!("{} is acked as ticket {ticket:?}, the gateway says {order:?}", intent.key));
+                wrong.push(format!("{} is acked as ticket {ticket:?}, the venue says {order:?}", intent.key));
             }
             Some(_) => {}
         }
     }
-    let counted = net_position(&acked).unwrap_or_else(|fault| {
-        wrong.push(fault.to_string());
-        None
-    });
-    let counted = counted.map_or(Decimal::ZERO, |net| match net.side {
-        Side::Buy => net.volume_lots,
-        Side::Sell => -net.volume_lots,
-    });
-    let net = ledger.net_lots()?;
-    if open.is_empty() && counted != net {
-        wrong.push(format!("the journal counts a position of {counted} lots, the gateway has {net}"));
-    }
-    Ok(wrong)
+    wrong.extend(positions_differ(intents, positions));
+    wrong
 }
 
-/// What an order of this intent says in the terminal (gateway.md: `sn:` and 20 characters of the key).
-fn comment(intent: &Intent) -> String {
-    intent.key.as_str().get(..20).map_or_else(String::new, |short| format!("sn:{short}"))
+/// Symbols whose position is not what the confirmed orders add up to. One with an open order cannot be counted yet, and
+/// one with stops never.
+fn positions_differ(intents: &BTreeMap<String, Intent>, positions: &[OpenPosition]) -> Vec<String> {
+    let symbols: BTreeSet<&str> = intents
+        .values()
+        .map(|intent| intent.order.symbol.as_str())
+        .chain(positions.iter().map(|position| position.symbol.as_str()))
+        .collect();
+    let differs = |symbol: &str| {
+        let of_symbol = || intents.values().filter(|intent| intent.order.symbol == symbol);
+        if of_symbol().any(|intent| intent.state.may_have_left() && !intent.state.is_final()) {
+            return None;
+        }
+        let acked: Vec<Intent> = of_symbol().filter(|intent| intent.state == IntentState::Acked).cloned().collect();
+        let counted = net_position(&acked).ok()?.map_or(Decimal::ZERO, |net| match net.side {
+            Side::Buy => net.volume_lots,
+            Side::Sell => -net.volume_lots,
+        });
+        let has: Decimal = positions.iter().filter(|open| open.symbol == symbol).map(OpenPosition::signed_lots).sum();
+        (counted != has)
+            .then(|| format!("the journal counts a position of {counted} lots of {symbol}, the venue has {has}"))
+    };
+    symbols.into_iter().filter_map(differs).collect()
 }

@@ -5,25 +5,15 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 use rust_decimal::Decimal;
 use sentinel_actors::domain::time::UtcMs;
+use serde::Serialize;
+
+use super::venue::{Filled, OpenPosition};
 
 /// The ledger of a gateway that may be running.
 pub struct Ledger(Connection);
 
-/// An order that the gateway filled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filled {
-    /// Its ticket.
-    pub ticket: u64,
-    /// Its comment, which carries the beginning of the intent's key.
-    pub comment: String,
-    /// `buy` or `sell`.
-    pub side: String,
-    /// What of it was filled, in lots.
-    pub lots: Decimal,
-}
-
 /// What closed positions brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Realised {
     /// Profit in the quote currency.
     pub profit: Decimal,
@@ -31,6 +21,15 @@ pub struct Realised {
     pub closed: u64,
     /// Those with a profit.
     pub won: u64,
+}
+
+impl Realised {
+    /// One more position that was closed.
+    pub fn add(&mut self, profit: Decimal) {
+        self.profit += profit;
+        self.closed += 1;
+        self.won += u64::from(profit > Decimal::ZERO);
+    }
 }
 
 /// The ledger cannot be read.
@@ -65,16 +64,24 @@ impl Ledger {
         .collect()
     }
 
-    /// The open position, in lots; short ones are negative.
-    pub fn net_lots(&self) -> Result<Decimal, LedgerError> {
-        let mut query = self.0.prepare("SELECT side, volume FROM positions WHERE closed_ms IS NULL")?;
-        let rows = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
-        let mut net = Decimal::ZERO;
-        for row in rows {
-            let (side, lots) = row?;
-            net += if side == "buy" { decimal(&lots)? } else { -decimal(&lots)? };
+    /// Every position that is open, oldest first.
+    pub fn open_positions(&self) -> Result<Vec<OpenPosition>, LedgerError> {
+        let sql =
+            "SELECT id, symbol, side, volume, open_price, opened_ms FROM positions WHERE closed_ms IS NULL ORDER BY id";
+        let mut query = self.0.prepare(sql)?;
+        let mut rows = query.query([])?;
+        let mut open = Vec::new();
+        while let Some(row) = rows.next()? {
+            open.push(OpenPosition {
+                ticket: row.get::<_, i64>(0)?.unsigned_abs(),
+                symbol: row.get(1)?,
+                side: row.get(2)?,
+                volume_lots: decimal(&row.get::<_, String>(3)?)?,
+                open_price: decimal(&row.get::<_, String>(4)?)?,
+                opened_at: UtcMs(row.get(5)?),
+            });
         }
-        Ok(net)
+        Ok(open)
     }
 
     /// What positions brought that were closed before `boundary`, and from then on.
@@ -85,9 +92,7 @@ impl Ledger {
         for row in rows {
             let (profit, closed_ms) = row?;
             let (profit, part) = (decimal(&profit)?, if closed_ms < boundary.0 { &mut before } else { &mut after });
-            part.profit += profit;
-            part.closed += 1;
-            part.won += u64::from(profit > Decimal::ZERO);
+            part.add(profit);
         }
         Ok((before, after))
     }

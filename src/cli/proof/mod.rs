@@ -1,14 +1,29 @@
-//! The proof that a node's journal and its venue agree: for the demo, and for every state directory.
+//! The proof that a state directory keeps what the node promises: the journal against itself, against the schedule where
+//! that is known, and against the venue's own record where there is one. For the demo and for every other directory.
 //!
-//! It reads both and repairs nothing. The two know nothing of each other and share no code.
+//! It reads and repairs nothing, takes no lock, and may be made while the node runs. Journal and venue know nothing of each
+//! other and share no code.
 
 mod compare;
 pub mod ledger;
+mod print;
+pub mod venue;
 
-pub use compare::compare;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sentinel_actors::domain::intent::{Intent, IntentState, Mode};
+use sentinel_actors::domain::schedule::Schedule;
+use sentinel_actors::domain::time::UtcMs;
 
 use self::ledger::LedgerError;
-use crate::journal::JournalError;
+use self::venue::{LEDGER, Venue};
+use crate::cli::{Failure, exit};
+use crate::journal::{Filter, JournalError, JournalReader, Proof, Verified, proof_of};
+use crate::venues::book::BookError;
+
+/// A node that orders without a pause keeps the proof from seeing both sides at rest; after so many looks the last one counts.
+const LOOKS: usize = 50;
 
 /// What can keep the proof from being made.
 #[derive(Debug, thiserror::Error)]
@@ -19,4 +34,205 @@ pub enum ProofError {
     /// The gateway's ledger.
     #[error("the gateway's ledger cannot be read")]
     Ledger(#[from] LedgerError),
+    /// The paper book.
+    #[error("the paper book cannot be read")]
+    Book(#[from] BookError),
+}
+
+impl From<ProofError> for Failure {
+    fn from(error: ProofError) -> Self {
+        match &error {
+            ProofError::Journal(cause) => Self::new(cause.exit_code(), cause, Some(cause.advice())),
+            ProofError::Ledger(_) | ProofError::Book(_) => Self::new(exit::IO, &error, None),
+        }
+    }
+}
+
+/// What is known of the slots that a pipeline owes.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// When they are due.
+    pub schedule: Schedule,
+    /// The first one; `None`: the first one that has a row.
+    pub first: Option<UtcMs>,
+}
+
+/// What was found about one pipeline.
+#[derive(Debug)]
+pub struct PipelineProof {
+    /// Its name.
+    pub name: String,
+    /// The first slot that has a row.
+    pub first: UtcMs,
+    /// The newest one.
+    pub last: UtcMs,
+    /// Whether its schedule was known; otherwise nobody can say which slots have no row.
+    pub by_schedule: bool,
+    /// Slots and intents.
+    pub slots: Proof,
+}
+
+/// What was found about one venue.
+#[derive(Debug)]
+pub struct VenueProof {
+    /// Its kind of record.
+    pub kind: &'static str,
+    /// Its file.
+    pub file: String,
+    /// Orders that it filled.
+    pub filled: usize,
+    /// Where it and the journal disagree.
+    pub wrong: Vec<String>,
+}
+
+/// Everything that was found about a state directory.
+#[derive(Debug)]
+pub struct StateProof {
+    /// Checksums of all rows.
+    pub rows: Verified,
+    /// By name.
+    pub pipelines: Vec<PipelineProof>,
+    /// Intents by state.
+    pub intents: BTreeMap<IntentState, u64>,
+    /// Intents that do not stand where their events lead, and slots that name an intent which is not there.
+    pub astray: Vec<String>,
+    /// Each record of a venue.
+    pub venues: Vec<VenueProof>,
+    /// Live orders that no record at hand can confirm.
+    pub unconfirmed: u64,
+}
+
+impl StateProof {
+    /// Whether nothing is wrong. An order whose fate is unknown is no failure: that is the truth about it.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.rows.damaged_rows == 0
+            && self.astray.is_empty()
+            && self.pipelines.iter().all(|pipeline| pipeline.slots.holds())
+            && self.venues.iter().all(|venue| venue.wrong.is_empty())
+    }
+
+    /// Whether the venues and the journal agree.
+    #[must_use]
+    pub fn venues_agree(&self) -> bool {
+        self.venues.iter().all(|venue| venue.wrong.is_empty())
+    }
+}
+
+/// Proves the state directory `dir`, with what is known to be due, by pipeline, and the ledger of a gateway elsewhere.
+///
+/// # Errors
+/// When the journal or a venue's record cannot be read.
+pub fn prove(dir: &Path, due: &BTreeMap<String, Due>, ledger: Option<&Path>) -> Result<StateProof, ProofError> {
+    let reader = JournalReader::open(dir)?;
+    let venues = at_rest(&reader, &Venue::all(dir, ledger)?)?;
+    let _still = reader.hold_still()?;
+    let (intents, astray, live) = intents(&reader)?;
+    let is_confirmed = venues.iter().any(|venue| venue.kind == LEDGER);
+    Ok(StateProof {
+        rows: reader.verify()?,
+        pipelines: pipelines(&reader, due)?,
+        intents,
+        astray,
+        venues,
+        unconfirmed: if is_confirmed { 0 } else { live },
+    })
+}
+
+/// Journal and venues are two files, and a node may order in between: then it is looked again.
+fn at_rest(reader: &JournalReader, venues: &[Venue]) -> Result<Vec<VenueProof>, ProofError> {
+    let mut before = reader.changes_of_intents()?;
+    let mut proofs = look_at(reader, venues)?;
+    for _ in 1..LOOKS {
+        let now = reader.changes_of_intents()?;
+        if now == before {
+            break;
+        }
+        before = now;
+        proofs = look_at(reader, venues)?;
+    }
+    Ok(proofs)
+}
+
+fn look_at(reader: &JournalReader, venues: &[Venue]) -> Result<Vec<VenueProof>, ProofError> {
+    let mut proofs = Vec::new();
+    for venue in venues {
+        let mut intents: BTreeMap<String, Intent> = BTreeMap::new();
+        reader.each_intent_of::<JournalError>(&Filter::default(), |stored| {
+            if stored.record.mode == venue.mode() {
+                intents.insert(venue.name(&stored.record), stored.record);
+            }
+            Ok(())
+        })?;
+        let filled = venue.filled()?;
+        // A live run has a paper book too, and no orders in it.
+        if filled.is_empty() && intents.is_empty() {
+            continue;
+        }
+        let count = filled.len();
+        let wrong = compare::compare(&intents, filled, &venue.open_positions()?);
+        proofs.push(VenueProof { kind: venue.kind(), file: venue.file().display().to_string(), filled: count, wrong });
+    }
+    Ok(proofs)
+}
+
+fn pipelines(reader: &JournalReader, due: &BTreeMap<String, Due>) -> Result<Vec<PipelineProof>, ProofError> {
+    let mut spans: BTreeMap<String, (UtcMs, UtcMs)> = BTreeMap::new();
+    for tally in reader.slot_tallies(&Filter::default())? {
+        let span = spans.entry(tally.pipeline).or_insert((tally.first, tally.last));
+        *span = (span.0.min(tally.first), span.1.max(tally.last));
+    }
+    let prove = |(name, (first, last)): (String, (UtcMs, UtcMs))| {
+        let due = due.get(&name);
+        // Behind what retention has removed, the next due slot must have its row.
+        let removed = reader.removed(&name)?.map(|removed| removed.until);
+        let first = due.and_then(|due| due.first).or(removed).unwrap_or(first);
+        let slots = proof_of(reader, &name, due.map(|due| &due.schedule), first, last)?;
+        Ok(PipelineProof { name, first, last, by_schedule: due.is_some(), slots })
+    };
+    spans.into_iter().map(prove).collect()
+}
+
+/// Intents by state, what is astray, and how many live orders there are.
+type Intents = (BTreeMap<IntentState, u64>, Vec<String>, u64);
+
+fn intents(reader: &JournalReader) -> Result<Intents, ProofError> {
+    let (mut states, mut astray, mut live) = (BTreeMap::new(), Vec::new(), 0);
+    reader.each_intent_of::<ProofError>(&Filter::default(), |stored| {
+        let intent = stored.record;
+        *states.entry(intent.state).or_default() += 1;
+        live += u64::from(intent.mode == Mode::Live && intent.state == IntentState::Acked);
+        let leads_to = leads_to(reader, &intent)?;
+        if leads_to != Some(intent.state) {
+            let leads_to = leads_to.map_or("nowhere", IntentState::code);
+            astray.push(format!("{} is {}, but its events lead to {leads_to}", intent.key, intent.state));
+        }
+        Ok(())
+    })?;
+    reader.each_slot_of::<ProofError>(&Filter::default(), |stored| {
+        for key in &stored.record.intents {
+            if reader.intent(key)?.is_none() {
+                let slot = stored.record.slot;
+                astray.push(format!("{} {slot} names {key}, which is not there", stored.record.pipeline));
+            }
+        }
+        Ok(())
+    })?;
+    Ok((states, astray, live))
+}
+
+/// Where the events of an intent lead; `None` when they lead nowhere.
+fn leads_to(reader: &JournalReader, intent: &Intent) -> Result<Option<IntentState>, ProofError> {
+    let mut state = None;
+    for step in reader.steps(&intent.key)? {
+        state = match (state, step.record.event) {
+            (None, None) => Some(IntentState::Planned),
+            (Some(state), Some(event)) => match IntentState::after(state, &event) {
+                Ok(next) => Some(next),
+                Err(_) => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+    }
+    Ok(state)
 }

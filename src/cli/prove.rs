@@ -1,0 +1,84 @@
+//! `sentinel prove`: whether a state directory keeps what the node promises.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use sentinel_actors::domain::schedule::Schedule;
+
+use super::proof::{Due, prove};
+use super::text::labelled;
+use super::{Ended, Failure, StateFlag, demo, exit, read_env};
+use crate::config::{Config, Flags};
+
+const EXAMPLES: &str = "\
+Examples:
+  sentinel prove --state state/demo
+  sentinel prove --config sentinel.toml
+  sentinel prove --state state/mt5 --ledger gateway.db --format json
+
+0 when everything holds, 1 when something does not.";
+
+/// Proves a state directory.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ProveArgs {
+    /// Whose journal.
+    #[command(flatten)]
+    pub state: StateFlag,
+    /// The node's configuration: its schedules say which slots were due. The demo's are known.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The ledger of the paper gateway that the orders went to.
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+    /// The form.
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    pub format: Form,
+}
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// Lines for people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Proves and prints.
+///
+/// # Errors
+/// When there is no journal, or something cannot be read.
+pub fn run(args: &ProveArgs) -> Ended {
+    let config = args.config.as_deref().map(load).transpose()?;
+    // The configuration names the directory too; a flag goes before it.
+    let state = match (&args.state.state, &config) {
+        (None, Some(config)) => config.node.state.clone(),
+        _ => args.state.dir()?,
+    };
+    let due = match &config {
+        Some(config) => due(config),
+        None => demo::config_of(&state).as_ref().map(due).unwrap_or_default(),
+    };
+    let proof = prove(&state, &due, args.ledger.as_deref())?;
+    match args.format {
+        Form::Text => {
+            println!("{}", labelled("State", &state.display().to_string()));
+            println!("{}", proof.text());
+        }
+        Form::Json => println!("{}", proof.json()),
+    }
+    Ok(if proof.holds() { exit::OK } else { exit::FAILED })
+}
+
+fn load(file: &Path) -> Result<Config, Failure> {
+    Config::load(file, &read_env()?, &Flags::default())
+        .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })
+}
+
+/// What a configuration says of the slots that are due, by pipeline.
+fn due(config: &Config) -> BTreeMap<String, Due> {
+    let due = |schedule: &Schedule| Due { schedule: schedule.clone(), first: None };
+    config.pipelines.iter().map(|pipeline| (pipeline.name.clone(), due(&pipeline.schedule))).collect()
+}
