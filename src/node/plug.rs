@@ -108,7 +108,7 @@ pub(super) fn limits(config: &config::Supervision) -> Limits {
         child_slow: limit(config.child_restarts_day, DAY),
         // The third failure is one too many: two restarts are within the budget.
         critical: limit(config.critical_failures.saturating_sub(1), config.critical_window),
-        pipeline: limit(config.pipeline_failures, config.pipeline_window),
+        pipeline: limit(config.pipeline_failures.saturating_sub(1), config.pipeline_window),
         global: limit(config.global_restarts, config.global_window),
         probe_every: config.probe_every,
         parked_share_percent: percent(config.parked_share),

@@ -27,7 +27,7 @@ pub struct Limits {
     pub child_slow: Limit,
     /// Budget of a critical child. Two restarts: the third failure is beyond it.
     pub critical: Limit,
-    /// Budget of a pipeline; beyond it the pipeline is parked.
+    /// Budget of a pipeline; beyond it the pipeline is parked. Two restarts: the third failure is beyond it.
     pub pipeline: Limit,
     /// Budget of all worker and critical children together.
     pub global: Limit,
@@ -59,7 +59,7 @@ impl Default for Limits {
             child: Limit { restarts: 5, within: Duration::from_secs(60) },
             child_slow: Limit { restarts: 20, within: Duration::from_secs(24 * 3600) },
             critical: Limit { restarts: 2, within: Duration::from_secs(60) },
-            pipeline: Limit { restarts: 3, within: Duration::from_secs(600) },
+            pipeline: Limit { restarts: 2, within: Duration::from_secs(600) },
             global: Limit { restarts: 10, within: Duration::from_secs(60) },
             probe_every: Duration::from_secs(900),
             parked_share_percent: 20,

@@ -151,9 +151,10 @@ fn more_than_ten_restarts_in_a_minute_altogether_are_a_meltdown() {
 }
 
 #[test]
-fn a_pipeline_beyond_its_budget_is_parked_and_probed_once_every_quarter_of_an_hour() {
+fn a_pipeline_is_parked_at_its_third_failure_and_probed_once_every_quarter_of_an_hour() {
     let mut play = Play::new(Limits::root(), &[("eurusd", ChildClass::Pipeline)]);
-    play.fail_times("eurusd", 3, 10.0);
+    play.fail_times("eurusd", 2, 10.0);
+    assert_eq!(play.count(|h| matches!(h, Happening::Parked { .. })), 0, "two failures are not three");
     play.fail("eurusd");
     let until = play.now + Duration::from_secs(900);
     assert_eq!(play.heard.last(), Some(&Happening::Parked { id: "eurusd".into(), until }));
@@ -171,7 +172,7 @@ fn a_pipeline_beyond_its_budget_is_parked_and_probed_once_every_quarter_of_an_ho
 
     play.after(961.0);
     assert_eq!(play.heard.last(), Some(&Happening::Unparked { id: "eurusd".into() }));
-    play.fail_times("eurusd", 3, 10.0);
+    play.fail_times("eurusd", 2, 10.0);
     assert_eq!(play.count(|h| matches!(h, Happening::Parked { .. })), 2, "its budget is fresh");
     assert_eq!(play.meltdowns(), 0, "one bad pipeline never takes the node down");
 }
@@ -182,7 +183,7 @@ fn many_pipelines_parked_together_are_a_meltdown_but_failed_probes_are_not() {
     let children: Vec<_> = names.iter().map(|name| (name.as_str(), ChildClass::Pipeline)).collect();
     let mut play = Play::new(Limits::root(), &children);
     for name in &names[..4] {
-        play.fail_times(name, 4, 2.0);
+        play.fail_times(name, 3, 2.0);
     }
     for _ in 0..10 {
         play.after(901.0);
@@ -195,10 +196,10 @@ fn many_pipelines_parked_together_are_a_meltdown_but_failed_probes_are_not() {
     assert_eq!(play.meltdowns(), 0, "four of twenty are twenty per cent, not more");
 
     for name in &names[4..8] {
-        play.fail_times(name, 4, 2.0);
+        play.fail_times(name, 3, 2.0);
     }
     assert_eq!(play.meltdowns(), 0);
-    play.fail_times(&names[8], 4, 2.0);
+    play.fail_times(&names[8], 3, 2.0);
     assert_eq!(play.meltdowns(), 1);
 }
 
