@@ -7,6 +7,7 @@ mod disk;
 mod error;
 pub mod health;
 mod notify;
+mod ownership;
 mod plug;
 mod vitals;
 
@@ -33,7 +34,7 @@ pub use self::plug::{PluggedPipeline, plug, survey_bars, try_model};
 use self::vitals::Vitals;
 use crate::config::Config;
 use crate::journal::{
-    BootRecord, BootVerdict, Recovered, SqliteJournal, Start, StateDir, StoreOptions, write_last_exit,
+    BootRecord, BootVerdict, JournalReader, Recovered, SqliteJournal, Start, StateDir, StoreOptions, write_last_exit,
 };
 use crate::system::{QuarantineDir, SystemChance, WallClock};
 use crate::telemetry::record::Recorder;
@@ -168,6 +169,7 @@ fn run_locked(
     tell_what_was_lost(&recovered);
     let journal = Arc::new(journal);
     let plugged = plug(config, state, &options)?;
+    ownership::refuse_unowned(&JournalReader::open(state.path())?, config.node.mode, &plugged)?;
     let slots = plugged.iter().map(|p| (p.settings.name.clone(), p.first_slot, p.last_slot)).collect();
 
     let workers = Builder::new_multi_thread()

@@ -65,6 +65,8 @@ enum SettleError {
     Ambiguous { prefix: String, count: usize },
     #[error("the intent {key} is {state}: only an order whose fate is open can be settled")]
     NotOpen { key: String, state: IntentState },
+    #[error("the intent {0} is planned: nothing of it ever left the node, so it is --absent")]
+    NeverLeft(String),
     #[error("{0} lots is not more than nothing, at most what was ordered, and in steps of 0.01")]
     Volume(Decimal),
     #[error("--evidence is empty: say who looked, where, and what was seen")]
@@ -97,7 +99,7 @@ impl SettleError {
             Self::State(error) => (error.exit_code(), Some(error.advice())),
             Self::Journal(error) => (error.exit_code(), Some(error.advice())),
             Self::Write(_) => (exit::IO, None),
-            Self::NoKey(_) | Self::Volume(_) | Self::NoEvidence => (exit::USAGE, None),
+            Self::NoKey(_) | Self::Volume(_) | Self::NoEvidence | Self::NeverLeft(_) => (exit::USAGE, None),
             Self::NotFound(_) | Self::Ambiguous { .. } | Self::NotOpen { .. } => {
                 (exit::FAILED, Some("`sentinel journal intents` shows the keys and where they stand".to_owned()))
             }
@@ -182,12 +184,15 @@ fn refuse_taken(reader: &JournalReader, intent: &Intent, ticket: Ticket) -> Resu
 }
 
 const fn is_open(state: IntentState) -> bool {
-    matches!(state, IntentState::Sent | IntentState::Unknown | IntentState::Held)
+    !state.is_final()
 }
 
 fn ending(args: &SettleArgs, intent: &Intent) -> Result<IntentEvent, SettleError> {
     let evidence = args.evidence.clone();
     let Some(ticket) = args.ticket else { return Ok(IntentEvent::SettledAbsent { evidence }) };
+    if intent.state == IntentState::Planned {
+        return Err(SettleError::NeverLeft(intent.key.to_string()));
+    }
     let volume_lots = args.volume.unwrap_or(intent.order.volume_lots);
     // A gateway writes two decimals: a finer volume could never be closed.
     let is_fine = volume_lots.normalize().scale() > intent.order.volume_lots.normalize().scale().max(2);
@@ -201,6 +206,9 @@ fn ending(args: &SettleArgs, intent: &Intent) -> Result<IntentEvent, SettleError
 
 /// The way from where the intent stands to its ending: a person may also speak for an order that the node still asks about.
 fn steps(from: IntentState, ending: IntentEvent, evidence: &str) -> Vec<IntentEvent> {
+    if from == IntentState::Planned {
+        return vec![IntentEvent::Abandon];
+    }
     let evidence = format!("settled by hand: {evidence}");
     let mut steps = Vec::new();
     if from == IntentState::Sent {

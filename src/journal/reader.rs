@@ -175,6 +175,16 @@ impl JournalReader {
         Ok(self.collect(&sql, [key.as_str()], stored_intent)?.pop())
     }
 
+    /// Intents that are neither acked, rejected nor absent, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn open_intents(&self) -> Result<Vec<Intent>, JournalError> {
+        let sql =
+            format!("{} WHERE state IN ('planned', 'sent', 'unknown', 'held') ORDER BY slot_ms, key", *SELECT_INTENTS);
+        self.collect(&sql, [], rows::intent_from)
+    }
+
     /// Intents whose first cycle was that of one of the slots from `first` to `last`, both included.
     ///
     /// # Errors

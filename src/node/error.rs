@@ -82,6 +82,12 @@ pub enum NodeError {
         /// Why not.
         source: io::Error,
     },
+    /// Open orders that nobody would ask about.
+    #[error("open orders belong to no pipeline of this configuration: {orders}")]
+    Unowned {
+        /// Each with its key and where it belongs.
+        orders: String,
+    },
     /// The paper book.
     #[error("the paper book: {0}")]
     Book(#[from] BookError),
@@ -105,7 +111,8 @@ impl NodeError {
             | Self::TooFewBars { .. }
             | Self::Model { .. }
             | Self::Hub { .. }
-            | Self::Secret { .. } => 78,
+            | Self::Secret { .. }
+            | Self::Unowned { .. } => 78,
             Self::Book(_) | Self::ReplayTime { .. } => 74,
             Self::Runtime(_) | Self::Root(_) => 70,
         }
@@ -122,6 +129,11 @@ impl NodeError {
                 UnfitBars::Calendar { .. } => Some(format!("for an FX pair write calendar = \"{FX_CALENDAR}\"")),
                 _ => None,
             },
+            Self::Unowned { .. } => Some(
+                "put the name back that the pipeline or its account had, or look at the venue what became of each and say it: \
+                 `sentinel settle KEY --ticket N --evidence TEXT`, or --absent"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

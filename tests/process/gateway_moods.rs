@@ -211,3 +211,34 @@ fn a_person_cannot_settle_an_order_with_the_ticket_of_another_one() {
     assert_eq!(after.intents, facts.intents, "a refused word leaves no trace");
     settle(&facts.orders.last().unwrap().ticket.to_string()).expect(0);
 }
+
+/// After a rename nobody would ask about the order any more, and its symbol would be traded on over it.
+#[test]
+fn an_open_order_that_no_pipeline_owns_after_a_rename_is_refused_with_its_key_and_the_ways_out() {
+    let port = free_port();
+    let site = site(port);
+    let mut dying = gateway(site.path(), port, &["die@1"]);
+    let mut node = site.start_live(&["--die-at", "after-outcome"]);
+    dying.ended_within(super::node::LONG).unwrap();
+    assert!(node.ended_within(super::node::LONG).unwrap().was_killed());
+    let facts = Facts::with_ledger(&site.state(), &ledger(site.path()));
+    assert_eq!(states(&facts), ["unknown"]);
+    let key = first(&facts).key.clone();
+    let _gateway = gateway(site.path(), port, &[]);
+
+    let site = site.with("account = \"test\"", "account = \"renamed\"");
+    site.start_live(&[]).end().expect(78).complains(&[&key, "account 'test'", "put the name back", "sentinel settle"]);
+    let site = site.with("account = \"renamed\"", "account = \"test\"").with("name = \"eurusd\"", "name = \"other\"");
+    site.start_live(&[]).end().expect(78).complains(&[&key, "pipeline 'eurusd'"]);
+    // A dry run sends nothing and forgets nothing: it may run beside it.
+    site.start(&[]).end().expect(0);
+
+    let site = site.with("name = \"other\"", "name = \"eurusd\"");
+    site.start_live(&[]).end().expect(0);
+    let facts = Facts::with_ledger(&site.state(), &ledger(site.path()));
+    assert_eq!(facts.intents.iter().find(|intent| intent.key == key).unwrap().state, "held");
+    let site = site.with("name = \"eurusd\"", "name = \"other\"");
+    site.start_live(&[]).end().expect(78).complains(&[&key, "held"]);
+    run(site.path(), ["settle", &key, "--absent", "--evidence", "seen in the terminal", "--state", "state"]).expect(0);
+    site.start_live(&[]).end().expect(0);
+}
