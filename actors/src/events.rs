@@ -55,6 +55,38 @@ pub fn pipeline_recovered(pipeline: &str, last_slot: Option<UtcMs>, next_due: Op
     );
 }
 
+/// The wall clock was set back.
+pub fn clock_set_back(by: Duration, steps: u32) {
+    error!(
+        event = "clock_set_back",
+        by_s = by.as_secs(),
+        steps,
+        "the wall clock was set back; the schedule waits for it"
+    );
+}
+
+/// The wall clock moved further than elapsed time.
+pub fn clock_jumped(by: Duration, steps: u32) {
+    warn!(
+        event = "clock_jumped",
+        by_s = by.as_secs(),
+        steps,
+        "the wall clock jumped: the machine slept, or the clock was set"
+    );
+}
+
+/// The clock shows a time whose slots have their end.
+pub fn schedule_waits(pipeline: &str, accounted: UtcMs, now: UtcMs, behind: Duration) {
+    error!(
+        event = "schedule_waits",
+        pipeline,
+        %accounted,
+        %now,
+        behind_s = behind.as_secs(),
+        "the clock shows a time whose slots have their end already; the schedule waits until it has caught up"
+    );
+}
+
 /// The journal could not be read yet.
 pub fn recovery_waits(pipeline: &str, error: &str) {
     warn!(event = "recovery_waits", pipeline, error, "the pipeline waits for the journal");

@@ -32,6 +32,7 @@ use crate::domain::schedule::Window;
 use crate::domain::time::UtcMs;
 use crate::events;
 use crate::journal::{JournalHandle, JournalUnavailable};
+use crate::pipeline::Deadlines;
 use crate::ports::{
     Clock, Evidence, Fates, Place, PortFuture, Positions, Submission, Venue, Written, elapsed_now, pass,
 };
@@ -67,8 +68,8 @@ pub struct Executor {
     pub safe_mode: Arc<AtomicBool>,
     /// Fault places.
     pub fates: Arc<dyn Fates>,
-    /// Deadline of the stage.
-    pub deadline: Duration,
+    /// Of the stage, and of the decision's schedule time.
+    pub deadlines: Deadlines,
     /// All venue calls of the work in hand end by then.
     pub venue_until: Instant,
     /// Every intent of this pipeline that the journal has is settled, as far as asking can.
@@ -101,7 +102,7 @@ impl StageWork for Executor {
 
     fn warm_up(&mut self) -> PortFuture<'_, ()> {
         Box::pin(async move {
-            self.venue_until = elapsed_now() + (self.deadline * LOOK_FIFTHS / 5).min(LOOK_LIMIT / 2);
+            self.venue_until = elapsed_now() + (self.deadlines.execute * LOOK_FIFTHS / 5).min(LOOK_LIMIT / 2);
             pass(&*self.fates, Place::BeforeSettle, &self.path).await;
             // A failure is no harm: the next cycle settles before it acts.
             if let Err(error) = self.settle(None).await {
@@ -122,7 +123,7 @@ impl StageWork for Executor {
         (bars, probabilities): Self::Load,
     ) -> PortFuture<'a, Result<Infallible, Ending>> {
         // Since the cycle was handed over, because it is from then on that the stage is watched: it may have waited here.
-        self.venue_until = cycle.trace.holder().1 + self.deadline * VENUE_FIFTHS / 5;
+        self.venue_until = cycle.trace.holder().1 + self.deadlines.execute * VENUE_FIFTHS / 5;
         Box::pin(async move { Err(self.execute(cycle, record, &bars, &probabilities).await) })
     }
 }
@@ -286,13 +287,17 @@ impl Executor {
         }
     }
 
-    /// Whether an effect may still happen: competition, deadline, safe mode, and the Pipeline still wants it.
+    /// Whether an effect may still happen: competition, both clocks, safe mode, and the Pipeline still wants it.
     async fn may_act(&self, cycle: &Cycle) -> Result<(), Ending> {
         if self.safe_mode.load(Ordering::Acquire) {
             return Err(Ending::new(Reason::SafeMode, "`sentinel resume` ends it early"));
         }
-        if !self.window.contains(self.clock.now()) {
-            return Err(Ending::new(Reason::CompetitionOver, format!("schedule time is {}", self.clock.now())));
+        let now = self.clock.now();
+        if !self.window.contains(now) {
+            return Err(Ending::new(Reason::CompetitionOver, format!("schedule time is {now}")));
+        }
+        if !self.deadlines.lets_leave(cycle.slot, now) {
+            return Err(Ending::new(Reason::DecisionExpired, format!("schedule time is {now}")));
         }
         if cycle.trace.is_revoked() || cycle.time_left().is_zero() {
             return Err(Ending::new(Reason::DeadlineExceeded, "before the intent was written"));

@@ -1,7 +1,7 @@
 //! Heartbeat: an hourly line that carries useful work, and the progress that the watchdog demands.
 //!
 //! It beats for the control plane by running at all, and for the workers by making one of them run. It never beats on
-//! behalf of somebody else.
+//! behalf of somebody else. Beside that it notices when the wall clock was set or the machine slept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,9 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::clock_watch::{ClockWatch, Step};
 use crate::events;
-use crate::ports::{Fates, Place, elapsed_now, pass};
+use crate::ports::{Clock, Fates, Place, elapsed_now, pass};
 use crate::status::Board;
 use crate::supervision::watch::Progress;
 
@@ -25,6 +26,8 @@ pub struct HeartbeatArgs {
     pub beat_every: Duration,
     /// Whom it reports on.
     pub board: Board,
+    /// The wall clock, to be compared with elapsed time at each beat.
+    pub wall: Arc<dyn Clock>,
     /// What it beats.
     pub progress: Arc<Progress>,
     /// The workers that must prove themselves.
@@ -49,6 +52,7 @@ pub struct Heartbeat;
 pub struct HeartbeatState {
     args: HeartbeatArgs,
     next_line: Instant,
+    clock: ClockWatch,
     timer: JoinSet<()>,
 }
 
@@ -64,7 +68,7 @@ impl Actor for Heartbeat {
     ) -> Result<HeartbeatState, ActorProcessingErr> {
         pass(&*args.fates, Place::PreStart, "heartbeat").await;
         let next_line = elapsed_now() + args.line_every;
-        Ok(HeartbeatState { args, next_line, timer: JoinSet::new() })
+        Ok(HeartbeatState { args, next_line, clock: ClockWatch::default(), timer: JoinSet::new() })
     }
 
     async fn post_start(
@@ -102,6 +106,13 @@ impl HeartbeatState {
         self.args.progress.beat_control();
         let progress = self.args.progress.clone();
         self.timer.spawn_on(async move { progress.beat_worker() }, &self.args.workers);
+        match self.clock.look(&*self.args.wall) {
+            Some(Step { by_ms, steps }) if by_ms < 0 => {
+                events::clock_set_back(Duration::from_millis(by_ms.unsigned_abs()), steps);
+            }
+            Some(Step { by_ms, steps }) => events::clock_jumped(Duration::from_millis(by_ms.unsigned_abs()), steps),
+            None => {}
+        }
         let now = elapsed_now();
         if now >= self.next_line {
             self.write_lines();

@@ -6,6 +6,7 @@
 //! * [`node`]: the tree put together. [`root_supervisor`], [`journal`], [`competition_clock`], [`heartbeat`], [`pipeline`].
 //! * [`cycle_flow`] and [`stage`]: one cycle on its way through [`data_fetcher`], [`feature_builder`], [`predictor`] and
 //!   [`executor`].
+//! * [`clock_watch`]: whether the wall clock was set, or the machine slept.
 //! * [`status`] and [`events`]: what the node shows of itself; [`error_chain`]: how it tells an error with its causes.
 //!
 //! Arrows go one way: actor files → supervision, ports → domain. This crate names no vendor: no HTTP, no SQL, no ZeroMQ, no
@@ -16,6 +17,7 @@ compile_error!(
     "sentinel survives panics by unwinding and restarting; panic = \"abort\" would turn each of them into a crash"
 );
 
+pub mod clock_watch;
 pub mod competition_clock;
 pub mod cycle_flow;
 pub mod data_fetcher;

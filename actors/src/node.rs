@@ -113,6 +113,7 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
         line_every: spec.heartbeat_every,
         beat_every: spec.beat_every,
         board: board.clone(),
+        wall: spec.wall.clone(),
         progress: spec.shared.progress.clone(),
         workers: spec.shared.workers.clone(),
         fates: spec.shared.fates.clone(),

@@ -43,6 +43,14 @@ use self::stages::{Stages, child_id};
 const ROWS_WAITING_MAX: usize = 128;
 /// How often unconfirmed rows are looked after.
 const ROWS_CHECK: Duration = Duration::from_millis(250);
+/// A clock that lies further than this before a slot that has its end was set back.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
+/// Elapsed time between two lines about a schedule that waits for its clock.
+const WAITING_TOLD_EVERY: Duration = Duration::from_secs(3600);
+/// Longest wait for a slot without a look at the clock; half of the allowed lateness when that is shorter.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(60);
+/// Longest wait for a slot without a look at where the pipeline stands.
+const WAIT_MAX: Duration = Duration::from_secs(600);
 /// Pause before the journal is asked again at a start.
 const RECOVERY_RETRY: Duration = Duration::from_millis(100);
 
@@ -74,6 +82,13 @@ impl Deadlines {
             Stage::Executor => self.execute,
         };
         limit + limit / 5
+    }
+
+    /// Whether schedule time lets the decision of `slot` leave at `now`. Elapsed time stands still while a machine sleeps and
+    /// does not see a clock that is set, so a decision has to be young by both.
+    #[must_use]
+    pub fn lets_leave(&self, slot: UtcMs, now: UtcMs) -> bool {
+        now.since(slot) <= self.lateness + self.cycle && slot.since(now) <= self.lateness
     }
 
     /// When a cycle that `holder` has had since `since` can first be found hanging. Stages hand on without telling, so a
@@ -231,6 +246,8 @@ pub struct PipelineState {
     timers: BTreeMap<Timer, AbortHandle>,
     /// Stages that were killed and hold their threads.
     blocked: BTreeSet<ChildId>,
+    /// When it was last told that the schedule waits for a clock that was set back.
+    waiting_told: Option<Instant>,
     /// When the cycle timer fires, while there is one.
     cycle_check: Instant,
 }
@@ -298,6 +315,7 @@ impl Actor for Pipeline {
             close_when_recovered: false,
             timers: BTreeMap::new(),
             blocked: BTreeSet::new(),
+            waiting_told: None,
             cycle_check: elapsed_now(),
             status,
             plan,

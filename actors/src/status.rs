@@ -42,6 +42,8 @@ pub struct PipelineStatus {
     pub next_due: Option<UtcMs>,
     /// Since when it has to take up its schedule; `None` once it has. Elapsed time, which a replay has too.
     pub waiting_since: Option<Instant>,
+    /// Every slot up to here has its end, or is worked on. A wall clock before it was set back, and the schedule waits.
+    pub accounted: Option<UtcMs>,
     /// Every slot of the competition has its end.
     pub ended: bool,
 }
@@ -63,6 +65,7 @@ impl PipelineStatus {
             last_reason: None,
             next_due: None,
             waiting_since: Some(elapsed_now()),
+            accounted: None,
             ended: false,
         }
     }

@@ -23,6 +23,9 @@ pub(super) const WRITTEN_EVERY: Duration = Duration::from_secs(5);
 /// A younger file is never too old, however often the node would write it.
 const FRESH_FOR_LEAST: Duration = Duration::from_secs(15);
 
+/// A clock that is this much behind what was decided was set back.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
+
 /// So many slots in a row without a decision are no hiccup any more.
 const FAULTS_MAX: u64 = 5;
 
@@ -79,6 +82,9 @@ pub struct PipelineHealth {
     /// Keys of orders that wait for a person.
     #[serde(default)]
     pub held: Vec<String>,
+    /// Every slot up to here has its end, or is worked on; a clock that shows less was set back.
+    #[serde(rename = "accounted_ms", default)]
+    pub accounted: Option<UtcMs>,
     /// Every slot of the competition has its end.
     pub ended: bool,
 }
@@ -138,6 +144,7 @@ impl Health {
                 waiting_ms: status.waiting_since.map(|since| whole_ms(elapsed_now().saturating_duration_since(since))),
                 parked: entry.is_parked(),
                 held: entry.holdings.load().held.iter().map(|order| order.intent.key.to_string()).collect(),
+                accounted: status.accounted,
                 ended: status.ended,
             };
             (name.clone(), health)
@@ -244,6 +251,11 @@ impl PipelineHealth {
         if let Some(failing) = self.failing(FAULTS_MAX) {
             return Some(failing);
         }
+        let behind = self.accounted.filter(|_| self.wall_time).map_or(Duration::ZERO, |accounted| accounted.since(now));
+        if behind > CLOCK_TOLERANCE {
+            let behind = humantime::format_duration(behind);
+            return Some(format!("waits for the clock, which is {behind} behind what it has decided"));
+        }
         let due = self.next_due.filter(|due| self.wall_time && now.since(*due) > late_after)?;
         Some(format!("owes the decision of {due} since {}", humantime::format_duration(now.since(due))))
     }
@@ -295,6 +307,7 @@ mod tests {
             waiting_ms: None,
             parked: false,
             held: Vec::new(),
+            accounted: Some(ago(60)),
             ended: false,
         }
     }
@@ -342,6 +355,17 @@ mod tests {
         let safe = Health { safe_mode: true, ..health(pipeline(Some(ago(-30)))) };
         let error = safe.judge(NOW).unwrap_err().to_string();
         assert!(error.starts_with("safe mode") && error.contains("sentinel resume"), "{error}");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_behind_what_was_decided_is_not_healthy_although_nothing_is_due() {
+        let waiting = |accounted| PipelineHealth { accounted: Some(accounted), ..pipeline(Some(ago(-7_230))) };
+        let error = health(waiting(ago(-7_200))).judge(NOW).unwrap_err().to_string();
+        let expected = "no useful work is done: eurusd waits for the clock, which is 2h behind what it has decided";
+        assert_eq!(error, expected);
+        assert!(health(waiting(UtcMs(NOW.0 + 2_000))).judge(NOW).is_ok(), "a small correction");
+        let replay = PipelineHealth { wall_time: false, ..waiting(ago(-7_200)) };
+        assert!(health(replay).judge(NOW).is_ok(), "a replay's time is not wall time");
     }
 
     #[test]

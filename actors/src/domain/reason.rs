@@ -121,6 +121,7 @@ reasons! {
     OrderNeverLeft, "order_never_left", Skipped, "The order provably never left the node; nothing was traded.";
     VenueUnavailable, "venue_unavailable", Skipped, "The venue could not say which positions are open, so nothing was decided.";
     DeadlineExceeded, "deadline_exceeded", Skipped, "The cycle ran out of time before it could act.";
+    DecisionExpired, "decision_expired", Skipped, "Schedule time was no longer (or not yet) near the slot when its order was about to leave, as after a suspend or when the clock was set; nothing was sent.";
     CompetitionOver, "competition_over", Skipped, "The competition ended before the cycle could act.";
     SafeMode, "safe_mode", Skipped, "The node is in safe mode after repeated crashes and takes no effects.";
     JournalUnavailable, "journal_unavailable", Skipped, "The intent could not be written, so nothing was sent.";

@@ -1,12 +1,13 @@
 //! How a Pipeline reacts: slots in, rows out, stages watched.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{ActorProcessingErr, ActorRef};
 
 use super::{
-    Death, JournalHandle, PipelineMsg, PipelineState, RECOVERY_RETRY, ROWS_CHECK, ROWS_WAITING_MAX, RunningCycle,
-    Timer, child_id,
+    CLOCK_TOLERANCE, Death, JournalHandle, LOOK_AT_CLOCK, PipelineMsg, PipelineState, RECOVERY_RETRY, ROWS_CHECK,
+    ROWS_WAITING_MAX, RunningCycle, Timer, WAIT_MAX, WAITING_TOLD_EVERY, child_id,
 };
 use crate::competition_clock::CompetitionMsg;
 use crate::cycle_flow::{Cycle, Trace};
@@ -14,7 +15,7 @@ use crate::domain::cycle::{InFlight, SlotCommand, SlotEvent, SlotMachine, SlotRe
 use crate::domain::reason::{Outcome, Reason};
 use crate::domain::time::UtcMs;
 use crate::events;
-use crate::ports::{JournalWrite, Place, Recovery, elapsed_now, pass};
+use crate::ports::{Clock, JournalWrite, Place, Recovery, elapsed_now, pass};
 use crate::supervision::{ChildEnd, ChildId, Happening};
 
 impl PipelineState {
@@ -91,8 +92,24 @@ impl PipelineState {
             let commands = machine.on(SlotEvent::Tick { now });
             self.obey(myself, commands);
         }
+        self.tell_waiting(now);
         self.publish();
         self.arm_wake(myself);
+    }
+
+    /// A clock that was set back shows a time whose slots have their end. None is worked on again: the schedule goes on
+    /// when the clock has caught up, or was put right.
+    fn tell_waiting(&mut self, now: UtcMs) {
+        let Some(accounted) = self.slots.as_ref().map(SlotMachine::accounted) else { return };
+        let behind = accounted.since(now);
+        if behind <= CLOCK_TOLERANCE || self.plan.ports.clock.follows_cycles() {
+            return;
+        }
+        let elapsed = elapsed_now();
+        if self.waiting_told.is_none_or(|told| elapsed.duration_since(told) >= WAITING_TOLD_EVERY) {
+            self.waiting_told = Some(elapsed);
+            events::schedule_waits(&self.plan.settings.name, accounted, now, behind);
+        }
     }
 
     fn obey(&mut self, myself: &ActorRef<PipelineMsg>, commands: Vec<SlotCommand>) {
@@ -359,8 +376,13 @@ impl PipelineState {
             return; // the CompetitionClock looks again by itself, should it not have heard
         }
         let myself = myself.clone();
+        let look = LOOK_AT_CLOCK.min(self.plan.settings.deadlines.lateness / 2).max(CLOCK_TOLERANCE / 2);
         self.set_timer(Timer::Wake, async move {
-            clock.wait_until(until).await;
+            if clock.follows_cycles() {
+                clock.wait_until(until).await;
+            } else {
+                wait_for_wall_time(&*clock, until, look).await;
+            }
             let _ = myself.cast(PipelineMsg::Wake);
         });
     }
@@ -385,6 +407,7 @@ impl PipelineState {
 
     fn publish(&mut self) {
         self.status.next_due = self.slots.as_ref().and_then(SlotMachine::next_due);
+        self.status.accounted = self.slots.as_ref().map(SlotMachine::accounted);
         self.plan.status.store(Arc::new(self.status.clone()));
     }
 
@@ -434,6 +457,20 @@ impl PipelineState {
         let holds = cycle.trace.as_ref().is_some_and(|trace| trace.holder().0 == stage);
         if holds {
             self.stage_died(myself, InFlight { slot: cycle.slot, attempt: cycle.attempt }, stage, cause);
+        }
+    }
+}
+
+/// Waits for a slot, and looks at the clock at least every `look`: when it is set, the slot is nearer or further away than the
+/// wait was meant for. Ends early when it was set back, and now and then, so that the pipeline sees where it stands.
+async fn wait_for_wall_time(clock: &dyn Clock, until: UtcMs, look: Duration) {
+    let longest = elapsed_now() + WAIT_MAX;
+    let mut now = clock.now();
+    while now < until && elapsed_now() < longest {
+        let _ = tokio::time::timeout(look, clock.wait_until(until)).await;
+        let before = std::mem::replace(&mut now, clock.now());
+        if before.since(now) > CLOCK_TOLERANCE {
+            return;
         }
     }
 }

@@ -120,7 +120,7 @@ fn new_executor(
         journal: journal.clone(),
         safe_mode: shared.safe_mode.clone(),
         fates: shared.fates.clone(),
-        deadline: settings.deadlines.execute,
+        deadlines: settings.deadlines,
         venue_until: elapsed_now(),
         settled: false,
         counted: None,

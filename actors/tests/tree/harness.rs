@@ -17,6 +17,7 @@ use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Ticket};
 use sentinel_actors::domain::prediction::{ModelIdentity, RawAnswer};
+use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::risk::{Exposure, RiskLimits};
 use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
@@ -48,6 +49,8 @@ pub struct Inner {
     /// `sent` is committed.
     pub jump_ms: Jumps,
     pub source_fails: bool,
+    /// Waits are not cut short by a look at the clock.
+    pub waits_blindly: bool,
     /// Close of every bar.
     pub price: f64,
     /// `None`: the venue cannot tell, and they are counted.
@@ -81,6 +84,7 @@ impl World {
             answer: Ok(vec![0.1, 0.2, 0.7]),
             jump_ms: Jumps::default(),
             source_fails: false,
+            waits_blindly: false,
             price: 1.1,
             positions: Some(Vec::new()),
             left: Vec::new(),
@@ -104,6 +108,20 @@ impl World {
     /// Elapsed time counts from now, on the runtime that the node will run on.
     pub fn with_fresh_time(&self) {
         self.lock().began = elapsed_now();
+    }
+
+    /// How the slots ended, oldest first.
+    pub fn reasons(&self) -> Vec<Reason> {
+        self.lock().rows.values().map(|row| row.reason).collect()
+    }
+
+    /// How many orders left.
+    pub fn left(&self) -> usize {
+        self.lock().left.len()
+    }
+
+    pub fn states(&self) -> Vec<IntentState> {
+        self.lock().intents.values().map(|intent| intent.state).collect()
     }
 
     /// Starts a node on this world and lets so much time pass.
@@ -197,7 +215,8 @@ impl Clock for World {
     }
 
     fn wait_until(&self, until: UtcMs) -> PortFuture<'_, ()> {
-        Box::pin(async move { tokio::time::sleep(until.since(self.now()).min(Duration::from_secs(5))).await })
+        let longest = if self.lock().waits_blindly { Duration::MAX } else { Duration::from_secs(5) };
+        Box::pin(async move { tokio::time::sleep(until.since(self.now()).min(longest)).await })
     }
 }
 

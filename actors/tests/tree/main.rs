@@ -7,6 +7,7 @@
     reason = "a failing test should panic"
 )]
 
+mod clock;
 mod harness;
 mod outage;
 mod sizes;

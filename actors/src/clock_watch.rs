@@ -1,0 +1,112 @@
+//! Whether the wall clock keeps pace with elapsed time. When it does not, the machine slept or somebody set the clock.
+//!
+//! Nothing is decided here: the Executor compares each order's schedule time itself, and a pipeline never works on a slot
+//! twice. This makes a step visible, and no more often than a person can read.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::domain::time::UtcMs;
+use crate::ports::{Clock, elapsed_now};
+
+/// A clock that moved this much more or less than elapsed time was set, or the machine slept.
+const STEP: Duration = Duration::from_secs(2);
+/// The comparison starts anew after this long, so that a clock that is slowly corrected is no step.
+const COMPARED_FOR: Duration = Duration::from_secs(60);
+/// Readings of the two clocks that lie further apart say nothing: the thread was stopped between them.
+const READ_WITHIN: Duration = Duration::from_millis(100);
+/// Steps in the same direction are told at most this often.
+const TOLD_EVERY: Duration = Duration::from_secs(600);
+
+/// A step of the wall clock that is worth a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// How far wall time moved beyond elapsed time, in milliseconds; negative when it was set back.
+    pub by_ms: i64,
+    /// Steps in this direction since the last one that was told, this one included.
+    pub steps: u32,
+}
+
+/// Compares the two clocks.
+#[derive(Debug, Default)]
+pub struct ClockWatch {
+    /// Both clocks at the same moment.
+    anchor: Option<(Instant, UtcMs)>,
+    back: Told,
+    forward: Told,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    at: Option<Instant>,
+    steps: u32,
+}
+
+impl ClockWatch {
+    /// Reads both clocks and compares them with the reading before.
+    pub fn look(&mut self, wall: &dyn Clock) -> Option<Step> {
+        let before = elapsed_now();
+        let now = wall.now();
+        let after = elapsed_now();
+        if after.duration_since(before) > READ_WITHIN { None } else { self.compare(after, now) }
+    }
+
+    fn compare(&mut self, elapsed: Instant, wall: UtcMs) -> Option<Step> {
+        let (since, then) = *self.anchor.get_or_insert((elapsed, wall));
+        let passed = elapsed.duration_since(since);
+        let by_ms = wall.0.saturating_sub(then.plus(passed).0);
+        let is_step = Duration::from_millis(by_ms.unsigned_abs()) > STEP;
+        if is_step || passed >= COMPARED_FOR {
+            self.anchor = Some((elapsed, wall));
+        }
+        if !is_step {
+            return None;
+        }
+        let told = if by_ms < 0 { &mut self.back } else { &mut self.forward };
+        told.steps = told.steps.saturating_add(1);
+        if told.at.is_some_and(|at| elapsed.duration_since(at) < TOLD_EVERY) {
+            return None;
+        }
+        told.at = Some(elapsed);
+        Some(Step { by_ms, steps: std::mem::take(&mut told.steps) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks once a second, at a wall clock that is off by these milliseconds.
+    fn steps(offsets: impl IntoIterator<Item = i64>) -> Vec<(u64, Step)> {
+        let (start, mut watch) = (elapsed_now(), ClockWatch::default());
+        let looks = (0_u64..).zip(offsets).filter_map(|(second, offset)| {
+            let passed = Duration::from_secs(second);
+            let wall = UtcMs(UtcMs(1_700_000_000_000).plus(passed).0 + offset);
+            watch.compare(start + passed, wall).map(|step| (second, step))
+        });
+        looks.collect()
+    }
+
+    #[test]
+    fn a_clock_that_keeps_pace_or_is_slowly_corrected_is_no_step() {
+        assert_eq!(steps([0; 300]), []);
+        // Five times as fast as a time service may turn a clock.
+        assert_eq!(steps((0..86_400).map(|second| second * 5 / 2)), []);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_and_a_machine_that_slept_are_told_with_how_far() {
+        let step = |by_ms| Step { by_ms, steps: 1 };
+        let hour = 3_600_000;
+        assert_eq!(steps([0, 0, -hour, -hour, 0, 0]), [(2, step(-hour)), (4, step(hour))]);
+        assert_eq!(steps([0, 1_999, 0]), [], "less than a step");
+    }
+
+    #[test]
+    fn a_clock_that_swings_for_hours_is_told_six_times_an_hour_in_each_direction() {
+        let told = steps((0..3 * 3600).map(|second| if second % 2 == 0 { 0 } else { -5_000 }));
+        assert_eq!(told.len(), 2 * 18);
+        assert_eq!(told.last().map(|(_, step)| step.steps), Some(300));
+    }
+}
