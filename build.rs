@@ -1,6 +1,22 @@
-//! Puts the commit into `--version`.
+//! Puts the commit into `--version`, and tells the tests which programs from outside there are: a test without its program is
+//! ignored, with the reason, and never called passed.
 
-use std::process::Command;
+use std::env;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Programs that some tests need, and the variable that may name each.
+const PROGRAMS: [(&str, &str); 5] = [
+    ("mlflow", "SENTINEL_MLFLOW"),
+    ("openssl", "SENTINEL_OPENSSL"),
+    ("strace", "SENTINEL_STRACE"),
+    ("supervisord", "SENTINEL_SUPERVISORD"),
+    ("systemd-analyze", "SENTINEL_SYSTEMD_ANALYZE"),
+];
+/// Names a Python that has pyzmq.
+const PYTHON: &str = "SENTINEL_PYTHON";
+/// With it no test is ignored for want of a program: it fails instead.
+const MUST_RUN: &str = "SENTINEL_MUST_RUN";
 
 fn main() {
     let git = |args: &[&str]| {
@@ -15,5 +31,30 @@ fn main() {
         if let Some(path) = git(&["rev-parse", "--git-path", file]) {
             println!("cargo::rerun-if-changed={path}");
         }
+    }
+    tell_programs();
+}
+
+/// `cfg(has_program = "NAME")` for each that is there.
+fn tell_programs() {
+    println!(
+        "cargo::rustc-check-cfg=cfg(has_program, values(\"mlflow\", \"openssl\", \"pyzmq\", \"strace\", \"supervisord\", \"systemd-analyze\"))"
+    );
+    for variable in PROGRAMS.map(|(_, variable)| variable).into_iter().chain([PYTHON, MUST_RUN, "PATH"]) {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    let must_run = env::var_os(MUST_RUN).is_some();
+    for (name, variable) in PROGRAMS {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let named = env::var_os(variable).is_some_and(|file| Path::new(&file).is_file());
+        if must_run || named || env::split_paths(&path).any(|folder| folder.join(name).is_file()) {
+            println!("cargo::rustc-cfg=has_program=\"{name}\"");
+        }
+    }
+    let python = env::var_os(PYTHON).unwrap_or_else(|| "python3".into());
+    let has_pyzmq =
+        || Command::new(python).args(["-c", "import zmq"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+    if must_run || has_pyzmq() {
+        println!("cargo::rustc-cfg=has_program=\"pyzmq\"");
     }
 }

@@ -1,7 +1,7 @@
 //! The node where it lives: under a real supervisord, behind systemd's unit file and socket, and seen from outside.
 //!
-//! A test whose outside program is missing says so and passes, so that `cargo test` works everywhere; with
-//! SENTINEL_MUST_RUN in the environment, as in CI, it fails instead.
+//! A test whose outside program is missing is ignored and says so; with SENTINEL_MUST_RUN in the environment of the build, as
+//! in CI, it fails instead.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking too")]
 #![expect(

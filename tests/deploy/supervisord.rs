@@ -40,9 +40,9 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    /// `binary` is what the program file's binary path is replaced with. `None` when there is no supervisord.
-    fn start(site: Site, binary: &Path) -> Option<Self> {
-        let supervisord = find("supervisord", "SENTINEL_SUPERVISORD")?;
+    /// `binary` is what the program file's binary path is replaced with.
+    fn start(site: Site, binary: &Path) -> Self {
+        let supervisord = find("supervisord", "SENTINEL_SUPERVISORD");
         let dir = site.path();
         let text = fs::read_to_string(repository_file("deploy/supervisord/sentinel.conf")).unwrap();
         let text = [
@@ -65,7 +65,7 @@ impl Supervisor {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        Some(Self { control: supervisord.with_file_name("supervisorctl"), site, process })
+        Self { control: supervisord.with_file_name("supervisorctl"), site, process }
     }
 
     fn control(&self, words: &[&str]) -> String {
@@ -123,8 +123,9 @@ impl Drop for Supervisor {
 }
 
 #[test]
+#[cfg_attr(not(has_program = "supervisord"), ignore = "needs supervisord: see CONTRIBUTING.md")]
 fn a_killed_node_is_started_again_and_a_stop_ends_it_in_order() {
-    let Some(supervisor) = Supervisor::start(Site::long(), Path::new(SENTINEL)) else { return };
+    let supervisor = Supervisor::start(Site::long(), Path::new(SENTINEL));
     let first = supervisor.wait_for_work(None);
     kill_process(first, Signal::KILL).unwrap();
     supervisor.wait_for_work(Some(first));
@@ -137,24 +138,27 @@ fn a_killed_node_is_started_again_and_a_stop_ends_it_in_order() {
 }
 
 #[test]
+#[cfg_attr(not(has_program = "supervisord"), ignore = "needs supervisord: see CONTRIBUTING.md")]
 fn the_end_of_the_competition_stays_the_end() {
-    let Some(supervisor) = Supervisor::start(Site::short(), Path::new(SENTINEL)) else { return };
+    let supervisor = Supervisor::start(Site::short(), Path::new(SENTINEL));
     supervisor.stays_down(0);
 }
 
 #[test]
+#[cfg_attr(not(has_program = "supervisord"), ignore = "needs supervisord: see CONTRIBUTING.md")]
 fn a_configuration_that_cannot_be_used_is_not_tried_again() {
-    let Some(supervisor) = Supervisor::start(Site::broken(), Path::new(SENTINEL)) else { return };
+    let supervisor = Supervisor::start(Site::broken(), Path::new(SENTINEL));
     supervisor.stays_down(78);
 }
 
 #[test]
+#[cfg_attr(not(has_program = "supervisord"), ignore = "needs supervisord: see CONTRIBUTING.md")]
 fn after_each_meltdown_the_node_is_started_again_and_waits_longer() {
     let site = Site::long();
     let binary = site.path().join("melting");
     fs::write(&binary, format!("#!/bin/sh\nexec {SENTINEL} \"$@\" --panic-from journal\n")).unwrap();
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
-    let Some(supervisor) = Supervisor::start(site, &binary) else { return };
+    let supervisor = Supervisor::start(site, &binary);
     supervisor.wait_for_line("exited: sentinel (exit status 70; not expected)", 3);
     let log = fs::read_to_string(supervisor.site.state().join("logs/sentinel.log")).unwrap();
     let waits = || log.lines().filter(|line| line.contains("boot_backoff"));
