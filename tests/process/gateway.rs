@@ -41,9 +41,14 @@ pub fn gateway(dir: &Path, port: u16, moods: &[&str]) -> Node {
 
 /// The same on an account of this kind.
 pub fn gateway_on(dir: &Path, port: u16, account: &str, moods: &[&str]) -> Node {
+    gateway_for(dir, port, "eurusd", account, moods)
+}
+
+/// The same for a pipeline of this name, whose replay tells the market's time.
+pub fn gateway_for(dir: &Path, port: u16, pipeline: &str, account: &str, moods: &[&str]) -> Node {
     let bars = format!("EURUSD={}", demo_file("eurusd_1h_2017.csv").display());
     let (ledger, port) = (ledger(dir).display().to_string(), port.to_string());
-    let clock = format!("EURUSD={}", dir.join("state/replay/eurusd.time").display());
+    let clock = format!("EURUSD={}", dir.join(format!("state/replay/{pipeline}.time")).display());
     let mut args = vec!["gateway", "--paper", "--port", &port, "--ledger", &ledger, "--bars", &bars, "--clock", &clock];
     args.extend(["--seed", "1", "--account", account]);
     args.extend(moods.iter().flat_map(|mood| ["--mood", mood]));

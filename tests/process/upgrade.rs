@@ -3,14 +3,17 @@
 use std::fs;
 use std::path::Path;
 
+use rusqlite::Connection;
+
 use super::config::Site;
 use super::facts::{Facts, Intent};
-use super::gateway::{free_port, gateway, ledger};
+use super::gateway::{free_port, gateway, gateway_for, ledger};
 
 /// 2017-01-12T07:00:02Z, the slot whose order is under way in the old journals.
 const SLOT_MS: i64 = 1_484_204_402_000;
 
-/// One pipeline of tests/data/state-v2, as it was configured then, with its journal.
+/// One pipeline of tests/data/state-v2, as it was configured then, with its part of the journal: every other one's open orders
+/// would want their pipelines too.
 fn of_version_2(pipeline: &str, port: u16) -> Site {
     let site = Site::new()
         .with("name = \"eurusd\"", &format!("name = \"{pipeline}\""))
@@ -20,26 +23,26 @@ fn of_version_2(pipeline: &str, port: u16) -> Site {
     fs::create_dir(site.state()).unwrap();
     let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/state-v2/journal.db");
     fs::copy(old, site.state().join("journal.db")).unwrap();
+    let journal = Connection::open(site.state().join("journal.db")).unwrap();
+    let others = "DELETE FROM intent_events WHERE key IN (SELECT key FROM intents WHERE pipeline <> ?1)";
+    for delete in [others, "DELETE FROM intents WHERE pipeline <> ?1", "DELETE FROM slots WHERE pipeline <> ?1"] {
+        journal.execute(delete, [pipeline]).unwrap();
+    }
     site
 }
 
-/// Runs on, and says which intents the slot has and how often the gateway was handed an order of it.
-fn run_on(site: &Site, port: u16) -> (Vec<Intent>, Facts) {
-    let _gateway = gateway(site.path(), port, &[]);
+/// Runs on, and says which intents the slot has then.
+fn run_on(site: &Site, pipeline: &str, port: u16) -> (Vec<Intent>, Facts) {
+    let _gateway = gateway_for(site.path(), port, pipeline, "netting", &[]);
     site.start_live(&[]).end().expect(0);
     let facts = Facts::with_ledger(&site.state(), &ledger(site.path()));
-    // The directory is that of eight pipelines; the account is that of one.
-    let pipeline = rusqlite::Connection::open(site.state().join("journal.db")).unwrap();
-    let mut keys = pipeline.prepare("SELECT key FROM intents WHERE slot_ms = ?1 AND account = ?2").unwrap();
-    let account = site.text.split("account = \"").nth(1).unwrap().split('"').next().unwrap();
-    let keys: Vec<String> = keys.query_map((SLOT_MS, account), |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    (facts.intents.iter().filter(|intent| keys.contains(&intent.key)).cloned().collect(), facts)
+    (facts.intents.iter().filter(|intent| intent.slot_ms == SLOT_MS).cloned().collect(), facts)
 }
 
 #[test]
 fn a_planned_order_of_version_2_is_sent_once_under_its_old_key_after_the_upgrade() {
     let port = free_port();
-    let (intents, facts) = run_on(&of_version_2("begun", port), port);
+    let (intents, facts) = run_on(&of_version_2("begun", port), "begun", port);
     let [intent] = &intents[..] else { panic!("one order of the slot: {intents:#?}") };
     assert_eq!((&*intent.key, &*intent.state), ("j5322yl4tsh5e7z6acdlwegnr3f54jrx", "acked"));
     assert_eq!(facts.orders.iter().filter(|order| order.key == intent.key).count(), 1);
@@ -48,7 +51,7 @@ fn a_planned_order_of_version_2_is_sent_once_under_its_old_key_after_the_upgrade
 #[test]
 fn a_sent_order_of_version_2_is_not_sent_again_after_the_upgrade() {
     let port = free_port();
-    let (intents, facts) = run_on(&of_version_2("cut", port), port);
+    let (intents, facts) = run_on(&of_version_2("cut", port), "cut", port);
     let [intent] = &intents[..] else { panic!("one order of the slot: {intents:#?}") };
     assert_eq!(&*intent.key, "svpp26wkw2qesi7q2d32oqqx3rur5ozy");
     assert!(["held", "absent"].contains(&&*intent.state), "{intent:?}");
@@ -60,9 +63,9 @@ fn a_sent_order_of_version_2_is_not_sent_again_after_the_upgrade() {
 fn a_slot_that_has_sent_an_order_sends_no_second_one_because_decide_on_was_changed() {
     let port = free_port();
     let site = of_version_2("cut", port).adding("[pipeline.decision]", "decide_on = \"slot\"");
-    let (intents, facts) = run_on(&site, port);
+    let (intents, facts) = run_on(&site, "cut", port);
     assert_eq!(intents.iter().map(|intent| &*intent.key).collect::<Vec<_>>(), ["svpp26wkw2qesi7q2d32oqqx3rur5ozy"]);
-    assert!(facts.orders.iter().all(|order| order.at_ms != SLOT_MS), "{:?}", facts.orders);
+    assert!(facts.orders.iter().all(|order| order.key != intents[0].key), "{:?}", facts.orders);
 }
 
 #[test]
@@ -86,7 +89,7 @@ fn each_start_is_kept_with_the_digest_of_what_it_was_started_with() {
     let site = Site::new().with_decisions(4);
     site.start(&["--once"]).end().expect(0);
     site.start(&["--once", "--threshold", "0.7"]).end().expect(0);
-    let journal = rusqlite::Connection::open(site.state().join("journal.db")).unwrap();
+    let journal = Connection::open(site.state().join("journal.db")).unwrap();
     let starts =
         "SELECT s.slot_ms, s.start, t.config_digest FROM slots s JOIN starts t ON t.number = s.start ORDER BY 1";
     let mut query = journal.prepare(starts).unwrap();
