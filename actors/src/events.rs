@@ -6,8 +6,8 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use crate::domain::cycle::SlotRecord;
-use crate::domain::intent::IntentKey;
-use crate::domain::order::Ticket;
+use crate::domain::intent::{Intent, IntentKey};
+use crate::domain::order::{Receipt, Ticket};
 use crate::domain::reason::Reason;
 use crate::domain::time::UtcMs;
 use crate::status::{Board, HeldOrder, PipelineStatus, Totals};
@@ -178,6 +178,21 @@ pub fn order_held(held: &HeldOrder) {
         if_absent = held.if_absent,
         "asking cannot settle this order; its symbol takes no new exposure until a person has looked at the venue, \
          stopped the node and settled it"
+    );
+}
+
+/// A confirmation came when its order should have been filled or gone: it may have been filled late.
+pub fn order_confirmed_late(intent: &Intent, receipt: &Receipt, after: Duration) {
+    error!(
+        event = "order_confirmed_late",
+        pipeline = intent.pipeline,
+        key = %intent.key,
+        slot = %intent.slot,
+        after_s = after.as_secs(),
+        ticket = %receipt.ticket,
+        price = receipt.price.map(|price| price.to_string()),
+        reference_price = %intent.order.reference_price.normalize(),
+        "an order was confirmed after its deadline; it may have been filled late, at another price"
     );
 }
 

@@ -385,6 +385,11 @@ impl Executor {
                 self.venue.submit(&intent.key, &intent.order, cycle.slot, deadline).await
             }
         };
+        if let Submission::Acked(receipt) = &submission
+            && self.venue_time().min(cycle.time_left()).is_zero()
+        {
+            self.tell_late(intent, receipt);
+        }
         pass(&*self.fates, Place::AfterSubmit, &self.path).await;
         let effect = self.record(intent, submission).await;
         pass(&*self.fates, Place::AfterOutcome, &self.path).await;
@@ -414,6 +419,10 @@ impl Executor {
                 effect
             }
         }
+    }
+
+    fn tell_late(&self, intent: &Intent, receipt: &Receipt) {
+        events::order_confirmed_late(intent, receipt, self.clock.now().since(intent.slot));
     }
 
     /// The answer about an order names the ticket of another one: it is no receipt. Says so.
@@ -534,6 +543,11 @@ impl Executor {
             }
             // What is held is told with all that a person needs.
             _ if state == IntentState::Held => {}
+            // When it was filled the venue does not say. Found while it might still have left, it is in time.
+            (_, Some(receipt)) if !self.deadlines.lets_leave(intent.slot, now) => {
+                self.tell_late(intent, &receipt);
+                events::intent_settled(&self.pipeline, intent.key.as_str(), name);
+            }
             _ => events::intent_settled(&self.pipeline, intent.key.as_str(), name),
         }
         Ok(state)

@@ -22,6 +22,7 @@ const MOODS: &str = "\
 Moods (--mood MOOD[@N[-M]], may be repeated, the first that names an order counts). N counts order requests since the
 process began: ORDER_SEND, OPEN_ORDER and place_order; without N every one is meant.
   delay=DUR    fills at once, replies after DUR        slow=DUR    waits DUR, then fills and replies
+  frozen=DUR   its process is stopped (SIGSTOP) for DUR, then fills and replies
   lost-reply   fills, never replies                    garbage     fills, replies bytes that are no JSON
   stranger-id  fills, replies with another req_id (order-send replies carry no id: nothing changes there)
   previous-reply  fills, replies what the order before was answered: a peer that lags by one
@@ -148,7 +149,7 @@ const fn exit_code(error: &GatewayError) -> u8 {
         GatewayError::Bind { .. } => exit::UNAVAILABLE,
         GatewayError::LedgerInUse { .. } => exit::TEMPORARY,
         GatewayError::Ledger { .. } | GatewayError::LedgerFile { .. } | GatewayError::Output(_) => exit::IO,
-        GatewayError::Socket { .. } => exit::SOFTWARE,
+        GatewayError::Socket { .. } | GatewayError::Freeze(_) => exit::SOFTWARE,
         GatewayError::NotALedger(_)
         | GatewayError::OtherMode { .. }
         | GatewayError::Bars { .. }

@@ -291,7 +291,8 @@ fn holdings_text(holdings: &Holdings) -> Vec<String> {
     for open in &holdings.positions {
         let (ticket, symbol) = (open.ticket, cell(&open.symbol, 10));
         let (side, lots, price) = (&open.side, open.volume_lots.to_string(), open.open_price.to_string());
-        lines.push(format!("  {ticket:<20} {symbol} {side:<4} {lots:>8} {price:>10} {}", open.opened_at));
+        let opened_at = UtcMs::from_secs(open.opened_at.secs()); // milliseconds would not fit beside the rest
+        lines.push(format!("  {ticket:<20} {symbol} {side:<4} {lots:>8} {price:>10} {opened_at}"));
     }
     if let Some(unknown) = &holdings.unknown {
         lines.push(labelled("", &format!("cannot be counted: {unknown}")));

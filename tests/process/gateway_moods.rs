@@ -242,3 +242,25 @@ fn an_open_order_that_no_pipeline_owns_after_a_rename_is_refused_with_its_key_an
     run(site.path(), ["settle", &key, "--absent", "--evidence", "seen in the terminal", "--state", "state"]).expect(0);
     site.start_live(&[]).end().expect(0);
 }
+
+/// A stopped process takes the order into its socket and fills it when it goes on. Nothing can prevent that; it is told.
+#[test]
+fn a_frozen_gateway_fills_late_and_its_confirmation_after_the_deadline_is_an_error() {
+    let port = free_port();
+    let site = site(port).with("speed = \"max\"", "speed = 60");
+    let _gateway = gateway(site.path(), port, &["frozen=2s@2"]);
+    let ended = site.start_live(&[]).end().expect(0);
+    let (facts, books) = accept_live(&site, demo_span(BARS));
+    assert_eq!((books.held, books.open), (0, 0), "{books:?}");
+    let late: Vec<&Intent> =
+        facts.intents.iter().filter(|intent| intent.history.contains("lost_track acked")).collect();
+    assert!(!late.is_empty(), "{:?}", facts.intents);
+    for intent in late {
+        let told = |line: &&str| line.contains("order_confirmed_late") && line.contains(&intent.key);
+        let line = ended.err.lines().find(told).unwrap_or_else(|| panic!("{intent:?} is not told"));
+        assert!(line.contains("ERROR"), "{line}");
+    }
+    let frozen = facts.orders.iter().find(|order| order.ticket == 1_000_002).unwrap();
+    let slot = facts.intents.iter().find(|intent| intent.key == frozen.key).unwrap().slot_ms;
+    assert!(frozen.at_ms - slot >= 2_000, "filled {} ms after its slot", frozen.at_ms - slot);
+}

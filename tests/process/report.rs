@@ -63,7 +63,17 @@ fn prove_ends_1_when_the_ledger_or_the_journal_was_changed() {
 
     let newest = "(SELECT max(ticket) FROM orders)";
     change(&ledger, &format!("UPDATE orders SET side = iif(side = 'buy', 'sell', 'buy') WHERE ticket = {newest}"));
-    fits_a_terminal(&prove(1).says(&["one to one: DOES NOT HOLD", "the venue says"]));
+    fits_a_terminal(&prove(1).says(&["one to one: DOES NOT HOLD", "different:", "in side:"]));
+    change(&ledger, &format!("UPDATE orders SET side = iif(side = 'buy', 'sell', 'buy') WHERE ticket = {newest}"));
+    for (column, what) in [("volume", "volume"), ("filled", "filled volume"), ("symbol", "symbol")] {
+        let saved = format!("UPDATE orders SET {column} = 'GBPUSD' WHERE ticket = {newest}");
+        let other = format!("UPDATE orders SET {column} = '0.09' WHERE ticket = {newest}");
+        let back = format!("UPDATE orders SET {column} = '0.10' WHERE ticket = {newest}");
+        change(&ledger, if column == "symbol" { &saved } else { &other });
+        prove(1).says(&["different:", &format!("in {what}")]);
+        change(&ledger, &if column == "symbol" { saved.replace("GBPUSD", "EURUSD") } else { back });
+        prove(0);
+    }
     change(&ledger, &format!("DELETE FROM orders WHERE ticket = {newest}"));
     prove(1).says(&["invented:"]);
 

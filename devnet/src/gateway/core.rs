@@ -71,6 +71,8 @@ pub enum Step {
     Wait(Duration),
     /// Close the socket, wait, and bind a new one: the only way on for a REP socket that owes a reply.
     Reopen(Duration),
+    /// SIGSTOP to the own process, and SIGCONT after this long.
+    Freeze(Duration),
     /// SIGKILL to the own process.
     Die,
 }
@@ -115,6 +117,7 @@ impl Arrival {
     pub const fn first(&self) -> Option<Step> {
         match self.mood {
             Some(Mood::Slow(wait)) => Some(Step::Wait(wait)),
+            Some(Mood::Frozen(wait)) => Some(Step::Freeze(wait)),
             _ => None,
         }
     }
@@ -401,6 +404,7 @@ fn steps(mood: Option<Mood>) -> Vec<Step> {
         None
         | Some(
             Mood::Slow(_)
+            | Mood::Frozen(_)
             | Mood::Garbage
             | Mood::StrangerId
             | Mood::PreviousReply

@@ -13,6 +13,9 @@ pub enum Mood {
     Delay(Duration),
     /// Waits this long, then fills and replies.
     Slow(Duration),
+    /// Its process is stopped (SIGSTOP) for this long; then it fills and replies. Until then it does not even answer a
+    /// connection.
+    Frozen(Duration),
     /// Fills and never replies.
     LostReply,
     /// Fills and replies bytes that are no JSON.
@@ -46,6 +49,7 @@ impl Mood {
         match self {
             Self::Delay(_) => "delay",
             Self::Slow(_) => "slow",
+            Self::Frozen(_) => "frozen",
             Self::LostReply => "lost-reply",
             Self::Garbage => "garbage",
             Self::StrangerId => "stranger-id",
@@ -67,7 +71,7 @@ impl Mood {
 pub enum MoodError {
     /// No mood has this name.
     #[error(
-        "'{0}' is no mood; there are delay=DUR, slow=DUR, lost-reply, garbage, stranger-id, previous-reply, \
+        "'{0}' is no mood; there are delay=DUR, slow=DUR, frozen=DUR, lost-reply, garbage, stranger-id, previous-reply, \
          reused-ticket, refuse=CODE, placed, partial, deaf=DUR, away=DUR, die and die-before"
     )]
     Unknown(String),
@@ -131,6 +135,7 @@ fn parse_mood(text: &str) -> Result<Mood, MoodError> {
     let mood = match name {
         "delay" => return lasting().map(Mood::Delay),
         "slow" => return lasting().map(Mood::Slow),
+        "frozen" => return lasting().map(Mood::Frozen),
         "deaf" => return lasting().map(Mood::Deaf),
         "away" => return lasting().map(Mood::Away),
         "refuse" => {

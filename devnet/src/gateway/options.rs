@@ -176,6 +176,9 @@ pub enum GatewayError {
     /// A clock for a symbol that has no bars.
     #[error("there is a --clock for {0}, but no --bars; only bars have a time")]
     ClockOfNothing(String),
+    /// Nobody would wake the frozen process.
+    #[error("the process cannot freeze itself: that needs the programs sh, sleep and kill")]
+    Freeze(#[source] std::io::Error),
     /// A number that cannot be meant.
     #[error("{name} is {value}; it must be {least} to {most} with ten decimals at most")]
     Number {

@@ -147,6 +147,7 @@ impl Gateway {
         match step {
             Step::Commit | Step::Reply => {}
             Step::Wait(duration) => wait(duration, stop),
+            Step::Freeze(duration) => freeze(duration).map_err(GatewayError::Freeze)?,
             Step::Reopen(after) => {
                 self.socket = None;
                 wait(after, stop);
@@ -198,6 +199,18 @@ fn rebind(context: &zmq::Context, endpoint: &str) -> Result<zmq::Socket, Gateway
             other => return other,
         }
     }
+}
+
+/// Stops the own process. It cannot wake itself, so another one does.
+fn freeze(duration: Duration) -> std::io::Result<()> {
+    let own = rustix::process::getpid();
+    let (seconds, pid) = (duration.as_secs_f64().to_string(), own.as_raw_nonzero().to_string());
+    let mut waker = std::process::Command::new("sh")
+        .args(["-c", "sleep \"$0\"; kill -CONT \"$1\"", &seconds, &pid])
+        .stdin(std::process::Stdio::null())
+        .spawn()?;
+    rustix::process::kill_process(own, rustix::process::Signal::STOP)?;
+    waker.wait().map(drop)
 }
 
 /// Sleeps, and wakes up early to stop.

@@ -9,7 +9,7 @@ use sentinel_actors::domain::order::Side;
 
 use super::venue::{Filled, OpenPosition};
 
-/// Every filled order has its intent, every acked intent its order, with the same ticket, nothing came twice, and both
+/// Every filled order has its intent, every acked intent its order, with the same ticket, symbol, side and volumes, nothing came twice, and both
 /// sides count the same position where orders alone make it. `intents` are keyed as the venue names their orders.
 pub(super) fn compare(
     intents: &BTreeMap<String, Intent>,
@@ -19,7 +19,16 @@ pub(super) fn compare(
     let mut wrong = Vec::new();
     let mut orders: BTreeMap<String, Filled> = BTreeMap::new();
     for order in filled {
-        let state = intents.get(&order.comment).map(|intent| intent.state);
+        let intent = intents.get(&order.comment);
+        if let Some(intent) = intent {
+            let different = differences(&order, intent);
+            if !different.is_empty() {
+                let key = &intent.key;
+                wrong
+                    .push(format!("different: {key} and its order are not one in {}: {order:?}", different.join(", ")));
+            }
+        }
+        let state = intent.map(|intent| intent.state);
         if !state.is_some_and(|state| state.may_have_left() && state != IntentState::Rejected) {
             let state = state.map_or("missing", IntentState::code);
             wrong.push(format!("lost: the venue filled {}, but its intent is {state}", order.comment));
@@ -29,17 +38,26 @@ pub(super) fn compare(
         }
     }
     for (comment, intent) in intents.iter().filter(|(_, intent)| intent.state == IntentState::Acked) {
-        let ticket = intent.receipt.as_ref().map(|receipt| receipt.ticket.0);
-        match orders.get(comment) {
-            None => wrong.push(format!("invented: {} is acked, but the venue has no such order", intent.key)),
-            Some(order) if Some(order.ticket) != ticket || order.side != intent.order.side.code() => {
-                wrong.push(format!("{} is acked as ticket {ticket:?}, the venue says {order:?}", intent.key));
-            }
-            Some(_) => {}
+        if !orders.contains_key(comment) {
+            wrong.push(format!("invented: {} is acked, but the venue has no such order", intent.key));
         }
     }
     wrong.extend(positions_differ(intents, positions));
     wrong
+}
+
+/// In what a filled order is not the one that its intent asked for, or not as it was confirmed.
+fn differences(order: &Filled, intent: &Intent) -> Vec<&'static str> {
+    let asked = &intent.order;
+    let receipt = intent.receipt.as_ref();
+    let same = [
+        ("symbol", order.symbol == asked.symbol),
+        ("side", order.side == asked.side.code()),
+        ("volume", order.ordered_lots == asked.volume_lots && order.lots <= order.ordered_lots),
+        ("ticket", receipt.is_none_or(|receipt| receipt.ticket.0 == order.ticket)),
+        ("filled volume", receipt.is_none_or(|receipt| receipt.volume_lots == order.lots)),
+    ];
+    same.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
 }
 
 /// Symbols whose position is not what the confirmed orders add up to. One with an open order cannot be counted yet, and

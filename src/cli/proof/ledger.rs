@@ -53,15 +53,22 @@ impl Ledger {
 
     /// Every order that was filled, oldest first.
     pub fn filled(&self) -> Result<Vec<Filled>, LedgerError> {
-        let sql = "SELECT ticket, comment, side, filled FROM orders WHERE state <> 'placed' ORDER BY ticket";
+        let sql =
+            "SELECT ticket, comment, symbol, side, volume, filled FROM orders WHERE state <> 'placed' ORDER BY ticket";
         let mut query = self.0.prepare(sql)?;
-        let rows = query
-            .query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?)))?;
-        rows.map(|row| {
-            let (ticket, comment, side, lots) = row?;
-            Ok(Filled { ticket: u64::try_from(ticket).unwrap_or_default(), comment, side, lots: decimal(&lots)? })
-        })
-        .collect()
+        let mut rows = query.query([])?;
+        let mut filled = Vec::new();
+        while let Some(row) = rows.next()? {
+            filled.push(Filled {
+                ticket: u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default(),
+                comment: row.get(1)?,
+                symbol: row.get(2)?,
+                side: row.get(3)?,
+                ordered_lots: decimal(&row.get::<_, String>(4)?)?,
+                lots: decimal(&row.get::<_, String>(5)?)?,
+            });
+        }
+        Ok(filled)
     }
 
     /// Every position that is open, oldest first.

@@ -25,8 +25,12 @@ pub struct Filled {
     pub ticket: u64,
     /// How the venue names it: its comment, which carries the beginning of the intent's key, or in a paper book the key.
     pub comment: String,
+    /// Symbol.
+    pub symbol: String,
     /// `buy` or `sell`.
     pub side: String,
+    /// What was ordered, in lots.
+    pub ordered_lots: Decimal,
     /// What of it was filled, in lots.
     pub lots: Decimal,
 }
@@ -133,7 +137,9 @@ impl Venue {
                 let filled = |order: crate::venues::book_reader::BookOrder| Filled {
                     ticket: order.ticket.0,
                     comment: order.key.to_string(),
+                    symbol: order.symbol,
                     side: order.side.code().to_owned(),
+                    ordered_lots: order.volume_lots,
                     lots: order.volume_lots,
                 };
                 Ok(book.orders()?.into_iter().map(filled).collect())
