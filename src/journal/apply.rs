@@ -55,9 +55,12 @@ pub(super) fn batch(
                 }
                 miss_slots(connection, known, missed, &schedule, after, until)?
             }
-            JournalWrite::Plan(intent) => guarded(connection, || plan(connection, known, *intent))?,
+            JournalWrite::Plan(intent) => {
+                let contradicted = contradicted(&intent.key);
+                plan(connection, known, *intent).map_err(contradicted)?
+            }
             JournalWrite::Advance { key, event, at } => {
-                guarded(connection, || advance(connection, known, &key, event, at))?
+                advance(connection, known, &key, event, at).map_err(contradicted(&key))?
             }
         });
     }
@@ -70,20 +73,15 @@ pub(super) fn batch(
     Ok(written)
 }
 
-/// A write of several statements happens whole or not at all, and takes only itself back when a constraint forbids it.
-fn guarded(connection: &Connection, write: impl FnOnce() -> Result<Written, RowFault>) -> Result<Written, RowFault> {
-    connection.prepare_cached("SAVEPOINT one_write")?.execute([])?;
-    let result = match write() {
-        Err(RowFault::Sqlite(error)) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
-            connection.prepare_cached("ROLLBACK TO one_write")?.execute([])?;
-            Ok(Written::Refused(error.to_string()))
+/// No write of an intact journal meets a constraint: its table and its indices contradict each other then.
+fn contradicted(key: &IntentKey) -> impl FnOnce(RowFault) -> RowFault + use<> {
+    let row = format!("intents {key}");
+    move |fault| match fault {
+        RowFault::Sqlite(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
+            RowFault::damaged(row, error.to_string())
         }
         other => other,
-    };
-    if result.is_ok() {
-        connection.prepare_cached("RELEASE one_write")?.execute([])?;
     }
-    result
 }
 
 /// Says whether the row is new; the first row of a slot stands.

@@ -14,6 +14,7 @@ mod bad_config;
 mod chaos;
 mod config;
 mod crash_loop;
+mod damage;
 mod evidence;
 mod facts;
 mod gateway;
