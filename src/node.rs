@@ -7,13 +7,14 @@ mod disk;
 mod error;
 pub mod health;
 mod notify;
+mod opening;
 mod ownership;
 mod plug;
 mod vitals;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sentinel_actors::domain::time::UtcMs;
@@ -115,7 +116,9 @@ pub fn run(config: &Config, options: RunOptions) -> Result<RunReport, NodeError>
     let recorder = options.recorder.clone();
     recorder.attach(&state);
     let vitals = Vitals::start(config, state.path());
-    let report = run_locked(config, &state, options, &vitals);
+    let last_words =
+        LastWords { state: state.path().to_owned(), recorder: recorder.clone(), board: Arc::new(OnceLock::new()) };
+    let report = run_locked(config, &state, options, &vitals, &last_words);
     if let Err(error) = &report {
         // For the log file; on standard error the command line tells it, with advice.
         debug!(event = "start_failed", error = %chain(error), "the node could not be started");
@@ -124,6 +127,7 @@ pub fn run(config: &Config, options: RunOptions) -> Result<RunReport, NodeError>
     if let Err(error) = write_last_exit(state.path(), i32::from(code), WallClock.now()) {
         warn!(event = "last_exit_lost", error = %chain(&error), "the exit code could not be kept for the next start");
     }
+    last_words.ended(code, &report.as_ref().map_or_else(|error| chain(error), |report| report.end.to_string()));
     vitals.ended();
     recorder.flush(LAST_LINES_WITHIN);
     report
@@ -134,6 +138,7 @@ fn run_locked(
     state: &Arc<StateDir>,
     options: RunOptions,
     vitals: &Vitals,
+    last_words: &LastWords,
 ) -> Result<RunReport, NodeError> {
     let control = Builder::new_current_thread().enable_all().build().map_err(NodeError::Runtime)?;
     // Listened to from the first moment on: a signal during the start is an orderly end too, and not a crash.
@@ -154,10 +159,10 @@ fn run_locked(
     debug!(
         event = "start_kept",
         version = %start.version,
-        mode = %start.mode,
         config = %start.config_digest,
         "this start, as the journal keeps it for its slots"
     );
+    let digest = start.config_digest.clone();
     let store = StoreOptions {
         start: Some(start),
         retention: config.node.retention,
@@ -165,11 +170,20 @@ fn run_locked(
         ..StoreOptions::default()
     };
     let (journal, recovered) = SqliteJournal::open_with(state, options.fates.clone(), store)?;
-    info!(event = "journal_opened", state = %state.path().display(), ?recovered, "the journal is open");
+    info!(
+        event = "journal_opened",
+        state = %state.path().display(),
+        open_intents = recovered.open_intents,
+        checked_whole_file = recovered.checked_whole_file,
+        migrated_from = recovered.migrated_from,
+        backup = recovered.backup.as_ref().map(|backup| backup.display().to_string()),
+        "the journal is open"
+    );
     tell_what_was_lost(&recovered);
     let journal = Arc::new(journal);
     let plugged = plug(config, state, &options)?;
     ownership::refuse_unowned(&JournalReader::open(state.path())?, config.node.mode, &plugged)?;
+    opening::tell(config, state.path(), &digest, &plugged);
     let slots = plugged.iter().map(|p| (p.settings.name.clone(), p.first_slot, p.last_slot)).collect();
 
     let workers = Builder::new_multi_thread()
@@ -181,7 +195,9 @@ fn run_locked(
         .map_err(NodeError::Runtime)?;
     let end = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("control".to_owned());
-        let work = || drive(config, state, verdict, plugged, journal, &control, &workers, signals, options, vitals);
+        let work = || {
+            drive(config, state, verdict, plugged, journal, &control, &workers, signals, options, vitals, last_words)
+        };
         let running = thread.spawn_scoped(scope, work).map_err(NodeError::Runtime)?;
         running.join().unwrap_or_else(|_| Ok(NodeEnd::Meltdown("the control thread panicked".to_owned())))
     })?;
@@ -203,6 +219,7 @@ fn drive(
     signals: Signals,
     options: RunOptions,
     vitals: &Vitals,
+    last_words: &LastWords,
 ) -> Result<NodeEnd, NodeError> {
     let progress = Arc::new(Progress::default());
     let safe_mode = Arc::new(AtomicBool::new(verdict.safe_mode_until.is_some()));
@@ -229,7 +246,6 @@ fn drive(
     };
     let limit = Some(config.supervision.watchdog);
     let limits = WatchLimits { control: limit, worker: limit, journal: limit };
-    let last_words = LastWords { state: state.path().to_owned(), recorder: options.recorder.clone() };
     let (dog, moving) = (last_words.clone(), vitals.clone());
     let _watchdog = Watchdog::start(progress, limits, move || moving.moved(), move |stall| dog.abort(&stall))
         .map_err(NodeError::Runtime)?;
@@ -239,7 +255,9 @@ fn drive(
             start(spec).await.map_err(|error| NodeError::Root(chain(&error)))?;
         let handle = control.handle();
         let mut helpers = tokio::task::JoinSet::new();
-        helpers.spawn(signals.forward(root.clone(), vitals.clone(), last_words, config.supervision.shutdown));
+        let _ = last_words.board.set(board.clone());
+        let overdue = last_words.clone();
+        helpers.spawn(signals.forward(root.clone(), vitals.clone(), overdue, config.supervision.shutdown));
         if let Some(until) = verdict.safe_mode_until {
             helpers.spawn(leave_safe_mode(state.clone(), safe_mode, until));
         }
@@ -359,13 +377,27 @@ impl Signals {
 struct LastWords {
     state: PathBuf,
     recorder: Recorder,
+    /// Once the tree runs.
+    board: Arc<OnceLock<Board>>,
 }
 
 impl LastWords {
+    /// The last line of a node, whatever ended it.
+    fn ended(&self, exit_code: u8, why: &str) {
+        let cycles = self.board.get().map_or(0, |board| board.totals().slots());
+        macro_rules! tell {
+            ($level:ident) => {
+                $level!(event = "node_ended", exit_code, cycles, why, "the node has ended")
+            };
+        }
+        if exit_code == 0 { tell!(info) } else { tell!(error) }
+    }
+
     /// Ends the process at once: exit status 134, no core file (see `main`), a note for the next start.
     fn abort(&self, why: &str) {
         error!(event = "watchdog_abort", why, "the node ends itself to be started afresh");
         let _ = write_last_exit(&self.state, 134, WallClock.now());
+        self.ended(134, why);
         self.recorder.flush(LAST_LINES_WITHIN);
         std::process::abort();
     }

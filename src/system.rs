@@ -27,6 +27,14 @@ impl Clock for WallClock {
     }
 }
 
+/// What this process has in memory; `None` where the system does not say.
+#[must_use]
+pub fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let (_, rest) = status.split_once("VmRSS:")?;
+    rest.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// A path as a shell takes it from any directory, for commands that a person copies.
 #[must_use]
 pub fn in_a_command(path: &Path) -> String {
@@ -75,6 +83,11 @@ impl Quarantine for QuarantineDir {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_machine_says_what_this_process_has_in_memory() {
+        assert!(resident_bytes().unwrap() > 1 << 20);
+    }
 
     #[test]
     fn a_path_in_a_command_is_whole_and_quoted_only_when_it_must_be() {

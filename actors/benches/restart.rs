@@ -134,7 +134,6 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             ..Limits::default()
         };
         let settings = SupervisorSettings {
-            path: "bench".to_owned(),
             limits,
             chance: Arc::new(NoChance),
             control: Handle::current(),

@@ -10,16 +10,18 @@ use crate::domain::intent::{Intent, IntentKey};
 use crate::domain::order::{Receipt, Ticket};
 use crate::domain::reason::Reason;
 use crate::domain::time::UtcMs;
-use crate::status::{Board, HeldOrder, PipelineStatus, Totals};
+use crate::status::{Board, BoardEntry, HeldOrder, PipelineStatus, Totals};
 use crate::supervision::ChildEnd;
 
-/// A slot has its end. A warning when something that should work kept it from a decision, or left its order in doubt.
-pub fn slot_ended(record: &SlotRecord) {
+/// A slot has its end, the `cycle`th of its pipeline since the process started. A warning when something that should work kept
+/// it from a decision, or left its order in doubt; only the first hour of a closed market is worth a line.
+pub fn slot_ended(record: &SlotRecord, cycle: u64, next_slot: Option<UtcMs>, before: Option<Reason>) {
     macro_rules! tell {
         ($level:ident) => {
             $level!(
                 event = "slot_ended",
                 pipeline = record.pipeline,
+                cycle,
                 slot = %record.slot,
                 outcome = %record.outcome(),
                 reason = %record.reason,
@@ -27,12 +29,15 @@ pub fn slot_ended(record: &SlotRecord) {
                 confidence = record.confidence,
                 attempts = record.attempts,
                 detail = (!record.detail.is_empty()).then_some(record.detail.as_str()),
-                "slot ended"
+                next_slot = text(next_slot),
+                "the slot ended"
             )
         };
     }
     if record.reason.is_fault() || matches!(record.reason, Reason::OrderUnknown | Reason::OrderRejected) {
         tell!(warn);
+    } else if record.reason == Reason::MarketClosed && before == Some(Reason::MarketClosed) {
+        tell!(debug);
     } else {
         tell!(info);
     }
@@ -156,9 +161,29 @@ pub fn settling_postponed(pipeline: &str, error: &str) {
     warn!(event = "settling_postponed", pipeline, error, "open intents will be settled before the next effect");
 }
 
+/// The venue confirmed an order.
+pub fn order_confirmed(intent: &Intent, receipt: &Receipt) {
+    let order = &intent.order;
+    info!(
+        event = "order_confirmed",
+        pipeline = intent.pipeline,
+        key = intent.key.as_str(),
+        account = intent.account,
+        symbol = order.symbol,
+        side = %order.side,
+        role = %order.role,
+        volume_lots = %receipt.volume_lots.normalize(),
+        price = receipt.price.map(|price| price.normalize().to_string()),
+        ticket = %receipt.ticket,
+        slot = %intent.slot,
+        "the venue confirmed the order"
+    );
+}
+
 /// An open intent has its end.
-pub fn intent_settled(pipeline: &str, key: &str, by: &str) {
-    info!(event = "intent_settled", pipeline, key, by, "an open intent was settled by evidence");
+pub fn intent_settled(pipeline: &str, key: &str, by: &str, receipt: Option<&Receipt>) {
+    let ticket = receipt.map(|receipt| receipt.ticket.to_string());
+    info!(event = "intent_settled", pipeline, key, by, ticket, "an open intent was settled by evidence");
 }
 
 /// Asking cannot settle an order.
@@ -230,29 +255,66 @@ pub fn competition_ended(pipeline: &str, status: &PipelineStatus) {
 }
 
 /// The hourly line of one pipeline.
-pub fn heartbeat_pipeline(pipeline: &str, status: &PipelineStatus, lateness: Duration) {
+pub fn heartbeat_pipeline(pipeline: &str, entry: &BoardEntry, lateness: Duration) {
+    let (status, holdings) = (entry.status.load(), entry.holdings.load());
     info!(
         event = "heartbeat_pipeline",
         pipeline,
+        cycles = status.slots(),
         newest_decided_bar = text(status.newest_decided_bar),
+        last_slot = text(status.last_slot),
         last_outcome = status.last_reason.map(|reason| reason.outcome().code()),
         last_reason = status.last_reason.map(Reason::code),
+        faults_in_a_row = status.faults_in_a_row,
+        last_fault = status.last_fault.filter(|_| status.faults_in_a_row > 0).map(Reason::code),
         next_due = text(status.next_due),
         lateness_s = lateness.as_secs(),
+        open_positions = holdings.open_positions,
+        held_orders = holdings.held.len(),
+        reducing = holdings.reducing,
+        parked = entry.is_parked(),
         ended = status.ended,
-        "pipeline"
+        "what the pipeline did last, and when it decides next"
     );
 }
 
-/// The hourly line of the node.
-pub fn heartbeat(board: &Board) {
-    totals("heartbeat", &board.totals(), "the node is alive; see the pipelines for useful work");
+/// The hourly line of the node: totals since the process started, what was added in the last `period`, and how it is.
+pub fn heartbeat(board: &Board, added: &Totals, period: Duration) {
+    let sums = board.totals();
+    let [acted, no_action, skipped, missed] = sums.outcomes;
+    let [new_acted, new_no_action, new_skipped, new_missed] = added.outcomes;
+    info!(
+        event = "heartbeat",
+        cycles = sums.slots(),
+        acted,
+        no_action,
+        skipped,
+        missed,
+        effects = sums.effects,
+        restarts = sums.restarts,
+        period_s = period.as_secs(),
+        new_cycles = added.slots(),
+        new_acted,
+        new_no_action,
+        new_skipped,
+        new_missed,
+        new_effects = added.effects,
+        new_restarts = added.restarts,
+        open_positions = board.open_positions(),
+        held_orders = board.held_orders(),
+        parked = board.parked(),
+        reducing = board.reducing(),
+        safe_mode = board.is_safe_mode(),
+        free_disk_mb = board.machine.free_disk_mb(),
+        memory_mb = board.machine.memory_mb(),
+        "the node is alive; see the pipelines for useful work"
+    );
 }
 
-/// The last line of a node that has nothing left to do.
+/// A node has nothing left to do.
 pub fn final_summary(board: &Board, root_restarts: u64, now: UtcMs) {
     for (pipeline, entry) in &board.entries {
-        heartbeat_pipeline(pipeline, &entry.status.load(), Duration::ZERO);
+        heartbeat_pipeline(pipeline, entry, Duration::ZERO);
     }
     let sums = board.totals();
     let [acted, no_action, skipped, missed] = sums.outcomes;
@@ -267,21 +329,6 @@ pub fn final_summary(board: &Board, root_restarts: u64, now: UtcMs) {
         restarts = sums.restarts + root_restarts,
         time = %now,
         "all competitions have ended"
-    );
-}
-
-fn totals(event: &'static str, sums: &Totals, sentence: &'static str) {
-    let [acted, no_action, skipped, missed] = sums.outcomes;
-    info!(
-        event,
-        cycles = sums.slots(),
-        acted,
-        no_action,
-        skipped,
-        missed,
-        effects = sums.effects,
-        restarts = sums.restarts,
-        "{sentence}"
     );
 }
 

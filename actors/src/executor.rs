@@ -399,6 +399,7 @@ impl Executor {
     /// Writes down what the venue said, and what that makes of the slot.
     async fn record(&mut self, intent: &Intent, submission: Submission) -> Effect {
         self.refusals.note(&submission);
+        self.show_refusals();
         let (event, effect) = outcome(intent, submission);
         if matches!(event, IntentEvent::LostTrack { .. }) {
             self.settled = false;
@@ -414,7 +415,10 @@ impl Executor {
                 effect
             }
             // Unconfirmed, it stays `sent` in the journal until the venue is asked: that is the truth.
-            (written, _) => {
+            (written, receipt) => {
+                if let Some(receipt) = &receipt {
+                    events::order_confirmed(intent, receipt);
+                }
                 self.settled &= written.is_ok();
                 effect
             }
@@ -543,12 +547,13 @@ impl Executor {
             }
             // What is held is told with all that a person needs.
             _ if state == IntentState::Held => {}
-            // When it was filled the venue does not say. Found while it might still have left, it is in time.
-            (_, Some(receipt)) if !self.deadlines.lets_leave(intent.slot, now) => {
-                self.tell_late(intent, &receipt);
-                events::intent_settled(&self.pipeline, intent.key.as_str(), name);
+            (_, receipt) => {
+                // When it was filled the venue does not say. Found while it might still have left, it is in time.
+                if let Some(receipt) = receipt.as_ref().filter(|_| !self.deadlines.lets_leave(intent.slot, now)) {
+                    self.tell_late(intent, receipt);
+                }
+                events::intent_settled(&self.pipeline, intent.key.as_str(), name, receipt.as_ref());
             }
-            _ => events::intent_settled(&self.pipeline, intent.key.as_str(), name),
         }
         Ok(state)
     }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::clock_watch::{ClockWatch, Step};
 use crate::events;
 use crate::ports::{Clock, Fates, Place, elapsed_now, pass};
-use crate::status::Board;
+use crate::status::{Board, Totals};
 use crate::supervision::watch::Progress;
 
 /// What the Heartbeat is made of.
@@ -53,6 +53,9 @@ pub struct HeartbeatState {
     args: HeartbeatArgs,
     next_line: Instant,
     clock: ClockWatch,
+    last_line: Instant,
+    /// As of the last line.
+    totals: Totals,
     timer: JoinSet<()>,
 }
 
@@ -67,8 +70,9 @@ impl Actor for Heartbeat {
         args: HeartbeatArgs,
     ) -> Result<HeartbeatState, ActorProcessingErr> {
         pass(&*args.fates, Place::PreStart, "heartbeat").await;
-        let next_line = elapsed_now() + args.line_every;
-        Ok(HeartbeatState { args, next_line, clock: ClockWatch::default(), timer: JoinSet::new() })
+        let (last_line, totals) = (elapsed_now(), args.board.totals());
+        let (next_line, clock, timer) = (last_line + args.line_every, ClockWatch::default(), JoinSet::new());
+        Ok(HeartbeatState { args, next_line, clock, last_line, totals, timer })
     }
 
     async fn post_start(
@@ -115,7 +119,7 @@ impl HeartbeatState {
         }
         let now = elapsed_now();
         if now >= self.next_line {
-            self.write_lines();
+            self.write_lines(now);
             // From now on and not from when it was due: a suspended machine owes no lines.
             self.next_line = now + self.args.line_every;
         }
@@ -126,14 +130,17 @@ impl HeartbeatState {
         });
     }
 
-    fn write_lines(&self) {
+    fn write_lines(&mut self, now: Instant) {
         for (pipeline, entry) in &self.args.board.entries {
-            let status = entry.status.load();
-            events::heartbeat_pipeline(pipeline, &status, status.lateness(entry.clock.now()));
+            let lateness = entry.status.load().lateness(entry.clock.now());
+            events::heartbeat_pipeline(pipeline, entry, lateness);
         }
         for order in self.args.board.entries.values().flat_map(|entry| entry.holdings.load().held.clone()) {
             events::order_held(&order);
         }
-        events::heartbeat(&self.args.board);
+        let totals = self.args.board.totals();
+        let period = now.saturating_duration_since(std::mem::replace(&mut self.last_line, now));
+        events::heartbeat(&self.args.board, &totals.since(&self.totals), period);
+        self.totals = totals;
     }
 }

@@ -290,7 +290,6 @@ impl Actor for Pipeline {
     ) -> Result<PipelineState, ActorProcessingErr> {
         pass(&*plan.shared.fates, Place::PreStart, &plan.settings.name).await;
         let supervisor_settings = SupervisorSettings {
-            path: plan.settings.name.clone(),
             limits: Limits { beyond_budget: BeyondBudget::Escalate, ..plan.shared.limits },
             chance: plan.shared.chance.clone(),
             control: plan.shared.control.clone(),

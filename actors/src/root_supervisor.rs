@@ -4,6 +4,7 @@
 //! It also decides how the process ends: in order when all competitions have ended or somebody asked, at once when the
 //! journal's disk fails.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,16 @@ pub enum NodeEnd {
     Meltdown(String),
     /// The journal's disk failed.
     JournalFailed(String),
+}
+
+impl fmt::Display for NodeEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => f.write_str("all competitions have ended"),
+            Self::Asked(who) => write!(f, "asked by {who}"),
+            Self::Meltdown(why) | Self::JournalFailed(why) => f.write_str(why),
+        }
+    }
 }
 
 /// What the root is made of. Specs are in start order by tier.
@@ -88,7 +99,6 @@ impl Actor for RootSupervisor {
 
     async fn pre_start(&self, myself: ActorRef<RootMsg>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
         let settings = SupervisorSettings {
-            path: String::new(),
             limits: Limits { beyond_budget: BeyondBudget::Meltdown, ..args.shared.limits },
             chance: args.shared.chance.clone(),
             control: args.shared.control.clone(),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -125,6 +125,8 @@ pub struct Holdings {
     pub held: Vec<HeldOrder>,
     /// Open positions of its symbol; `None` when nobody can say or has looked yet.
     pub open_positions: Option<usize>,
+    /// Nothing new is opened until a person has looked: too many orders in a row were refused for a lasting reason.
+    pub reducing: bool,
 }
 
 /// One pipeline's place on the board.
@@ -155,9 +157,59 @@ pub struct Board {
     pub entries: BTreeMap<String, BoardEntry>,
     /// After repeated crashes: nothing is sent while this is set.
     pub safe_mode: Arc<AtomicBool>,
+    /// What the process has and uses.
+    pub machine: Arc<Machine>,
+}
+
+/// What the process has and uses, as of the last look of whoever looks at the machine; nobody may have looked yet.
+#[derive(Debug, Default)]
+pub struct Machine {
+    free_disk_mb: AtomicU64,
+    memory_mb: AtomicU64,
+}
+
+impl Machine {
+    /// What is left on the disk of the state directory, and what the process has in memory, in bytes.
+    pub fn note(&self, free_disk: Option<u64>, memory: Option<u64>) {
+        self.free_disk_mb.store(free_disk.map_or(0, megabytes), Ordering::Relaxed);
+        self.memory_mb.store(memory.map_or(0, megabytes), Ordering::Relaxed);
+    }
+
+    /// What is left on the disk of the state directory, in MB.
+    #[must_use]
+    pub fn free_disk_mb(&self) -> Option<u64> {
+        known(&self.free_disk_mb)
+    }
+
+    /// What the process has in memory, in MB.
+    #[must_use]
+    pub fn memory_mb(&self) -> Option<u64> {
+        known(&self.memory_mb)
+    }
+}
+
+/// Of a million bytes, as everywhere; rounded up, so that what is there is never nothing.
+const fn megabytes(bytes: u64) -> u64 {
+    bytes.div_ceil(1_000_000)
+}
+
+fn known(value: &AtomicU64) -> Option<u64> {
+    Some(value.load(Ordering::Relaxed)).filter(|value| *value > 0)
 }
 
 impl Board {
+    /// How many positions are open, as far as anybody can say.
+    #[must_use]
+    pub fn open_positions(&self) -> usize {
+        self.entries.values().filter_map(|entry| entry.holdings.load().open_positions).sum()
+    }
+
+    /// How many pipelines open nothing new until a person has looked at the refusals of their orders.
+    #[must_use]
+    pub fn reducing(&self) -> usize {
+        self.entries.values().filter(|entry| entry.holdings.load().reducing).count()
+    }
+
     /// Whether nothing is sent, after repeated crashes.
     #[must_use]
     pub fn is_safe_mode(&self) -> bool {
@@ -214,6 +266,21 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// What has been added since `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut outcomes = self.outcomes;
+        for (count, earlier) in outcomes.iter_mut().zip(before.outcomes) {
+            *count = count.saturating_sub(earlier);
+        }
+        Self {
+            outcomes,
+            effects: self.effects.saturating_sub(before.effects),
+            restarts: self.restarts.saturating_sub(before.restarts),
+            reruns: self.reruns.saturating_sub(before.reruns),
+        }
+    }
+
     /// All slots.
     #[must_use]
     pub fn slots(&self) -> u64 {

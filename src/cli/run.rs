@@ -10,7 +10,7 @@ use super::check::Judgement;
 use super::faults::FaultFlags;
 use super::overrides::Overrides;
 use super::{Ended, Failure, exit, read_env};
-use crate::config::{Config, Flags, LogFormat, PipelineConfig, SourceConfig};
+use crate::config::{Config, Flags, PipelineConfig, SourceConfig};
 use crate::journal::{JournalReader, check_state_dir};
 use crate::node::{self, RunOptions, RunReport};
 use crate::telemetry::logging;
@@ -58,12 +58,6 @@ pub fn run(args: &RunArgs) -> Ended {
         .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })?;
     args.faults.shorten(&mut config.supervision);
     let recorder = start_logging(&config)?;
-    for line in config.banner() {
-        match config.log.format {
-            LogFormat::Pretty => eprintln!("{line}"),
-            LogFormat::Json => tracing::info!(event = "configuration", setting = line, "configured"),
-        }
-    }
     let options = RunOptions {
         once: args.once,
         accept_lost_journal: args.accept_lost_journal,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sentinel_actors::domain::intent::Mode;
 
 use super::reader::{Absent, Section};
-use super::values::{LONG, SHORT};
+use super::values::{LONG, SHORT, beside};
 
 /// A day at least: what people ask `why` about.
 const RETENTION: RangeInclusive<Duration> = Duration::from_secs(86_400)..=Duration::from_secs(36_500 * 86_400);
@@ -148,7 +148,7 @@ pub(super) fn node(mut s: Section<'_, '_>) -> Option<NodeConfig> {
     });
     // Only the file's own paths are relative to the file.
     let outside = s.walk.is_overridden("node.state");
-    let state = state.map(|state| if outside { state } else { base.join(state) });
+    let state = state.map(|state| if outside { state } else { beside(&base, &state) });
     let asked_for = s.walk.is_overridden("node.mode");
     let mode = s.parsed_by("mode", Default("dry_run"), "\"dry_run\"", |text| match text {
         "dry_run" => Ok(Mode::DryRun),

@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -173,7 +173,7 @@ impl Section<'_, '_> {
     pub(super) fn file(&mut self, name: &'static str) -> Option<PathBuf> {
         let base = self.walk.base.clone();
         self.parsed_by(name, Absent::Required, "the path of a file, relative to this configuration", |text| {
-            let path = base.join(text);
+            let path = beside(&base, Path::new(text));
             if path.is_file() { Ok(path) } else { Err(format!("there is no file '{}'", path.display())) }
         })
     }
@@ -182,7 +182,7 @@ impl Section<'_, '_> {
     pub(super) fn optional_file(&mut self, name: &'static str) -> Option<PathBuf> {
         let base = self.walk.base.clone();
         self.parsed_by(name, Absent::Optional, "the path of a file, relative to this configuration", |text| {
-            let path = base.join(text);
+            let path = beside(&base, Path::new(text));
             if path.is_file() { Ok(path) } else { Err(format!("there is no file '{}'", path.display())) }
         })
     }
@@ -259,6 +259,23 @@ fn within<T: PartialOrd>(value: T, range: &RangeInclusive<T>, text: &str) -> Res
     if range.contains(&value) { Ok(value) } else { Err(format!("{text} is out of range").into()) }
 }
 
+/// `path` as seen from `base`, without steps back through a directory that it has just gone into. A symbolic link is never
+/// taken for the directory that it lies in.
+pub(super) fn beside(base: &Path, path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for part in base.join(path).components() {
+        let is_inside = matches!(tidy.components().next_back(), Some(Component::Normal(_)));
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if is_inside && tidy.symlink_metadata().is_ok_and(|found| found.is_dir()) => {
+                tidy.pop();
+            }
+            part => tidy.push(part),
+        }
+    }
+    if tidy.as_os_str().is_empty() { PathBuf::from(".") } else { tidy }
+}
+
 fn exact(text: &str, range: &RangeInclusive<Decimal>) -> Result<Decimal, Wrong> {
     // A text with more digits than a decimal holds is refused, not rounded.
     let value = Decimal::from_str_exact(text).map_err(|_| format!("'{text}' is not an exact decimal"))?;
@@ -278,4 +295,27 @@ fn chosen<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, Wrong
         what: format!("'{text}' is not known"),
         suggestion: closest(text, choices.iter().map(|(word, _)| *word)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_told_without_steps_back_and_still_leads_to_the_same_place() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("conf/deep")).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("conf/deep"), dir.path().join("link")).unwrap();
+        let path = |base: &str, path: &str| {
+            let found = beside(&dir.path().join(base), Path::new(path));
+            found.strip_prefix(dir.path()).unwrap().display().to_string()
+        };
+        assert_eq!(path("conf", "../state"), "state");
+        assert_eq!(path("conf/deep", "./../../bars.csv"), "bars.csv");
+        assert_eq!(path("link", "../state"), "link/../state", "that is conf/state");
+        assert_eq!(path("conf", "not-there/../state"), "conf/not-there/../state");
+        assert_eq!(beside(Path::new(""), Path::new("../state")), Path::new("../state"));
+        assert_eq!(beside(Path::new(""), Path::new("state")), Path::new("state"));
+        assert_eq!(beside(Path::new("/etc"), Path::new("/srv/state")), Path::new("/srv/state"));
+    }
 }

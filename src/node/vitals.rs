@@ -19,7 +19,7 @@ use super::disk::DiskWatch;
 use super::health::{HEALTH_FILE, Health, WRITTEN_EVERY};
 use super::notify::{Notify, status};
 use crate::config::Config;
-use crate::system::WallClock;
+use crate::system::{WallClock, free_bytes, resident_bytes};
 
 /// News that may wait.
 const QUEUE: usize = 64;
@@ -149,6 +149,7 @@ impl Teller {
             News::Running(board) => {
                 let text = status(&board);
                 self.say(&[NotifyState::Ready, NotifyState::Status(&text)]);
+                self.note_machine(&board);
                 self.running = Some((board, WallClock.now()));
                 self.warn_of_an_impatient_manager();
             }
@@ -169,6 +170,7 @@ impl Teller {
         match &self.running {
             _ if self.stopping => {}
             Some((board, _)) => {
+                self.note_machine(board);
                 let text = status(board);
                 self.say(&[NotifyState::Status(&text)]);
             }
@@ -197,6 +199,11 @@ impl Teller {
                 }
             }
         }
+    }
+
+    /// Here and not where the heartbeat is: asking a disk can take as long as the disk likes.
+    fn note_machine(&self, board: &Board) {
+        board.machine.note(free_bytes(&self.state).ok(), resident_bytes());
     }
 
     /// An idle journal moves only when it is asked.

@@ -1,5 +1,5 @@
-//! Log lines on standard error: for people, coloured only on a terminal, or one JSON object per line; and the same lines and
-//! more in a file.
+//! Log lines on standard error: as logfmt, coloured only on a terminal, or one JSON object per line; and the same lines and more
+//! in a file.
 //!
 //! The configured level is for the node's own lines on standard error; the file gets them from `debug` up. Libraries speak
 //! from `warn` up in both: their `info` is not the operator's.
@@ -16,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::file::LogFile;
+use super::logfmt::Logfmt;
 use super::record::Recorder;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
@@ -45,10 +46,7 @@ where
 {
     let base = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi);
     match format {
-        LogFormat::Pretty => {
-            let lines = WithMode { lines: Format::default().with_ansi(ansi).with_target(false), mode };
-            base.event_format(lines).with_filter(filter(level)).boxed()
-        }
+        LogFormat::Pretty => base.event_format(Logfmt { mode, ansi }).with_filter(filter(level)).boxed(),
         LogFormat::Json => {
             let lines = Format::default().json().flatten_event(true).with_current_span(false);
             let base = base.fmt_fields(JsonFields::new()).event_format(WithMode { lines, mode });
@@ -57,7 +55,7 @@ where
     }
 }
 
-/// Puts the mode into every line, whoever wrote it: nobody should have to wonder whether a line was about real money.
+/// Puts the mode into every object, whoever wrote it: nobody should have to wonder whether a line was about real money.
 struct WithMode<L> {
     lines: L,
     mode: Mode,
@@ -74,7 +72,7 @@ where
         self.lines.format_event(ctx, Writer::new(&mut line), event)?;
         match line.strip_prefix('{') {
             Some(rest) => write!(out, "{{\"mode\":\"{}\",{rest}", self.mode),
-            None => write!(out, "{} {line}", self.mode),
+            None => out.write_str(&line),
         }
     }
 }
@@ -126,6 +124,8 @@ mod tests {
         assert!(text.contains("the slot ended") && text.contains("trouble"), "{text}");
         assert!(!text.contains("a detail") && !text.contains("chatter"), "{text}");
         assert!(!text.contains('\u{1b}'), "no colours outside a terminal: {text}");
+        assert!(text.lines().all(|line| line.starts_with("mode=dry_run ts=")), "{text}");
+        assert!(text.contains(" level=WARN target=library msg=trouble\n"), "{text}");
     }
 
     #[test]

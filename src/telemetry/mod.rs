@@ -1,5 +1,6 @@
 //! What the node says about itself.
 
 pub mod file;
+mod logfmt;
 pub mod logging;
 pub mod record;

@@ -156,7 +156,7 @@ impl Ledger {
         if known {
             transaction.execute("UPDATE meta SET value = value + 1 WHERE name = 'double_submits'", [])?;
             transaction.commit()?;
-            tracing::error!(key = %ask.key, "a key was submitted to the paper book twice");
+            tracing::error!(event = "order_repeated", key = %ask.key, "a key was submitted to the paper book twice");
             return Ok(rejected(
                 CODE_DOUBLE_SUBMIT,
                 "this key was filled before; doing it again would be a double order",

@@ -15,7 +15,7 @@ fn the_log_file_has_the_details_that_the_console_leaves_out() {
     for event in ["child_up", "slot_ended", "final_summary"] {
         assert!(log.contains(event) && !ended.err.contains(event), "{event}\n{}", ended.err);
     }
-    assert!(log.lines().all(|line| line.starts_with("dry_run ")) && !log.contains('\u{1b}'), "{log}");
+    assert!(log.lines().all(|line| line.starts_with("mode=dry_run ")) && !log.contains('\u{1b}'), "{log}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod gateway_moods;
 mod health;
 mod hub_faults;
 mod kill;
+mod log_lines;
 mod lost_journal;
 mod node;
 mod report;

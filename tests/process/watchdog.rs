@@ -31,6 +31,8 @@ fn a_hang_is_ended(place: &'static str, culprit: &str) {
     assert_eq!(ended.status.signal(), Some(Signal::ABORT.as_raw()), "{ended:#?}");
     assert!(!ended.status.core_dumped() && !has_core_file(folder.path()), "memory must not end in a file");
     assert!(ended.err.contains(culprit), "the cause is not told: {}", ended.err);
+    let last = ended.err.lines().last().unwrap();
+    assert!(last.contains("event=node_ended") && last.contains("exit_code=134"), "{last}");
     let exit = fs::read_to_string(folder.path().join("state/last_exit")).unwrap();
     assert!(exit.contains("134"), "{exit}");
 

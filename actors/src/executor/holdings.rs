@@ -19,6 +19,14 @@ impl Executor {
         self.holdings.store(Arc::new(Holdings { held, ..Holdings::clone(&before) }));
     }
 
+    /// Whether it opens nothing new until a person has looked at the refusals.
+    pub(super) fn show_refusals(&self) {
+        let (before, reducing) = (self.holdings.load_full(), self.refusals.are_too_many());
+        if before.reducing != reducing {
+            self.holdings.store(Arc::new(Holdings { reducing, ..Holdings::clone(&before) }));
+        }
+    }
+
     /// So many positions are open, as far as anybody can say.
     pub(super) fn show_positions(&self, open_positions: Option<usize>) {
         let before = self.holdings.load_full();

@@ -288,7 +288,8 @@ impl PipelineState {
     }
 
     fn end_slot(&mut self, myself: &ActorRef<PipelineMsg>, record: SlotRecord) {
-        events::slot_ended(&record);
+        let next_slot = self.slots.as_ref().and_then(SlotMachine::next_due);
+        events::slot_ended(&record, self.status.slots() + 1, next_slot, self.status.last_reason);
         self.last_decided_bar = self.last_decided_bar.max(record.decided_bar);
         self.status.newest_decided_bar = self.last_decided_bar;
         self.status.last_slot = Some(record.slot);

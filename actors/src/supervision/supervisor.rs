@@ -27,8 +27,6 @@ use crate::ports::{Chance, elapsed_now};
 /// What a supervisor is made of, besides its children.
 #[derive(Clone)]
 pub struct SupervisorSettings {
-    /// Names it in traces.
-    pub path: String,
     /// Its numbers.
     pub limits: Limits,
     /// For the jitter.
@@ -41,7 +39,6 @@ pub struct SupervisorSettings {
 
 /// The children of one owner.
 pub struct Supervisor {
-    path: String,
     chance: Arc<dyn Chance>,
     nursery: Nursery,
     policy: Policy,
@@ -77,14 +74,13 @@ impl Supervisor {
         specs: Vec<ChildSpec>,
         notify: Arc<dyn Fn(Notice) + Send + Sync>,
     ) -> Self {
-        let SupervisorSettings { path, limits, chance, control, crashes } = settings;
+        let SupervisorSettings { limits, chance, control, crashes } = settings;
         let policy = Policy::new(limits, specs.iter().map(ChildSpec::plan).collect());
         let children = specs
             .into_iter()
             .map(|spec| (spec.id().clone(), Slot { spec, start: None, cell: None, ping: None }))
             .collect();
         Self {
-            path,
             chance,
             nursery: Nursery { owner, control, crashes, notify, start_timeout: limits.start_timeout },
             policy,
@@ -211,10 +207,7 @@ impl Supervisor {
         let mut happenings = Vec::new();
         for command in commands {
             match command {
-                Command::Tell(happening) => {
-                    tracing::debug!(supervisor = %self.path, ?happening);
-                    happenings.push(happening);
-                }
+                Command::Tell(happening) => happenings.push(happening),
                 command => self.carry_out(command),
             }
         }

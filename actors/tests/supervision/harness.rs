@@ -232,7 +232,6 @@ impl House {
     pub async fn open(limits: Limits, specs: Vec<ChildSpec>) -> Self {
         let (tell, heard) = mpsc::unbounded_channel();
         let settings = SupervisorSettings {
-            path: "test".to_owned(),
             limits,
             chance: Arc::new(Half),
             control: Handle::current(),

@@ -152,7 +152,7 @@ impl MlflowModel {
         let mut line = self.line();
         rule(&mut line.breaker, now).map_err(|wait| {
             ModelError::Unavailable(format!(
-                "the hub failed {} times in a row and is not asked before another {} s have passed; the last time {}",
+                "the hub failed {} times in a row and is not asked before another {} s have passed; the last time: {}",
                 line.breaker.failures(),
                 wait.as_secs() + 1,
                 line.last_failure
@@ -170,7 +170,11 @@ impl MlflowModel {
     }
 
     fn note_failure(&self, error: &ModelError) {
-        let error = error.to_string();
+        // What it comes to is said beside it, in the reason of the slot and in the sentence around it.
+        let error = match error {
+            ModelError::Unavailable(cause) => cause.clone(),
+            other => other.to_string(),
+        };
         let mut line = self.line();
         line.last_failure.clone_from(&error);
         if line.breaker.failed(elapsed_now()) {

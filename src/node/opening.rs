@@ -1,0 +1,138 @@
+//! The first lines of a node: five of them say what it is about to do, the whole configuration only at debug.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use sentinel_actors::domain::decision::DecideOn;
+use sentinel_actors::domain::intent::Mode;
+use tracing::{debug, info};
+
+use super::plug::PluggedPipeline;
+use crate::config::{Config, ModelConfig, PipelineConfig, SourceConfig, VenueConfig};
+
+/// More pipelines than this are counted and not named: the log file has all of them, at debug.
+const NAMED_MAX: usize = 4;
+
+/// Says how the node is set up.
+pub(super) fn tell(config: &Config, state: &Path, digest: &str, plugged: &[PluggedPipeline]) {
+    for line in config.banner() {
+        debug!(event = "configuration", setting = line, "a setting that the node starts with, and where it comes from");
+    }
+    let mode = match config.node.mode {
+        Mode::DryRun => "dry run: orders go to a local paper book, nothing leaves this node",
+        Mode::Live => "LIVE: orders leave this node",
+    };
+    info!(
+        event = "starting",
+        about = "mode",
+        version = env!("SENTINEL_VERSION"),
+        pid = std::process::id(),
+        state = %state.canonicalize().unwrap_or_else(|_| state.to_owned()).display(),
+        config = digest,
+        "{mode}"
+    );
+    let each = |text: fn(&PipelineConfig) -> String| {
+        listed(config.pipelines.iter().map(|pipeline| (pipeline.name.as_str(), text(pipeline))))
+    };
+    info!(event = "starting", about = "model", "{}", each(model));
+    let endpoints = match config.node.mode {
+        Mode::Live => each(|pipeline| endpoints(pipeline, true)),
+        Mode::DryRun => each(|pipeline| endpoints(pipeline, false)),
+    };
+    info!(event = "starting", about = "endpoints", "{endpoints}");
+    info!(event = "starting", about = "decision", "{}", each(decision));
+    let ends = plugged.iter().map(|pipeline| (pipeline.settings.name.as_str(), competition(pipeline)));
+    info!(event = "starting", about = "competition", "{}", listed(ends));
+}
+
+/// `name: text; name, name: text`: pipelines that share a text share its place.
+fn listed<'n>(pipelines: impl Iterator<Item = (&'n str, String)>) -> String {
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for (name, text) in pipelines {
+        match groups.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((text, vec![name])),
+        }
+    }
+    let more = groups.len().saturating_sub(NAMED_MAX);
+    let mut line = String::new();
+    for (text, names) in groups.iter().take(NAMED_MAX) {
+        let separator = if line.is_empty() { "" } else { "; " };
+        let unnamed = names.len().saturating_sub(NAMED_MAX);
+        let named = names.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+        let unnamed = if unnamed > 0 { format!(" and {unnamed} more") } else { String::new() };
+        let _ = write!(line, "{separator}{named}{unnamed}: {text}");
+    }
+    if more > 0 {
+        let _ = write!(line, "; and {more} more");
+    }
+    line
+}
+
+fn model(pipeline: &PipelineConfig) -> String {
+    let asked = match &pipeline.model {
+        ModelConfig::Onnx { path } => format!("the model {}", path.display()),
+        ModelConfig::Hub(_) => "the hub's model".to_owned(),
+    };
+    let sequence = if pipeline.features.sequence { " and a sequence" } else { "" };
+    let set = &pipeline.features.set;
+    format!("{asked} is asked with {} of {} bars{sequence}", set.name, set.window)
+}
+
+fn endpoints(pipeline: &PipelineConfig, live: bool) -> String {
+    let SourceConfig::Csv(csv) = &pipeline.source;
+    let mut line = format!("bars from {}", csv.path.display());
+    if let ModelConfig::Hub(hub) = &pipeline.model {
+        let scheme = if hub.tls { "https" } else { "http" };
+        let _ = write!(line, ", hub {scheme}://{}:{}", hub.host, hub.port);
+    }
+    match &pipeline.venue {
+        VenueConfig::Gateway(gateway) if live => {
+            let _ = write!(line, ", gateway {}:{}, account {}", gateway.host, gateway.port, gateway.account);
+        }
+        _ => {
+            let _ = write!(line, ", paper account {}", pipeline.paper.account);
+        }
+    }
+    line
+}
+
+fn decision(pipeline: &PipelineConfig) -> String {
+    let policy = &pipeline.policy;
+    let each = match policy.decide_on {
+        DecideOn::Bar => "bar",
+        DecideOn::Slot => "slot",
+    };
+    format!(
+        "{} once per {} {each} ({}), above {}, {} lots",
+        pipeline.symbol,
+        pipeline.interval,
+        pipeline.schedule,
+        policy.threshold,
+        policy.volume_lots.normalize()
+    )
+}
+
+fn competition(pipeline: &PluggedPipeline) -> String {
+    let window = pipeline.settings.window;
+    let from = window.start.map_or_else(String::new, |start| format!("from {start} "));
+    match (pipeline.last_slot, window.end) {
+        (Some(last), Some(end)) if end.0 > last.0 => format!("{from}ends with its last slot, {last}"),
+        (_, Some(end)) => format!("{from}ends at {end}"),
+        (_, None) => format!("{from}without an end"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipelines_with_one_text_share_it_and_a_thousand_are_counted() {
+        let names: Vec<String> = (0..1000).map(|number| format!("p{number}")).collect();
+        let same = listed(names.iter().map(|name| (name.as_str(), "ends never".to_owned())));
+        assert_eq!(same, "p0, p1, p2, p3 and 996 more: ends never");
+        let own = listed(names.iter().map(|name| (name.as_str(), format!("trades {name}"))));
+        assert_eq!(own, "p0: trades p0; p1: trades p1; p2: trades p2; p3: trades p3; and 996 more");
+    }
+}
