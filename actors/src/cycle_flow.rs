@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::domain::bar::CleanBars;
 use crate::domain::cycle::{SlotRecord, Stage};
+use crate::domain::reason::Reason;
 use crate::domain::time::UtcMs;
 use crate::ports::elapsed_now;
 
@@ -45,6 +46,7 @@ pub struct Trace {
     holder: AtomicU64,
     revoked: AtomicBool,
     input: OnceLock<Arc<CleanBars>>,
+    undecided: OnceLock<Reason>,
 }
 
 const MILLIS_MASK: u64 = (1 << 56) - 1;
@@ -58,6 +60,7 @@ impl Trace {
             holder: AtomicU64::new(0),
             revoked: AtomicBool::new(false),
             input: OnceLock::new(),
+            undecided: OnceLock::new(),
         })
     }
 
@@ -90,6 +93,17 @@ impl Trace {
     /// Remembers the input, so that the Pipeline can recognise and keep it when it ends a stage twice.
     pub fn set_input(&self, bars: Arc<CleanBars>) {
         let _ = self.input.set(bars);
+    }
+
+    /// The attempt goes on without a prediction, because of this.
+    pub fn set_undecided(&self, reason: Reason) {
+        let _ = self.undecided.set(reason);
+    }
+
+    /// What kept it from a prediction, if something did.
+    #[must_use]
+    pub fn undecided(&self) -> Option<Reason> {
+        self.undecided.get().copied()
     }
 
     /// The input, once fetched.

@@ -14,8 +14,16 @@ use crate::status::{Board, BoardEntry, HeldOrder, PipelineStatus, Totals};
 use crate::supervision::ChildEnd;
 
 /// A slot has its end, the `cycle`th of its pipeline since the process started. A warning when something that should work kept
-/// it from a decision, or left its order in doubt; only the first hour of a closed market is worth a line.
-pub fn slot_ended(record: &SlotRecord, cycle: u64, next_slot: Option<UtcMs>, before: Option<Reason>) {
+/// it from a decision, also when a position was closed all the same (`undecided`), or left its order in doubt; only the first
+/// hour of a closed market is worth a line.
+pub fn slot_ended(
+    record: &SlotRecord,
+    cycle: u64,
+    next_slot: Option<UtcMs>,
+    before: Option<Reason>,
+    undecided: Option<Reason>,
+) {
+    let fault = record.reason.is_fault() || undecided.is_some_and(Reason::is_fault);
     macro_rules! tell {
         ($level:ident) => {
             $level!(
@@ -34,7 +42,7 @@ pub fn slot_ended(record: &SlotRecord, cycle: u64, next_slot: Option<UtcMs>, bef
             )
         };
     }
-    if record.reason.is_fault() || matches!(record.reason, Reason::OrderUnknown | Reason::OrderRejected) {
+    if fault || matches!(record.reason, Reason::OrderUnknown | Reason::OrderRejected) {
         tell!(warn);
     } else if record.reason == Reason::MarketClosed && before == Some(Reason::MarketClosed) {
         tell!(debug);

@@ -4,6 +4,7 @@
 //! before the order leaves, nothing is ever resent, and an order without a usable answer stays `unknown`.
 
 mod effect;
+mod exits;
 mod holdings;
 
 use std::convert::Infallible;
@@ -19,6 +20,7 @@ pub use self::effect::Refusals;
 use self::effect::{Effect, Tally, outcome, standing_effect};
 use crate::cycle_flow::Cycle;
 use crate::domain::bar::CleanBars;
+use crate::domain::calendar::MarketCalendar;
 use crate::domain::cycle::{SlotRecord, Stage, Weighed, WeighedRisk};
 use crate::domain::decision::{DecideOn, Decision, Policy, Situation};
 use crate::domain::freshness::Ending;
@@ -85,7 +87,24 @@ pub struct Executor {
     pub holdings: Arc<ArcSwap<Holdings>>,
     /// As a command takes it.
     pub state_dir: Arc<str>,
+    /// When the market trades.
+    pub calendar: MarketCalendar,
+    /// Close of the newest bar that this incarnation has seen.
+    pub last_price: Option<Decimal>,
 }
+
+/// What a cycle brings to the Executor.
+#[derive(Debug)]
+pub enum Findings {
+    /// Enough for a decision.
+    Prediction(Arc<CleanBars>, Probabilities),
+    /// Something kept it from one.
+    Nothing(Undecided),
+}
+
+/// Why a cycle comes without a prediction: what it ends with unless a position has to be closed.
+#[derive(Debug)]
+pub struct Undecided(pub Ending);
 
 /// Positions that are open, as far as anybody knows.
 struct Open {
@@ -95,7 +114,7 @@ struct Open {
 }
 
 impl StageWork for Executor {
-    type Load = (Arc<CleanBars>, Probabilities);
+    type Load = Findings;
     type Next = Infallible;
     const STAGE: Stage = Stage::Executor;
     const PLACE: Place = Place::ExecutorHandle;
@@ -120,11 +139,16 @@ impl StageWork for Executor {
         &'a mut self,
         cycle: &'a Cycle,
         record: &'a mut SlotRecord,
-        (bars, probabilities): Self::Load,
+        findings: Self::Load,
     ) -> PortFuture<'a, Result<Infallible, Ending>> {
         // Since the cycle was handed over, because it is from then on that the stage is watched: it may have waited here.
         self.venue_until = cycle.trace.holder().1 + self.deadlines.execute * VENUE_FIFTHS / 5;
-        Box::pin(async move { Err(self.execute(cycle, record, &bars, &probabilities).await) })
+        Box::pin(async move {
+            Err(match findings {
+                Findings::Prediction(bars, probabilities) => self.execute(cycle, record, &bars, &probabilities).await,
+                Findings::Nothing(undecided) => self.end_undecided(cycle, record, undecided).await,
+            })
+        })
     }
 }
 
@@ -160,7 +184,7 @@ impl Executor {
             Ok(open) => open,
             Err(ending) => return ending,
         };
-        let Some(reference_price) = Decimal::from_f64_retain(newest.close) else {
+        let Some(reference_price) = self.note_price(bars) else {
             return Ending::new(Reason::StaleData, format!("the close {} is no price", newest.close));
         };
         let standing = match self.standing(cycle, basis).await {
@@ -187,6 +211,13 @@ impl Executor {
             risk: None,
         });
         self.act(cycle, record, basis, decision, standing).await
+    }
+
+    /// The close of the newest bar, which is remembered for exits that come without one.
+    fn note_price(&mut self, bars: &CleanBars) -> Option<Decimal> {
+        let price = bars.newest().and_then(|newest| Decimal::from_f64_retain(newest.close));
+        self.last_price = price.or(self.last_price);
+        price
     }
 
     /// What an earlier run of this decision has done already. Only a cycle that is run again can have any, or one whose

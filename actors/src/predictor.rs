@@ -10,6 +10,7 @@ use crate::domain::feature::FeatureFrame;
 use crate::domain::freshness::Ending;
 use crate::domain::prediction::Probabilities;
 use crate::domain::reason::Reason;
+use crate::executor::Findings;
 use crate::ports::{Model, ModelError, Place, PortFuture, elapsed_now};
 use crate::stage::StageWork;
 
@@ -25,7 +26,7 @@ pub struct Predictor {
 
 impl StageWork for Predictor {
     type Load = (Arc<CleanBars>, FeatureFrame);
-    type Next = (Arc<CleanBars>, Probabilities);
+    type Next = Findings;
     const STAGE: Stage = Stage::Predictor;
     const PLACE: Place = Place::PredictorHandle;
 
@@ -43,7 +44,7 @@ impl StageWork for Predictor {
             record.raw_output = answer.rows.first().cloned();
             let probabilities = Probabilities::check(&answer, self.classes)
                 .map_err(|fault| Ending::new(fault.reason(), fault.to_string()))?;
-            Ok((bars, probabilities))
+            Ok(Findings::Prediction(bars, probabilities))
         })
     }
 }

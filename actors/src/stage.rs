@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::cycle_flow::{Cycle, Work};
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::freshness::Ending;
+use crate::executor::{Findings, Undecided};
 use crate::pipeline::PipelineMsg;
 use crate::ports::{Fates, Place, PortFuture, elapsed_now, pass};
 use crate::supervision::Address;
@@ -79,6 +80,20 @@ impl<L: Send + 'static> HandOver<L> for (Stage, Address<StageMsg<L>>) {
     }
 }
 
+/// To the Executor, with nothing to decide on.
+impl HandOver<Undecided> for Address<StageMsg<Findings>> {
+    fn hand_over(&self, work: Work<Undecided>) -> Result<(), Work<Undecided>> {
+        let Work { cycle, record, load } = work;
+        cycle.trace.hand_to(Stage::Executor);
+        match self.send(StageMsg::Work(Work { cycle, record, load: Findings::Nothing(load) })) {
+            Err(StageMsg::Work(Work { cycle, record, load: Findings::Nothing(load) })) => {
+                Err(Work { cycle, record, load })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The last stage ends every cycle itself.
 impl HandOver<Infallible> for () {
     fn hand_over(&self, work: Work<Infallible>) -> Result<(), Work<Infallible>> {
@@ -93,6 +108,8 @@ pub struct StageLinks {
     pub path: Arc<str>,
     /// The pipeline that is told of the end.
     pub pipeline: Address<PipelineMsg>,
+    /// Who looks after positions when a cycle ends without a prediction; `None`: they need nobody.
+    pub exits: Option<Arc<dyn HandOver<Undecided>>>,
     /// Fault places.
     pub fates: Arc<dyn Fates>,
 }
@@ -192,11 +209,22 @@ impl<W: StageWork> StageState<W> {
                     let _ = self.links.pipeline.send(PipelineMsg::NobodyThere { slot, attempt, stage });
                 }
             }
-            Err(ending) => {
-                record.reason = ending.reason;
-                record.detail = ending.detail;
-                let _ = self.links.pipeline.send(PipelineMsg::CycleEnded { attempt: cycle.attempt, record });
+            Err(ending) => self.end(cycle, record, ending),
+        }
+    }
+
+    /// Ends a cycle. One that ends without a prediction goes past the Executor first, where that is of any use.
+    fn end(&self, cycle: Cycle, mut record: Box<SlotRecord>, mut ending: Ending) {
+        let attempt = cycle.attempt;
+        if let Some(exits) = self.links.exits.as_ref().filter(|_| W::STAGE != Stage::Executor) {
+            cycle.trace.set_undecided(ending.reason);
+            match exits.hand_over(Work { cycle, record, load: Undecided(ending) }) {
+                Ok(()) => return,
+                Err(undelivered) => (record, ending) = (undelivered.record, undelivered.load.0),
             }
         }
+        record.reason = ending.reason;
+        record.detail = ending.detail;
+        let _ = self.links.pipeline.send(PipelineMsg::CycleEnded { attempt, record });
     }
 }

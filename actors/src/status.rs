@@ -76,6 +76,16 @@ impl PipelineStatus {
         self.outcomes.iter().sum()
     }
 
+    /// Adds a slot that ended with `reason`. When a position was closed although something kept the slot from a decision,
+    /// the fault counts on.
+    pub fn count_slot(&mut self, reason: Reason, undecided: Option<Reason>) {
+        let faults = self.faults_in_a_row;
+        self.count(reason, 1);
+        if let Some(fault) = undecided.filter(|fault| fault.is_fault()) {
+            (self.faults_in_a_row, self.last_fault) = (faults + 1, Some(fault));
+        }
+    }
+
     /// Adds `count` slots that ended with `reason`.
     pub fn count(&mut self, reason: Reason, count: u64) {
         if reason.is_fault() {

@@ -10,6 +10,7 @@ use clap::Args;
 use sentinel_actors::domain::cycle::{SlotRecord, Stage, Weighed};
 use sentinel_actors::domain::decision::{DecideOn, Signal};
 use sentinel_actors::domain::intent::{Basis, Intent, IntentEvent, IntentState, Mode};
+use sentinel_actors::domain::order::Role;
 use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::domain::time::UtcMs;
 
@@ -270,6 +271,7 @@ fn compared(confidence: f64, threshold: f64) -> String {
 
 fn decided(record: &SlotRecord, intents: &[Stored<Intent>], text: &mut String) {
     let of_slot = |intent: &Stored<Intent>| matches!(intent.record.basis, Basis::Slot(slot) if slot == record.slot);
+    let closes = |intent: &Stored<Intent>| matches!(intent.record.order.role, Role::Close(_));
     let decides_slots = record.weighed.as_ref().is_some_and(|weighed| weighed.decide_on == DecideOn::Slot);
     match record.decided_bar {
         Some(bar) if decides_slots => {
@@ -278,6 +280,9 @@ fn decided(record: &SlotRecord, intents: &[Stored<Intent>], text: &mut String) {
         Some(basis) if basis == record.slot => text.push_str("It decided its slot.\n"),
         Some(bar) => {
             let _ = writeln!(text, "It decided the bar that opened at {bar}.");
+        }
+        None if record.signal.is_none() && intents.iter().any(of_slot) && intents.iter().all(closes) => {
+            text.push_str("No decision is recorded; a position was closed.\n");
         }
         None if intents.iter().any(of_slot) => text.push_str("It decided its slot.\n"),
         None => text.push_str("No bar was decided.\n"),

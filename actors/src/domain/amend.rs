@@ -54,7 +54,7 @@ fn end_as_intents(record: &mut SlotRecord, intents: &[Intent]) {
     };
     record.mode = mode;
     record.intents = own.iter().map(|intent| intent.key.clone()).collect();
-    record.decided_bar = own.first().and_then(|intent| match intent.basis {
+    record.decided_bar = own.iter().find_map(|intent| match intent.basis {
         Basis::Bar(bar) => Some(bar),
         // Which bar was the newest then is lost; the slot's time must not pass for that of a bar.
         Basis::Slot(_) => None,

@@ -169,7 +169,9 @@ impl Policy {
         Decision { signal, confidence, orders, idle }
     }
 
-    fn is_too_old(&self, position: &Position, now: UtcMs) -> bool {
+    /// Whether a position has been held for as long as one may be.
+    #[must_use]
+    pub fn is_too_old(&self, position: &Position, now: UtcMs) -> bool {
         match (self.max_holding, position.opened_at) {
             (Some(limit), Some(opened)) => now.since(opened) >= limit,
             _ => false,
@@ -193,7 +195,9 @@ impl Policy {
     }
 }
 
-fn closing(position: &Position, reference: Decimal) -> Order {
+/// The order that ends a position.
+#[must_use]
+pub fn closing(position: &Position, reference: Decimal) -> Order {
     Order {
         role: Role::Close(position.ticket),
         symbol: position.symbol.clone(),

@@ -260,13 +260,13 @@ impl PipelineState {
         if machine.on(SlotEvent::Ended { slot: record.slot, attempt }).is_empty() {
             return;
         }
-        self.cycle = None;
+        let undecided = self.cycle.take().and_then(|cycle| cycle.trace?.undecided());
         record.ended_at = self.plan.ports.clock.now();
         pass(&*self.plan.shared.fates, Place::BeforeEndSlot, &self.plan.settings.name).await;
         if record.outcome() == Outcome::Acted {
             self.status.effects += u64::try_from(record.intents.len()).unwrap_or(0);
         }
-        self.end_slot(myself, record);
+        self.end_slot(myself, record, undecided);
         self.after_cycle(myself);
     }
 
@@ -284,17 +284,18 @@ impl PipelineState {
                 record.bars_digest = Some(bars.digest());
             }
         }
-        self.end_slot(myself, record);
+        self.end_slot(myself, record, None);
     }
 
-    fn end_slot(&mut self, myself: &ActorRef<PipelineMsg>, record: SlotRecord) {
+    /// `undecided`: what kept the slot from a decision, which an order that left all the same does not make good.
+    fn end_slot(&mut self, myself: &ActorRef<PipelineMsg>, record: SlotRecord, undecided: Option<Reason>) {
         let next_slot = self.slots.as_ref().and_then(SlotMachine::next_due);
-        events::slot_ended(&record, self.status.slots() + 1, next_slot, self.status.last_reason);
+        events::slot_ended(&record, self.status.slots() + 1, next_slot, self.status.last_reason, undecided);
         self.last_decided_bar = self.last_decided_bar.max(record.decided_bar);
         self.status.newest_decided_bar = self.last_decided_bar;
         self.status.last_slot = Some(record.slot);
         self.status.last_reason = Some(record.reason);
-        self.status.count(record.reason, 1);
+        self.status.count_slot(record.reason, undecided);
         self.outbox.push(JournalWrite::EndSlot(Box::new(record)), myself);
         for row in std::mem::take(&mut self.overruns) {
             self.outbox.push(row, myself);

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use crate::cycle_flow::Cycle;
 use crate::data_fetcher::DataFetcher;
 use crate::domain::cycle::{SlotRecord, Stage};
-use crate::executor::{Executor, Refusals};
+use crate::executor::{Executor, Refusals, Undecided};
 use crate::feature_builder::FeatureBuilder;
 use crate::journal::{JournalHandle, JournalMsg};
 use crate::pipeline::{NodeShared, PipelineMsg, PipelinePorts, PipelineSettings};
@@ -48,6 +48,8 @@ impl Stages {
         let links = |stage: Stage| StageLinks {
             path: format!("{}/{stage}", settings.name).into(),
             pipeline: pipeline.clone(),
+            // Nothing else ends a position here: stops and targets lie at the venue.
+            exits: settings.policy.max_holding.map(|_| Arc::new(executor.clone()) as Arc<dyn HandOver<Undecided>>),
             fates: shared.fates.clone(),
         };
         let specs = vec![
@@ -128,6 +130,8 @@ fn new_executor(
         inherited: None,
         holdings: holdings.clone(),
         state_dir: shared.state_dir.clone(),
+        calendar: settings.freshness.calendar.clone(),
+        last_price: None,
     }
 }
 

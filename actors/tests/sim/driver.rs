@@ -70,7 +70,7 @@ pub fn settings(index: usize, options: &PipelineOptions) -> PipelineSettings {
             target_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(100, 4)),
             price_digits: 5,
             on_opposite: options.on_opposite,
-            max_holding: Some(Duration::from_secs(1800)),
+            max_holding: options.max_holding,
         },
         risk: RiskLimits {
             max_open_positions: Some(options.max_positions),

@@ -12,6 +12,8 @@ const EPOCH: UtcMs = UtcMs::from_secs(1_772_409_600);
 /// Faults stop this long before the end. A parked pipeline is probed after 15 minutes.
 pub const QUIET: Duration = Duration::from_secs(24 * 60);
 
+const MAX_HOLDING: Duration = Duration::from_secs(1800);
+
 #[derive(Debug, Clone)]
 pub struct PipelineOptions {
     pub name: String,
@@ -25,6 +27,7 @@ pub struct PipelineOptions {
     pub cycle: Duration,
     pub max_positions: u32,
     pub orders_per_hour: u32,
+    pub max_holding: Option<Duration>,
     /// No fault of its own; then it must not miss anything (I9).
     pub sheltered: bool,
 }
@@ -72,6 +75,7 @@ impl SimOptions {
                     fetch: Duration::from_secs(fetch),
                     cycle: Duration::from_secs(cycle),
                     max_positions: if is_sheltered { 10_000 } else { [1, 3, 20][rng.usize(0..3)] },
+                    max_holding: Some(MAX_HOLDING),
                     orders_per_hour: if is_sheltered { 10_000 } else { [5, 60, 60][rng.usize(0..3)] },
                     sheltered: is_sheltered,
                 }
@@ -94,6 +98,7 @@ impl SimOptions {
             cycle: Duration::from_secs(20),
             max_positions: 10_000,
             orders_per_hour: 10_000,
+            max_holding: Some(MAX_HOLDING),
             sheltered: true,
         });
         let deed_every = length * 1000;

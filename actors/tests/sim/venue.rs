@@ -11,6 +11,7 @@ use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Evidence, PortFuture, Positions, Submission, Venue, VenueError};
 
+use crate::driver::LATENESS;
 use crate::world::{Inner, Shared};
 
 #[derive(Default)]
@@ -188,7 +189,10 @@ impl SimVenue {
         if !options.window.contains(now) {
             inner.violation(format!("I4: {key} leaves outside the competition, at {now}"));
         }
-        match inner.alive.fetched.get(&options.name).map(|(_, at)| *at) {
+        let fetched = inner.alive.fetched.get(&options.name).filter(|(fetched, _)| *fetched == slot);
+        match fetched.map(|(_, at)| *at) {
+            // An exit of a slot whose bar was decided before: it fetches nothing.
+            None if order.role != Role::Open && now.since(slot) + deadline <= LATENESS + options.cycle => {}
             Some(began) if inner.elapsed() + deadline <= began + options.cycle + Duration::from_millis(1) => {}
             other => {
                 let text = format!("I4: {key} may leave after the cycle's deadline: fetched at {other:?}");

@@ -49,6 +49,8 @@ pub struct Inner {
     /// `sent` is committed.
     pub jump_ms: Jumps,
     pub source_fails: bool,
+    /// Bars that open earlier do not exist.
+    pub no_bars_before: Option<UtcMs>,
     /// Waits are not cut short by a look at the clock.
     pub waits_blindly: bool,
     /// Close of every bar.
@@ -84,6 +86,7 @@ impl World {
             answer: Ok(vec![0.1, 0.2, 0.7]),
             jump_ms: Jumps::default(),
             source_fails: false,
+            no_bars_before: None,
             waits_blindly: false,
             price: 1.1,
             positions: Some(Vec::new()),
@@ -251,7 +254,8 @@ impl BarSource for World {
                 close: price,
                 volume: None,
             };
-            Ok((0..u32::try_from(request.count).unwrap()).rev().map(bar).collect())
+            let bars = (0..u32::try_from(request.count).unwrap()).rev().map(bar);
+            Ok(bars.filter(|bar| inner.no_bars_before.is_none_or(|first| bar.time >= first)).collect())
         })
     }
 }

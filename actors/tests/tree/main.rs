@@ -8,6 +8,7 @@
 )]
 
 mod clock;
+mod exits;
 mod harness;
 mod outage;
 mod sizes;
