@@ -26,7 +26,8 @@ const PLACES: [(&str, usize); 12] = [
 ];
 
 /// What the gateway does with the third order.
-const MOODS: [&str; 4] = ["", "lost-reply@3", "slow=900ms@3", "garbage@3"];
+const MOODS: [&str; 7] =
+    ["", "lost-reply@3", "slow=900ms@3", "garbage@3", "previous-reply@3", "reused-ticket@3", "frozen=1s@3"];
 
 const BARS: usize = 250;
 
@@ -171,7 +172,8 @@ fn killed_at_random_moments_nothing_is_lost_doubled_invented_or_stale() {
     while sum.kills < wanted {
         let port = free_port();
         let site = site(port);
-        let moods = ["lost-reply@2", "slow=700ms@4", "garbage@6", "lost-reply@9"];
+        let moods =
+            ["lost-reply@2", "slow=700ms@4", "previous-reply@5", "garbage@6", "reused-ticket@8", "lost-reply@9"];
         let _gateway = gateway(site.path(), port, &moods[..chance.usize(..=moods.len())]);
         let (mut runs, mut kills) = (0, 0);
         loop {
