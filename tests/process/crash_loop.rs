@@ -20,10 +20,15 @@ pub fn after_five_crashes() -> Site {
 
 /// The same with these starts, by minute and exit code before them, oldest first.
 fn after(starts: &[(u64, &str)]) -> Site {
+    after_last(LAST_CRASH_MINUTES * 60, starts)
+}
+
+/// The same, the last of them so many seconds ago.
+fn after_last(seconds_ago: u64, starts: &[(u64, &str)]) -> Site {
     let site = Site::new().with_model_pair("root_fx23").with("speed = \"max\"", "speed = 100");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let boot = |(minutes, code): &(u64, &str)| {
-        let at_ms = (now - Duration::from_secs(60 * (LAST_CRASH_MINUTES + minutes))).as_millis();
+        let at_ms = (now - Duration::from_secs(seconds_ago + 60 * minutes)).as_millis();
         format!(r#"{{"at_ms":{at_ms},"after":{code},"worked_slots":null}}"#)
     };
     let boots: Vec<String> = starts.iter().map(boot).collect();
@@ -104,4 +109,18 @@ fn seven_times_kill_9_before_the_first_slot_make_each_start_wait_longer() {
     node.ended_within(LONG / 6).expect("a node that waits does not hear the signal").expect(0);
     let exit = fs::read_to_string(site.state().join("last_exit")).unwrap();
     assert!(exit.contains("\"code\":0"), "{exit}");
+}
+
+#[test]
+fn a_safe_mode_ends_by_itself_after_half_an_hour() {
+    let crashes = [(4, "70"), (3, "70"), (2, "70"), (1, "70"), (0, "70")];
+    let site = after_last(30 * 60 - 5, &crashes).with("speed = 100", "speed = 40");
+    let mut node = Node::start(site.path(), site.args());
+    node.wait_for("safe mode", |node| node.said().1.contains("safe_mode_entered"));
+    node.wait_for("order without anybody's word", |_| {
+        Facts::rows_so_far(&site.state()) > 0 && reasons(&site).contains(&"order_acked".to_owned())
+    });
+    assert!(node.said().1.contains("safe_mode_left"), "{}", node.said().1);
+    node.signal(Signal::TERM);
+    node.end().expect(0);
 }
