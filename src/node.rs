@@ -84,6 +84,8 @@ pub struct Running {
     pub control: Handle,
     /// The root.
     pub root: ractor::ActorRef<RootMsg>,
+    /// As [`RunReport::slots`].
+    pub slots: Vec<(String, UtcMs, Option<UtcMs>)>,
 }
 
 /// How a run ended.
@@ -184,7 +186,7 @@ fn run_locked(
     let plugged = plug(config, state, &options)?;
     ownership::refuse_unowned(&JournalReader::open(state.path())?, config.node.mode, &plugged)?;
     opening::tell(config, state.path(), &digest, &plugged);
-    let slots = plugged.iter().map(|p| (p.settings.name.clone(), p.first_slot, p.last_slot)).collect();
+    let slots = slots_of(&plugged);
 
     let workers = Builder::new_multi_thread()
         .worker_threads(2)
@@ -204,6 +206,10 @@ fn run_locked(
     // What still runs on a worker was killed or blocks; neither may hold up the end.
     workers.shutdown_timeout(Duration::from_secs(1));
     Ok(RunReport { end, slots })
+}
+
+fn slots_of(plugged: &[PluggedPipeline]) -> Vec<(String, UtcMs, Option<UtcMs>)> {
+    plugged.iter().map(|p| (p.settings.name.clone(), p.first_slot, p.last_slot)).collect()
 }
 
 /// The control thread: starts the tree, watches it, and waits for its end.
@@ -235,6 +241,7 @@ fn drive(
         safe_mode: safe_mode.clone(),
         state_dir: crate::system::in_a_command(state.path()).into(),
     };
+    let slots = slots_of(&plugged);
     let spec = NodeSpec {
         pipelines: plugged.into_iter().map(|plugged| (plugged.settings, plugged.ports)).collect(),
         store: journal,
@@ -262,7 +269,7 @@ fn drive(
             helpers.spawn(leave_safe_mode(state.clone(), safe_mode, until));
         }
         vitals.running(board.clone());
-        (options.on_start)(Running { board, control: handle.clone(), root });
+        (options.on_start)(Running { board, control: handle.clone(), root, slots });
         let end = done.await.unwrap_or_else(|_| NodeEnd::Meltdown("the root supervisor died".to_owned()));
         let _ = ended.await;
         Ok(end)

@@ -167,9 +167,10 @@ fn every_test_and_file_that_the_readme_names_as_proof_exists() {
 
 #[test]
 fn the_readme_and_the_help_name_the_same_exit_codes() {
-    let help = Cli::command().get_after_help().unwrap().to_string().replace('\n', " ");
-    let (_, list) = help.split_once("Exit codes: ").unwrap();
-    let of_help: BTreeSet<u8> = list.split("; ").map(|item| item.split(' ').next().unwrap().parse().unwrap()).collect();
+    let help = Cli::command().get_after_help().unwrap().to_string();
+    let (_, list) = help.split_once("Exit codes:\n").unwrap();
+    let codes = list.lines().take_while(|line| !line.is_empty());
+    let of_help: BTreeSet<u8> = codes.map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect();
     let readme = read("README.md");
     let of_readme: BTreeSet<u8> =
         rows(section(&readme, "Exit codes")).iter().map(|cells| cells[0].parse().unwrap()).collect();

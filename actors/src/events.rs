@@ -258,7 +258,7 @@ pub fn competition_ended(pipeline: &str, status: &PipelineStatus) {
         pipeline,
         slots = status.slots(),
         effects = status.effects,
-        "the competition is over; no new effect happens"
+        "the pipeline has no slot left; no new effect happens"
     );
 }
 
@@ -336,7 +336,7 @@ pub fn final_summary(board: &Board, root_restarts: u64, now: UtcMs) {
         effects = sums.effects,
         restarts = sums.restarts + root_restarts,
         time = %now,
-        "all competitions have ended"
+        "nothing is left to do: every slot that was to be run has its end"
     );
 }
 

@@ -23,7 +23,7 @@ use crate::supervision::{
 /// Why the node ended. The root package maps it to an exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeEnd {
-    /// Every competition has ended.
+    /// Every slot that was to be run has its end: the competitions are over, or the one slot of each pipeline is.
     Finished,
     /// Somebody asked.
     Asked(String),
@@ -36,7 +36,7 @@ pub enum NodeEnd {
 impl fmt::Display for NodeEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Finished => f.write_str("all competitions have ended"),
+            Self::Finished => f.write_str("nothing was left to do"),
             Self::Asked(who) => write!(f, "asked by {who}"),
             Self::Meltdown(why) | Self::JournalFailed(why) => f.write_str(why),
         }

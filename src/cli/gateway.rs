@@ -18,23 +18,8 @@ const NOT_REAL: &str = "\
 --paper is missing. A real trade gateway lives beside MetaTrader 5 and is not part of this program, which only plays one.
   to trade on paper:  sentinel gateway --paper";
 
-const MOODS: &str = "\
-Moods (--mood MOOD[@N[-M]], may be repeated, the first that names an order counts). N counts order requests since the
-process began: ORDER_SEND, OPEN_ORDER and place_order; without N every one is meant.
-  delay=DUR    fills at once, replies after DUR        slow=DUR    waits DUR, then fills and replies
-  frozen=DUR   its process is stopped (SIGSTOP) for DUR, then fills and replies
-  lost-reply   fills, never replies                    garbage     fills, replies bytes that are no JSON
-  stranger-id  fills, replies with another req_id (order-send replies carry no id: nothing changes there)
-  previous-reply  fills, replies what the order before was answered: a peer that lags by one
-  reused-ticket   fills, replies with the ticket of the order before
-  refuse=CODE  does not fill, replies this retcode     placed      10008: a ticket, not filled
-  partial      10010: fills half                       deaf=DUR    answers, then reads nothing for DUR
-  away=DUR     fills, closes the socket without a reply, forgets its ids, comes back after DUR
-  die          fills, then kills itself (SIGKILL)      die-before  kills itself before it fills";
-
 /// Plays a trade gateway.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = MOODS)]
 pub struct GatewayArgs {
     /// Trade on paper. Required: there is no other kind in this program.
     #[arg(long)]

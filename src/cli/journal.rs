@@ -14,20 +14,11 @@ use sentinel_actors::domain::time::UtcMs;
 use serde::Serialize;
 
 use self::lines::{CycleLine, CycleSum, IntentLine, IntentSum};
-use super::{StateFlag, exit};
+use super::{StateFlag, examples, exit};
 use crate::journal::{Filter, JournalError, JournalReader};
-
-const EXAMPLES: &str = "\
-Examples:
-  sentinel journal cycles --last 20
-  sentinel journal cycles --since 2017-06-01T00:00:00Z --outcome skipped
-  sentinel journal cycles --summary
-  sentinel journal intents --open
-  sentinel journal intents --format json --state state/demo";
 
 /// Shows what the journal holds.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
 pub struct JournalArgs {
     /// Which rows.
     #[command(subcommand)]
@@ -38,10 +29,10 @@ pub struct JournalArgs {
 #[derive(Debug, Subcommand)]
 pub enum Rows {
     /// One row per slot: how it ended, and why.
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples::JOURNAL)]
     Cycles(CycleSelection),
     /// One row per intended order, and where it stands.
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples::JOURNAL)]
     Intents(IntentSelection),
 }
 

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod demo;
+mod examples;
 pub mod faults;
 pub mod features;
 pub mod gateway;
@@ -49,17 +50,9 @@ pub mod exit {
     pub const CONFIG: u8 = 78;
 }
 
-const AFTER_HELP: &str = "\
-Start with `sentinel demo`: it needs no configuration, no network and no account.
-
-Exit codes: 0 done or competition over; 1 a proof failed, nothing was found, or a node is not healthy; 64 wrong command line;
-69 `run --once` could not decide, or a server could not listen; 70 the node gave up, start it again; 74 the disk failed;
-75 another process uses the state directory or the ledger; 78 the configuration or model cannot be used; 134 the watchdog
-ended a node that stood still.";
-
 /// A supervised node that acts on model predictions around the clock. Dry run unless it is told otherwise.
 #[derive(Debug, Parser)]
-#[command(name = "sentinel", version = env!("SENTINEL_VERSION"), after_help = AFTER_HELP)]
+#[command(name = "sentinel", version = env!("SENTINEL_VERSION"), after_help = examples::PROGRAM, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -70,34 +63,47 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Watch a node decide on a recorded year of EURUSD hours, beside a model hub and a paper gateway of its own.
+    #[command(after_help = examples::DEMO)]
     Demo(demo::DemoArgs),
     /// Run a node until its competitions end or it is told to stop.
+    #[command(after_help = examples::RUN)]
     Run(run::RunArgs),
     /// Judge a configuration and everything that it names, without starting anything.
+    #[command(after_help = examples::CHECK)]
     Check(check::CheckArgs),
     /// Explain one slot: what was due, seen, predicted, decided and done.
+    #[command(after_help = examples::WHY)]
     Why(why::WhyArgs),
     /// Show the journal's rows.
+    #[command(after_help = examples::JOURNAL)]
     Journal(journal::JournalArgs),
     /// Show what a node has done so far: slots by reason, orders, positions, profit, and what waits for a person.
+    #[command(after_help = examples::REPORT)]
     Report(report::ReportArgs),
     /// Prove that the journal agrees with itself, with the schedule, and with the venue's own record.
+    #[command(after_help = examples::PROVE)]
     Prove(prove::ProveArgs),
     /// Compute features from a bar file, exactly as a node does.
+    #[command(after_help = examples::FEATURES)]
     Features(features::FeaturesArgs),
     /// Serve a model as MLflow would, for a node to ask.
     ///
     /// Prints the line `listening on http://ADDRESS` once it can be asked, and ends with SIGTERM or SIGINT. For tests of a
     /// client it also misbehaves: with --mood, or told so while it runs by `POST /devnet/mood {"mood":"nan","count":3}`,
     /// where "none" ends it; `GET /devnet/asked` counts what has reached it.
+    #[command(after_help = examples::HUB)]
     Hub(hub::HubArgs),
     /// Say whether a running node does useful work: 0 and one line, or 1 and the reason.
+    #[command(after_help = examples::HEALTH)]
     Health(health::HealthArgs),
     /// End the safe mode of a node that crashed again and again.
+    #[command(after_help = examples::RESUME)]
     Resume(resume::ResumeArgs),
     /// Say what became of an order that asking the venue cannot settle.
+    #[command(after_help = examples::SETTLE)]
     Settle(settle::SettleArgs),
     /// Play a trade gateway on paper: the ZeroMQ server that orders go to, with a ledger of its own.
+    #[command(after_help = examples::GATEWAY)]
     Gateway(gateway::GatewayArgs),
 }
 

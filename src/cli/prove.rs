@@ -11,17 +11,8 @@ use super::text::labelled;
 use super::{Ended, Failure, StateFlag, demo, exit, read_env};
 use crate::config::{Config, Flags};
 
-const EXAMPLES: &str = "\
-Examples:
-  sentinel prove --state state/demo
-  sentinel prove --config sentinel.toml
-  sentinel prove --state state/mt5 --ledger gateway.db --format json
-
-0 when everything holds, 1 when something does not.";
-
 /// Proves a state directory.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = EXAMPLES)]
 pub struct ProveArgs {
     /// Whose journal.
     #[command(flatten)]

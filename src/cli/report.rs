@@ -24,15 +24,8 @@ use crate::journal::{Filter, JournalReader, StateDir};
 use crate::node::health::Health;
 use crate::system::WallClock;
 
-const EXAMPLES: &str = "\
-Examples:
-  sentinel report --state state/demo
-  sentinel report --state state/mt5 --ledger gateway.db
-  sentinel report --format json | jq .held";
-
 /// Shows what a node has done.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = EXAMPLES)]
 pub struct ReportArgs {
     /// Whose journal.
     #[command(flatten)]

@@ -13,7 +13,7 @@ use super::{Ended, Failure, exit, read_env};
 use crate::config::{Config, Flags, PipelineConfig, SourceConfig};
 use crate::journal::{JournalReader, check_state_dir};
 use crate::node::{self, RunOptions, RunReport};
-use crate::telemetry::logging;
+use crate::telemetry::logging::{self, Console};
 use crate::telemetry::record::Recorder;
 
 const NO_CONFIG: &str = "\
@@ -57,7 +57,7 @@ pub fn run(args: &RunArgs) -> Ended {
     let mut config = Config::load(file, &read_env()?, &flags)
         .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })?;
     args.faults.shorten(&mut config.supervision);
-    let recorder = start_logging(&config)?;
+    let recorder = start_logging(&config, Console::Error)?;
     let options = RunOptions {
         once: args.once,
         accept_lost_journal: args.accept_lost_journal,
@@ -75,8 +75,8 @@ pub(super) fn failure(error: node::NodeError) -> Failure {
 }
 
 /// Log lines from here on.
-pub(super) fn start_logging(config: &Config) -> Result<Recorder, Failure> {
-    logging::init(&config.log, config.node.mode).map_err(|error| Failure::new(exit::SOFTWARE, &error, None))
+pub(super) fn start_logging(config: &Config, console: Console) -> Result<Recorder, Failure> {
+    logging::init(&config.log, config.node.mode, console).map_err(|error| Failure::new(exit::SOFTWARE, &error, None))
 }
 
 /// Whether the newest slot of every pipeline was decided.

@@ -25,15 +25,25 @@ use crate::config::{LogConfig, LogFormat, LogLevel};
 #[error("logging cannot be set up")]
 pub struct LoggingError(#[from] tracing_subscriber::util::TryInitError);
 
-/// Sends log lines to standard error from here on, for the whole process, and to the recorder what it is to keep.
+/// Where lines go besides the log file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// Standard error.
+    Error,
+    /// Nowhere: the file alone has them.
+    Silent,
+}
+
+/// Sends log lines from here on, for the whole process, to the console and to the recorder what it is to keep.
 ///
 /// # Errors
 /// When it was done before.
-pub fn init(config: &LogConfig, mode: Mode) -> Result<Recorder, LoggingError> {
+pub fn init(config: &LogConfig, mode: Mode, console: Console) -> Result<Recorder, LoggingError> {
     let file = config.file.clone().map(LogFile::new);
     let in_file = file.clone().map(|file| lines(config.format, config.level.max(LogLevel::Debug), mode, file, false));
     let recorder = Recorder::new(file);
-    let console = lines(config.format, config.level, mode, io::stderr, io::stderr().is_terminal());
+    let to_stderr = || lines(config.format, config.level, mode, io::stderr, io::stderr().is_terminal());
+    let console = (console == Console::Error).then(to_stderr);
     tracing_subscriber::registry().with(console).with(in_file).with(recorder.clone()).try_init()?;
     Ok(recorder)
 }

@@ -8,6 +8,7 @@
 
 mod compatibility;
 mod endpoints;
+mod help;
 mod hostile;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -38,7 +38,10 @@ fn report_and_prove_tell_of_a_demo_while_it_runs_and_after_it() {
         fits_a_terminal(&report.says(&[&format!("process {}", demo.id()), "market_closed", "Positions:", "Profit:"]));
     }
     demo.signal(Signal::TERM);
-    demo.end().expect(0);
+    // Only a path may be longer than a line.
+    let mut said = demo.end().expect(0);
+    said.out = said.out.lines().filter(|line| !line.contains("/sentinel ")).collect::<Vec<_>>().join("\n");
+    fits_a_terminal(&said);
 
     let report = json(&run(folder.path(), ["report", "--state", "state", "--format", "json"]).expect(0));
     let facts = Facts::read(&state);
@@ -107,4 +110,32 @@ fn a_directory_without_a_journal_is_refused_by_report_and_prove() {
     for command in ["report", "prove"] {
         run(folder.path(), [command, "--state", "nowhere"]).expect(78).complains(&["there is no journal", "--state"]);
     }
+}
+
+#[test]
+fn a_demo_on_a_state_that_is_further_says_so_and_counts_the_slots_that_its_profit_covers() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = |bars: &str| {
+        let args = ["demo", "--speed", "max", "--bars", bars, "--state", "state"];
+        run(folder.path(), args).expect(0)
+    };
+    demo("250");
+    let slots = Facts::read(&folder.path().join("state")).slots.len();
+    let all = format!("{slots} due = ");
+    let same = demo("250").says(&["Nothing was left to do: this state has decided 250 bars", "larger --bars", &all]);
+    assert!(!same.out.contains("finished") && !same.out.contains("remove"), "{}", same.out);
+    demo("100").says(&["further than 100 bars", "about all of it", &all, "This run:  0 slots"]);
+    let more = demo("260");
+    assert!(!more.out.contains("Nothing was left to do"), "{}", more.out);
+    let new = Facts::read(&folder.path().join("state")).slots.len() - slots;
+    more.says(&[&format!("This run:  {new} slots in")]);
+}
+
+#[test]
+fn a_run_of_one_slot_speaks_of_the_slot_and_of_no_competition() {
+    let site = Site::new();
+    run(site.path(), site.args_and(&["--once"])).expect(0);
+    let log = std::fs::read_to_string(site.state().join("logs/sentinel.log")).unwrap();
+    assert!(log.contains("every slot that was to be run has its end"), "{log}");
+    assert!(log.contains("node_ended") && !log.contains("all competitions have ended"), "{log}");
 }

@@ -13,17 +13,20 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Fates;
 
-use self::progress::Progress;
+use self::progress::{Course, Progress};
 use self::triangle::{Server, TriangleError};
 use super::faults::{ChaosFates, FaultFlags};
 use super::proof::venue::LEDGER_FILE;
 use super::run::{failure, start_logging};
+use super::text::wrapped;
 use super::{Ended, Failure, exit, read_env};
-use crate::config::{Config, Env, Flags, LogLevel, SourceConfig, Speed};
+use crate::config::{Config, Env, Flags, SourceConfig, Speed};
 use crate::journal::{StateDir, StateError, how_to_stop};
 use crate::node::{self, RunOptions};
+use crate::telemetry::logging::Console;
 
 const CONFIG: &str = include_str!("../../../config/demo/demo.toml");
 /// Appended to the configuration: short deadlines and wide budgets, and nothing else.
@@ -97,21 +100,31 @@ pub fn run(args: &DemoArgs) -> Ended {
     let SourceConfig::Csv(csv) = &mut config.pipelines[0].source;
     csv.speed = args.speed.0;
     args.faults.shorten(&mut config.supervision);
-    let recorder = start_logging(&config)?;
+    // Chaos brings down hundreds of parts, and a line for each would bury what is said of it.
+    let is_told = !args.chaos || read_env()?.get(crate::config::LOG_LEVEL).is_some();
+    let recorder = start_logging(&config, if is_told { Console::Error } else { Console::Silent })?;
     println!("{}", summary::opening(args, &hub, &gateway));
 
     let chaos = args.chaos.then(|| Arc::new(ChaosFates::new(args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)))));
     if let Some(chaos) = &chaos {
-        println!(
-            "Chaos with seed {}: parts of the node will panic, hang and be killed, and are reported.",
-            chaos.seed()
+        let text = format!(
+            "Chaos with seed {}: parts of the node will panic, hang and be killed. Each time is a line in {}, and in the \
+             sums below.",
+            chaos.seed(),
+            args.state.join("logs/sentinel.log").display()
         );
+        println!("{}", wrapped("", "", &text));
     }
     let fates: Arc<dyn Fates> = match &chaos {
         Some(chaos) => chaos.clone(),
         None => args.faults.fates(),
     };
     let rows_before = summary::rows(&args.state);
+    let schedule = config.pipelines[0].schedule.clone();
+    let course = move |slots: &[(String, UtcMs, Option<UtcMs>)]| {
+        let (_, first, last) = slots.first()?;
+        Course::new(schedule, *first, (*last)?)
+    };
     let progress = Progress::start();
     let shown = progress.handle();
     let killer = chaos.clone();
@@ -122,7 +135,7 @@ pub fn run(args: &DemoArgs) -> Ended {
         recorder,
         bars: args.bars.map(NonZeroUsize::get),
         on_start: Box::new(move |running| {
-            shown.watch(running.board.clone());
+            shown.watch(running.board.clone(), course(&running.slots));
             if let Some(chaos) = killer {
                 chaos.kill_at_random(&running);
             }
@@ -132,7 +145,7 @@ pub fn run(args: &DemoArgs) -> Ended {
     let seen = progress.stop();
     let report = report.map_err(failure)?;
     if report.exit_code() != exit::OK {
-        eprintln!("the node ended early: {:?}", report.end);
+        eprintln!("the node ended early, with exit code {}: {}", report.exit_code(), report.end);
         return Ok(report.exit_code());
     }
     summary::print(args, &config, &report, &seen, rows_before, chaos.as_deref())
@@ -177,12 +190,8 @@ fn read_config(args: &DemoArgs, files: &Path, (hub, gateway): (u16, u16)) -> Res
         ..Flags::default()
     };
     let env = read_env()?;
-    let mut config = Config::from_str_at(&text, "the demo's configuration", files, &env, &flags)
-        .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })?;
-    if args.chaos && env.get(crate::config::LOG_LEVEL).is_none() {
-        config.log.level = LogLevel::Error;
-    }
-    Ok(config)
+    Config::from_str_at(&text, "the demo's configuration", files, &env, &flags)
+        .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })
 }
 
 /// Writes the built-in files. What is there already stays untouched: a changed model must not look new on every start.

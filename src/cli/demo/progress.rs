@@ -5,17 +5,43 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sentinel_actors::domain::reason::Outcome;
+use sentinel_actors::domain::schedule::Schedule;
+use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::elapsed_now;
 use sentinel_actors::status::{Board, Totals};
 
+use crate::cli::text::{WIDTH, cell};
+
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Without a terminal each look would be a line in somebody's log.
-const LOOKS_PER_LINE: u32 = 4;
+const LOOKS_PER_LINE: u32 = 20;
 
 enum Note {
-    Watch(Board),
+    Watch(Board, Option<Course>),
     Stop,
+}
+
+/// The slots from the first to the last one of a run.
+#[derive(Debug, Clone)]
+pub struct Course {
+    schedule: Schedule,
+    before_first: UtcMs,
+    slots: u64,
+}
+
+impl Course {
+    /// From `first` to `last`, both included; `None` when there are none.
+    #[must_use]
+    pub fn new(schedule: Schedule, first: UtcMs, last: UtcMs) -> Option<Self> {
+        let before_first = UtcMs(first.0.saturating_sub(1));
+        let slots = schedule.count(before_first, last);
+        (slots > 0).then_some(Self { schedule, before_first, slots })
+    }
+
+    /// How many of them lie behind, when `slot` is the newest one that has ended.
+    fn behind(&self, slot: UtcMs) -> u64 {
+        self.schedule.count(self.before_first, slot).min(self.slots)
+    }
 }
 
 /// What was seen at the end.
@@ -38,8 +64,8 @@ pub struct Handle(Sender<Note>);
 
 impl Handle {
     /// From now on.
-    pub fn watch(&self, board: Board) {
-        let _ = self.0.send(Note::Watch(board));
+    pub fn watch(&self, board: Board, course: Option<Course>) {
+        let _ = self.0.send(Note::Watch(board, course));
     }
 }
 
@@ -67,26 +93,30 @@ impl Progress {
 }
 
 fn show(inbox: &Receiver<Note>) -> Seen {
-    let Ok(Note::Watch(board)) = inbox.recv() else { return Seen::default() };
+    let Ok(Note::Watch(board, course)) = inbox.recv() else { return Seen::default() };
     let began = elapsed_now();
     let terminal = std::io::stdout().is_terminal();
     let mut looks = 0_u32;
+    let mut place = Place::default();
     loop {
         let stop = match inbox.recv_timeout(LOOK_EVERY) {
             Err(RecvTimeoutError::Timeout) => false,
-            Ok(Note::Watch(_)) => continue,
+            Ok(Note::Watch(..)) => continue,
             Ok(Note::Stop) | Err(RecvTimeoutError::Disconnected) => true,
         };
         let seen = Seen { totals: board.totals(), elapsed: elapsed_now() - began };
+        place.look(&board);
         looks += 1;
         if terminal {
-            print!("\r\x1b[K{}", line(&board, &seen));
+            // The last column stays free: a terminal may break the line there.
+            let line = line(course.as_ref(), &place, &seen);
+            print!("\r\x1b[K{}", cell(&line, columns().saturating_sub(1)).trim_end());
             let _ = std::io::stdout().flush();
             if stop {
                 println!();
             }
         } else if looks.is_multiple_of(LOOKS_PER_LINE) {
-            println!("{}", line(&board, &seen));
+            println!("{}", line(course.as_ref(), &place, &seen));
         }
         if stop {
             return seen;
@@ -94,22 +124,89 @@ fn show(inbox: &Receiver<Note>) -> Seen {
     }
 }
 
-fn line(board: &Board, seen: &Seen) -> String {
-    let bar = board.entries.values().find_map(|entry| entry.status.load().newest_decided_bar);
-    let bar = bar.map_or_else(|| "waiting".to_owned(), |bar| bar.to_string());
-    let speed = rate(seen.totals.slots(), seen.elapsed);
-    let outcomes: Vec<String> =
-        Outcome::ALL.iter().zip(seen.totals.outcomes).map(|(outcome, count)| format!("{outcome} {count}")).collect();
-    format!(
-        "paper gateway | bar {bar} | {speed:.0} slots/s | {} | orders {} | restarts {}",
-        outcomes.join(", "),
-        seen.totals.effects,
-        seen.totals.restarts
-    )
+/// How wide the terminal is now; it may be changed while the demo runs.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(WIDTH)
+}
+
+/// How far the schedule has come: a part that was replaced may count its slots anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Place {
+    /// The newest slot at the first look that saw one.
+    first: Option<UtcMs>,
+    newest: Option<UtcMs>,
+}
+
+impl Place {
+    fn look(&mut self, board: &Board) {
+        let newest = board.entries.values().filter_map(|entry| entry.status.load().last_slot).max();
+        self.newest = self.newest.max(newest);
+        self.first = self.first.or(newest);
+    }
+}
+
+/// One line of fewer than 80 columns.
+fn line(course: Option<&Course>, place: &Place, seen: &Seen) -> String {
+    let (Some(first), Some(newest), Some(course)) = (place.first, place.newest, course) else {
+        return "  0 % | waiting for the first slot".to_owned();
+    };
+    let behind = course.behind(newest);
+    let (percent, left) = (behind * 100 / course.slots, course.slots - behind);
+    let speed = rate(behind - course.behind(first), seen.elapsed);
+    let bar: String = newest.to_string().chars().take("2017-01-27T21:00".len()).collect();
+    let Totals { effects, restarts, .. } = seen.totals;
+    let remaining = match seconds(left, speed) {
+        Some(seconds) => format!("{} left", humantime::format_duration(Duration::from_secs(seconds))),
+        None => String::new(),
+    };
+    let bar = bar.replace('T', " ");
+    let restarts = if restarts == 0 { String::new() } else { format!(" | {restarts} restarts") };
+    format!("{percent:>3} % | {bar} | {speed:.0} slots/s | {effects} orders{restarts} | {remaining}")
+}
+
+/// Until `left` slots are done; `None` while nobody can say.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a time for people"
+)]
+fn seconds(left: u64, speed: f64) -> Option<u64> {
+    (speed > 0.0).then(|| (left as f64 / speed).ceil() as u64)
 }
 
 /// Per second; zero before any time has passed.
 #[expect(clippy::cast_precision_loss, reason = "a speed for people")]
 pub(super) fn rate(count: u64, elapsed: Duration) -> f64 {
     if elapsed.is_zero() { 0.0 } else { count as f64 / elapsed.as_secs_f64() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn course() -> Course {
+        let hourly = Schedule::every(Duration::from_secs(3600), Duration::from_secs(2)).unwrap();
+        Course::new(hourly, "2017-01-12T06:00:02Z".parse().unwrap(), "2017-12-29T21:00:02Z".parse().unwrap()).unwrap()
+    }
+
+    fn seen(effects: u64, restarts: u64, seconds: u64) -> Seen {
+        Seen { totals: Totals { effects, restarts, ..Totals::default() }, elapsed: Duration::from_secs(seconds) }
+    }
+
+    #[test]
+    fn the_progress_line_has_percent_and_remaining_time_and_fits_80_columns() {
+        let at = |text: &str| Some(text.parse::<UtcMs>().unwrap());
+        let place = Place { first: at("2017-01-12T06:00:02Z"), newest: at("2017-07-06T01:00:02Z") };
+        let line = line(Some(&course()), &place, &seen(43, 0, 21));
+        assert_eq!(line, " 49 % | 2017-07-06 01:00 | 200 slots/s | 43 orders | 22s left");
+        let wide = Place { first: place.first, newest: at("2017-07-06T01:00:02Z") };
+        let line = super::line(Some(&course()), &wide, &seen(123, 1234, 3));
+        assert!(line.chars().count() < 80, "{line}");
+        assert_eq!(
+            super::line(Some(&course()), &Place::default(), &seen(0, 0, 0)),
+            "  0 % | waiting for the first slot"
+        );
+    }
 }

@@ -1,0 +1,120 @@
+//! Examples under each `--help`. A test parses every one of them.
+
+pub const DEMO: &str = "\
+Examples:
+  sentinel demo
+  sentinel demo --bars 500 --speed max --state state/short
+  sentinel demo --chaos --seed 7 --speed max --state state/chaos";
+
+pub const RUN: &str = "\
+Examples:
+  sentinel run --config sentinel.toml
+  sentinel run --config sentinel.toml --once --state state/once
+  sentinel run --config config/mt5.toml --live";
+
+pub const CHECK: &str = "\
+Examples:
+  sentinel check --config sentinel.toml
+  sentinel check --config config/mt5.toml --live";
+
+pub const WHY: &str = "\
+Examples:
+  sentinel why eurusd 2017-06-01T13:00:02Z --state state/demo
+  sentinel why eurusd 2017-06-01T12:00:00Z";
+
+pub const JOURNAL: &str = "\
+Examples:
+  sentinel journal cycles --last 20
+  sentinel journal cycles --since 2017-06-01T00:00:00Z --outcome skipped
+  sentinel journal cycles --summary
+  sentinel journal intents --open
+  sentinel journal intents --format json --state state/demo";
+
+pub const REPORT: &str = "\
+Examples:
+  sentinel report --state state/demo
+  sentinel report --state state/mt5 --ledger state/gateway/ledger.db
+  sentinel report --format json | jq .held";
+
+pub const PROVE: &str = "\
+Examples:
+  sentinel prove --state state/demo
+  sentinel prove --config sentinel.toml
+  sentinel prove --ledger state/gateway/ledger.db --format json
+
+It ends with 0 when everything holds, and with 1 when something does not.";
+
+pub const FEATURES: &str = "\
+Examples:
+  sentinel features --input bars.csv --output features.csv
+  sentinel features --input bars.csv --output features.csv --window all";
+
+pub const HUB: &str = "\
+Examples:
+  sentinel hub --model config/demo/model.onnx
+  sentinel hub --model config/demo/model.onnx --port 0 --mood nan*3";
+
+pub const HEALTH: &str = "\
+Examples:
+  sentinel health
+  sentinel health --state state/demo";
+
+pub const RESUME: &str = "\
+Examples:
+  sentinel resume
+  sentinel resume --state state/demo";
+
+pub const SETTLE: &str = "\
+The node must be stopped. `sentinel report` shows what is held.
+
+Examples:
+  sentinel settle r3ar6lghirja --ticket 1000083 --evidence 'Ann: in MT5'
+  sentinel settle sn:r3ar6lghirja --absent --evidence 'Ann: not in MT5'";
+
+pub const GATEWAY: &str = "\
+Moods (--mood MOOD[@N[-M]], may be repeated, the first that names an order
+counts). N counts order requests since the process began: ORDER_SEND, OPEN_ORDER
+and place_order; without N every one is meant.
+  delay=DUR       fills at once, replies after DUR
+  slow=DUR        waits DUR, then fills and replies
+  frozen=DUR      its process is stopped (SIGSTOP) for DUR, then fills, replies
+  lost-reply      fills, never replies
+  garbage         fills, replies bytes that are no JSON
+  stranger-id     fills, replies with another req_id (order-send replies carry
+                  no id: nothing changes there)
+  previous-reply  fills, replies what the order before was answered
+  reused-ticket   fills, replies with the ticket of the order before
+  refuse=CODE     does not fill, replies this retcode
+  placed          10008: a ticket, not filled
+  partial         10010: fills half
+  deaf=DUR        answers, then reads nothing for DUR
+  away=DUR        fills, closes the socket without a reply, forgets its ids,
+                  comes back after DUR
+  die             fills, then kills itself (SIGKILL)
+  die-before      kills itself before it fills
+
+Examples:
+  sentinel gateway --paper
+  sentinel gateway --paper --bars EURUSD=config/demo/eurusd_1h_2017.csv
+  sentinel gateway --paper --port 0 --mood lost-reply@3";
+
+/// Under the help of the whole program.
+pub const PROGRAM: &str = "\
+Start with `sentinel demo`: it needs no configuration, no network, no account.
+
+Exit codes:
+    0  done, or the competition is over
+    1  a proof failed, nothing was found, or a node is not healthy
+   64  wrong command line
+   69  `run --once` could not decide, or a server could not listen
+   70  the node gave up, start it again
+   74  the disk failed
+   75  another process uses the state directory or the ledger
+   78  the configuration or model cannot be used
+  134  the watchdog ended a node that stood still
+
+Examples:
+  sentinel demo
+  sentinel check --config sentinel.toml
+  sentinel run --config sentinel.toml
+  sentinel report";
