@@ -52,7 +52,7 @@ pub mod exit {
 
 /// A supervised node that acts on model predictions around the clock. Dry run unless it is told otherwise.
 #[derive(Debug, Parser)]
-#[command(name = "sentinel", version = env!("SENTINEL_VERSION"), after_help = examples::PROGRAM, max_term_width = 100)]
+#[command(name = "sentinel", version = env!("SENTINEL_VERSION"), after_help = examples::PROGRAM, max_term_width = 80)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -144,6 +144,9 @@ fn a_held_order_blocks_its_symbol_until_a_person_settles_it_and_is_counted_from_
     assert!(facts.slots.iter().any(|slot| slot.reason == "intent_open"));
 
     let held = first(&facts);
+    let settle = format!("sentinel settle {} --absent", held.key);
+    run(site.path(), ["report", "--state", "state"]).expect(0).says(&["1 held", "HELD:", &settle]);
+    run(site.path(), ["journal", "intents", "--open", "--state", "state"]).expect(0).says(&[&held.key]);
     let (key, ticket) = (&held.key[..12], facts.orders[0].ticket.to_string());
     let settle = |more: &[&str]| run(site.path(), [&["settle", key, "--state", "state"], more].concat());
     settle(&["--evidence", "seen"]).expect(64).complains(&["--ticket", "--absent"]);

@@ -1,5 +1,6 @@
 //! The demo's progress line. A thread of its own looks at the board; the node knows nothing of it.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -105,7 +106,7 @@ fn show(inbox: &Receiver<Note>) -> Seen {
             Ok(Note::Stop) | Err(RecvTimeoutError::Disconnected) => true,
         };
         let seen = Seen { totals: board.totals(), elapsed: elapsed_now() - began };
-        place.look(&board);
+        place.look(&board, seen.elapsed);
         looks += 1;
         if terminal {
             // The last column stays free: a terminal may break the line there.
@@ -133,36 +134,39 @@ fn columns() -> usize {
 /// How far the schedule has come: a part that was replaced may count its slots anew.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Place {
-    /// The newest slot at the first look that saw one.
-    first: Option<UtcMs>,
+    /// The newest slot at the first look that saw one, and when that was.
+    first: Option<(UtcMs, Duration)>,
     newest: Option<UtcMs>,
 }
 
 impl Place {
-    fn look(&mut self, board: &Board) {
+    fn look(&mut self, board: &Board, elapsed: Duration) {
         let newest = board.entries.values().filter_map(|entry| entry.status.load().last_slot).max();
         self.newest = self.newest.max(newest);
-        self.first = self.first.or(newest);
+        self.first = self.first.or(newest.map(|newest| (newest, elapsed)));
     }
 }
 
 /// One line of fewer than 80 columns.
 fn line(course: Option<&Course>, place: &Place, seen: &Seen) -> String {
-    let (Some(first), Some(newest), Some(course)) = (place.first, place.newest, course) else {
+    let (Some((first, began)), Some(newest), Some(course)) = (place.first, place.newest, course) else {
         return "  0 % | waiting for the first slot".to_owned();
     };
     let behind = course.behind(newest);
     let (percent, left) = (behind * 100 / course.slots, course.slots - behind);
-    let speed = rate(behind - course.behind(first), seen.elapsed);
+    let speed = rate(behind - course.behind(first), seen.elapsed.saturating_sub(began));
     let bar: String = newest.to_string().chars().take("2017-01-27T21:00".len()).collect();
     let Totals { effects, restarts, .. } = seen.totals;
-    let remaining = match seconds(left, speed) {
-        Some(seconds) => format!("{} left", humantime::format_duration(Duration::from_secs(seconds))),
-        None => String::new(),
-    };
     let bar = bar.replace('T', " ");
-    let restarts = if restarts == 0 { String::new() } else { format!(" | {restarts} restarts") };
-    format!("{percent:>3} % | {bar} | {speed:.0} slots/s | {effects} orders{restarts} | {remaining}")
+    let mut line = format!("{percent:>3} % | {bar} | {effects} orders");
+    if restarts > 0 {
+        let _ = write!(line, " | {restarts} restarts");
+    }
+    if let Some(seconds) = seconds(left, speed) {
+        let left = humantime::format_duration(Duration::from_secs(seconds));
+        let _ = write!(line, " | {speed:.0} slots/s | {left} left");
+    }
+    line
 }
 
 /// Until `left` slots are done; `None` while nobody can say.
@@ -198,12 +202,15 @@ mod tests {
     #[test]
     fn the_progress_line_has_percent_and_remaining_time_and_fits_80_columns() {
         let at = |text: &str| Some(text.parse::<UtcMs>().unwrap());
-        let place = Place { first: at("2017-01-12T06:00:02Z"), newest: at("2017-07-06T01:00:02Z") };
-        let line = line(Some(&course()), &place, &seen(43, 0, 21));
-        assert_eq!(line, " 49 % | 2017-07-06 01:00 | 200 slots/s | 43 orders | 22s left");
-        let wide = Place { first: place.first, newest: at("2017-07-06T01:00:02Z") };
-        let line = super::line(Some(&course()), &wide, &seen(123, 1234, 3));
-        assert!(line.chars().count() < 80, "{line}");
+        let first = at("2017-01-12T06:00:02Z").map(|slot| (slot, Duration::from_secs(1)));
+        let place = Place { first, newest: at("2017-07-06T01:00:02Z") };
+        let line = line(Some(&course()), &place, &seen(43, 0, 22));
+        assert_eq!(line, " 49 % | 2017-07-06 01:00 | 43 orders | 200 slots/s | 22s left");
+        let line = super::line(Some(&course()), &place, &seen(123, 1234, 3));
+        assert!(line.contains("1234 restarts") && line.chars().count() < 80, "{line}");
+        let at_first = Place { newest: first.map(|first| first.0), ..place };
+        let line = super::line(Some(&course()), &at_first, &seen(0, 0, 1));
+        assert_eq!(line, "  0 % | 2017-01-12 06:00 | 0 orders", "nobody can say yet how long it takes");
         assert_eq!(
             super::line(Some(&course()), &Place::default(), &seen(0, 0, 0)),
             "  0 % | waiting for the first slot"
