@@ -37,8 +37,8 @@ impl Hub {
         self.serves.store(model, Ordering::SeqCst);
     }
 
-    /// First features of all rows since the last call of this.
-    fn asked(&self, seen: &mut usize) -> Vec<f64> {
+    /// First features of the rows of each request since the last call of this.
+    fn asked(&self, seen: &mut usize) -> Vec<Vec<f64>> {
         let requests = self.server.requests();
         requests[std::mem::replace(seen, requests.len())..].iter().map(|request| asked(&request.body)).collect()
     }
@@ -48,69 +48,123 @@ async fn validate(model: &MlflowModel) -> Result<ModelIdentity, ModelError> {
     model.validate(LONG).await
 }
 
-const PROBES: [f64; 3] = [101.0, 102.0, 103.0];
+/// The probe rows one by one, and with a question.
+const PROBES: [[f64; 1]; 3] = [[101.0], [102.0], [103.0]];
+const WITH_PROBES: [[f64; 4]; 1] = [[101.0, 102.0, 103.0, 1.0]];
 
 #[tokio::test]
-async fn the_probes_are_asked_at_first_and_then_only_when_a_connection_is_new_or_it_is_time() {
-    let hub = Hub::with(|request, good| match request.nth {
-        4 => Reply::Close(vec![]), // the second prediction: it is repeated on a new connection
-        _ => ok(good),
-    });
+async fn the_probe_rows_are_asked_alone_at_first_and_then_with_every_question_in_one_request() {
+    let hub = Hub::start();
     let mut seen = 0;
-    let minute = Duration::from_secs(60);
-    let model = MlflowModel::new(MlflowSettings { identity_every: minute, ..settings(hub.server.port) }).unwrap();
+    let model = model(hub.server.port);
     let identity = validate(&model).await.unwrap();
     assert_eq!(identity.id, format!("http://127.0.0.1:{}", hub.server.port));
     assert_eq!(identity.hash.len(), 64);
     assert_eq!(hub.asked(&mut seen), PROBES);
-
-    predict(&model).await.unwrap();
-    assert_eq!(validate(&model).await.unwrap(), identity);
-    assert_eq!(hub.asked(&mut seen), [1.0], "the connection is the same");
-
-    predict(&model).await.unwrap();
-    assert_eq!(hub.asked(&mut seen), [1.0, 1.0]);
-    assert_eq!(validate(&model).await.unwrap(), identity);
-    assert_eq!(hub.asked(&mut seen), PROBES, "the connection is new");
-    assert_eq!((validate(&model).await.unwrap(), hub.asked(&mut seen)), (identity.clone(), vec![]));
-
-    let steps = async |count| {
-        for _ in 0..count {
-            advance(Duration::from_secs(2)).await; // less than what ends a kept connection
-            predict(&model).await.unwrap();
-        }
-    };
-    steps(15).await;
-    validate(&model).await.unwrap();
-    assert_eq!(hub.asked(&mut seen).len(), 15, "the connection is the same and the minute not over");
-    steps(15).await;
-    hub.asked(&mut seen);
-    assert_eq!(validate(&model).await.unwrap(), identity);
-    assert_eq!(hub.asked(&mut seen), PROBES, "the minute is over");
+    for pause in [0, 2, 7200] {
+        advance(Duration::from_secs(pause)).await;
+        assert_eq!(validate(&model).await.unwrap(), identity);
+        assert_eq!(hub.asked(&mut seen), Vec::<Vec<f64>>::new(), "the question brings them");
+        assert_eq!(predict(&model).await.unwrap(), [[0.001, 0.3, 0.699]]);
+        assert_eq!(hub.asked(&mut seen), WITH_PROBES, "after {pause} s");
+    }
 }
 
+/// Behind a kept connection another model was traded on for up to an hour.
 #[tokio::test]
-async fn a_cycle_after_a_pause_asks_the_probes_before_the_prediction() {
+async fn a_model_that_is_swapped_behind_a_kept_connection_answers_no_question() {
+    let (log, _guard) = Log::capture();
     let hub = Hub::start();
-    let mut seen = 0;
     let model = model(hub.server.port);
     validate(&model).await.unwrap();
     predict(&model).await.unwrap();
-    advance(Duration::from_secs(60)).await;
-    hub.asked(&mut seen);
     hub.serve(1);
+    let refused = predict(&model).await;
+    assert!(matches!(refused, Err(ModelError::Invalid(_))), "{refused:?}");
+    assert_eq!((hub.server.connections(), log.events()), (1, vec!["hub_model_changed".to_owned()]));
+    assert!(matches!(predict(&model).await, Err(ModelError::Invalid(_))), "nor without a validation in between");
     assert!(matches!(validate(&model).await, Err(ModelError::Invalid(_))));
-    assert_eq!(hub.asked(&mut seen), PROBES);
+    hub.serve(0);
+    validate(&model).await.unwrap();
+    assert_eq!(predict(&model).await.unwrap(), [[0.001, 0.3, 0.699]]);
+    assert_eq!(log.events(), ["hub_model_changed", "hub_model_back"]);
+}
+
+/// One that looks at the first row only, one that raises, and one whose rows depend on one another.
+#[tokio::test]
+async fn a_hub_that_takes_one_row_at_a_time_is_asked_the_probes_before_every_question() {
+    type Answer = fn(&[u8], &str) -> Reply;
+    let ways: [Answer; 3] = [
+        |_, _| ok(GOOD),
+        |_, _| status("400 Bad Request", "one row at a time"),
+        |body, good| {
+            let rows = asked(body).len() as f64;
+            ok(&good.replace("0.3,", &format!("{},", 0.3 + rows * 1e-8)))
+        },
+    ];
+    for way in ways {
+        let (log, _guard) = Log::capture();
+        let hub = Hub::with(move |request, good| match asked(&request.body).len() {
+            1 => ok(good),
+            _ => way(&request.body, good),
+        });
+        let mut seen = 0;
+        let model = model(hub.server.port);
+        let identity = validate(&model).await.unwrap();
+        assert_eq!(predict(&model).await.unwrap(), [[0.001, 0.3, 0.699]]);
+        assert_eq!(log.events(), ["hub_rows_apart"]);
+        hub.asked(&mut seen);
+        assert_eq!(validate(&model).await.unwrap(), identity);
+        assert_eq!(hub.asked(&mut seen), PROBES);
+        assert_eq!(predict(&model).await.unwrap(), [[0.001, 0.3, 0.699]]);
+        assert_eq!(hub.asked(&mut seen), [[1.0]]);
+        hub.serve(1);
+        assert!(matches!(validate(&model).await, Err(ModelError::Invalid(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_is_swapped_before_the_first_question_is_told_from_a_hub_that_takes_one_row() {
+    let hub = Hub::start();
+    let model = model(hub.server.port);
+    validate(&model).await.unwrap();
+    hub.serve(1);
+    let refused = predict(&model).await;
+    assert!(matches!(refused, Err(ModelError::Invalid(_))), "{refused:?}");
+}
+
+/// What nobody can decide on keeps the reason that the domain has for it, and a row that belongs to a probe is no answer.
+#[tokio::test]
+async fn a_hub_that_turns_bad_is_no_other_model_and_its_row_for_a_probe_is_never_the_prediction() {
+    let good = |body: &[u8]| predictions(body, 0.0);
+    for (bad, expected) in [
+        (r#"{"predictions": [[NaN, NaN, NaN], [NaN, NaN, NaN], [NaN, NaN, NaN], [NaN, NaN, NaN]]}"#, Ok(1)),
+        (r#"{"predictions": [[0.2, 0.8], [0.2, 0.8], [0.2, 0.8], [0.2, 0.8]]}"#, Ok(1)),
+        (r#"{"predictions": [[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]]}"#, Ok(2)),
+        (r#"{"predictions": [[0.5, 0.3, 0.2]]}"#, Err("4 rows were asked about, and the answer has 1")),
+    ] {
+        let server = Server::start(move |request| if request.nth < 4 { ok(&good(&request.body)) } else { ok(bad) });
+        let model = model(server.port);
+        validate(&model).await.unwrap();
+        predict(&model).await.unwrap();
+        match (predict(&model).await, expected) {
+            (Ok(rows), Ok(count)) => assert_eq!(rows.len(), count, "{bad}"),
+            (Err(ModelError::Unparseable(text)), Err(expected)) => assert_eq!(text, expected, "{bad}"),
+            other => panic!("{bad}: {other:?}"),
+        }
+        assert!(validate(&model).await.is_ok(), "it is the same model");
+    }
 }
 
 #[tokio::test]
 async fn another_model_is_refused_until_the_recorded_one_is_back() {
     let (log, _guard) = Log::capture();
     let hub = Hub::start();
-    let model =
-        MlflowModel::new(MlflowSettings { identity_every: Duration::ZERO, ..settings(hub.server.port) }).unwrap();
+    let model = model(hub.server.port);
     let identity = validate(&model).await.unwrap();
+    predict(&model).await.unwrap();
     hub.serve(1);
+    assert!(matches!(predict(&model).await, Err(ModelError::Invalid(_))));
     for _ in 0..3 {
         match validate(&model).await {
             Err(ModelError::Invalid(text)) => {
@@ -130,16 +184,17 @@ async fn another_model_is_refused_until_the_recorded_one_is_back() {
 }
 
 #[tokio::test]
-async fn a_server_that_came_back_with_another_model_is_refused_at_the_next_validation() {
+async fn a_server_that_came_back_with_another_model_answers_no_question() {
     let hub = Hub::with(|request, good| match request.nth {
-        3 => Reply::Close(vec![]), // the server goes down while it is asked
+        4 => Reply::Close(vec![]), // the server goes down while it is asked; the question is repeated on a new connection
         _ => ok(good),
     });
     let model = model(hub.server.port);
     validate(&model).await.unwrap();
-    hub.serve(1);
     predict(&model).await.unwrap();
-    assert!(matches!(validate(&model).await, Err(ModelError::Invalid(_))));
+    hub.serve(1);
+    assert!(matches!(predict(&model).await, Err(ModelError::Invalid(_))));
+    assert_eq!((model.connects(), model.retries()), (2, 1));
 }
 
 #[tokio::test]

@@ -51,7 +51,6 @@ fn settings(port: u16) -> MlflowSettings {
         classes: ["SELL", "HOLD", "BUY"].map(String::from).to_vec(),
         deadline: LONG,
         probes: probes(),
-        identity_every: Duration::from_secs(3600),
     }
 }
 
@@ -63,16 +62,20 @@ async fn predict(model: &MlflowModel) -> Result<Vec<Vec<f64>>, ModelError> {
     model.predict(&frame(1.0), LONG).await.map(|answer| answer.rows)
 }
 
-/// The first feature of the row that a request in columns asks about.
-fn asked(body: &[u8]) -> f64 {
+/// The first feature of each row that a request in columns asks about.
+fn asked(body: &[u8]) -> Vec<f64> {
     let body: Value = serde_json::from_slice(body).unwrap();
-    body["dataframe_split"]["data"][0][0].as_f64().unwrap()
+    let rows = body["dataframe_split"]["data"].as_array().unwrap();
+    rows.iter().map(|row| row[0].as_f64().unwrap()).collect()
 }
 
 /// The answer of a model that is no constant: its first class depends on the first feature.
 fn predictions(body: &[u8], shift: f64) -> String {
-    let sell = asked(body) / 1000.0 + shift;
-    json!({ "predictions": [[sell, 0.3, 0.7 - sell]] }).to_string()
+    let row = |first: f64| {
+        let sell = first / 1000.0 + shift;
+        json!([sell, 0.3, 0.7 - sell])
+    };
+    json!({ "predictions": asked(body).into_iter().map(row).collect::<Vec<_>>() }).to_string()
 }
 
 /// Moves what the adapter takes for elapsed time, and nothing else.

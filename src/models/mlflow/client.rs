@@ -18,7 +18,7 @@ use super::connects::{Connects, watching};
 use super::error::{MlflowError, short};
 
 /// An idle connection is not used again after this: MLflow's server drops it at about 5 s.
-pub(super) const IDLE_MAX: Duration = Duration::from_secs(4);
+const IDLE_MAX: Duration = Duration::from_secs(4);
 
 /// Bytes of an answer.
 const ANSWER_MAX: usize = 1 << 20;

@@ -1,14 +1,12 @@
-//! Who answers. A hub does not say which model it serves, so a model is known by its answers to a few probe rows.
+//! Who answers. A hub does not say which model it serves, so a model is known by its answers to a few probe rows. They come
+//! with every answer that is decided on, so that nothing is decided by a model that took its place a moment ago.
 //!
 //! The first plausible answers of this process are the recorded ones. Other answers later mean another model: it may be a good
 //! one, but nobody here can tell, so nothing acts on it until the recorded one is back or somebody restarts the node.
 
-use std::time::Duration;
-
 use data_encoding::HEXLOWER;
 use sentinel_actors::domain::prediction::RawAnswer;
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
 
 /// Two answers differ when a number differs by more.
 pub(super) const TOLERANCE: f64 = 1e-9;
@@ -41,36 +39,42 @@ pub(super) enum Finding {
     Back,
 }
 
-/// When the probes were answered as recorded.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Checked {
-    pub at: Instant,
-    /// Connections made until then.
-    pub connects: u64,
-}
-
 /// What is known of the model behind a hub.
 #[derive(Debug, Default)]
 pub(super) struct Identity {
     recorded: Option<Vec<Vec<f64>>>,
-    checked: Option<Checked>,
+    /// The newest probe answers were the recorded ones.
+    sure: bool,
     /// Another model was seen and the recorded one not since.
     differs: bool,
 }
 
 impl Identity {
-    /// Whether the probes are due: nothing is known, the last probes told of nothing good, a connection was made since, or it
-    /// is long ago.
-    pub(super) fn due(&self, now: Instant, connects: u64, every: Duration) -> bool {
-        match self.checked {
-            Some(checked) => checked.connects != connects || now.duration_since(checked.at) >= every,
-            None => true,
-        }
+    /// Whether the newest probe answers were the recorded ones.
+    pub(super) fn is_sure(&self) -> bool {
+        self.sure
+    }
+
+    /// Whether there is anything to compare with.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.recorded.is_some()
     }
 
     /// The probes are about to be asked: whatever becomes of that, only their answers end the doubt.
     pub(super) fn doubt(&mut self) {
-        self.checked = None;
+        self.sure = false;
+    }
+
+    /// Whether these are the recorded answers.
+    pub(super) fn are_recorded(&self, rows: &[Vec<f64>]) -> bool {
+        let recorded = self.recorded.as_deref().unwrap_or_default();
+        recorded.len() == rows.len() && recorded.iter().zip(rows).all(|(recorded, row)| same(recorded, row))
+    }
+
+    /// The probe answers that came with an answer are not the recorded ones.
+    pub(super) fn change(&mut self) -> IdentityFault {
+        (self.sure, self.differs) = (false, true);
+        IdentityFault::Changed
     }
 
     /// Judges the answers to all probes, one per probe.
@@ -78,12 +82,7 @@ impl Identity {
     /// # Errors
     /// When no cycle may act on this model. The first time after it was recorded is worth an alert; [`Identity::differs`]
     /// tells.
-    pub(super) fn judge(
-        &mut self,
-        answers: &[RawAnswer],
-        classes: usize,
-        checked: Checked,
-    ) -> Result<Finding, IdentityFault> {
+    pub(super) fn judge(&mut self, answers: &[RawAnswer], classes: usize) -> Result<Finding, IdentityFault> {
         let rows = match recognisable(answers, classes) {
             Ok(rows) => rows,
             Err(fault) => {
@@ -97,15 +96,12 @@ impl Identity {
                 self.recorded = Some(rows);
                 Finding::Recorded
             }
-            Some(recorded) if !recorded.iter().zip(&rows).all(|(recorded, row)| same(recorded, row)) => {
-                self.differs = true;
-                return Err(IdentityFault::Changed);
-            }
+            Some(_) if !self.are_recorded(&rows) => return Err(self.change()),
             Some(_) if self.differs => Finding::Back,
             Some(_) => Finding::Same,
         };
         self.differs = false;
-        self.checked = Some(checked);
+        self.sure = true;
         Ok(finding)
     }
 
@@ -162,56 +158,46 @@ fn hash(rows: &[Vec<f64>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sentinel_actors::ports::elapsed_now;
-
     use super::*;
-
-    const HOUR: Duration = Duration::from_secs(3600);
 
     fn answers(shift: f64) -> Vec<RawAnswer> {
         [0.1, 0.2, 0.3].map(|sell| RawAnswer { rows: vec![vec![sell + shift, 0.5, 0.5 - sell]] }).to_vec()
     }
 
-    fn checked(at: Instant) -> Checked {
-        Checked { at, connects: 1 }
-    }
-
     #[test]
     fn the_first_answers_are_recorded_and_others_are_refused_until_the_recorded_ones_are_back() {
-        let now = elapsed_now();
         let mut identity = Identity::default();
-        assert_eq!(identity.judge(&answers(0.0), 3, checked(now)), Ok(Finding::Recorded));
-        assert_eq!(identity.judge(&answers(0.9e-9), 3, checked(now)), Ok(Finding::Same), "within the tolerance");
+        assert_eq!(identity.judge(&answers(0.0), 3), Ok(Finding::Recorded));
+        assert_eq!(identity.judge(&answers(0.9e-9), 3), Ok(Finding::Same), "within the tolerance");
         let hash = identity.hash();
         for _ in 0..2 {
             identity.doubt();
-            assert_eq!(identity.judge(&answers(1.2e-9), 3, checked(now)), Err(IdentityFault::Changed));
-            assert!(identity.differs() && identity.due(now, 1, HOUR), "it stays in doubt");
+            assert_eq!(identity.judge(&answers(1.2e-9), 3), Err(IdentityFault::Changed));
+            assert!(identity.differs() && !identity.is_sure(), "it stays in doubt");
         }
-        assert_eq!(identity.judge(&answers(0.0), 3, checked(now)), Ok(Finding::Back));
-        assert!(!identity.differs() && !identity.due(now, 1, HOUR));
+        assert_eq!(identity.judge(&answers(0.0), 3), Ok(Finding::Back));
+        assert!(!identity.differs() && identity.is_sure());
         assert_eq!((identity.hash(), identity.hash().unwrap().len()), (hash, 64));
     }
 
     #[test]
-    fn the_probes_are_due_at_first_after_a_connection_and_after_a_while() {
-        let now = elapsed_now();
+    fn answers_that_come_with_a_prediction_are_compared_row_by_row_and_others_are_a_doubt() {
         let mut identity = Identity::default();
-        assert!(identity.due(now, 1, HOUR));
-        identity.judge(&answers(0.0), 3, checked(now)).unwrap();
-        assert!(!identity.due(now + HOUR - Duration::from_nanos(1), 1, HOUR));
-        assert!(identity.due(now + HOUR, 1, HOUR));
-        assert!(identity.due(now, 2, HOUR), "another connection");
-        identity.doubt();
-        assert!(identity.due(now, 1, HOUR), "the probes were asked and not answered");
+        let rows = |shift| answers(shift).into_iter().flat_map(|answer| answer.rows).collect::<Vec<_>>();
+        assert!(!identity.is_sure() && !identity.are_recorded(&rows(0.0)), "nothing is recorded yet");
+        identity.judge(&answers(0.0), 3).unwrap();
+        assert!(identity.is_sure() && identity.are_recorded(&rows(0.9e-9)));
+        assert!(!identity.are_recorded(&rows(1.2e-9)) && !identity.are_recorded(&rows(0.0)[..2]));
+        assert_eq!(identity.change(), IdentityFault::Changed);
+        assert!(!identity.is_sure() && identity.differs());
     }
 
     #[test]
     fn answers_that_no_cycle_could_act_on_are_never_recorded() {
         let judge = |answers: &[RawAnswer]| {
             let mut identity = Identity::default();
-            let fault = identity.judge(answers, 3, checked(elapsed_now())).unwrap_err();
-            assert!(identity.hash().is_none() && identity.due(elapsed_now(), 1, HOUR));
+            let fault = identity.judge(answers, 3).unwrap_err();
+            assert!(identity.hash().is_none() && !identity.is_sure());
             fault
         };
         let with = |rows: Vec<Vec<f64>>| {

@@ -20,16 +20,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sentinel_actors::domain::feature::{FeatureFrame, FeatureSetId};
-use sentinel_actors::domain::prediction::{ModelIdentity, RawAnswer};
+use sentinel_actors::domain::prediction::{ModelIdentity, Probabilities, RawAnswer};
 use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{Model, ModelError, PortFuture, elapsed_now};
 use tokio::time::Instant;
 
 pub use self::access::{Access, HubAddress, Secret};
 use self::breaker::Breaker;
-use self::client::{HubClient, IDLE_MAX, Limit};
+use self::client::{HubClient, Limit};
 pub use self::error::MlflowError;
-use self::identity::{Checked, Finding, Identity};
+use self::identity::{Finding, Identity, IdentityFault};
 use self::payload::Layout;
 pub use self::payload::{FrameFault, Payload, SEQUENCE_ROWS};
 
@@ -52,8 +52,6 @@ pub struct MlflowSettings {
     pub deadline: Duration,
     /// What the model is known by: at least two different rows of `features`.
     pub probes: Vec<FeatureFrame>,
-    /// Time between two looks at who answers, on a connection that lasts.
-    pub identity_every: Duration,
 }
 
 /// A model behind an MLflow server. May be shared by pipelines that expect the same.
@@ -63,20 +61,31 @@ pub struct MlflowModel {
     layout: Layout,
     classes: Vec<String>,
     deadline: Duration,
-    /// Requests with the probe rows, ready to be sent.
-    probes: Vec<Vec<u8>>,
-    identity_every: Duration,
+    probes: Vec<FeatureFrame>,
+    /// Requests with one probe row each, ready to be sent.
+    probe_bodies: Vec<Vec<u8>>,
+    together: Mutex<Together>,
     line: Mutex<Line>,
     /// Locked while the probes are asked, so that two pipelines do not ask them twice.
     identity: tokio::sync::Mutex<Identity>,
+}
+
+/// Whether the hub answers several rows of one request as it answers each by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Together {
+    /// Not tried yet.
+    #[default]
+    Untried,
+    /// It does: the probe rows go with every question.
+    Works,
+    /// It does not: they are asked before every question, one by one.
+    Fails,
 }
 
 /// What is known of the way to the hub.
 #[derive(Default)]
 struct Line {
     breaker: Breaker,
-    /// When it answered last.
-    answered: Option<Instant>,
     last_failure: String,
 }
 
@@ -86,8 +95,7 @@ impl MlflowModel {
     /// # Errors
     /// When the settings cannot work.
     pub fn new(settings: MlflowSettings) -> Result<Self, MlflowError> {
-        let MlflowSettings { address, payload, access, columns, features, classes, deadline, probes, identity_every } =
-            settings;
+        let MlflowSettings { address, payload, access, columns, features, classes, deadline, probes } = settings;
         if !are_distinct(&columns) {
             return Err(MlflowError::Columns(columns));
         }
@@ -98,15 +106,16 @@ impl MlflowModel {
             return Err(MlflowError::Probes(probes.len()));
         }
         let layout = Layout { payload, features, columns };
-        let body = |(probe, frame)| layout.body(frame).map_err(|fault| MlflowError::Probe { probe, fault });
+        let body = |(probe, frame)| layout.body([frame]).map_err(|fault| MlflowError::Probe { probe, fault });
         Ok(Self {
             id: address.to_string(),
             hub: HubClient::new(&address, access)?,
-            probes: probes.iter().enumerate().map(body).collect::<Result<_, _>>()?,
+            probe_bodies: probes.iter().enumerate().map(body).collect::<Result<_, _>>()?,
+            probes,
+            together: Mutex::default(),
             layout,
             classes,
             deadline,
-            identity_every,
             line: Mutex::default(),
             identity: tokio::sync::Mutex::default(),
         })
@@ -162,7 +171,6 @@ impl MlflowModel {
 
     fn note_success(&self) {
         let mut line = self.line();
-        line.answered = Some(elapsed_now());
         if line.breaker.succeeded() {
             drop(line);
             tracing::info!(event = "hub_circuit_closed", hub = self.id, "the hub answers again");
@@ -191,55 +199,123 @@ impl MlflowModel {
     }
 
     async fn validate_within(&self, limit: Limit) -> Result<ModelIdentity, ModelError> {
-        let now = elapsed_now();
-        self.admit(now, |breaker, now| breaker.look(now))?;
+        self.admit(elapsed_now(), |breaker, now| breaker.look(now))?;
         let mut identity = self.identity.lock().await;
-        if self.next_call_connects(now) || identity.due(now, self.hub.connects(), self.identity_every) {
-            identity.doubt();
-            let answers = self.ask_probes(limit).await?;
-            self.judge(&mut identity, &answers)?;
+        if !identity.is_sure() || self.together() == Together::Fails {
+            self.check_identity(&mut identity, limit).await?;
         }
         let hash = identity.hash().ok_or_else(|| ModelError::Unavailable("it was never asked".to_owned()))?;
         Ok(ModelIdentity { id: self.id.clone(), hash })
     }
 
-    /// The kept connection, if there is one, will not be used again. Who answers on the new one is asked before the
-    /// prediction and not a cycle after it.
-    fn next_call_connects(&self, now: Instant) -> bool {
-        self.line().answered.is_none_or(|answered| now.duration_since(answered) >= IDLE_MAX)
+    /// Asks the probe rows one by one and judges the answers.
+    async fn check_identity(&self, identity: &mut Identity, limit: Limit) -> Result<(), ModelError> {
+        identity.doubt();
+        let answers = self.ask_probes(limit).await?;
+        self.judge(identity, &answers)
+    }
+
+    fn together(&self) -> Together {
+        *self.together.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The question with the probe rows before it, in one request: who answers it is known without a moment between.
+    async fn ask_with_probes(&self, frame: &FeatureFrame, limit: Limit) -> Result<RawAnswer, ModelError> {
+        let frames = self.probes.iter().chain([frame]);
+        let body = self.layout.body(frames).map_err(|fault| ModelError::Invalid(chain(&fault)))?;
+        let answer = self.ask(&body, limit).await;
+        let tried = self.together();
+        match answer {
+            Ok(mut answer) if answer.rows.len() == self.probes.len() + 1 => {
+                let question = answer.rows.split_off(self.probes.len());
+                let mut identity = self.identity.lock().await;
+                if identity.are_recorded(&answer.rows) {
+                    self.note_together(Together::Works);
+                    return Ok(RawAnswer { rows: question });
+                }
+                if tried == Together::Works {
+                    return self.undecidable(RawAnswer { rows: question }).map_err(|_| {
+                        let differed = identity.differs();
+                        let fault = identity.change();
+                        self.refuse(&identity, differed, &fault)
+                    });
+                }
+            }
+            Ok(answer) if tried == Together::Works => {
+                let have = answer.rows.len();
+                let (want, text) = (self.probes.len() + 1, "rows were asked about, and the answer has");
+                return self.undecidable(answer).map_err(|_| ModelError::Unparseable(format!("{want} {text} {have}")));
+            }
+            Ok(_) | Err(ModelError::Status { status: 400, .. }) if tried == Together::Untried => {}
+            other => return other,
+        }
+        // The first time. It is another model, or one that cannot take several rows: asking them one by one tells.
+        self.check_identity(&mut *self.identity.lock().await, limit).await?;
+        self.note_together(Together::Fails);
+        let body = self.layout.body([frame]).map_err(|fault| ModelError::Invalid(chain(&fault)))?;
+        self.ask(&body, limit).await
+    }
+
+    /// An answer that nobody can decide on is handed on as it is, because the domain has a reason for each.
+    fn undecidable(&self, answer: RawAnswer) -> Result<RawAnswer, RawAnswer> {
+        if Probabilities::check(&answer, self.classes.len()).is_err() { Ok(answer) } else { Err(answer) }
+    }
+
+    fn note_together(&self, now: Together) {
+        let mut together = self.together.lock().unwrap_or_else(PoisonError::into_inner);
+        if *together == now {
+            return;
+        }
+        *together = now;
+        drop(together);
+        if now == Together::Fails {
+            tracing::info!(
+                event = "hub_rows_apart",
+                hub = self.id,
+                "the hub does not answer several rows of one request as each by itself; the probe rows are asked before every \
+                 question, one by one"
+            );
+        }
     }
 
     async fn ask_probes(&self, limit: Limit) -> Result<Vec<RawAnswer>, ModelError> {
-        let mut answers = Vec::with_capacity(self.probes.len());
-        for probe in &self.probes {
+        let mut answers = Vec::with_capacity(self.probe_bodies.len());
+        for probe in &self.probe_bodies {
             answers.push(self.ask(probe, limit).await?);
         }
         Ok(answers)
     }
 
+    /// Judges the answers to the probe rows, and says when the recorded model is back.
     fn judge(&self, identity: &mut Identity, answers: &[RawAnswer]) -> Result<(), ModelError> {
         let differed = identity.differs();
-        let checked = Checked { at: elapsed_now(), connects: self.hub.connects() };
-        let judged = identity.judge(answers, self.classes.len(), checked);
-        match &judged {
-            Err(fault) if !differed && identity.differs() => tracing::error!(
+        match identity.judge(answers, self.classes.len()) {
+            Err(fault) => return Err(self.refuse(identity, differed, &fault)),
+            Ok(Finding::Back) => {
+                tracing::info!(event = "hub_model_back", hub = self.id, "the hub answers as at the start of the node");
+            }
+            Ok(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Nothing is decided with this model. The first time after it was recorded is worth an alert.
+    fn refuse(&self, identity: &Identity, differed: bool, fault: &IdentityFault) -> ModelError {
+        if !differed && identity.differs() {
+            tracing::error!(
                 event = "hub_model_changed",
                 hub = self.id,
                 recorded = identity.hash(),
                 error = %fault,
                 "the hub serves another model than at the start of the node, or the same one answers differently"
-            ),
-            Ok(Finding::Back) => {
-                tracing::info!(event = "hub_model_back", hub = self.id, "the hub answers as at the start of the node");
-            }
-            _ => {}
+            );
         }
-        judged.map(drop).map_err(|fault| ModelError::Invalid(fault.to_string()))
+        ModelError::Invalid(fault.to_string())
     }
 }
 
 impl Model for MlflowModel {
-    /// Asks for the answers to the probe rows when they are due. Nothing is sent otherwise.
+    /// Asks the probe rows when it is not known who answers, or when they cannot go with the question.
     fn validate(&self, deadline: Duration) -> PortFuture<'_, Result<ModelIdentity, ModelError>> {
         Box::pin(async move {
             let limit = Limit::of(deadline, elapsed_now());
@@ -253,8 +329,24 @@ impl Model for MlflowModel {
         deadline: Duration,
     ) -> PortFuture<'a, Result<RawAnswer, ModelError>> {
         Box::pin(async move {
-            let body = self.layout.body(frame).map_err(|fault| ModelError::Invalid(chain(&fault)))?;
-            self.ask(&body, Limit::of(deadline, elapsed_now())).await
+            let limit = Limit::of(deadline, elapsed_now());
+            if self.together() != Together::Fails {
+                let (is_sure, is_recorded) = {
+                    let identity = self.identity.lock().await;
+                    (identity.is_sure(), identity.is_recorded())
+                };
+                if is_sure {
+                    return limit.keep(self.ask_with_probes(frame, limit)).await;
+                }
+                if is_recorded {
+                    return Err(ModelError::Invalid(
+                        "who answers is in doubt since this cycle's validation".to_owned(),
+                    ));
+                }
+                // Nobody has validated it yet, so there is nothing to compare with.
+            }
+            let body = self.layout.body([frame]).map_err(|fault| ModelError::Invalid(chain(&fault)))?;
+            self.ask(&body, limit).await
         })
     }
 }

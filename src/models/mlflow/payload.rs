@@ -1,4 +1,4 @@
-//! What the hub is asked: one row as MLflow's `dataframe_split`.
+//! What the hub is asked: rows as MLflow's `dataframe_split`.
 //!
 //! The server takes a number for a text, a null for a number, and columns that are too many or in another order, all without
 //! a word. So nothing leaves that is not exactly what the model was trained on: this set of features, this many of them, all
@@ -72,18 +72,24 @@ struct Request<C, R> {
 #[derive(Serialize)]
 struct Split<C, R> {
     columns: C,
-    data: [R; 1],
+    data: Vec<R>,
 }
 
 impl Layout {
-    /// The request's body.
-    pub(super) fn body(&self, frame: &FeatureFrame) -> Result<Vec<u8>, FrameFault> {
-        self.check(frame)?;
+    /// The request's body, with one row per frame.
+    pub(super) fn body<'f>(&self, frames: impl IntoIterator<Item = &'f FeatureFrame>) -> Result<Vec<u8>, FrameFault> {
+        let frames = frames.into_iter().map(|frame| self.check(frame).map(|()| frame));
         let body = match self.payload {
-            Payload::Columns => encode(&self.columns, &frame.row),
+            Payload::Columns => {
+                let rows = frames.map(|frame| Ok(&frame?.row));
+                encode(&self.columns, rows.collect::<Result<_, FrameFault>>()?)
+            }
             Payload::TwoBlocks => {
-                let sequence = self.sequence(frame)?;
-                encode(["X_tabular", "X_sequential"], (&frame.row, sequence))
+                let rows = frames.map(|frame| {
+                    let frame = frame?;
+                    Ok((&frame.row, self.sequence(frame)?))
+                });
+                encode(["X_tabular", "X_sequential"], rows.collect::<Result<_, FrameFault>>()?)
             }
         };
         Ok(body)
@@ -116,8 +122,8 @@ fn finite(values: &[f64], place: &'static str) -> Result<(), FrameFault> {
 }
 
 #[expect(clippy::expect_used, reason = "texts and numbers always have a JSON form")]
-fn encode(columns: impl Serialize, row: impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(&Request { dataframe_split: Split { columns, data: [row] } }).expect("plain values")
+fn encode(columns: impl Serialize, data: Vec<impl Serialize>) -> Vec<u8> {
+    serde_json::to_vec(&Request { dataframe_split: Split { columns, data } }).expect("plain values")
 }
 
 #[cfg(test)]
@@ -143,14 +149,21 @@ mod tests {
 
     #[test]
     fn columns_are_sent_as_one_row_with_a_cell_per_feature() {
-        let body = layout(Payload::Columns).body(&frame([0.1, 5.0])).unwrap();
+        let body = layout(Payload::Columns).body([&frame([0.1, 5.0])]).unwrap();
         let expected = r#"{"dataframe_split":{"columns":["rsi","hour \"utc\""],"data":[[0.1,5.0]]}}"#;
         assert_eq!(String::from_utf8(body).unwrap(), expected);
     }
 
     #[test]
+    fn several_frames_are_rows_of_one_request_and_one_bad_frame_spoils_it() {
+        let body = layout(Payload::Columns).body([&frame([0.1, 5.0]), &frame([0.2, 6.0])]).unwrap();
+        assert!(String::from_utf8(body).unwrap().ends_with(r#""data":[[0.1,5.0],[0.2,6.0]]}}"#));
+        assert!(layout(Payload::Columns).body([&frame([0.1, 5.0]), &frame([f64::NAN, 6.0])]).is_err());
+    }
+
+    #[test]
     fn two_blocks_are_sent_as_one_row_with_a_flat_and_a_nested_cell() {
-        let body = layout(Payload::TwoBlocks).body(&frame([0.1, 5.0])).unwrap();
+        let body = layout(Payload::TwoBlocks).body([&frame([0.1, 5.0])]).unwrap();
         let start =
             r#"{"dataframe_split":{"columns":["X_tabular","X_sequential"],"data":[[[0.1,5.0],[[0.0,0.5],[1.0,0.5],"#;
         assert!(body.starts_with(start.as_bytes()), "{}", String::from_utf8_lossy(&body));
@@ -161,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_the_model_was_not_trained_on_is_never_sent() {
-        let refused = |payload, frame: FeatureFrame| layout(payload).body(&frame).unwrap_err().to_string();
+        let refused = |payload, frame: FeatureFrame| layout(payload).body([&frame]).unwrap_err().to_string();
         let good = || frame([0.1, 5.0]);
         let other = FeatureSetId { window: 21, ..set() };
         for (expected, frame) in [
@@ -180,7 +193,7 @@ mod tests {
             ("the sequence holds a value that is not finite", Some(vec![f64::INFINITY; 120])),
         ] {
             let frame = FeatureFrame { sequence, ..good() };
-            assert!(layout(Payload::Columns).body(&frame).is_ok(), "columns need no sequence");
+            assert!(layout(Payload::Columns).body([&frame]).is_ok(), "columns need no sequence");
             assert!(refused(Payload::TwoBlocks, frame).starts_with(expected), "{expected}");
         }
     }
@@ -188,7 +201,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_number_arrives_as_it_was(value in any::<f64>().prop_filter("finite", |value| value.is_finite())) {
-            let body = layout(Payload::Columns).body(&frame([value, 0.0])).unwrap();
+            let body = layout(Payload::Columns).body([&frame([value, 0.0])]).unwrap();
             let body: Value = serde_json::from_slice(&body).unwrap();
             let arrived = body["dataframe_split"]["data"][0][0].as_f64().unwrap();
             prop_assert_eq!(arrived.to_bits(), value.to_bits());

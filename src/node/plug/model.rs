@@ -17,8 +17,6 @@ use crate::models::manifest::Expected;
 use crate::models::mlflow::{Access, HubAddress, MlflowModel, MlflowSettings, Payload, Secret};
 use crate::models::onnx::{OnnxEngine, OnnxModel};
 
-/// A model server is asked again who it is after this long.
-const IDENTITY_EVERY: Duration = Duration::from_secs(3600);
 /// Frames that a model server is recognised by.
 const PROBES: u8 = 3;
 
@@ -84,7 +82,6 @@ fn mlflow(deadline: Duration, pipeline: &PipelineConfig, hub: &HubConfig) -> Res
         classes: classes(pipeline),
         deadline,
         probes: probes(pipeline),
-        identity_every: IDENTITY_EVERY,
     };
     MlflowModel::new(settings)
         .map_err(|source| NodeError::Hub { pipeline: pipeline.name.clone(), source: Box::new(source) })
