@@ -11,7 +11,7 @@ use super::faults::FaultFlags;
 use super::overrides::Overrides;
 use super::{Ended, Failure, exit, read_env};
 use crate::config::{Config, Flags, PipelineConfig, SourceConfig};
-use crate::journal::{JournalReader, check_state_dir};
+use crate::journal::{JournalError, JournalReader, check_state_dir, require_remembered};
 use crate::node::{self, RunOptions, RunReport};
 use crate::telemetry::logging::{self, Console};
 use crate::telemetry::record::Recorder;
@@ -110,7 +110,15 @@ fn once_code(config: &Config, report: &RunReport) -> Ended {
 /// What would keep a node from starting, beyond the text of its configuration.
 #[must_use]
 pub fn judge_node(config: &Config) -> Vec<String> {
-    check_state_dir(&config.node.state).err().map(|error| text(&error, Some(error.advice()))).into_iter().collect()
+    let state = &config.node.state;
+    if let Err(error) = check_state_dir(state) {
+        return vec![text(&error, Some(error.advice()))];
+    }
+    // What else is wrong with a journal is for the start, which may change it.
+    match require_remembered(state) {
+        Err(error @ JournalError::Lost { .. }) => vec![text(&error, Some(error.advice()))],
+        _ => Vec::new(),
+    }
 }
 
 /// What would keep a pipeline from starting, beyond the text of its configuration, and what it would start with.

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use super::config::{Site, demo_span};
 use super::evidence::accept;
 use super::facts::Facts;
-use super::node::{Node, run};
+use super::node::{Node, SENTINEL, program, run};
 
 const ACCEPT: &str = "--accept-lost-journal";
 
@@ -22,6 +22,8 @@ fn an_emptied_journal_is_refused_by_every_command_until_a_person_accepts_the_los
     for args in [site.args().to_vec(), settle.to_vec(), resume.to_vec()] {
         run(site.path(), args).expect(78).complains(&["missing or empty", "backup", "sentinel run", ACCEPT]);
     }
+    let check = [&["check".to_owned()], &site.args()[1..]].concat();
+    run(site.path(), check).expect(78).says(&["missing or empty", ACCEPT]);
     assert_eq!(fs::metadata(site.state().join("journal.db")).unwrap().len(), 0);
     assert_eq!(Facts::orders_in_book(&site.state()), orders, "nothing was sent again");
 
@@ -54,6 +56,25 @@ fn a_journal_taken_away_under_a_running_node_ends_it_with_74_and_put_back_is_who
     let _ = fs::remove_file(state.join("journal.db-shm"));
     site.start(&[]).end().expect(0);
     accept(&state, demo_span(200));
+}
+
+#[test]
+#[cfg_attr(not(has_program = "strace"), ignore = "needs strace: see CONTRIBUTING.md")]
+fn the_mark_is_on_the_disk_before_each_order_leaves() {
+    let site = Site::new().with_decisions(250);
+    let trace = site.path().join("trace");
+    let strace = std::env::var_os("SENTINEL_STRACE").unwrap_or_else(|| "strace".into());
+    let mut command = program(strace.to_str().unwrap(), site.path());
+    command.args(["-f", "-qq", "-y", "-e", "trace=fsync,fdatasync", "-o"]).arg(&trace).arg(SENTINEL).args(site.args());
+    Node::spawn(site.path(), &mut command).end().expect(0);
+
+    let trace = fs::read_to_string(trace).unwrap();
+    let synced: Vec<&str> = trace.lines().filter(|line| line.contains("/journal.") && line.contains("sync(")).collect();
+    let marks: Vec<usize> = (0..synced.len()).filter(|n| synced[*n].contains("/journal.mark>")).collect();
+    let sent = Facts::read(&site.state()).intents.iter().filter(|intent| intent.history.contains("send")).count();
+    assert!(sent > 0 && marks.len() == sent, "{sent} orders, {} durable marks", marks.len());
+    // Never ahead of the journal: its log is synced right before.
+    assert!(marks.iter().all(|n| synced[n.saturating_sub(1)].contains("/journal.db-wal>")), "{synced:#?}");
 }
 
 #[test]
