@@ -13,7 +13,12 @@ use super::schema::WAL_LIMIT_BYTES;
 
 /// The writer's files, as they were last seen.
 #[derive(Debug)]
-pub(super) struct Held(Vec<HeldFile>);
+pub(super) struct Held {
+    journal: HeldFile,
+    wal: HeldFile,
+    /// The mark, and the `-shm` file: without it another program takes the journal for closed, and cleans up.
+    beside: [HeldFile; 2],
+}
 
 #[derive(Debug)]
 struct HeldFile {
@@ -33,34 +38,43 @@ impl Held {
             name.push(suffix);
             PathBuf::from(name)
         };
-        // The `-shm` file too: without it another program takes the journal for closed, and cleans up.
-        let files = [
-            (journal.to_owned(), u64::MAX),
-            (beside("-wal"), WAL_LIMIT_BYTES),
-            (beside("-shm"), u64::MAX),
-            (mark.path().to_owned(), u64::MAX),
-        ];
-        let held = files.into_iter().map(|(path, cut_to)| {
-            let found = look(&path)?;
-            Ok(HeldFile {
-                path,
-                device_and_inode: (found.dev(), found.ino()),
-                at_least: found.len().min(cut_to),
-                cut_to,
-            })
-        });
-        held.collect::<Result<_, _>>().map(Self)
+        Ok(Self {
+            journal: HeldFile::new(journal.to_owned(), u64::MAX)?,
+            wal: HeldFile::new(beside("-wal"), WAL_LIMIT_BYTES)?,
+            beside: [HeldFile::new(beside("-shm"), u64::MAX)?, HeldFile::new(mark.path().to_owned(), u64::MAX)?],
+        })
     }
 
-    /// Looks at each of them again.
-    pub(super) fn verify(&mut self) -> Result<(), JournalError> {
-        for held in &mut self.0 {
-            let found = look(&held.path)?;
-            if (found.dev(), found.ino()) != held.device_and_inode || found.len() < held.at_least {
-                return Err(JournalError::Moved { path: held.path.clone() });
-            }
-            held.at_least = held.at_least.max(found.len().min(held.cut_to));
+    /// Before a commit: a log that was cut off would be as long as ever after one more write.
+    pub(super) fn verify_log(&mut self) -> Result<(), JournalError> {
+        self.wal.verify()
+    }
+
+    /// After a commit of rows that nothing is sent for.
+    pub(super) fn verify_journal(&mut self) -> Result<(), JournalError> {
+        self.journal.verify()
+    }
+
+    /// Looks at each of them again, for what is about to act.
+    pub(super) fn verify_all(&mut self) -> Result<(), JournalError> {
+        self.wal.verify()?;
+        self.journal.verify()?;
+        self.beside.iter_mut().try_for_each(HeldFile::verify)
+    }
+}
+
+impl HeldFile {
+    fn new(path: PathBuf, cut_to: u64) -> Result<Self, JournalError> {
+        let found = look(&path)?;
+        Ok(Self { path, device_and_inode: (found.dev(), found.ino()), at_least: found.len().min(cut_to), cut_to })
+    }
+
+    fn verify(&mut self) -> Result<(), JournalError> {
+        let found = look(&self.path)?;
+        if (found.dev(), found.ino()) != self.device_and_inode || found.len() < self.at_least {
+            return Err(JournalError::Moved { path: self.path.clone() });
         }
+        self.at_least = self.at_least.max(found.len().min(self.cut_to));
         Ok(())
     }
 }
