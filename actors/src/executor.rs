@@ -6,6 +6,8 @@
 mod effect;
 mod exits;
 mod holdings;
+mod positions;
+mod settling;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,7 +27,6 @@ use crate::domain::cycle::{SlotRecord, Stage, Weighed, WeighedRisk};
 use crate::domain::decision::{DecideOn, Decision, Policy, Situation};
 use crate::domain::freshness::Ending;
 use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState};
-use crate::domain::netting::net_position;
 use crate::domain::order::{Order, Position, Receipt, Role};
 use crate::domain::prediction::Probabilities;
 use crate::domain::reason::Reason;
@@ -35,9 +36,7 @@ use crate::domain::time::UtcMs;
 use crate::events;
 use crate::journal::{JournalHandle, JournalUnavailable};
 use crate::pipeline::Deadlines;
-use crate::ports::{
-    Clock, Evidence, Fates, Place, PortFuture, Positions, Submission, Venue, Written, elapsed_now, pass,
-};
+use crate::ports::{Clock, Fates, Place, PortFuture, Submission, Venue, Written, elapsed_now, pass};
 use crate::stage::{LOOK_LIMIT, StageWork};
 use crate::status::Holdings;
 
@@ -105,13 +104,6 @@ pub enum Findings {
 /// Why a cycle comes without a prediction: what it ends with unless a position has to be closed.
 #[derive(Debug)]
 pub struct Undecided(pub Ending);
-
-/// Positions that are open, as far as anybody knows.
-struct Open {
-    positions: Vec<Position>,
-    /// The venue cannot tell; the journal's confirmed orders were added up.
-    is_counted: bool,
-}
 
 impl StageWork for Executor {
     type Load = Findings;
@@ -468,125 +460,6 @@ impl Executor {
             "the answer names ticket {}, which is that of the order {owner}; it said: {}",
             receipt.ticket, receipt.text
         )
-    }
-
-    async fn positions(&mut self) -> Result<Open, Ending> {
-        let (positions, is_counted) = match self.venue.positions(&self.symbol, self.venue_time()).await {
-            Ok(Positions::Told(positions)) => (positions, false),
-            Ok(Positions::Counted) => (self.count_position().await?, true),
-            Ok(Positions::Unseen) => {
-                self.show_positions(None);
-                return Ok(Open { positions: Vec::new(), is_counted: false });
-            }
-            Err(error) => {
-                self.show_positions(None);
-                return Err(Ending::new(Reason::VenueUnavailable, error.to_string()));
-            }
-        };
-        self.show_positions(Some(positions.len()));
-        Ok(Open { positions, is_counted })
-    }
-
-    /// The position that the confirmed orders add up to. Counted again whenever an intent may have moved.
-    async fn count_position(&mut self) -> Result<Vec<Position>, Ending> {
-        if let Some(counted) = &self.counted {
-            return Ok(counted.clone());
-        }
-        let (account, mode) = (self.venue.account().to_owned(), self.venue.mode());
-        let acked = self.journal.acked_intents(&account, &self.symbol, mode).await;
-        let acked = acked.map_err(|error| Ending::new(Reason::JournalUnavailable, error.to_string()))?;
-        let counted = net_position(&acked).map_err(|fault| Ending::new(Reason::VenueUnavailable, fault.to_string()))?;
-        let counted: Vec<Position> = counted.into_iter().collect();
-        // An unsettled order may still be confirmed.
-        self.counted = self.settled.then(|| counted.clone());
-        Ok(counted)
-    }
-
-    /// Asks the venue about every open intent of this pipeline. A planned intent of the slot in hand is left to be taken
-    /// up again. Any other planned one never left and is abandoned: the slot that wrote it has ended, and says so. Without a
-    /// slot in hand planned intents wait: the cycle that wrote one may be about to run again.
-    async fn settle(&mut self, slot: Option<UtcMs>) -> Result<(), JournalUnavailable> {
-        let mut all_settled = true;
-        let mut open = self.journal.open_intents(&self.pipeline).await?;
-        open.retain(|intent| self.is_ours(intent));
-        let mut held = Vec::new();
-        for intent in open {
-            match intent.state {
-                IntentState::Planned if slot.is_some_and(|slot| slot != intent.slot) => {
-                    self.journal.advance(&intent.key, IntentEvent::Abandon, self.clock.now()).await?;
-                }
-                IntentState::Planned => all_settled = false,
-                IntentState::Sent | IntentState::Unknown => match self.ask(&intent).await? {
-                    Some(IntentState::Held) => held.push(Intent { state: IntentState::Held, ..intent }),
-                    settled => all_settled &= settled.is_some(),
-                },
-                IntentState::Held => held.push(intent),
-                _ => {}
-            }
-        }
-        self.show_held(held);
-        self.settled = all_settled;
-        self.counted = None;
-        Ok(())
-    }
-
-    /// Asks about one intent and says where it stands now; `None` when it must be asked again.
-    async fn ask(&mut self, intent: &Intent) -> Result<Option<IntentState>, JournalUnavailable> {
-        let evidence = self.venue.settle(intent, self.venue_time()).await;
-        let now = self.clock.now();
-        let lost_track = |text: &str| IntentEvent::LostTrack { evidence: text.to_owned() };
-        let (through_unknown, event) = match evidence {
-            Evidence::Found(receipt) => (None, Some((IntentEvent::Acked { receipt }, IntentState::Acked))),
-            Evidence::Refused { code, text } => {
-                (None, Some((IntentEvent::Rejected { code, text }, IntentState::Rejected)))
-            }
-            Evidence::Absent(evidence) => {
-                (Some(lost_track(&evidence)), Some((IntentEvent::FoundAbsent { evidence }, IntentState::Absent)))
-            }
-            Evidence::Undecidable(evidence) => {
-                (Some(lost_track(&evidence)), Some((IntentEvent::Hold { evidence }, IntentState::Held)))
-            }
-            Evidence::NotNow(evidence) => (Some(lost_track(&evidence)), None),
-        };
-        if let Some(event) = through_unknown.filter(|_| intent.state == IntentState::Sent) {
-            self.journal.advance(&intent.key, event, now).await?;
-        }
-        match event {
-            Some((event, state)) => self.settle_as(intent, event, state).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Writes down what evidence says about an open intent, and says where it stands then.
-    async fn settle_as(
-        &mut self,
-        intent: &Intent,
-        event: IntentEvent,
-        state: IntentState,
-    ) -> Result<IntentState, JournalUnavailable> {
-        let (name, receipt, now) = (event.name(), event.receipt().cloned(), self.clock.now());
-        match (self.journal.advance(&intent.key, event, now).await?, receipt) {
-            (Written::TicketTaken(owner), Some(receipt)) => {
-                let evidence = self.disown(intent, &receipt, &owner);
-                if intent.state == IntentState::Sent {
-                    let lost_track = IntentEvent::LostTrack { evidence: evidence.clone() };
-                    self.journal.advance(&intent.key, lost_track, now).await?;
-                }
-                // Asking has answered, and wrongly: only a person can tell the two orders apart.
-                self.journal.advance(&intent.key, IntentEvent::Hold { evidence }, now).await?;
-                return Ok(IntentState::Held);
-            }
-            // What is held is told with all that a person needs.
-            _ if state == IntentState::Held => {}
-            (_, receipt) => {
-                // When it was filled the venue does not say. Found while it might still have left, it is in time.
-                if let Some(receipt) = receipt.as_ref().filter(|_| !self.deadlines.lets_leave(intent.slot, now)) {
-                    self.tell_late(intent, receipt);
-                }
-                events::intent_settled(&self.pipeline, intent.key.as_str(), name, receipt.as_ref());
-            }
-        }
-        Ok(state)
     }
 }
 
