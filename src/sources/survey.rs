@@ -14,6 +14,8 @@ use sentinel_actors::domain::time::UtcMs;
 
 use super::csv::BarLine;
 
+/// When this program was made: a machine's clock that says less is not set yet, and is no judge of bars.
+const MADE: UtcMs = UtcMs::from_secs(1_790_812_800);
 /// Clocks differ, and some vendors write local time.
 const AHEAD_MAX: Duration = Duration::from_secs(86_400);
 /// Holes that the calendar does not explain are its fault when they repeat and make up more than this share of the bars: an FX
@@ -158,7 +160,7 @@ pub enum UnfitBars {
 /// # Errors
 /// When one is not, or they are bars of another length.
 pub fn survey(lines: &[BarLine], expected: &Expected<'_>) -> Result<Option<Survey>, UnfitBars> {
-    let latest = expected.now.plus(AHEAD_MAX);
+    let latest = expected.now.max(MADE).plus(AHEAD_MAX);
     if let Some(BarLine { line, bar }) = lines.iter().find(|line| !(OLDEST_BAR..=latest).contains(&line.bar.time)) {
         return Err(UnfitBars::Time { line: *line, time: bar.time, latest });
     }
@@ -236,6 +238,8 @@ mod tests {
     const MONDAY: i64 = 1_483_315_200_000;
     const FX: &str = "America/New_York; Sun 17:00-Fri 17:00";
 
+    const NOW: &str = "2027-01-01T00:00:00Z";
+
     /// Bars at these hours after a Monday, in the file's order.
     fn lines(hours: impl IntoIterator<Item = i64>) -> Vec<BarLine> {
         let bar = |(line, hour): (u64, i64)| {
@@ -259,7 +263,7 @@ mod tests {
             calendar: &calendar,
             max_missing_bars: 20,
             window: 200,
-            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            now: NOW.parse().unwrap(),
         };
         let survey = survey(lines, &expected)?;
         judge_hours(lines, &expected).map(|()| survey)
@@ -297,8 +301,8 @@ mod tests {
         let far = |hour| judged(&lines(fx_weeks(4).chain([hour])), "1h", FX).unwrap_err().to_string();
         let year_9999 = far(69_900_000);
         assert!(year_9999.starts_with("line 482: 9"), "{year_9999}");
-        assert!(year_9999.ends_with("expected 1971-01-01T00:00:00Z to 2026-01-02T00:00:00Z"), "{year_9999}");
-        for hour in [i64::MIN, -411_600, 78_912 + 72, i64::MAX] {
+        assert!(year_9999.ends_with("expected 1971-01-01T00:00:00Z to 2027-01-02T00:00:00Z"), "{year_9999}");
+        for hour in [i64::MIN, -411_600, 87_648 + 72, i64::MAX] {
             assert!(far(hour).starts_with("line 482: "), "{hour}: {}", far(hour));
         }
         let month = far(27 * 24 + 23 + 31 * 24 + 1);
@@ -306,6 +310,15 @@ mod tests {
                     is 31d at most";
         assert!(month.starts_with(told), "{month}");
         judged(&lines(fx_weeks(4).chain([27 * 24 + 23 + 31 * 24])), "1h", FX).unwrap();
+    }
+
+    #[test]
+    fn a_clock_that_is_not_set_yet_is_no_judge_of_bars() {
+        let calendar = MarketCalendar::always();
+        let interval = "1h".parse().unwrap();
+        let expected = Expected { interval, calendar: &calendar, max_missing_bars: 20, window: 200, now: UtcMs(0) };
+        assert!(survey(&lines(0..300), &expected).unwrap().is_some());
+        assert!(survey(&lines([69_900_000]), &expected).is_err());
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct Inner {
     pub waits_blindly: bool,
     /// Close of every bar.
     pub price: f64,
+    /// Open times of bars that the source delivers besides the right ones.
+    pub stray_bars: Vec<UtcMs>,
     /// `None`: the venue cannot tell, and they are counted.
     pub positions: Option<Vec<Position>>,
     /// Orders that left, with wall time and slot.
@@ -89,6 +91,7 @@ impl World {
             no_bars_before: None,
             waits_blindly: false,
             price: 1.1,
+            stray_bars: Vec::new(),
             positions: Some(Vec::new()),
             left: Vec::new(),
             replies: Vec::new(),
@@ -246,16 +249,11 @@ impl BarSource for World {
             }
             let newest = request.interval.newest_closed(request.now);
             let price = Some(inner.price);
-            let bar = |back: u32| RawBar {
-                time: newest.minus(request.interval.length() * back),
-                open: price,
-                high: price,
-                low: price,
-                close: price,
-                volume: None,
-            };
-            let bars = (0..u32::try_from(request.count).unwrap()).rev().map(bar);
-            Ok(bars.filter(|bar| inner.no_bars_before.is_none_or(|first| bar.time >= first)).collect())
+            let bar = |time: UtcMs| RawBar { time, open: price, high: price, low: price, close: price, volume: None };
+            let right = (0..u32::try_from(request.count).unwrap()).rev();
+            let right = right.map(|back| newest.minus(request.interval.length() * back));
+            let right = right.filter(|time| inner.no_bars_before.is_none_or(|first| *time >= first));
+            Ok(right.chain(inner.stray_bars.iter().copied()).map(bar).collect())
         })
     }
 }

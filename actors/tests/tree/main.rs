@@ -12,3 +12,4 @@ mod exits;
 mod harness;
 mod outage;
 mod sizes;
+mod stray_bars;
