@@ -161,6 +161,8 @@ fn identify(connection: &Connection, path: &Path) -> Result<i64, JournalError> {
 /// Says which journal mode the file system made of it.
 fn configure(connection: &Connection, max_pages: Option<u32>) -> rusqlite::Result<String> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // Plans depend on the text alone; otherwise a statement is prepared again for each value that is bound to it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // FULL: a commit is on the disk, not in its cache, before anything is sent.
     connection.execute_batch(
         "PRAGMA busy_timeout = 5000;
