@@ -189,8 +189,18 @@ impl Model {
         &self.takes
     }
 
+    /// The numbers for each row. They are computed one by one on the model's thread, which is woken once for all of them:
+    /// waking it takes longer than a row.
+    pub(super) fn ask_all(&self, rows: &[Row]) -> Result<Vec<Vec<f64>>, Box<dyn Error + Send + Sync>> {
+        let all = || rows.iter().map(|row| self.ask(row)).collect();
+        match &self.options.thread_pool {
+            Some(pool) => pool.run(all),
+            None => all(),
+        }
+    }
+
     /// The numbers for one row.
-    pub(super) fn ask(&self, row: &Row) -> Result<Vec<f64>, Box<dyn Error + Send + Sync>> {
+    fn ask(&self, row: &Row) -> Result<Vec<f64>, Box<dyn Error + Send + Sync>> {
         let mut inputs =
             vec![(self.row, ValueView::from_shape([1, row.tabular.len()], row.tabular.as_slice())?.into())];
         if let (Some(node), Some(sequence)) = (self.sequence, &row.sequence) {

@@ -168,7 +168,7 @@ impl Scoring {
         let rows = payload::rows(key, payload, self.model.takes())?;
         let raised =
             |error: Box<dyn std::error::Error + Send + Sync>| Refusal::Raised(format!("RuntimeError: {error}"));
-        rows.iter().map(|row| self.model.ask(row).map_err(raised)).collect()
+        self.model.ask_all(&rows).map_err(raised)
     }
 }
 
