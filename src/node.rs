@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
+use sentinel_actors::events;
 use sentinel_actors::node::{NodeSpec, RunningNode, start};
 use sentinel_actors::pipeline::NodeShared;
 use sentinel_actors::ports::{Chance, Clock, Fates, JournalStore, NoFates};
@@ -184,6 +185,8 @@ fn run_locked(
     tell_what_was_lost(&recovered);
     let journal = Arc::new(journal);
     let plugged = plug(config, state, &options)?;
+    // Of the files that were begun above, before anything depends on them.
+    state.sync()?;
     ownership::refuse_unowned(&JournalReader::open(state.path())?, config.node.mode, &plugged)?;
     opening::tell(config, state.path(), &digest, &plugged);
     let slots = slots_of(&plugged);
@@ -195,21 +198,33 @@ fn run_locked(
         .enable_all()
         .build()
         .map_err(NodeError::Runtime)?;
+    let store: Arc<dyn JournalStore> = journal.clone();
     let end = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("control".to_owned());
-        let work = || {
-            drive(config, state, verdict, plugged, journal, &control, &workers, signals, options, vitals, last_words)
-        };
+        let work =
+            || drive(config, state, verdict, plugged, store, &control, &workers, signals, options, vitals, last_words);
         let running = thread.spawn_scoped(scope, work).map_err(NodeError::Runtime)?;
         running.join().unwrap_or_else(|_| Ok(NodeEnd::Meltdown("the control thread panicked".to_owned())))
     })?;
     // What still runs on a worker was killed or blocks; neither may hold up the end.
     workers.shutdown_timeout(Duration::from_secs(1));
-    Ok(RunReport { end, slots })
+    Ok(RunReport { end: close(journal, end), slots })
 }
 
 fn slots_of(plugged: &[PluggedPipeline]) -> Vec<(String, UtcMs, Option<UtcMs>)> {
     plugged.iter().map(|p| (p.settings.name.clone(), p.first_slot, p.last_slot)).collect()
+}
+
+/// Closes the journal, unless something that was killed still has it. A disk that fails last fails too.
+fn close(journal: Arc<SqliteJournal>, end: NodeEnd) -> NodeEnd {
+    match (Arc::into_inner(journal).map_or(Ok(()), SqliteJournal::close), end) {
+        (Err(error), NodeEnd::Finished | NodeEnd::Asked(_)) => {
+            let text = format!("{}; {}", chain(&error), error.advice());
+            events::journal_failed(&text);
+            NodeEnd::JournalFailed(text)
+        }
+        (_, end) => end,
+    }
 }
 
 /// The control thread: starts the tree, watches it, and waits for its end.

@@ -42,6 +42,8 @@ use crate::status::Holdings;
 
 /// Of the stage's deadline, so many fifths are for the venue; the rest is for writing down what it said.
 const VENUE_FIFTHS: u32 = 4;
+/// A tenth of the deadline: an order for which less is left does not leave, because its answer would come too late.
+const VENUE_LEAST: u32 = 10;
 /// So many are for a look at open intents between cycles: a cycle that comes meanwhile waits, and needs time of its own.
 const LOOK_FIFTHS: u32 = 2;
 
@@ -114,6 +116,7 @@ impl StageWork for Executor {
     fn warm_up(&mut self) -> PortFuture<'_, ()> {
         Box::pin(async move {
             self.venue_until = elapsed_now() + (self.deadlines.execute * LOOK_FIFTHS / 5).min(LOOK_LIMIT / 2);
+            self.journal.give_up_at(elapsed_now() + LOOK_LIMIT * 4 / 5);
             pass(&*self.fates, Place::BeforeSettle, &self.path).await;
             // A failure is no harm: the next cycle settles before it acts.
             if let Err(error) = self.settle(None).await {
@@ -134,7 +137,9 @@ impl StageWork for Executor {
         findings: Self::Load,
     ) -> PortFuture<'a, Result<Infallible, Ending>> {
         // Since the cycle was handed over, because it is from then on that the stage is watched: it may have waited here.
-        self.venue_until = cycle.trace.holder().1 + self.deadlines.execute * VENUE_FIFTHS / 5;
+        let since = cycle.trace.holder().1;
+        self.venue_until = since + self.deadlines.execute * VENUE_FIFTHS / 5;
+        self.journal.give_up_at(since + self.deadlines.execute);
         Box::pin(async move {
             Err(match findings {
                 Findings::Prediction(bars, probabilities) => self.execute(cycle, record, &bars, &probabilities).await,
@@ -322,8 +327,9 @@ impl Executor {
         if !self.deadlines.lets_leave(cycle.slot, now) {
             return Err(Ending::new(Reason::DecisionExpired, format!("schedule time is {now}")));
         }
-        if cycle.trace.is_revoked() || cycle.time_left().is_zero() {
-            return Err(Ending::new(Reason::DeadlineExceeded, "before the intent was written"));
+        let time_left = self.venue_time().min(cycle.time_left());
+        if cycle.trace.is_revoked() || time_left < self.deadlines.execute / VENUE_LEAST {
+            return Err(Ending::new(Reason::DeadlineExceeded, "no time is left to send an order and hear of it"));
         }
         Ok(())
     }
@@ -388,16 +394,19 @@ impl Executor {
     async fn send(&mut self, cycle: &Cycle, intent: &Intent) -> Effect {
         self.venue.prepare(&intent.key);
         self.counted = None;
-        match self.journal.advance(&intent.key, IntentEvent::Send, self.clock.now()).await {
-            Ok(Written::Done) => {}
-            Ok(other) => {
-                self.settled = false;
-                return Effect::Nothing(Ending::new(Reason::IntentStands, format!("{other:?}")));
-            }
-            Err(error) => {
-                self.settled = false;
-                return Effect::Nothing(Ending::new(Reason::JournalUnavailable, error.to_string()));
-            }
+        let unwritten = match self.journal.advance(&intent.key, IntentEvent::Send, self.clock.now()).await {
+            Ok(Written::Done) => None,
+            // A Journal that died with the answer was asked again, and found it done.
+            Ok(Written::Refused(why)) => Some(Ending::new(Reason::IntentStands, why)),
+            Ok(other) => Some(Ending::new(Reason::IntentStands, format!("{other:?}"))),
+            Err(error) => Some(Ending::new(Reason::JournalUnavailable, error.to_string())),
+        };
+        if let Some(ending) = unwritten {
+            self.settled = false;
+            // It may be written yet, and the row of this slot after it: what is known must come between them.
+            let evidence = format!("it was never handed over: {}", ending.detail);
+            self.journal.note(&intent.key, IntentEvent::NeverLeft { evidence }, self.clock.now());
+            return Effect::Nothing(ending);
         }
         pass(&*self.fates, Place::AfterSent, &self.path).await;
         let submission = match self.may_act(cycle).await {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, Mode};
 use crate::domain::risk::Exposure;
@@ -253,9 +254,23 @@ pub enum JournalUnavailable {
 
 /// How everyone else speaks to the Journal.
 #[derive(Clone)]
-pub struct JournalHandle(pub Address<JournalMsg>);
+pub struct JournalHandle {
+    address: Address<JournalMsg>,
+    until: Option<Instant>,
+}
 
 impl JournalHandle {
+    /// Speaks to the Journal at this address.
+    #[must_use]
+    pub const fn new(address: Address<JournalMsg>) -> Self {
+        Self { address, until: None }
+    }
+
+    /// From now on no call waits beyond this, besides the limit that each has: the caller itself must answer by then.
+    pub const fn give_up_at(&mut self, until: Instant) {
+        self.until = Some(until);
+    }
+
     /// Writes a new intent durably.
     ///
     /// # Errors
@@ -272,6 +287,13 @@ impl JournalHandle {
         self.write(JournalWrite::Advance { key: key.clone(), event, at }).await
     }
 
+    /// Moves an intent, after everything that was asked for before, and does not wait for it. A Journal that dies first
+    /// forgets it.
+    pub fn note(&self, key: &IntentKey, event: IntentEvent, at: UtcMs) {
+        let write = JournalWrite::Advance { key: key.clone(), event, at };
+        let _ = self.address.send(JournalMsg::Record(write, Box::new(|| {})));
+    }
+
     async fn write(&self, write: JournalWrite) -> Result<Written, JournalUnavailable> {
         let written = self.ask(|reply| JournalMsg::Write(vec![write.clone()], reply)).await?;
         written.into_iter().next().ok_or(JournalUnavailable::WrongAnswer)
@@ -284,9 +306,10 @@ impl JournalHandle {
         make: impl Fn(RpcReplyPort<R>) -> JournalMsg,
     ) -> Result<R, JournalUnavailable> {
         let give_up = elapsed_now() + REPLY_TIMEOUT;
+        let give_up = self.until.map_or(give_up, |until| until.min(give_up));
         loop {
             let left = give_up.saturating_duration_since(elapsed_now());
-            match self.0.call(&make, left).await {
+            match self.address.call(&make, left).await {
                 Ok(answer) => return Ok(answer),
                 Err(CallError::NotThere | CallError::Died) if left > RETRY_PAUSE => {
                     tokio::time::sleep(RETRY_PAUSE).await;

@@ -178,7 +178,10 @@ fn configure(connection: &Connection, max_pages: Option<u32>) -> rusqlite::Resul
     if let Some(pages) = max_pages {
         connection.execute_batch(&format!("PRAGMA max_page_count = {pages};"))?;
     }
-    connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+    // To its end: the switch is committed after it has answered, and only then can it fail.
+    let mut switch = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let modes: Vec<String> = switch.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    Ok(modes.into_iter().next().unwrap_or_default())
 }
 
 /// Whether SQLite finds its own structure whole, with every entry of every index. Says whether the whole file was looked at.

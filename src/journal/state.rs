@@ -21,7 +21,7 @@ pub struct StateDir {
     /// Holds the lock that other programs see; closing the file gives it back.
     _lock: File,
     /// The same for the directory itself: a lock file can be removed, and a second node would lock a new one.
-    _dir_lock: File,
+    dir_lock: File,
 }
 
 impl StateDir {
@@ -52,10 +52,25 @@ impl StateDir {
         }
         // For people who are turned away. Without it they are told less, and nothing else is wrong.
         let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
-        // A synced file in a directory whose own name is lost in a power cut is lost with it. Only a try: a parent that
-        // this user may not read was made by someone else, long before.
-        let _ = dir.canonicalize().and_then(|dir| File::open(dir.parent().unwrap_or(&dir))?.sync_all());
-        Ok(Arc::new(Self { dir: dir.to_owned(), _lock: lock, _dir_lock: dir_lock }))
+        // A synced file in a directory whose own name is lost in a power cut is lost with it. A parent that this user may
+        // not read was made by someone else, long before.
+        if let Ok(parent) = dir.canonicalize().and_then(|dir| File::open(dir.parent().unwrap_or(&dir))) {
+            sync_names(&parent).map_err(unusable("syncing its parent"))?;
+        }
+        Ok(Arc::new(Self { dir: dir.to_owned(), _lock: lock, dir_lock: dir_lock }))
+    }
+
+    /// Makes the names of its files durable. SQLite does so too and keeps a failure to itself; this handle was open before,
+    /// so the system tells it of every failure since.
+    ///
+    /// # Errors
+    /// When the disk refuses, or refused somebody else since the last time.
+    pub fn sync(&self) -> Result<(), StateError> {
+        sync_names(&self.dir_lock).map_err(|source| StateError::Unusable {
+            dir: self.dir.clone(),
+            action: "syncing it",
+            source,
+        })
     }
 
     /// The process that holds the directory; `None` when there is none, or none that can be named.
@@ -83,5 +98,13 @@ impl StateDir {
     #[must_use]
     pub fn quarantine(&self) -> PathBuf {
         self.dir.join(QUARANTINE_DIR)
+    }
+}
+
+/// A file system on which directories cannot be synced keeps their names by itself.
+fn sync_names(dir: &File) -> io::Result<()> {
+    match dir.sync_all() {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
     }
 }

@@ -54,7 +54,7 @@ enum Request {
 pub struct SqliteJournal {
     /// `None` only while it is dropped.
     requests: Option<mpsc::Sender<Request>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Result<(), JournalError>>>,
 }
 
 impl SqliteJournal {
@@ -93,6 +93,20 @@ impl SqliteJournal {
         Ok((Self { requests: Some(requests), thread: Some(thread) }, recovered))
     }
 
+    /// Waits for the write in progress and moves the last commits from the log into the file.
+    ///
+    /// # Errors
+    /// When the disk refuses. The commits are durable in the log, and the next start finds them there.
+    pub fn close(mut self) -> Result<(), JournalError> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), JournalError> {
+        drop(self.requests.take());
+        // A panic was reported by the panic hook and answered to every caller already.
+        self.thread.take().map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())))
+    }
+
     async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<Result<T, JournalFatal>>) -> Request,
@@ -118,11 +132,7 @@ impl JournalStore for SqliteJournal {
 impl Drop for SqliteJournal {
     /// Waits for the thread, so that the lock of the state directory is free when the last owner is gone.
     fn drop(&mut self) {
-        drop(self.requests.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic was reported by the panic hook and answered to every caller already.
-            let _ = thread.join();
-        }
+        let _ = self.end();
     }
 }
 
@@ -141,7 +151,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+    fn run(mut self, mut inbox: mpsc::Receiver<Request>) -> Result<(), JournalError> {
         while let Some(request) = inbox.blocking_recv() {
             // A caller that has gone away does not matter: what it asked for is done or refused all the same.
             match request {
@@ -149,6 +159,16 @@ impl Writer {
                 Request::Read(question, reply) => drop(reply.send(self.attempt(|writer| writer.read(&question)))),
             }
         }
+        if self.poison.is_some() { Ok(()) } else { self.close() }
+    }
+
+    /// SQLite would do the same when it closes the file, and keep a failure to itself.
+    fn close(&self) -> Result<(), JournalError> {
+        let connection = &self.opened.connection;
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(|source| {
+            let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            JournalError::from_sqlite(&self.path, "closing it", source)
+        })
     }
 
     fn attempt<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, JournalError>) -> Result<T, JournalFatal> {

@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use sentinel_actors::error_chain::chain;
 use tokio::sync::{mpsc, oneshot};
 
 pub use super::ledger::BookError;
@@ -72,6 +73,13 @@ impl Book {
                     shown.refresh(&ledger);
                 }
                 shown.waiting.fetch_sub(1, Ordering::SeqCst);
+            }
+            if let Err(error) = ledger.close() {
+                tracing::error!(
+                    event = "book_not_closed",
+                    error = %chain(&error),
+                    "the last orders of the paper book stay in the log beside its file; the next start moves them"
+                );
             }
         };
         let thread =

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 use rust_decimal::Decimal;
 use sentinel_actors::domain::bar::Bar;
@@ -125,13 +126,13 @@ impl Ledger {
     pub(super) fn open(path: &Path) -> Result<Self, BookError> {
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
-        for (pragma, value) in [
-            ("journal_mode", "WAL"),
-            ("synchronous", "FULL"),
-            ("foreign_keys", "ON"),
-            ("trusted_schema", "OFF"),
-            ("cache_size", "-256"),
-        ] {
+        // To its end: the switch is committed after it has answered, and only then can it fail.
+        let mut switch = connection.prepare("PRAGMA journal_mode = WAL")?;
+        switch.query_map([], |_| Ok(()))?.collect::<rusqlite::Result<()>>()?;
+        drop(switch);
+        for (pragma, value) in
+            [("synchronous", "FULL"), ("foreign_keys", "ON"), ("trusted_schema", "OFF"), ("cache_size", "-256")]
+        {
             connection.pragma_update(None, pragma, value)?;
         }
         let version = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
@@ -188,6 +189,16 @@ impl Ledger {
     /// Everything that is open, oldest first.
     pub(super) fn all_open(&self) -> Result<Vec<OpenPosition>, BookError> {
         self.open_of(None)
+    }
+
+    /// Moves the last orders from the log into the file. SQLite would do the same and keep a failure to itself; after one
+    /// here it leaves the log, which is durable, as it is.
+    pub(super) fn close(&self) -> Result<(), BookError> {
+        let moved = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        moved.map_err(|error| {
+            let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            error.into()
+        })
     }
 
     /// Grows with each row that is written.

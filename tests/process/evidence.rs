@@ -103,10 +103,16 @@ fn intents(facts: &Facts, faults: &mut Vec<String>) {
         }
     }
     for slot in &facts.slots {
-        let states: Vec<&str> = facts.intents.iter().filter(|i| i.slot_ms == slot.at_ms).map(|i| &*i.state).collect();
+        let intents: Vec<&Intent> = facts.intents.iter().filter(|intent| intent.slot_ms == slot.at_ms).collect();
+        let states: Vec<&str> = intents.iter().map(|intent| &*intent.state).collect();
+        // The row stays as it was when asking proves later that the venue never had the order; that nothing left is known
+        // at once, and no reason for a doubt.
+        let found_absent = || intents.iter().any(|intent| intent.history.ends_with("found_absent"));
         let told = match slot.reason.as_str() {
             "order_acked" => states.contains(&"acked"),
-            "order_unknown" => states.iter().any(|state| ["sent", "unknown", "held", "acked"].contains(state)),
+            "order_unknown" => {
+                states.iter().any(|state| ["sent", "unknown", "held", "acked"].contains(state)) || found_absent()
+            }
             "order_rejected" => states.contains(&"rejected"),
             _ => slot.outcome != "acted",
         };

@@ -17,6 +17,7 @@ mod crash_loop;
 mod damage;
 mod evidence;
 mod facts;
+mod faulty_disk;
 mod gateway;
 mod gateway_kill;
 mod gateway_moods;

@@ -21,7 +21,7 @@ use crate::supervision::{ChildEnd, ChildId, Happening};
 impl PipelineState {
     /// Asks the journal where this pipeline stands, until it answers.
     pub(super) fn ask_journal(&mut self, myself: &ActorRef<PipelineMsg>) {
-        let (journal, name) = (JournalHandle(self.plan.journal.clone()), self.plan.settings.name.clone());
+        let (journal, name) = (JournalHandle::new(self.plan.journal.clone()), self.plan.settings.name.clone());
         let myself = myself.clone();
         self.set_timer(Timer::Recovery, async move {
             let mut told = false;

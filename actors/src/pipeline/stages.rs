@@ -80,7 +80,7 @@ impl Stages {
             }),
             spec(&shared.workers, &executor, (), links(Stage::Executor), {
                 let (settings, ports, shared) = (settings.clone(), ports.clone(), shared.clone());
-                let journal = JournalHandle(journal.clone());
+                let journal = JournalHandle::new(journal.clone());
                 let (refusals, holdings) = (Refusals::default(), holdings.clone());
                 move || new_executor(&settings, &ports, &shared, &journal, &refusals, &holdings)
             }),
