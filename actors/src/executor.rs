@@ -19,7 +19,7 @@ use rust_decimal::Decimal;
 use tokio::time::Instant;
 
 pub use self::effect::Refusals;
-use self::effect::{Effect, Tally, outcome, standing_effect};
+use self::effect::{Effect, Tally, outcome, standing_effect, unwritten};
 use crate::cycle_flow::Cycle;
 use crate::domain::bar::CleanBars;
 use crate::domain::calendar::MarketCalendar;
@@ -200,7 +200,9 @@ impl Executor {
         record.signal = Some(decision.signal.code().to_owned());
         record.confidence = Some(decision.confidence);
         record.decided_bar = Some(newest.time);
-        record.intents = standing.iter().map(|intent| intent.key.clone()).collect();
+        // What an earlier slot did is told by its own row: each order has one.
+        let own = standing.iter().filter(|intent| intent.slot == cycle.slot);
+        record.intents = own.map(|intent| intent.key.clone()).collect();
         record.weighed = Some(Weighed {
             decide_on: self.policy.decide_on,
             threshold: self.policy.threshold,
@@ -255,13 +257,13 @@ impl Executor {
         let mut tally = Tally { ended: Ending::new(decision.idle.unwrap_or(Reason::Hold), ""), acted: false };
         for done in standing.iter().filter(|done| decision.orders.iter().all(|order| order.role != done.order.role)) {
             // The repeated decision does not want it any more, because it is done.
-            if let Some(effect) = standing_effect(done) {
+            if let Some(effect) = standing_effect(done, cycle.slot) {
                 let _ = tally.add(effect);
             }
         }
         for order in decision.orders {
             let stands = standing.iter().find(|done| done.order.role == order.role);
-            let effect = match stands.and_then(standing_effect) {
+            let effect = match stands.and_then(|stands| standing_effect(stands, cycle.slot)) {
                 Some(effect) => effect,
                 None => self.effect(cycle, record, basis, order, stands).await,
             };
@@ -290,11 +292,8 @@ impl Executor {
         if let Err(ending) = self.may_act(cycle).await.and(self.permitted(cycle, record, &key, &order).await) {
             return Effect::Nothing(ending);
         }
-        if !record.intents.contains(&key) {
-            record.intents.push(key.clone());
-        }
         let intent = Intent {
-            key: key.clone(),
+            key,
             mode: self.venue.mode(),
             account: self.venue.account().to_owned(),
             pipeline: self.pipeline.clone(),
@@ -304,7 +303,7 @@ impl Executor {
             state: IntentState::Planned,
             receipt: None,
         };
-        match self.reserve(&intent).await {
+        match self.reserve(record, &intent).await {
             Ok(None) => self.send(cycle, &intent).await,
             Ok(Some(standing)) => standing,
             Err(error) => {
@@ -374,10 +373,20 @@ impl Executor {
     }
 
     /// Writes `planned` durably. `None`: the key is ours to send. Otherwise an intent stands already and says how this
-    /// order ends; a decision that would order something else than it does acts on nothing.
-    async fn reserve(&mut self, intent: &Intent) -> Result<Option<Effect>, JournalUnavailable> {
+    /// order ends; a decision that would order something else than it does acts on nothing. The row names only what is there
+    /// and of its own slot.
+    async fn reserve(
+        &mut self,
+        record: &mut SlotRecord,
+        intent: &Intent,
+    ) -> Result<Option<Effect>, JournalUnavailable> {
         pass(&*self.fates, Place::BeforePlan, &self.path).await;
-        let Written::Exists(standing) = self.journal.plan(intent.clone()).await? else {
+        let written = self.journal.plan(intent.clone()).await?;
+        let is_own = !matches!(&written, Written::Exists(standing) if standing.slot != intent.slot);
+        if is_own && !record.intents.contains(&intent.key) {
+            record.intents.push(intent.key.clone());
+        }
+        let Written::Exists(standing) = written else {
             pass(&*self.fates, Place::AfterPlan, &self.path).await;
             return Ok(None);
         };
@@ -387,7 +396,7 @@ impl Executor {
             let ending = Ending::new(Reason::IntentStands, "the repeated cycle decided differently");
             return Ok(Some(Effect::Nothing(ending)));
         }
-        Ok(standing_effect(&standing))
+        Ok(standing_effect(&standing, intent.slot))
     }
 
     /// `sent`, then the order, then what became of it.
@@ -446,12 +455,15 @@ impl Executor {
                 let _ = self.journal.advance(&intent.key, event, self.clock.now()).await;
                 effect
             }
-            // Unconfirmed, it stays `sent` in the journal until the venue is asked: that is the truth.
-            (written, receipt) => {
+            // It stays `sent` in the journal until the venue is asked, and until then its row says no more than that.
+            (Err(error), _) => {
+                self.settled = false;
+                unwritten(effect, &error)
+            }
+            (Ok(_), receipt) => {
                 if let Some(receipt) = &receipt {
                     events::order_confirmed(intent, receipt);
                 }
-                self.settled &= written.is_ok();
                 effect
             }
         }

@@ -8,6 +8,7 @@
 use super::cycle::SlotRecord;
 use super::intent::{Basis, Intent, IntentState, Mode};
 use super::reason::{Outcome, Reason};
+use super::time::UtcMs;
 
 /// What an amended row says about itself.
 const RECOVERED: &str = "recovered from the journal";
@@ -24,6 +25,7 @@ pub fn amend_ended(record: &mut SlotRecord, intents: &[Intent]) {
         if !record.intents.contains(&intent.key) {
             record.detail = format!("{}; {RECOVERED}: {} {}", record.detail, intent.order.role, intent.state);
             record.intents.push(intent.key.clone());
+            record.decided_bar = record.decided_bar.or_else(|| decided_bar(intent));
         }
     }
 }
@@ -54,11 +56,15 @@ fn end_as_intents(record: &mut SlotRecord, intents: &[Intent]) {
     };
     record.mode = mode;
     record.intents = own.iter().map(|intent| intent.key.clone()).collect();
-    record.decided_bar = own.iter().find_map(|intent| match intent.basis {
+    record.decided_bar = own.iter().find_map(|intent| decided_bar(intent));
+}
+
+/// Of a slot's decision the newest bar is lost; the slot's time must not pass for that of a bar.
+const fn decided_bar(intent: &Intent) -> Option<UtcMs> {
+    match intent.basis {
         Basis::Bar(bar) => Some(bar),
-        // Which bar was the newest then is lost; the slot's time must not pass for that of a bar.
         Basis::Slot(_) => None,
-    });
+    }
 }
 
 #[cfg(test)]
@@ -67,7 +73,6 @@ mod tests {
 
     use super::super::intent::IntentKey;
     use super::super::order::{Order, Role, Side, Ticket};
-    use super::super::time::UtcMs;
     use super::*;
 
     const SLOT: UtcMs = UtcMs(3_600_000);
@@ -168,6 +173,15 @@ mod tests {
         amend_ended(&mut record, &[close(IntentState::Acked), open(IntentState::Acked)]);
         assert_eq!(record.reason, Reason::OrderAcked);
         assert_eq!(record.intents, [open(IntentState::Acked).key, close(IntentState::Acked).key]);
+    }
+
+    #[test]
+    fn a_slot_that_closed_without_a_decision_after_it_had_decided_a_bar_tells_the_bar() {
+        let exit = Intent { basis: Basis::Slot(SLOT), ..close(IntentState::Acked) };
+        let mut record = row(Reason::OrderAcked);
+        record.intents = vec![exit.key.clone()];
+        amend_ended(&mut record, &[exit, open(IntentState::Unknown)]);
+        assert_eq!((record.decided_bar, record.intents.len()), (Some(BAR), 2));
     }
 
     #[test]

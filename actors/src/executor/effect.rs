@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::domain::freshness::Ending;
 use crate::domain::intent::{Intent, IntentEvent, IntentState};
 use crate::domain::reason::Reason;
+use crate::domain::time::UtcMs;
+use crate::journal::JournalUnavailable;
 use crate::ports::Submission;
 
 /// Lasting refusals in a row. Shared by the incarnations of one Executor; a new process starts anew.
@@ -36,20 +38,32 @@ impl Refusals {
 pub(super) enum Effect {
     /// Bytes left, or may have.
     Acted(Reason, String),
+    /// It left in an earlier slot, whose row speaks for it.
+    ActedEarlier {
+        /// Which intent, and how it stands.
+        text: String,
+        /// The venue has confirmed it.
+        is_acked: bool,
+    },
     /// Nothing left.
     Nothing(Ending),
 }
 
-/// What an intent that stands already says about its order; `None` when it was only planned and is ours to send.
-pub(super) fn standing_effect(standing: &Intent) -> Option<Effect> {
+/// What an intent that stands already says about its order in `slot`; `None` when it was only planned and is ours to send.
+pub(super) fn standing_effect(standing: &Intent, slot: UtcMs) -> Option<Effect> {
     let text = format!("the intent {} stands as {}", standing.key, standing.state);
-    match standing.state {
-        IntentState::Planned => None,
-        IntentState::Acked => Some(Effect::Acted(Reason::OrderAcked, text)),
-        IntentState::Rejected => Some(Effect::Acted(Reason::OrderRejected, text)),
-        IntentState::Sent | IntentState::Unknown | IntentState::Held => Some(Effect::Acted(Reason::OrderUnknown, text)),
-        IntentState::Absent => Some(Effect::Nothing(Ending::new(Reason::IntentStands, text))),
+    let reason = match standing.state {
+        IntentState::Planned => return None,
+        IntentState::Absent => return Some(Effect::Nothing(Ending::new(Reason::IntentStands, text))),
+        IntentState::Acked => Reason::OrderAcked,
+        IntentState::Rejected => Reason::OrderRejected,
+        IntentState::Sent | IntentState::Unknown | IntentState::Held => Reason::OrderUnknown,
+    };
+    if standing.slot == slot {
+        return Some(Effect::Acted(reason, text));
     }
+    let text = format!("{text}, from the slot {}", standing.slot);
+    Some(Effect::ActedEarlier { text, is_acked: standing.state == IntentState::Acked })
 }
 
 /// What a slot ends with, as its orders come in.
@@ -67,6 +81,12 @@ impl Tally {
                 self.ended = Ending::new(reason, detail);
                 self.acted = true;
                 if reason == Reason::OrderAcked { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            }
+            Effect::ActedEarlier { text, is_acked } => {
+                if !self.acted {
+                    self.ended = Ending::new(Reason::AlreadyDecided, text);
+                }
+                if is_acked { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             }
             Effect::Nothing(ending) if self.acted => {
                 self.ended.detail = format!("{}; then {}: {}", self.ended.detail, ending.reason, ending.detail);
@@ -101,5 +121,14 @@ pub(super) fn outcome(intent: &Intent, submission: Submission) -> (IntentEvent, 
             let detail = format!("{what}: {evidence}");
             (IntentEvent::LostTrack { evidence }, Effect::Acted(Reason::OrderUnknown, detail))
         }
+    }
+}
+
+/// What is left of an effect whose outcome could not be written down: whether the answer was a receipt is for the journal to
+/// judge, which knows the tickets of all orders.
+pub(super) fn unwritten(effect: Effect, error: &JournalUnavailable) -> Effect {
+    match effect {
+        Effect::Acted(_, text) => Effect::Acted(Reason::OrderUnknown, format!("{text}; not written down: {error}")),
+        other => other,
     }
 }
