@@ -12,11 +12,24 @@ use crate::world::Shared;
 pub struct Capture(pub Shared);
 
 #[derive(Default)]
-struct Line(String);
+struct Line {
+    text: String,
+    event: String,
+    pipeline: Option<String>,
+}
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        let _ = write!(self.0, " {}={value:?}", field.name());
+        let _ = write!(self.text, " {}={value:?}", field.name());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "event" => value.clone_into(&mut self.event),
+            "pipeline" => self.pipeline = Some(value.to_owned()),
+            _ => {}
+        }
+        self.record_debug(field, &value);
     }
 }
 
@@ -31,21 +44,22 @@ impl Subscriber for Capture {
         let mut line = Line::default();
         event.record(&mut line);
         let mut inner = self.0.lock();
-        inner.log.secret_seen |= line.0.contains(SECRET);
-        if line.0.contains("pipeline_unparked") {
-            inner.count("unparked");
+        inner.log.secret_seen |= line.text.contains(SECRET);
+        match line.event.as_str() {
+            "pipeline_unparked" => inner.count("unparked"),
+            "pipeline_parked" => inner.count("parked"),
+            "cycle_rerun" => inner.count("rerun"),
+            "child_stuck" => inner.count("stuck"),
+            "schedule_waits" => inner.count("schedule_waits"),
+            "clock_set_back" => inner.count("clock_set_back"),
+            "clock_jumped" => inner.count("clock_jumped"),
+            _ => {}
         }
-        if line.0.contains("pipeline_parked") {
-            inner.count("parked");
+        if let Some(pipeline) = line.pipeline.filter(|_| matches!(&*line.event, "schedule_waits" | "pipeline_parked")) {
+            inner.hear(&pipeline);
         }
-        if line.0.contains("cycle_rerun") {
-            inner.count("rerun");
-        }
-        if line.0.contains("child_stuck") {
-            inner.count("stuck");
-        }
-        if !line.0.contains("slot_ended") && !line.0.contains("heartbeat") {
-            inner.note(format!("log{}", line.0));
+        if !matches!(&*line.event, "slot_ended" | "heartbeat") {
+            inner.note(format!("log{}", line.text));
         }
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sentinel_actors::domain::amend::{amend_ended, amend_missed};
 use sentinel_actors::domain::cycle::SlotRecord;
-use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
-use sentinel_actors::domain::order::Role;
+use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::order::{Receipt, Role, Ticket};
 use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::domain::risk::Exposure;
 use sentinel_actors::domain::time::UtcMs;
@@ -14,7 +14,9 @@ use sentinel_actors::ports::{
     JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, PortFuture, Recovery, Written,
 };
 
-use crate::world::{Inner, Shared, World};
+use crate::books;
+use crate::ledger::{self, Truth};
+use crate::world::{Inner, Shared};
 
 const BATCH_MAX: usize = 256;
 
@@ -26,11 +28,15 @@ pub struct Disk {
     by_slot: BTreeMap<(String, UtcMs), Vec<IntentKey>>,
     /// Keys that are not final, by pipeline.
     pub open: BTreeMap<String, Vec<IntentKey>>,
+    /// Orders by the ticket that confirmed them.
+    by_ticket: BTreeMap<Ticket, Vec<IntentKey>>,
     /// Rows of the newest commits, for a power cut.
     recent: Vec<Vec<(String, UtcMs)>>,
     decided: BTreeMap<String, UtcMs>,
     pub commits: u64,
     broken: bool,
+    /// The commit after so many more fails, and every one after it in this life.
+    pub fails_after: Option<u64>,
     /// The store panicked then, and nobody has used it since.
     pub panicked_at: Option<Duration>,
 }
@@ -39,7 +45,8 @@ pub struct Disk {
 pub struct Stored {
     pub intent: Intent,
     pub last: Option<IntentEvent>,
-    pub number: u64,
+    /// Every state that it was in, in order.
+    pub states: Vec<IntentState>,
 }
 
 impl Disk {
@@ -61,7 +68,19 @@ impl Disk {
     /// A new process has opened the file.
     pub fn reopen(&mut self) {
         self.broken = false;
+        self.fails_after = None;
         self.panicked_at = None;
+    }
+
+    /// The newest receipt of a live order.
+    pub fn newest_receipt(&self) -> Option<Receipt> {
+        let newest = self.by_ticket.values().rev().flatten().filter_map(|key| self.intents.get(key));
+        newest.map(|stored| &stored.intent).find(|intent| intent.mode == Mode::Live)?.receipt.clone()
+    }
+
+    /// Whether a person is waited for.
+    pub fn any_held(&self) -> bool {
+        self.open.values().flatten().any(|key| self.intents[key].intent.state == IntentState::Held)
     }
 
     pub fn last_slot(&self, pipeline: &str) -> Option<UtcMs> {
@@ -74,7 +93,7 @@ impl Disk {
         self.by_slot.range(range).next().map(|(key, _)| UtcMs(key.1.0 - 1))
     }
 
-    fn intents_of(&self, pipeline: &str, slot: UtcMs) -> Vec<Intent> {
+    pub fn intents_of(&self, pipeline: &str, slot: UtcMs) -> Vec<Intent> {
         let keys = self.by_slot.get(&(pipeline.to_owned(), slot)).into_iter().flatten();
         keys.filter_map(|key| self.intents.get(key)).map(|stored| stored.intent.clone()).collect()
     }
@@ -115,8 +134,16 @@ impl SimStore {
         let latency = match mood {
             Some("journal_slow") => world.millis("latency", "node", 200, 8000),
             Some("journal_busy") => Duration::from_millis(5000),
+            Some("journal_stalls") => Duration::from_millis(9000),
             _ => world.millis("latency", "node", 1, 6),
         };
+        let fails_now = {
+            let mut inner = world.lock();
+            let left = inner.disk.fails_after;
+            inner.disk.fails_after = left.map(|left| left.saturating_sub(1));
+            left == Some(0)
+        };
+        let mood = if fails_now { Some("journal_error") } else { mood };
         match mood {
             Some("journal_error") => {
                 tokio::time::sleep(latency).await;
@@ -158,7 +185,7 @@ impl SimStore {
         Ok(apply(&mut world.lock(), batch))
     }
 
-    fn answer(inner: &Inner, question: JournalRead) -> JournalAnswer {
+    fn answer(inner: &mut Inner, question: JournalRead) -> JournalAnswer {
         let disk = &inner.disk;
         match question {
             JournalRead::Recovery { pipeline } => JournalAnswer::Recovery(Recovery {
@@ -186,6 +213,7 @@ impl SimStore {
                 let stored = disk.intents.values().map(|stored| &stored.intent);
                 let mut intents: Vec<Intent> = stored.filter(acked).cloned().collect();
                 intents.sort_by(|a, b| (a.slot, &a.key).cmp(&(b.slot, &b.key)));
+                ledger::judge_count(inner, &symbol, &intents);
                 JournalAnswer::Intents(intents)
             }
             JournalRead::OpenIntents { pipeline } => JournalAnswer::Intents(disk.open_intents(&pipeline)),
@@ -200,8 +228,7 @@ impl SimStore {
                             && intent.order.role == Role::Open
                             && intent.state.may_have_left()
                     };
-                    // In here a pipeline and its symbol share their number.
-                    let pipeline = symbol.replace("SYM", "p");
+                    let pipeline = ledger::pipeline_of(&symbol);
                     let range = (pipeline.clone(), since)..=(pipeline, UtcMs(i64::MAX));
                     let keys = disk.by_slot.range(range).flat_map(|(_, keys)| keys);
                     let all = keys.filter_map(|key| disk.intents.get(key)).map(|stored| &stored.intent);
@@ -223,6 +250,7 @@ impl SimStore {
 const FAULTS: &[(&str, f64)] = &[
     ("journal_slow", 0.002),
     ("journal_busy", 0.0005),
+    ("journal_stalls", 0.0002),
     ("journal_error", 0.000_1),
     ("journal_panic", 0.000_1),
     ("journal_hang", 0.000_1),
@@ -242,7 +270,7 @@ impl JournalStore for SimStore {
             if self.world.lock().disk.broken {
                 return Err(JournalFatal("the disk is still broken".to_owned()));
             }
-            Ok(Self::answer(&self.world.lock(), question))
+            Ok(Self::answer(&mut self.world.lock(), question))
         })
     }
 }
@@ -304,6 +332,8 @@ fn insert(inner: &mut Inner, record: SlotRecord) {
     {
         inner.violation(format!("I10: a row of {} for {} comes after that for {last}", record.pipeline, record.slot));
     }
+    books::judge_row(inner, &record);
+    inner.hear(&record.pipeline);
     inner.trace(format!("row {} {} {} x{}", record.pipeline, record.slot, record.reason, record.attempts));
     inner.count(record.reason.code());
     if record.attempts == 2 && record.outcome() == Outcome::Acted {
@@ -333,7 +363,7 @@ fn plan(inner: &mut Inner, mut intent: Intent) -> Written {
     inner.disk.open.entry(intent.pipeline.clone()).or_default().push(intent.key.clone());
     let slot = (intent.pipeline.clone(), intent.slot);
     inner.disk.by_slot.entry(slot).or_default().push(intent.key.clone());
-    inner.disk.intents.insert(intent.key.clone(), Stored { intent, last: None, number: 0 });
+    inner.disk.intents.insert(intent.key.clone(), Stored { intent, last: None, states: vec![IntentState::Planned] });
     Written::Done
 }
 
@@ -352,10 +382,18 @@ pub fn advance(inner: &mut Inner, key: &IntentKey, event: IntentEvent) -> Writte
             return Written::Refused(illegal.to_string());
         }
     };
+    if let Some(receipt) = event.receipt() {
+        let keys = inner.disk.by_ticket.get(&receipt.ticket).into_iter().flatten();
+        let confirmed: Vec<Intent> = keys.map(|key| inner.disk.intents[key].intent.clone()).collect();
+        if let Some(owner) = stored.intent.ticket_owner(receipt.ticket, &confirmed) {
+            inner.count("ticket_taken");
+            return Written::TicketTaken(owner.key.clone());
+        }
+        inner.disk.by_ticket.entry(receipt.ticket).or_default().push(key.clone());
+    }
     let pipeline = stored.intent.pipeline.clone();
     let slot = stored.intent.slot;
     inner.trace(format!("intent {pipeline} {slot} {before} -> {next}"));
-    crate::venue::judge_ending(inner, key, next);
     match next {
         IntentState::Held => inner.count("held"),
         IntentState::Unknown => inner.count("unknown"),
@@ -364,14 +402,15 @@ pub fn advance(inner: &mut Inner, key: &IntentKey, event: IntentEvent) -> Writte
     if next.is_final() {
         inner.disk.open.entry(pipeline).or_default().retain(|open| open != key);
     }
-    if let Some(stored) = inner.disk.intents.get_mut(key) {
-        if let IntentEvent::Acked { receipt } | IntentEvent::SettledAcked { receipt, .. } = &event {
-            stored.intent.receipt = Some(receipt.clone());
-        }
-        stored.intent.state = next;
-        stored.last = Some(event);
-        stored.number += 1;
+    let Some(stored) = inner.disk.intents.get_mut(key) else { return Written::Done };
+    if let Some(receipt) = event.receipt() {
+        stored.intent.receipt = Some(receipt.clone());
     }
+    stored.intent.state = next;
+    stored.states.push(next);
+    stored.last = Some(event.clone());
+    let intent = stored.intent.clone();
+    ledger::judge_step(inner, &intent, &event, next);
     Written::Done
 }
 
@@ -385,21 +424,20 @@ fn repeats(last: &IntentEvent, event: &IntentEvent) -> bool {
 }
 
 /// Settles what only a person can, by what really happened.
-pub fn settle_held(world: &World) {
-    let mut inner = world.lock();
+pub fn settle_held(inner: &mut Inner) {
     let open = inner.disk.open.values().flatten().cloned();
     let held: Vec<IntentKey> = open.filter(|key| inner.disk.intents[key].intent.state == IntentState::Held).collect();
     for key in held {
         let evidence = "a person looked".to_owned();
-        let event = match crate::venue::fate(&mut inner, &key) {
-            crate::venue::Truth::Filled => {
-                let Some(receipt) = crate::venue::receipt(&inner, &key) else { continue };
+        let event = match ledger::truth(inner, &key) {
+            Truth::Filled => {
+                let Some(receipt) = ledger::receipt(inner, &key) else { continue };
                 IntentEvent::SettledAcked { receipt, evidence }
             }
-            crate::venue::Truth::Nothing | crate::venue::Truth::Refused => IntentEvent::SettledAbsent { evidence },
-            crate::venue::Truth::Open => continue,
+            Truth::Nothing | Truth::Refused => IntentEvent::SettledAbsent { evidence },
+            Truth::Open => continue,
         };
         inner.count("settled_by_hand");
-        advance(&mut inner, &key, event);
+        advance(inner, &key, event);
     }
 }

@@ -19,11 +19,14 @@ use sentinel_actors::root_supervisor::{NodeEnd, RootMsg};
 use sentinel_actors::supervision::watch::Progress;
 use sentinel_actors::supervision::{CrashLog, Limits};
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 use crate::checks;
+use crate::clock::{self, SimClock};
 use crate::disk::{SimStore, settle_held};
-use crate::fates::{SimChance, SimClock, SimFates};
+use crate::fates::{SimChance, SimFates};
 use crate::inputs::{SimFeatures, SimModel, SimQuarantine, SimSource, WINDOW};
+use crate::ledger;
 use crate::options::{PipelineOptions, QUIET};
 use crate::venue::{self, SimVenue};
 use crate::world::Shared;
@@ -31,6 +34,7 @@ use crate::world::Shared;
 /// Must not appear in anything that the node prints.
 pub const SECRET: &str = "hunter2-marker";
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+pub const VOLUME_LOTS: Decimal = Decimal::from_parts(10, 0, 0, false, 2);
 pub const LATENESS: Duration = Duration::from_secs(20);
 
 /// How a process ended.
@@ -64,7 +68,7 @@ pub fn settings(index: usize, options: &PipelineOptions) -> PipelineSettings {
             classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
             threshold: 0.6,
             decide_on: options.decide_on,
-            volume_lots: Decimal::new(10, 2),
+            volume_lots: VOLUME_LOTS,
             // What is counted must not end unseen.
             stop_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(50, 4)),
             target_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(100, 4)),
@@ -158,6 +162,9 @@ pub fn run(world: &Shared) {
             break;
         }
         inner.disk.reopen();
+        if std::mem::take(&mut inner.settle_when_down) {
+            settle_held(&mut inner);
+        }
         let random = inner.faults_on && world.options.node_faults;
         let down = match random {
             true => {
@@ -196,6 +203,8 @@ struct Life {
     /// So often the journal will be killed in the next seconds.
     journal_kills: u32,
     jumped: bool,
+    /// At most one: what kills the process in its recovery.
+    death: JoinSet<()>,
 }
 
 impl Life {
@@ -209,6 +218,7 @@ impl Life {
             asked_at: None,
             journal_kills: 0,
             jumped: false,
+            death: JoinSet::new(),
         };
         life.plan_deed();
         // Now and then the next death comes during the recovery.
@@ -218,9 +228,14 @@ impl Life {
             inner.fault("crash_in_recovery", "node");
             death = Some(Duration::from_millis(inner.stream("again", "node").u64(0..3000)));
         }
+        if world.options.node_faults && inner.faults_on && inner.stream("nth", "node").f64() < 0.1 {
+            inner.fault("nth_commit_fails", "node");
+            let commits = inner.stream("nth", "node").u64(0..60);
+            inner.disk.fails_after = Some(commits);
+        }
         if let Some(after) = death {
             let crash = inner.crash.clone();
-            Handle::current().spawn(async move {
+            life.death.spawn(async move {
                 tokio::time::sleep(after).await;
                 crash.notify_one();
             });
@@ -258,7 +273,8 @@ impl Life {
                 checks::liveness(&mut self.world.lock(), &self.world.options, &self.node.board);
                 self.ask();
             }
-            if self.asked_at.is_some_and(|at| now > at + CLOSE_WITHIN + Duration::from_secs(40)) {
+            let stopped = self.world.lock().stops_until;
+            if self.asked_at.is_some_and(|at| now > at.max(stopped) + CLOSE_WITHIN + Duration::from_secs(40)) {
                 self.world.lock().violation("the node does not end although it was asked to".to_owned());
                 return LifeEnd::Over;
             }
@@ -292,6 +308,7 @@ impl Life {
         if gone.is_err() {
             self.world.lock().violation("the root has reported its end and does not end".to_owned());
         }
+        self.death.shutdown().await;
         if matches!(end, Some(NodeEnd::Finished | NodeEnd::Asked(_))) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let left = Handle::current().metrics().num_alive_tasks();
@@ -315,12 +332,11 @@ impl Life {
         let mut inner = self.world.lock();
         inner.faults_on = false;
         inner.trace("peace".to_owned());
-        let in_safe_mode = std::mem::take(&mut inner.safe_mode);
-        let crash = inner.crash.clone();
-        drop(inner);
-        settle_held(&self.world);
-        if in_safe_mode {
-            crash.notify_one();
+        ledger::thaw(&mut inner);
+        clock::put_right(&mut inner);
+        inner.settle_when_down = inner.disk.any_held();
+        if std::mem::take(&mut inner.safe_mode) || inner.settle_when_down {
+            inner.crash.notify_one();
         }
     }
 
@@ -328,8 +344,7 @@ impl Life {
         if let Some((_, seconds)) = self.world.options.jump.filter(|(at, _)| now >= *at && !self.jumped) {
             self.jumped = true;
             let mut inner = self.world.lock();
-            inner.offset_ms += seconds * 1000;
-            inner.trace(format!("the clock jumps by {seconds} s"));
+            clock::jump(&mut inner, "the clock jumps", seconds as f64);
         }
     }
 
@@ -373,10 +388,16 @@ impl Life {
                 inner.fault("outage", &name);
                 inner.outage.insert(name, until);
             }
-            46..55 => {
+            // Whoever settles by hand stops the node first.
+            46..55 if inner.disk.any_held() => {
+                inner.count("stopped_to_settle");
+                inner.settle_when_down = true;
                 drop(inner);
-                settle_held(&self.world);
+                if self.asked_at.is_none() {
+                    self.ask();
+                }
             }
+            46..55 => {}
             55..59 => {
                 inner.fault("service_killed", "");
                 let path = ["heartbeat", "competition_clock"][part % 2].to_owned();
@@ -397,7 +418,7 @@ impl Life {
                     let _ = self.node.root.cast(RootMsg::Kill(pipeline.name.clone()));
                 }
             }
-            67..84 => jump(&mut inner, part, unit),
+            67..84 => jump_somewhere(&mut inner, part, unit),
             84..90 => {
                 inner.fault("sigterm", "");
                 drop(inner);
@@ -417,8 +438,8 @@ impl Life {
     }
 }
 
-/// The wall clock jumps; a suspended machine looks the same from inside.
-fn jump(inner: &mut crate::world::Inner, part: usize, unit: f64) {
+/// The wall clock jumps at any time; a suspended machine looks the same from inside.
+fn jump_somewhere(inner: &mut crate::world::Inner, part: usize, unit: f64) {
     let (kind, seconds) = match part {
         0 => ("clock_back", -unit * 600.0),
         1 => ("clock_back", -unit * 5.0),
@@ -427,7 +448,5 @@ fn jump(inner: &mut crate::world::Inner, part: usize, unit: f64) {
         _ => ("suspend", 60.0 + unit * 7200.0),
     };
     inner.fault(kind, "");
-    inner.offset_ms += (seconds * 1000.0) as i64;
-    let line = format!("{kind} by {seconds:.3} s");
-    inner.trace(line);
+    clock::jump(inner, kind, seconds);
 }

@@ -1,34 +1,21 @@
-//! Schedule time, chance, and what happens at the named places of the production code.
+//! Chance, and what happens at the named places of the production code.
 
 use std::time::Duration;
 
-use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Chance, Clock, Fate, Fates, Place, PortFuture};
+use sentinel_actors::ports::{Chance, Fate, Fates, Place};
 
+use crate::clock;
 use crate::world::Shared;
 
-/// A jump of the clock is noticed after this long at the latest.
-const CHUNK: Duration = Duration::from_secs(10);
-
-pub struct SimClock(pub Shared);
-
-impl Clock for SimClock {
-    fn now(&self) -> UtcMs {
-        self.0.lock().now()
-    }
-
-    fn wait_until(&self, until: UtcMs) -> PortFuture<'_, ()> {
-        Box::pin(async move {
-            loop {
-                let left = until.since(self.now());
-                if left.is_zero() {
-                    return;
-                }
-                tokio::time::sleep(left.min(CHUNK)).await;
-            }
-        })
-    }
-}
+/// A cycle is between two stages here, or its order between two commits.
+const IN_CYCLE: [Place; 6] = [
+    Place::FeaturesHandle,
+    Place::PredictorHandle,
+    Place::ExecutorHandle,
+    Place::AfterPlan,
+    Place::AfterSent,
+    Place::BeforeEndSlot,
+];
 
 pub struct SimChance {
     pub world: Shared,
@@ -49,6 +36,9 @@ impl Fates for SimFates {
             world.lock().starts(who);
         }
         // Beats and looks happen every few seconds, the rest about once in a cycle.
+        if IN_CYCLE.contains(&place) {
+            clock::change_at_place(world, who, place);
+        }
         let rarely = matches!(place, Place::JournalHandle | Place::HeartbeatHandle | Place::CompetitionClockHandle);
         let p = match rarely {
             _ if who == "journal" && !world.options.node_faults => 0.0,

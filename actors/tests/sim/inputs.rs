@@ -10,6 +10,7 @@ use sentinel_actors::ports::{
     BarRequest, BarSource, FeatureSet, Model, ModelError, PortFuture, Quarantine, SourceError,
 };
 
+use crate::clock;
 use crate::world::{Shared, fnv};
 
 pub const WINDOW: usize = 5;
@@ -84,6 +85,7 @@ impl SimSource {
             std::future::pending::<()>().await;
         }
         tokio::time::sleep(pause).await;
+        clock::change(world, &self.who).await;
         assert!(mood != "source_panic", "injected in the source");
         assert!(!self.token.is_empty());
         match mood {
@@ -194,8 +196,8 @@ impl Model for SimModel {
             const MOODS: &[(&str, f64)] = &[("model_invalid", 0.003), ("validate_hang", 0.001)];
             match self.world.pick("validate", &self.who, MOODS) {
                 Some("model_invalid") => return Err(ModelError::Invalid("another hash".to_owned())),
-                Some(_) => std::future::pending().await,
-                None => {}
+                Some("validate_hang") => std::future::pending().await,
+                _ => {}
             }
             Ok(ModelIdentity { id: "sim".to_owned(), hash: "0".to_owned() })
         })
@@ -215,6 +217,7 @@ impl Model for SimModel {
                 "model_slow" => tokio::time::sleep(deadline.mul_f64(0.8)).await,
                 _ => tokio::time::sleep(self.world.millis("predict time", &self.who, 1, 20)).await,
             }
+            clock::change(&self.world, &self.who).await;
             let pipe = self.who.split('/').next().unwrap();
             let doomed = self.world.lock().doomed.remove(pipe);
             assert!(!doomed, "doomed");

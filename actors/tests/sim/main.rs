@@ -13,13 +13,16 @@
     reason = "a failing test should panic"
 )]
 
+mod books;
 mod campaign;
 mod capture;
 mod checks;
+mod clock;
 mod disk;
 mod driver;
 mod fates;
 mod inputs;
+mod ledger;
 mod options;
 mod regressions;
 mod scale;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::decision::DecideOn;
-use sentinel_actors::domain::intent::IntentState;
-use sentinel_actors::domain::reason::Reason;
+use sentinel_actors::domain::intent::{IntentEvent, IntentState};
+use sentinel_actors::domain::reason::{Outcome, Reason};
 use sentinel_actors::domain::schedule::Window;
 use sentinel_actors::domain::time::UtcMs;
 
@@ -166,4 +167,89 @@ fn recovered(deaths: &[Duration]) -> Vec<String> {
     let mut lines: Vec<String> = rows.map(|row| format!("{} {}", row.slot, row.reason)).collect();
     lines.extend(inner.disk.intents.values().map(|stored| format!("{} {}", stored.intent.slot, stored.intent.state)));
     lines
+}
+
+fn told_by(world: &Shared) -> Vec<usize> {
+    let inner = world.lock();
+    let rows = |key| inner.disk.rows.values().filter(|row| row.intents.contains(key)).count();
+    inner.disk.intents.keys().map(rows).collect()
+}
+
+/// The pipeline gave the cycle up and could not know that its bar was decided, so that the next slot decided it again, did
+/// nothing, and said that it had acted.
+#[test]
+fn an_order_is_told_by_the_row_of_its_own_slot_alone() {
+    let faults: &[(&str, &str, &[&str])] =
+        &[("submit", "p0/executor", &["submit_hang_filled"]), ("validate", "p0/predictor", &["pass", "validate_hang"])];
+    let mut options = hourly(40);
+    options.pipelines[0].max_holding = None;
+    let world = run(options, faults);
+    assert_eq!(told_by(&world), [1]);
+    let acted = reasons(&world).into_iter().filter(|reason| reason.outcome() == Outcome::Acted);
+    assert_eq!(acted.collect::<Vec<_>>(), [Reason::OrderAcked]);
+    assert!(reasons(&world).contains(&Reason::AlreadyDecided));
+}
+
+/// A row named an intent that was never written, and one said that an order was confirmed with the ticket of another.
+#[test]
+fn the_rows_are_true_whichever_message_to_the_journal_is_lost() {
+    for answer in ["pass", "ticket_reused", "reply_of_another", "reply_lost"] {
+        for n in 0..40 {
+            let mut messages = vec!["pass"; n];
+            messages.push("journal_actor_hang");
+            run(
+                patient(40),
+                &[("submit", "p0/executor", &["pass", answer]), ("fate", "journal@JournalHandle", &messages)],
+            );
+        }
+    }
+}
+
+#[test]
+fn an_order_that_is_filled_late_is_unknown_until_it_is_found() {
+    let world = run(patient(40), &[("submit", "p0/executor", &["filled_late"])]);
+    let inner = world.lock();
+    let first = inner.disk.intents.values().min_by_key(|stored| stored.intent.slot).unwrap();
+    assert_eq!(first.states, [IntentState::Planned, IntentState::Sent, IntentState::Unknown, IntentState::Acked]);
+}
+
+/// Where orders do not expire nothing but the order itself, or a person, ends the doubt.
+#[test]
+fn an_order_that_never_expires_is_never_called_absent() {
+    let mut options = SimOptions::calm(3, MINUTE * 60, 4);
+    options.node_faults = true;
+    options.pipelines.iter_mut().for_each(|pipeline| pipeline.sheltered = false);
+    for lost in ["filled_late", "request_lost"] {
+        let world = run(options.clone(), &[("submit", "p3/executor", &[lost])]);
+        let inner = world.lock();
+        let states = inner.disk.intents.values().filter(|stored| stored.intent.pipeline == "p3");
+        let first = states.min_by_key(|stored| stored.intent.slot).unwrap();
+        let by_hand = matches!(first.last, Some(IntentEvent::SettledAbsent { .. }));
+        assert!(lost == "filled_late" || by_hand, "{:?}", first.last);
+        assert!(lost == "request_lost" || first.intent.state == IntentState::Acked, "{:?}", first.states);
+    }
+}
+
+/// With a wall clock that moved an hour while the model was asked, orders left an hour late.
+#[test]
+fn an_order_whose_clock_was_moved_in_flight_leaves_near_its_slot_or_not_at_all() {
+    let places = ["p0/data_fetcher", "p0/predictor", "p0/executor", "p0/predictor@PredictorHandle"];
+    let later = ["p0/executor@ExecutorHandle", "p0/executor@AfterPlan", "p0/executor@AfterSent"];
+    for place in places.into_iter().chain(later) {
+        for change in ["jump_in_cycle", "suspend_in_cycle", "set_back_in_cycle"] {
+            let world = run(patient(60), &[("clock", place, &["pass", change])]);
+            let in_time = |row: &&SlotRecord| row.started_at.is_some() && row.outcome() != Outcome::Missed;
+            assert!(world.lock().disk.rows.values().filter(in_time).count() > 20, "{change} at {place}");
+        }
+    }
+    let world = run(patient(60), &[("clock", "p0/executor@AfterPlan", &["suspend_in_cycle"])]);
+    assert!(reasons(&world).contains(&Reason::DecisionExpired) || reasons(&world).contains(&Reason::OrderNeverLeft));
+}
+
+#[test]
+fn a_process_that_stood_still_for_minutes_takes_its_schedule_up_again() {
+    for place in ["p0/data_fetcher", "p0/predictor", "p0/executor"] {
+        let world = run(patient(60), &[("clock", place, &["pass", "stop_in_cycle"])]);
+        assert!(reasons(&world).iter().filter(|reason| reason.outcome() == Outcome::Missed).count() < 20);
+    }
 }

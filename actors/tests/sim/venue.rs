@@ -1,132 +1,19 @@
-//! The venue, and the judge: its own ledger of what really happened, kept apart from everything that the node believes.
-//! Shares no code with the executor.
+//! The venue as the node sees it, and the judge of every effect at the moment at which bytes leave.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
 use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Ticket};
+use sentinel_actors::domain::order::{Order, Receipt, Role};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Evidence, PortFuture, Positions, Submission, Venue, VenueError};
 
-use crate::driver::LATENESS;
+use crate::clock;
+use crate::driver::{LATENESS, VOLUME_LOTS};
+use crate::ledger::{Book, Entry, Net, Truth, Verdict, arrive, can_prove_absence, signed, truth};
+use crate::options::PipelineOptions;
 use crate::world::{Inner, Shared};
-
-#[derive(Default)]
-pub struct Ledger {
-    orders: BTreeMap<IntentKey, Entry>,
-    books: BTreeMap<String, Vec<Position>>,
-    tickets: u64,
-    pub effects: u64,
-}
-
-struct Entry {
-    order: Order,
-    submits: u32,
-    /// Elapsed time at which it arrives; the venue drops what arrives after its expiry.
-    arrives: Option<Duration>,
-    expires: Duration,
-    refuse: bool,
-    verdict: Option<Verdict>,
-}
-
-enum Verdict {
-    Filled(Receipt),
-    Refused,
-}
-
-/// What really became of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Truth {
-    Filled,
-    Refused,
-    /// It never arrived and never will.
-    Nothing,
-    /// It may still arrive.
-    Open,
-}
-
-/// The truth about a key, now.
-pub fn fate(inner: &mut Inner, key: &IntentKey) -> Truth {
-    arrive(inner, key);
-    let now = inner.elapsed();
-    match inner.ledger.orders.get(key) {
-        None => Truth::Nothing,
-        Some(Entry { verdict: Some(Verdict::Filled(_)), .. }) => Truth::Filled,
-        Some(Entry { verdict: Some(Verdict::Refused), .. }) => Truth::Refused,
-        Some(entry) if entry.arrives.is_some() || now < entry.expires => Truth::Open,
-        Some(_) => Truth::Nothing,
-    }
-}
-
-/// What the ledger shows of a filled key.
-pub fn receipt(inner: &Inner, key: &IntentKey) -> Option<Receipt> {
-    match inner.ledger.orders.get(key)?.verdict.as_ref()? {
-        Verdict::Filled(receipt) => Some(receipt.clone()),
-        Verdict::Refused => None,
-    }
-}
-
-/// Says whether the journal invents an ending.
-pub fn judge_ending(inner: &mut Inner, key: &IntentKey, state: IntentState) {
-    let truth = fate(inner, key);
-    let honest = match state {
-        IntentState::Acked => truth == Truth::Filled,
-        IntentState::Rejected => truth == Truth::Refused,
-        IntentState::Absent => truth == Truth::Nothing || (truth == Truth::Refused) || never_left(inner, key),
-        _ => true,
-    };
-    if !honest {
-        inner.violation(format!("I2: the journal says {state} of {key}, the venue says {truth:?}"));
-    }
-}
-
-fn never_left(inner: &Inner, key: &IntentKey) -> bool {
-    inner.ledger.orders.get(key).is_none_or(|entry| entry.arrives.is_none() && entry.verdict.is_none())
-}
-
-/// Lets an order arrive whose time has come.
-fn arrive(inner: &mut Inner, key: &IntentKey) {
-    let now = inner.elapsed();
-    let Some(entry) = inner.ledger.orders.get_mut(key) else { return };
-    let Some(at) = entry.arrives.filter(|at| *at <= now) else { return };
-    entry.arrives = None;
-    if at > entry.expires {
-        return;
-    }
-    let (order, refuse) = (entry.order.clone(), entry.refuse);
-    inner.ledger.tickets += 1;
-    let ticket = Ticket(inner.ledger.tickets);
-    let opened_at = Some(inner.now());
-    let book = inner.ledger.books.entry(order.symbol.clone()).or_default();
-    let gone = match order.role {
-        Role::Close(ticket) if !refuse => {
-            let before = book.len();
-            book.retain(|position| position.ticket != ticket);
-            before == book.len()
-        }
-        _ => false,
-    };
-    let verdict = if refuse || gone {
-        Verdict::Refused
-    } else {
-        if order.role == Role::Open {
-            let (symbol, side, volume_lots) = (order.symbol.clone(), order.side, order.volume_lots);
-            let open_price = order.reference_price;
-            book.push(Position { ticket, symbol, side, volume_lots, open_price, opened_at });
-        }
-        inner.ledger.effects += 1;
-        let price = Some(order.reference_price);
-        Verdict::Filled(Receipt { ticket, volume_lots: order.volume_lots, price, text: "filled".to_owned() })
-    };
-    let word = if matches!(verdict, Verdict::Filled(_)) { "fills" } else { "refuses" };
-    inner.trace(format!("venue {word} {} {}", order.symbol, order.role));
-    if let Some(entry) = inner.ledger.orders.get_mut(key) {
-        entry.verdict = Some(verdict);
-    }
-}
 
 pub struct SimVenue {
     pub world: Shared,
@@ -148,16 +35,36 @@ const SUBMIT: &[(&str, f64)] = &[
     ("reply_late", 0.03),
     ("submit_panic_filled", 0.01),
     ("submit_panic_empty", 0.01),
+    ("filled_in_part", 0.03),
+    ("filled_late", 0.03),
+    ("reply_of_another", 0.02),
+    ("ticket_reused", 0.02),
     ("crash_in_submit_filled", 0.003),
     ("crash_in_submit_empty", 0.003),
 ];
 
-/// Every other venue keeps its positions to itself, and takes no stops.
+/// How long after the node has stopped waiting an order may still be filled.
+const EXPIRES_AFTER: Duration = Duration::from_secs(10);
+/// Where orders do not expire, a venue that stood still fills them within this.
+const FROZEN_MAX: Duration = Duration::from_secs(7200);
+
+/// Every other venue keeps its position to itself: a netting account, and no stops.
 pub const fn cannot_tell(index: usize) -> bool {
     index % 2 == 1
 }
 
+/// An account that has not traded.
+pub fn empty_book(index: usize) -> Book {
+    if cannot_tell(index) { Book::Netting(Net::default()) } else { Book::Hedging(Vec::new()) }
+}
+
 impl SimVenue {
+    /// Every other netting account knows no expiry. Only a person can settle what is lost there, and stops the node for it,
+    /// which in a run without faults of the node nobody does.
+    fn never_expires(&self) -> bool {
+        self.index % 4 == 3 && self.world.options.node_faults
+    }
+
     /// Every promise about effects, judged at the moment at which bytes leave.
     fn judge(&self, inner: &mut Inner, key: &IntentKey, order: &Order, slot: UtcMs, deadline: Duration) {
         let options = &self.world.options.pipelines[self.index];
@@ -183,6 +90,7 @@ impl SimVenue {
             }
             other => inner.violation(format!("I1: {key} leaves, and durable is {:?}", other.map(|i| i.state))),
         }
+        judge_order(inner, options, order, slot);
         if inner.safe_mode {
             inner.violation(format!("I4: {key} leaves in safe mode"));
         }
@@ -191,15 +99,19 @@ impl SimVenue {
         }
         let fetched = inner.alive.fetched.get(&options.name).filter(|(fetched, _)| *fetched == slot);
         match fetched.map(|(_, at)| *at) {
-            // An exit of a slot whose bar was decided before: it fetches nothing.
-            None if order.role != Role::Open && now.since(slot) + deadline <= LATENESS + options.cycle => {}
+            // An exit of a slot whose bar was decided before: it fetches nothing. Schedule time is judged below.
+            None if order.role != Role::Open => {}
             Some(began) if inner.elapsed() + deadline <= began + options.cycle + Duration::from_millis(1) => {}
             other => {
                 let text = format!("I4: {key} may leave after the cycle's deadline: fetched at {other:?}");
                 inner.violation(text);
             }
         }
-        if inner.ledger.orders.get(key).is_some_and(|entry| entry.submits > 0) {
+        // Elapsed time does not see a suspend, nor a clock that is set: an order has to be near its slot by both.
+        if now > slot.plus(LATENESS + options.cycle) || now < slot.minus(LATENESS) {
+            inner.violation(format!("I4: {key} of the slot {slot} leaves at {now}"));
+        }
+        if inner.ledger.orders.contains_key(key) {
             inner.violation(format!("I2: {key} is submitted twice"));
         }
     }
@@ -216,22 +128,30 @@ impl SimVenue {
             inner.trace(format!("submit {} {} {mood}", order.symbol, order.role));
             inner.count("submits");
             let now = inner.elapsed();
-            let late = deadline.mul_f64(inner.stream("late", &self.who).f64());
+            let unit = inner.stream("late", &self.who).f64();
             let arrives = match mood {
                 "request_lost"
                 | "never_left"
                 | "submit_hang_empty"
                 | "submit_panic_empty"
+                | "ticket_reused"
                 | "crash_in_submit_empty" => None,
-                "reply_late" => Some(now + late),
+                "reply_late" => Some(now + deadline.mul_f64(unit)),
+                "filled_late" if self.never_expires() => Some(now + deadline + FROZEN_MAX.mul_f64(unit)),
+                "filled_late" => Some(now + deadline + EXPIRES_AFTER.mul_f64(unit)),
                 _ => Some(now + travel.min(deadline)),
             };
+            if mood == "filled_late" && self.never_expires() {
+                inner.count("venue_frozen");
+            }
             let entry = Entry {
                 order: order.clone(),
-                submits: 1,
+                slot,
+                left: mood != "never_left",
                 arrives,
-                expires: now + deadline,
+                expires: (!self.never_expires()).then(|| now + deadline + EXPIRES_AFTER),
                 refuse: mood == "venue_refuses",
+                part: if mood == "filled_in_part" { Decimal::new(4, 1) } else { Decimal::ONE },
                 verdict: None,
             };
             inner.ledger.orders.insert(key.clone(), entry);
@@ -245,7 +165,7 @@ impl SimVenue {
                 tokio::time::sleep(travel.min(deadline)).await;
                 return Submission::Unknown("connection reset".to_owned());
             }
-            "reply_lost" | "request_lost" => {
+            "reply_lost" | "request_lost" | "filled_late" => {
                 tokio::time::sleep(deadline).await;
                 return Submission::Unknown("no reply".to_owned());
             }
@@ -257,6 +177,9 @@ impl SimVenue {
         }
         let mut inner = world.lock();
         arrive(&mut inner, key);
+        if matches!(mood, "reply_of_another" | "ticket_reused") {
+            return self.another(&inner).map_or(Submission::Unknown("no reply".to_owned()), Submission::Acked);
+        }
         match inner.ledger.orders.get(key).and_then(|entry| entry.verdict.as_ref()) {
             Some(Verdict::Filled(receipt)) => Submission::Acked(receipt.clone()),
             Some(Verdict::Refused) => {
@@ -264,6 +187,11 @@ impl SimVenue {
             }
             None => Submission::Unknown("no reply".to_owned()),
         }
+    }
+
+    /// The receipt of an order that the journal knows under another key; only live orders are told apart by their tickets.
+    fn another(&self, inner: &Inner) -> Option<Receipt> {
+        inner.disk.newest_receipt().filter(|_| self.mode == Mode::Live)
     }
 
     async fn ask(&self, intent: &Intent, deadline: Duration) -> Evidence {
@@ -275,6 +203,7 @@ impl SimVenue {
             ("settle_hang", 0.02),
             ("settle_slow", 0.1),
             ("settle_times_out", 0.1),
+            ("settle_of_another", 0.02),
         ];
         let mood = world.pick("settle", &self.who, MOODS).unwrap_or("");
         match mood {
@@ -284,10 +213,16 @@ impl SimVenue {
             _ => tokio::time::sleep(world.millis("travel", &self.who, 5, 60)).await,
         }
         let mut inner = world.lock();
-        let truth = fate(&mut inner, &intent.key);
+        let truth = truth(&mut inner, &intent.key);
         inner.trace(format!("settle {} {} {truth:?} {mood}", intent.pipeline, intent.slot));
         if mood == "settle_not_now" || mood == "settle_times_out" {
             return Evidence::NotNow("injected".to_owned());
+        }
+        if mood == "settle_of_another"
+            && world.options.node_faults
+            && let Some(receipt) = self.another(&inner)
+        {
+            return Evidence::Found(receipt);
         }
         match inner.ledger.orders.get(&intent.key).and_then(|entry| entry.verdict.as_ref()) {
             Some(Verdict::Filled(receipt)) => return Evidence::Found(receipt.clone()),
@@ -295,8 +230,17 @@ impl SimVenue {
             None => {}
         }
         match truth {
+            _ if self.never_expires() && !can_prove_absence(&inner, &intent.key) => {
+                // Some time it gives up asking; until then the order may turn up.
+                match inner.stream("give up", &self.who).f64() < 0.2 {
+                    true => Evidence::Undecidable("orders do not expire here".to_owned()),
+                    false => Evidence::NotNow("it may still arrive".to_owned()),
+                }
+            }
             Truth::Open => Evidence::NotNow("it may still arrive".to_owned()),
-            _ if mood == "settle_undecidable" => Evidence::Undecidable("history is gone".to_owned()),
+            _ if mood == "settle_undecidable" && world.options.node_faults => {
+                Evidence::Undecidable("history is gone".to_owned())
+            }
             _ => Evidence::Absent("not in the history, and expired".to_owned()),
         }
     }
@@ -337,16 +281,17 @@ impl Venue for SimVenue {
                 Some(_) => std::future::pending().await,
                 None => tokio::time::sleep(Duration::from_millis(10)).await,
             }
+            clock::change(&self.world, &self.who).await;
             assert!(!self.password.is_empty());
             let mut inner = self.world.lock();
             let open = inner.disk.open.get(&format!("p{}", self.index)).cloned().unwrap_or_default();
             for key in open {
                 arrive(&mut inner, &key);
             }
-            if cannot_tell(self.index) {
-                return Ok(Positions::Counted);
+            match &inner.ledger.books[symbol] {
+                Book::Hedging(positions) => Ok(Positions::Told(positions.clone())),
+                Book::Netting(_) => Ok(Positions::Counted),
             }
-            Ok(Positions::Told(inner.ledger.books.get(symbol).cloned().unwrap_or_default()))
         })
     }
 
@@ -354,12 +299,48 @@ impl Venue for SimVenue {
         Box::pin(async move {
             // Stops and targets are hit now and then.
             let mut inner = self.world.lock();
-            let roll = if cannot_tell(self.index) { 1.0 } else { inner.stream("stops", &self.who).f64() };
-            if let Some(book) = inner.ledger.books.get_mut(symbol).filter(|_| roll < 0.1) {
-                book.pop();
+            let roll = inner.stream("stops", &self.who).f64();
+            if let Some(Book::Hedging(positions)) = inner.ledger.books.get_mut(symbol).filter(|_| roll < 0.1) {
+                positions.pop();
             }
             let _ = (bars, Decimal::ZERO);
             Ok(())
         })
+    }
+}
+
+/// An order that the configuration, and what the account really holds, allow.
+fn judge_order(inner: &mut Inner, options: &PipelineOptions, order: &Order, slot: UtcMs) {
+    if order.symbol != options.symbol {
+        inner.violation(format!("an order of {} trades {}", options.name, order.symbol));
+    }
+    if order.volume_lots > VOLUME_LOTS {
+        inner.violation(format!("{}: an order of {} lots leaves", options.name, order.volume_lots));
+    }
+    match (&inner.ledger.books[&options.symbol], order.role) {
+        (Book::Hedging(positions), Role::Open) if positions.len() >= options.max_positions as usize => {
+            let text = format!("{}: one more is opened beside {} positions", options.name, positions.len());
+            inner.violation(text);
+        }
+        (Book::Netting(net), Role::Open) if (signed(order.side, Decimal::ONE) * net.lots).is_sign_negative() => {
+            // It would end what it is not meant to end. Only a close of the same decision may leave a rest to turn over.
+            let was_closed = |entry: &Entry| entry.slot == slot && matches!(entry.order.role, Role::Close(_));
+            if !inner.ledger.orders.values().any(|entry| entry.order.symbol == order.symbol && was_closed(entry)) {
+                let text = format!("{}: {} opens against {} lots", options.name, order.side, net.lots);
+                inner.violation(text);
+            }
+        }
+        (Book::Netting(net), Role::Close(ticket)) => {
+            // Bought back or sold off to the lot: anything else opens a position that nobody decided.
+            let after = net.lots + signed(order.side, order.volume_lots);
+            if net.opened_by != Some(ticket) || !after.is_zero() {
+                let text = format!(
+                    "{}: closing {} of {ticket} where the venue holds {} of {:?}",
+                    options.name, order.volume_lots, net.lots, net.opened_by
+                );
+                inner.violation(text);
+            }
+        }
+        _ => {}
     }
 }

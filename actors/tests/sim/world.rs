@@ -13,8 +13,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::disk::Disk;
+use crate::ledger::Ledger;
 use crate::options::SimOptions;
-use crate::venue::Ledger;
+use crate::venue;
 
 const RING: usize = 200;
 const STORM: f64 = 60.0;
@@ -36,12 +37,18 @@ pub struct Inner {
     /// Pipelines whose model panics at the next question.
     pub doomed: BTreeSet<String>,
     pub offset_ms: i64,
+    /// The process stood still until then: it could notice nothing.
+    pub stops_until: Duration,
     /// Faults that a test demands, by stream and caller; each happens once, in this order.
     pub demanded: BTreeMap<(&'static str, String), VecDeque<&'static str>>,
     /// After so long in its next lives the process dies.
     pub deaths: VecDeque<Duration>,
     pub safe_mode: bool,
+    /// A person has stopped the node to settle what only a person can.
+    pub settle_when_down: bool,
     pub life: u32,
+    /// When each pipeline was last heard of: a row, or a line that says why there is none.
+    pub heard: BTreeMap<String, Duration>,
     pub crash: Arc<Notify>,
     intensity: f64,
     start: UtcMs,
@@ -79,20 +86,25 @@ pub type Shared = Arc<World>;
 
 impl World {
     pub fn new(options: SimOptions) -> Shared {
+        let pipelines = options.pipelines.iter().enumerate();
+        let books = pipelines.map(|(index, pipeline)| (pipeline.symbol.clone(), venue::empty_book(index))).collect();
         let inner = Inner {
             log: Log { hash: 0xcbf2_9ce4_8422_2325, ..Log::default() },
             disk: Disk::default(),
-            ledger: Ledger::default(),
+            ledger: Ledger::with(books),
             alive: Alive::default(),
             faults_on: true,
             storm: BTreeMap::new(),
             outage: BTreeMap::new(),
             doomed: BTreeSet::new(),
             offset_ms: 0,
+            stops_until: Duration::ZERO,
             demanded: BTreeMap::new(),
             deaths: VecDeque::new(),
             safe_mode: false,
+            settle_when_down: false,
             life: 0,
+            heard: BTreeMap::new(),
             crash: Arc::new(Notify::new()),
             intensity: options.intensity,
             start: options.start,
@@ -173,6 +185,8 @@ impl World {
         inner.crash = Arc::new(Notify::new());
         inner.life_began = Some(elapsed_now());
         inner.alive = Alive::default();
+        let (names, now) = (self.by_name.keys(), inner.elapsed());
+        inner.heard = names.map(|name| (name.clone(), now)).collect();
         let line = format!("boot {}", inner.life);
         inner.trace(line);
     }
@@ -220,6 +234,12 @@ impl Inner {
         UtcMs(self.start.plus(self.elapsed()).0 + self.offset_ms)
     }
 
+    /// The newest slot that has a row.
+    pub fn latest_row(&self) -> UtcMs {
+        let names = self.disk.rows.keys().map(|(pipeline, _)| pipeline).collect::<BTreeSet<_>>();
+        names.into_iter().filter_map(|pipeline| self.disk.last_slot(pipeline)).max().unwrap_or_default()
+    }
+
     pub fn stream(&mut self, stream: &str, who: &str) -> &mut fastrand::Rng {
         let key = format!("{stream}:{who}");
         let seed = self.seed;
@@ -248,6 +268,12 @@ impl Inner {
         if self.log.ring.len() > RING {
             self.log.ring.pop_front();
         }
+    }
+
+    /// A pipeline has shown where it stands.
+    pub fn hear(&mut self, pipeline: &str) {
+        let now = self.elapsed();
+        self.heard.insert(pipeline.to_owned(), now);
     }
 
     pub fn count(&mut self, what: &'static str) {
@@ -309,7 +335,8 @@ impl Drop for Guard {
         let bound = limit + limit / 5 + Duration::from_millis(600);
         let excused =
             inner.alive.owner_stalled_at.get(&pipe).is_some_and(|at| *at + Duration::from_secs(60) >= self.since);
-        if now - self.since > bound && !excused {
+        let stood_still = inner.stops_until >= self.since;
+        if now - self.since > bound && !excused && !stood_still {
             inner.violation(format!("I7: {} was inside a call for {:?}", self.who, now - self.since));
         }
     }
