@@ -57,7 +57,7 @@ impl StateDir {
         if let Ok(parent) = dir.canonicalize().and_then(|dir| File::open(dir.parent().unwrap_or(&dir))) {
             sync_names(&parent).map_err(unusable("syncing its parent"))?;
         }
-        Ok(Arc::new(Self { dir: dir.to_owned(), _lock: lock, dir_lock: dir_lock }))
+        Ok(Arc::new(Self { dir: dir.to_owned(), _lock: lock, dir_lock }))
     }
 
     /// Makes the names of its files durable. SQLite does so too and keeps a failure to itself; this handle was open before,

@@ -208,7 +208,10 @@ pub fn arrive(inner: &mut Inner, key: &IntentKey) {
     let lots = if lots.is_zero() { order.volume_lots } else { lots };
     let filled = match inner.ledger.books.get_mut(&order.symbol) {
         _ if refuse => None,
-        Some(Book::Netting(net)) => Some(net.fill(ticket, signed(order.side, lots))),
+        Some(Book::Netting(net)) => {
+            net.fill(ticket, signed(order.side, lots));
+            Some(())
+        }
         Some(Book::Hedging(positions)) => fill(positions, &order, ticket, lots, opened_at),
         None => None,
     };
