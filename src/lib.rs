@@ -1,4 +1,4 @@
-//! What a sentinel node is plugged into: the adapters behind the ports of `sentinel-actors`, and the command line.
+//! What a sentinel node is wired into: the adapters behind the ports of `sentinel-actors`, and the command line.
 //!
 //! * [`config`]: the typed configuration and everything that can be wrong with it.
 //! * [`node`]: configuration → ports → tree; two runtimes; signals; the watchdog's last word.

@@ -6,11 +6,11 @@
 mod disk;
 mod error;
 pub mod health;
+mod health_reporter;
 mod notify;
 mod opening;
 mod ownership;
-mod plug;
-mod vitals;
+mod wiring;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ use sentinel_actors::error_chain::chain;
 use sentinel_actors::events;
 use sentinel_actors::node::{NodeSpec, RunningNode, start};
 use sentinel_actors::pipeline::NodeShared;
-use sentinel_actors::ports::{Chance, Clock, Fates, JournalStore, NoFates};
+use sentinel_actors::ports::{Chance, Clock, FaultInjector, JournalStore, NoFaults};
 use sentinel_actors::root_supervisor::{NodeEnd, RootMsg};
 use sentinel_actors::status::Board;
 use sentinel_actors::supervision::CrashLog;
@@ -32,8 +32,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{debug, error, info, warn};
 
 pub use self::error::NodeError;
-pub use self::plug::{PluggedPipeline, plug, survey_bars, try_model};
-use self::vitals::Vitals;
+use self::health_reporter::HealthReporter;
+pub use self::wiring::{WiredPipeline, survey_bars, try_model, wire};
 use crate::config::Config;
 use crate::journal::{
     BootRecord, BootVerdict, JournalReader, Recovered, SqliteJournal, Start, StateDir, StoreOptions, write_last_exit,
@@ -51,7 +51,7 @@ const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 /// How a caller changes a run. The default is what `sentinel run` does.
 pub struct RunOptions {
     /// Fault places; production passes them all.
-    pub fates: Arc<dyn Fates>,
+    pub faults: Arc<dyn FaultInjector>,
     /// Run the newest due slot of each pipeline and end.
     pub once: bool,
     /// Take a journal that is less than the state directory remembers: a person has compared the account.
@@ -67,7 +67,7 @@ pub struct RunOptions {
 impl Default for RunOptions {
     fn default() -> Self {
         Self {
-            fates: Arc::new(NoFates),
+            faults: Arc::new(NoFaults),
             once: false,
             accept_lost_journal: false,
             recorder: Recorder::default(),
@@ -118,10 +118,10 @@ pub fn run(config: &Config, options: RunOptions) -> Result<RunReport, NodeError>
     let state = StateDir::open(&config.node.state)?;
     let recorder = options.recorder.clone();
     recorder.attach(&state);
-    let vitals = Vitals::start(config, state.path());
-    let last_words =
-        LastWords { state: state.path().to_owned(), recorder: recorder.clone(), board: Arc::new(OnceLock::new()) };
-    let report = run_locked(config, &state, options, &vitals, &last_words);
+    let health_reporter = HealthReporter::start(config, state.path());
+    let aborter =
+        Aborter { state: state.path().to_owned(), recorder: recorder.clone(), board: Arc::new(OnceLock::new()) };
+    let report = run_locked(config, &state, options, &health_reporter, &aborter);
     if let Err(error) = &report {
         // For the log file; on standard error the command line tells it, with advice.
         debug!(event = "start_failed", error = %chain(error), "the node could not be started");
@@ -130,8 +130,8 @@ pub fn run(config: &Config, options: RunOptions) -> Result<RunReport, NodeError>
     if let Err(error) = write_last_exit(state.path(), i32::from(code), WallClock.now()) {
         warn!(event = "last_exit_lost", error = %chain(&error), "the exit code could not be kept for the next start");
     }
-    last_words.ended(code, &report.as_ref().map_or_else(|error| chain(error), |report| report.end.to_string()));
-    vitals.ended();
+    aborter.ended(code, &report.as_ref().map_or_else(|error| chain(error), |report| report.end.to_string()));
+    health_reporter.ended();
     recorder.flush(LAST_LINES_WITHIN);
     report
 }
@@ -140,8 +140,8 @@ fn run_locked(
     config: &Config,
     state: &Arc<StateDir>,
     options: RunOptions,
-    vitals: &Vitals,
-    last_words: &LastWords,
+    health_reporter: &HealthReporter,
+    aborter: &Aborter,
 ) -> Result<RunReport, NodeError> {
     let control = Builder::new_current_thread().enable_all().build().map_err(NodeError::Runtime)?;
     // Listened to from the first moment on: a signal during the start is an orderly end too, and not a crash.
@@ -149,7 +149,7 @@ fn run_locked(
         let _inside = control.enter();
         Signals::new().map_err(NodeError::Runtime)?
     };
-    let verdict = match control.block_on(register_boot(state, vitals, &mut signals)) {
+    let verdict = match control.block_on(register_boot(state, health_reporter, &mut signals)) {
         Ok(verdict) => verdict,
         Err(name) => return Ok(RunReport { end: NodeEnd::Asked(name.to_owned()), slots: Vec::new() }),
     };
@@ -172,7 +172,7 @@ fn run_locked(
         accept_lost: options.accept_lost_journal.then(|| WallClock.now()),
         ..StoreOptions::default()
     };
-    let (journal, recovered) = SqliteJournal::open_with(state, options.fates.clone(), store)?;
+    let (journal, recovered) = SqliteJournal::open_with(state, options.faults.clone(), store)?;
     info!(
         event = "journal_opened",
         state = %state.path().display(),
@@ -184,12 +184,12 @@ fn run_locked(
     );
     tell_what_was_lost(&recovered);
     let journal = Arc::new(journal);
-    let plugged = plug(config, state, &options)?;
+    let wired = wire(config, state, &options)?;
     // Of the files that were begun above, before anything depends on them.
     state.sync()?;
-    ownership::refuse_unowned(&JournalReader::open(state.path())?, config.node.mode, &plugged)?;
-    opening::tell(config, state.path(), &digest, &plugged);
-    let slots = slots_of(&plugged);
+    ownership::refuse_unowned(&JournalReader::open(state.path())?, config.node.mode, &wired)?;
+    opening::tell(config, state.path(), &digest, &wired);
+    let slots = slots_of(&wired);
 
     let workers = Builder::new_multi_thread()
         .worker_threads(2)
@@ -201,8 +201,9 @@ fn run_locked(
     let store: Arc<dyn JournalStore> = journal.clone();
     let end = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("control".to_owned());
-        let work =
-            || drive(config, state, verdict, plugged, store, &control, &workers, signals, options, vitals, last_words);
+        let work = || {
+            drive(config, state, verdict, wired, store, &control, &workers, signals, options, health_reporter, aborter)
+        };
         let running = thread.spawn_scoped(scope, work).map_err(NodeError::Runtime)?;
         running.join().unwrap_or_else(|_| Ok(NodeEnd::Meltdown("the control thread panicked".to_owned())))
     })?;
@@ -211,8 +212,8 @@ fn run_locked(
     Ok(RunReport { end: close(journal, end), slots })
 }
 
-fn slots_of(plugged: &[PluggedPipeline]) -> Vec<(String, UtcMs, Option<UtcMs>)> {
-    plugged.iter().map(|p| (p.settings.name.clone(), p.first_slot, p.last_slot)).collect()
+fn slots_of(wired: &[WiredPipeline]) -> Vec<(String, UtcMs, Option<UtcMs>)> {
+    wired.iter().map(|p| (p.settings.name.clone(), p.first_slot, p.last_slot)).collect()
 }
 
 /// Closes the journal, unless something that was killed still has it. A disk that fails last fails too.
@@ -233,14 +234,14 @@ fn drive(
     config: &Config,
     state: &Arc<StateDir>,
     verdict: BootVerdict,
-    plugged: Vec<PluggedPipeline>,
+    wired: Vec<WiredPipeline>,
     journal: Arc<dyn JournalStore>,
     control: &Runtime,
     workers: &Runtime,
     signals: Signals,
     options: RunOptions,
-    vitals: &Vitals,
-    last_words: &LastWords,
+    health_reporter: &HealthReporter,
+    aborter: &Aborter,
 ) -> Result<NodeEnd, NodeError> {
     let progress = Arc::new(Progress::default());
     let safe_mode = Arc::new(AtomicBool::new(verdict.safe_mode_until.is_some()));
@@ -248,17 +249,17 @@ fn drive(
         control: control.handle().clone(),
         workers: workers.handle().clone(),
         chance: Arc::new(SystemChance),
-        fates: options.fates.clone(),
+        faults: options.faults.clone(),
         quarantine: Arc::new(QuarantineDir(state.quarantine())),
         crashes: CrashLog::install(),
         progress: progress.clone(),
-        limits: plug::limits(&config.supervision),
+        limits: wiring::limits(&config.supervision),
         safe_mode: safe_mode.clone(),
         state_dir: crate::system::in_a_command(state.path()).into(),
     };
-    let slots = slots_of(&plugged);
+    let slots = slots_of(&wired);
     let spec = NodeSpec {
-        pipelines: plugged.into_iter().map(|plugged| (plugged.settings, plugged.ports)).collect(),
+        pipelines: wired.into_iter().map(|wired| (wired.settings, wired.ports)).collect(),
         store: journal,
         shared,
         wall: Arc::new(WallClock),
@@ -268,8 +269,8 @@ fn drive(
     };
     let limit = Some(config.supervision.watchdog);
     let limits = WatchLimits { control: limit, worker: limit, journal: limit };
-    let (dog, moving) = (last_words.clone(), vitals.clone());
-    let _watchdog = Watchdog::start(progress, limits, move || moving.moved(), move |stall| dog.abort(&stall))
+    let (on_stall, on_progress) = (aborter.clone(), health_reporter.clone());
+    let _watchdog = Watchdog::start(progress, limits, move || on_progress.moved(), move |stall| on_stall.abort(&stall))
         .map_err(NodeError::Runtime)?;
 
     control.block_on(async {
@@ -277,13 +278,13 @@ fn drive(
             start(spec).await.map_err(|error| NodeError::Root(chain(&error)))?;
         let handle = control.handle();
         let mut helpers = tokio::task::JoinSet::new();
-        let _ = last_words.board.set(board.clone());
-        let overdue = last_words.clone();
-        helpers.spawn(signals.forward(root.clone(), vitals.clone(), overdue, config.supervision.shutdown));
+        let _ = aborter.board.set(board.clone());
+        let overdue = aborter.clone();
+        helpers.spawn(signals.forward(root.clone(), health_reporter.clone(), overdue, config.supervision.shutdown));
         if let Some(until) = verdict.safe_mode_until {
             helpers.spawn(leave_safe_mode(state.clone(), safe_mode, until));
         }
-        vitals.running(board.clone());
+        health_reporter.running(board.clone());
         (options.on_start)(Running { board, control: handle.clone(), root, slots });
         let end = done.await.unwrap_or_else(|_| NodeEnd::Meltdown("the root supervisor died".to_owned()));
         let _ = ended.await;
@@ -311,7 +312,11 @@ fn tell_what_was_lost(recovered: &Recovered) {
 ///
 /// # Errors
 /// The name of the signal that ended the wait.
-async fn register_boot(state: &StateDir, vitals: &Vitals, signals: &mut Signals) -> Result<BootVerdict, &'static str> {
+async fn register_boot(
+    state: &StateDir,
+    health_reporter: &HealthReporter,
+    signals: &mut Signals,
+) -> Result<BootVerdict, &'static str> {
     let verdict = match BootRecord::register(state, WallClock.now()) {
         Ok(record) => record.verdict,
         Err(error) => {
@@ -327,11 +332,11 @@ async fn register_boot(state: &StateDir, vitals: &Vitals, signals: &mut Signals)
             delay_ms = delay.as_millis(),
             "the node ended badly before; it waits before it starts"
         );
-        vitals.backing_off(verdict.crashes, delay);
+        health_reporter.backing_off(verdict.crashes, delay);
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             name = signals.first() => {
-                vitals.stopping(name);
+                health_reporter.stopping(name);
                 info!(event = "shutdown_began", why = name, "the node is told to end while it waits to start");
                 return Err(name);
             }
@@ -348,7 +353,7 @@ async fn register_boot(state: &StateDir, vitals: &Vitals, signals: &mut Signals)
 }
 
 async fn leave_safe_mode(state: Arc<StateDir>, safe_mode: Arc<AtomicBool>, until: UtcMs) {
-    while WallClock.now() < until && !BootRecord::is_forgiven(state.path()) {
+    while WallClock.now() < until && !BootRecord::safe_mode_was_ended(state.path()) {
         WallClock.wait_until(until).await;
     }
     safe_mode.store(false, Ordering::Release);
@@ -376,17 +381,17 @@ impl Signals {
     async fn forward(
         mut self,
         root: ractor::ActorRef<RootMsg>,
-        vitals: Vitals,
-        last_words: LastWords,
+        health_reporter: HealthReporter,
+        aborter: Aborter,
         within: Duration,
     ) {
         let name = self.first().await;
-        vitals.stopping(name);
+        health_reporter.stopping(name);
         let _ = root.cast(RootMsg::Shutdown(name.to_owned()));
         // A thread, because what keeps the node from ending may be the runtime itself.
         let overdue = move || {
             std::thread::sleep(within);
-            last_words.abort("the node did not end in time after a signal");
+            aborter.abort("the node did not end in time after a signal");
         };
         if let Err(error) = std::thread::Builder::new().name("shutdown".to_owned()).spawn(overdue) {
             warn!(event = "shutdown_unwatched", error = %chain(&error), "nothing will force the end");
@@ -396,14 +401,14 @@ impl Signals {
 
 /// What a process leaves behind that ends itself.
 #[derive(Clone)]
-struct LastWords {
+struct Aborter {
     state: PathBuf,
     recorder: Recorder,
     /// Once the tree runs.
     board: Arc<OnceLock<Board>>,
 }
 
-impl LastWords {
+impl Aborter {
     /// The last line of a node, whatever ended it.
     fn ended(&self, exit_code: u8, why: &str) {
         let cycles = self.board.get().map_or(0, |board| board.totals().slots());

@@ -149,7 +149,7 @@ fn every_log_event_is_described_and_every_described_event_exists() {
 #[test]
 fn every_test_and_file_that_the_readme_names_as_proof_exists() {
     let readme = read("README.md");
-    let code = sources(&["src", "tests", "benches", "actors", "devnet"]);
+    let code = sources(&["src", "tests", "benches", "actors", "testbed"]);
     let (mut tests, mut missing) = (0, Vec::new());
     for cells in rows(section(&readme, "What it promises")) {
         for name in quoted(cells[2]) {

@@ -19,7 +19,9 @@ use sentinel_actors::domain::bar::{Bar, CleanBars, Interval};
 use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Side, Ticket};
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Evidence, Fate, Fates, NoFates, Place, Positions, Submission, Venue};
+use sentinel_actors::ports::{
+    Evidence, FaultInjector, FaultPoint, InjectedFault, NoFaults, Positions, Submission, Venue,
+};
 
 const SYMBOL: &str = "EURUSD";
 const HOUR: i64 = 3_600_000;
@@ -35,7 +37,7 @@ fn terms(account: &str) -> Terms {
 }
 
 fn venue(dir: &Path) -> PaperVenue {
-    PaperVenue::new(Book::open(&dir.join(BOOK_FILE)).unwrap(), terms("paper"), Arc::new(NoFates), "eurusd/executor")
+    PaperVenue::new(Book::open(&dir.join(BOOK_FILE)).unwrap(), terms("paper"), Arc::new(NoFaults), "eurusd/executor")
 }
 
 fn reader(dir: &Path) -> BookReader {
@@ -106,7 +108,7 @@ async fn settle(venue: &PaperVenue, key: &IntentKey, order: &Order) -> Evidence 
 
 async fn open(venue: &PaperVenue, symbol: &str) -> Vec<Position> {
     match venue.positions(symbol, SOON).await.unwrap() {
-        Positions::Told(positions) => positions,
+        Positions::Reported(positions) => positions,
         other => panic!("the paper book always knows: {other:?}"),
     }
 }
@@ -202,7 +204,7 @@ async fn accounts_and_symbols_do_not_see_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let book = Book::open(&dir.path().join(BOOK_FILE)).unwrap();
     let [one, other] =
-        ["one", "other"].map(|account| PaperVenue::new(book.clone(), terms(account), Arc::new(NoFates), "x"));
+        ["one", "other"].map(|account| PaperVenue::new(book.clone(), terms(account), Arc::new(NoFaults), "x"));
     let ticket =
         acked(one.submit(&key(9, Role::Open), &order(Role::Open, Side::Buy, "1.1"), slot(10), SOON).await).ticket;
     assert_eq!(open(&other, SYMBOL).await, []);
@@ -214,17 +216,17 @@ async fn accounts_and_symbols_do_not_see_each_other() {
     assert_eq!(open(&one, SYMBOL).await.len(), 1);
 }
 
-struct DieAt(Place);
+struct DieAt(FaultPoint);
 
-impl Fates for DieAt {
-    fn at(&self, place: Place, who: &str) -> Fate {
-        if place == self.0 && who == "eurusd/executor" { Fate::Panic } else { Fate::Pass }
+impl FaultInjector for DieAt {
+    fn at(&self, place: FaultPoint, who: &str) -> InjectedFault {
+        if place == self.0 && who == "eurusd/executor" { InjectedFault::Panic } else { InjectedFault::None }
     }
 }
 
 #[tokio::test]
 async fn a_death_around_the_write_leaves_the_whole_order_or_nothing() {
-    for (place, found) in [(Place::BeforeBookWrite, false), (Place::AfterBookWrite, true)] {
+    for (place, found) in [(FaultPoint::BeforeBookWrite, false), (FaultPoint::AfterBookWrite, true)] {
         let dir = tempfile::tempdir().unwrap();
         let (key, order) = (key(9, Role::Open), order(Role::Open, Side::Buy, "1.1000"));
         let book = Book::open(&dir.path().join(BOOK_FILE)).unwrap();

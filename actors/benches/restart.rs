@@ -10,7 +10,8 @@ use sentinel_actors::ports::Chance;
 use sentinel_actors::supervision::backoff::Backoff;
 use sentinel_actors::supervision::budget::Limit;
 use sentinel_actors::supervision::{
-    Address, ChildClass, ChildSpec, CrashLog, Generation, Happening, Limits, Notice, Supervisor, SupervisorSettings,
+    Address, ChildClass, ChildSpec, CrashLog, Generation, Limits, Notice, Supervisor, SupervisorEvent,
+    SupervisorSettings,
 };
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc;
@@ -29,9 +30,9 @@ impl Chance for NoChance {
 struct Owner(mpsc::UnboundedSender<Generation>);
 
 impl Owner {
-    fn pass_on(&self, happenings: Vec<Happening>) {
-        for happening in happenings {
-            if let Happening::Up { generation, .. } = happening {
+    fn pass_on(&self, supervisor_events: Vec<SupervisorEvent>) {
+        for event in supervisor_events {
+            if let SupervisorEvent::Up { generation, .. } = event {
                 let _ = self.0.send(generation);
             }
         }

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::domain::schedule::Window;
 use crate::events;
 use crate::pipeline::PipelineMsg;
-use crate::ports::{Fates, Place, pass};
+use crate::ports::{FaultInjector, FaultPoint, inject_fault};
 use crate::status::Board;
 use crate::supervision::Address;
 
@@ -35,8 +35,8 @@ pub struct CompetitionClockArgs {
     pub board: Board,
     /// Elapsed time between two looks.
     pub look_every: Duration,
-    /// Fault places.
-    pub fates: Arc<dyn Fates>,
+    /// Where faults are injected; nothing happens there in production.
+    pub faults: Arc<dyn FaultInjector>,
 }
 
 /// Messages of the clock.
@@ -80,7 +80,7 @@ impl Actor for CompetitionClock {
         _: ActorRef<CompetitionMsg>,
         args: CompetitionClockArgs,
     ) -> Result<CompetitionClockState, ActorProcessingErr> {
-        pass(&*args.fates, Place::PreStart, "competition_clock").await;
+        inject_fault(&*args.faults, FaultPoint::PreStart, "competition_clock").await;
         Ok(CompetitionClockState { args, announced: BTreeMap::new(), timer: JoinSet::new() })
     }
 
@@ -89,7 +89,7 @@ impl Actor for CompetitionClock {
         myself: ActorRef<CompetitionMsg>,
         state: &mut CompetitionClockState,
     ) -> Result<(), ActorProcessingErr> {
-        pass(&*state.args.fates, Place::PostStart, "competition_clock").await;
+        inject_fault(&*state.args.faults, FaultPoint::PostStart, "competition_clock").await;
         state.look(&myself);
         Ok(())
     }
@@ -102,7 +102,7 @@ impl Actor for CompetitionClock {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             CompetitionMsg::Look => {
-                pass(&*state.args.fates, Place::CompetitionClockHandle, "competition_clock").await;
+                inject_fault(&*state.args.faults, FaultPoint::CompetitionClockHandle, "competition_clock").await;
                 state.look(&myself);
             }
             CompetitionMsg::WindowPassed { pipeline } => state.announce(&pipeline),

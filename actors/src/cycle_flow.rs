@@ -27,7 +27,7 @@ pub struct Cycle {
     /// Nothing may leave the node after this.
     pub deadline: Instant,
     /// Shared with the Pipeline.
-    pub trace: Arc<Trace>,
+    pub tracker: Arc<CycleTracker>,
 }
 
 impl Cycle {
@@ -40,7 +40,7 @@ impl Cycle {
 
 /// Where an attempt is. Plain atomics and not messages: a stage that hangs cannot report that it hangs.
 #[derive(Debug)]
-pub struct Trace {
+pub struct CycleTracker {
     began: Instant,
     /// Holder's index in the top byte, milliseconds since `began` below.
     holder: AtomicU64,
@@ -51,8 +51,8 @@ pub struct Trace {
 
 const MILLIS_MASK: u64 = (1 << 56) - 1;
 
-impl Trace {
-    /// A trace whose holder is the first stage, from now on.
+impl CycleTracker {
+    /// A tracker whose holder is the first stage, from now on.
     #[must_use]
     pub fn begin() -> Arc<Self> {
         Arc::new(Self {

@@ -11,7 +11,7 @@ use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::decision::DecideOn;
 use crate::domain::freshness::{Ending, Freshness, dropped_text};
 use crate::domain::reason::Reason;
-use crate::ports::{BarRequest, BarSource, Place, PortFuture, SourceError};
+use crate::ports::{BarRequest, BarSource, FaultPoint, PortFuture, SourceError};
 use crate::stage::StageWork;
 
 /// A source may drop or delay a few bars; asking for this many more keeps the window full.
@@ -39,7 +39,7 @@ impl StageWork for DataFetcher {
     type Load = ();
     type Next = Arc<CleanBars>;
     const STAGE: Stage = Stage::DataFetcher;
-    const PLACE: Place = Place::FetcherHandle;
+    const FAULT_POINT: FaultPoint = FaultPoint::FetcherHandle;
 
     fn work<'a>(
         &'a mut self,
@@ -64,7 +64,7 @@ impl StageWork for DataFetcher {
             let times = self.freshness.open_times(cycle.slot, self.window + OVERLAP_BARS);
             let how = Cleaning { tick: self.tick, times: Some(times), window: Some(self.window) };
             let bars = Arc::new(clean(&delivered, &how));
-            cycle.trace.set_input(bars.clone());
+            cycle.tracker.set_input(bars.clone());
             record.newest_bar = bars.newest().map(|bar| bar.time);
             record.bars = u32::try_from(bars.bars.len()).ok();
             record.dropped = dropped_text(&bars);

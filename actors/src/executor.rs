@@ -19,12 +19,12 @@ use rust_decimal::Decimal;
 use tokio::time::Instant;
 
 pub use self::effect::Refusals;
-use self::effect::{Effect, Tally, outcome, standing_effect, unwritten};
+use self::effect::{Effect, Tally, existing_effect, outcome, unwritten};
 use crate::cycle_flow::Cycle;
 use crate::domain::bar::CleanBars;
 use crate::domain::calendar::MarketCalendar;
 use crate::domain::cycle::{SlotRecord, Stage, Weighed, WeighedRisk};
-use crate::domain::decision::{DecideOn, Decision, Policy, Situation};
+use crate::domain::decision::{DecideOn, Decision, Situation, TradePolicy};
 use crate::domain::freshness::Ending;
 use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState};
 use crate::domain::order::{Order, Position, Receipt, Role};
@@ -36,7 +36,9 @@ use crate::domain::time::UtcMs;
 use crate::events;
 use crate::journal::{JournalHandle, JournalUnavailable};
 use crate::pipeline::Deadlines;
-use crate::ports::{Clock, Fates, Place, PortFuture, Submission, Venue, Written, elapsed_now, pass};
+use crate::ports::{
+    Clock, FaultInjector, FaultPoint, PortFuture, Submission, Venue, Written, elapsed_now, inject_fault,
+};
 use crate::stage::{LOOK_LIMIT, StageWork};
 use crate::status::Holdings;
 
@@ -51,12 +53,12 @@ const LOOK_FIFTHS: u32 = 2;
 pub struct Executor {
     /// Pipeline name, part of every key.
     pub pipeline: String,
-    /// `pipeline/executor`, for fault places.
+    /// `pipeline/executor`, for fault points.
     pub path: String,
     /// The venue's symbol.
     pub symbol: String,
     /// From probabilities to orders.
-    pub policy: Policy,
+    pub policy: TradePolicy,
     /// Limits.
     pub risk: RiskLimits,
     /// The competition.
@@ -69,8 +71,8 @@ pub struct Executor {
     pub journal: JournalHandle,
     /// After repeated crashes: no effects.
     pub safe_mode: Arc<AtomicBool>,
-    /// Fault places.
-    pub fates: Arc<dyn Fates>,
+    /// Where faults are injected; nothing happens there in production.
+    pub faults: Arc<dyn FaultInjector>,
     /// Of the stage, and of the decision's schedule time.
     pub deadlines: Deadlines,
     /// All venue calls of the work in hand end by then.
@@ -111,13 +113,13 @@ impl StageWork for Executor {
     type Load = Findings;
     type Next = Infallible;
     const STAGE: Stage = Stage::Executor;
-    const PLACE: Place = Place::ExecutorHandle;
+    const FAULT_POINT: FaultPoint = FaultPoint::ExecutorHandle;
 
     fn warm_up(&mut self) -> PortFuture<'_, ()> {
         Box::pin(async move {
             self.venue_until = elapsed_now() + (self.deadlines.execute * LOOK_FIFTHS / 5).min(LOOK_LIMIT / 2);
             self.journal.give_up_at(elapsed_now() + LOOK_LIMIT * 4 / 5);
-            pass(&*self.fates, Place::BeforeSettle, &self.path).await;
+            inject_fault(&*self.faults, FaultPoint::BeforeSettle, &self.path).await;
             // A failure is no harm: the next cycle settles before it acts.
             if let Err(error) = self.settle(None).await {
                 events::settling_postponed(&self.pipeline, &error.to_string());
@@ -137,7 +139,7 @@ impl StageWork for Executor {
         findings: Self::Load,
     ) -> PortFuture<'a, Result<Infallible, Ending>> {
         // Since the cycle was handed over, because it is from then on that the stage is watched: it may have waited here.
-        let since = cycle.trace.holder().1;
+        let since = cycle.tracker.holder().1;
         self.venue_until = since + self.deadlines.execute * VENUE_FIFTHS / 5;
         self.journal.give_up_at(since + self.deadlines.execute);
         Box::pin(async move {
@@ -184,11 +186,11 @@ impl Executor {
         let Some(reference_price) = self.note_price(bars) else {
             return Ending::new(Reason::StaleData, format!("the close {} is no price", newest.close));
         };
-        let standing = match self.standing(cycle, basis).await {
-            Ok(standing) => standing,
+        let existing = match self.existing(cycle, basis).await {
+            Ok(existing) => existing,
             Err(error) => return Ending::new(Reason::JournalUnavailable, error.to_string()),
         };
-        let closed_before = standing.iter().find(|intent| matches!(intent.order.role, Role::Close(_)));
+        let closed_before = existing.iter().find(|intent| matches!(intent.order.role, Role::Close(_)));
         let situation = Situation {
             symbol: &self.symbol,
             positions: &open.positions,
@@ -201,7 +203,7 @@ impl Executor {
         record.confidence = Some(decision.confidence);
         record.decided_bar = Some(newest.time);
         // What an earlier slot did is told by its own row: each order has one.
-        let own = standing.iter().filter(|intent| intent.slot == cycle.slot);
+        let own = existing.iter().filter(|intent| intent.slot == cycle.slot);
         record.intents = own.map(|intent| intent.key.clone()).collect();
         record.weighed = Some(Weighed {
             decide_on: self.policy.decide_on,
@@ -209,7 +211,7 @@ impl Executor {
             open_positions: count(open.positions.len()),
             risk: None,
         });
-        self.act(cycle, record, basis, decision, standing).await
+        self.act(cycle, record, basis, decision, existing).await
     }
 
     /// The close of the newest bar, which is remembered for exits that come without one.
@@ -221,7 +223,7 @@ impl Executor {
 
     /// What an earlier run of this decision has done already. Only a cycle that is run again can have any, or one whose
     /// decision an earlier incarnation may have begun.
-    async fn standing(&mut self, cycle: &Cycle, basis: Basis) -> Result<Vec<Intent>, JournalUnavailable> {
+    async fn existing(&mut self, cycle: &Cycle, basis: Basis) -> Result<Vec<Intent>, JournalUnavailable> {
         let (decision, slot) = match self.inherited {
             Some(inherited) => inherited,
             None => {
@@ -235,9 +237,9 @@ impl Executor {
         if cycle.attempt == 1 && is_new {
             return Ok(Vec::new());
         }
-        let mut standing = self.journal.standing_intents(&self.pipeline, basis, cycle.slot).await?;
-        standing.retain(|intent| self.is_ours(intent));
-        Ok(standing)
+        let mut existing = self.journal.existing_intents(&self.pipeline, basis, cycle.slot).await?;
+        existing.retain(|intent| self.is_ours(intent));
+        Ok(existing)
     }
 
     /// Whether this venue can say anything about an intent. A dry run knows nothing of live orders, nor the other way round.
@@ -252,18 +254,18 @@ impl Executor {
         record: &mut SlotRecord,
         basis: Basis,
         decision: Decision,
-        standing: Vec<Intent>,
+        existing: Vec<Intent>,
     ) -> Ending {
         let mut tally = Tally { ended: Ending::new(decision.idle.unwrap_or(Reason::Hold), ""), acted: false };
-        for done in standing.iter().filter(|done| decision.orders.iter().all(|order| order.role != done.order.role)) {
+        for done in existing.iter().filter(|done| decision.orders.iter().all(|order| order.role != done.order.role)) {
             // The repeated decision does not want it any more, because it is done.
-            if let Some(effect) = standing_effect(done, cycle.slot) {
+            if let Some(effect) = existing_effect(done, cycle.slot) {
                 let _ = tally.add(effect);
             }
         }
         for order in decision.orders {
-            let stands = standing.iter().find(|done| done.order.role == order.role);
-            let effect = match stands.and_then(|stands| standing_effect(stands, cycle.slot)) {
+            let stands = existing.iter().find(|done| done.order.role == order.role);
+            let effect = match stands.and_then(|stands| existing_effect(stands, cycle.slot)) {
                 Some(effect) => effect,
                 None => self.effect(cycle, record, basis, order, stands).await,
             };
@@ -305,7 +307,7 @@ impl Executor {
         };
         match self.reserve(record, &intent).await {
             Ok(None) => self.send(cycle, &intent).await,
-            Ok(Some(standing)) => standing,
+            Ok(Some(existing)) => existing,
             Err(error) => {
                 // It may be planned or not; the next cycle finds out before it acts.
                 self.settled = false;
@@ -327,7 +329,7 @@ impl Executor {
             return Err(Ending::new(Reason::DecisionExpired, format!("schedule time is {now}")));
         }
         let time_left = self.venue_time().min(cycle.time_left());
-        if cycle.trace.is_revoked() || time_left < self.deadlines.execute / VENUE_LEAST {
+        if cycle.tracker.is_revoked() || time_left < self.deadlines.execute / VENUE_LEAST {
             return Err(Ending::new(Reason::DeadlineExceeded, "no time is left to send an order and hear of it"));
         }
         Ok(())
@@ -380,23 +382,23 @@ impl Executor {
         record: &mut SlotRecord,
         intent: &Intent,
     ) -> Result<Option<Effect>, JournalUnavailable> {
-        pass(&*self.fates, Place::BeforePlan, &self.path).await;
+        inject_fault(&*self.faults, FaultPoint::BeforePlan, &self.path).await;
         let written = self.journal.plan(intent.clone()).await?;
-        let is_own = !matches!(&written, Written::Exists(standing) if standing.slot != intent.slot);
+        let is_own = !matches!(&written, Written::Exists(existing) if existing.slot != intent.slot);
         if is_own && !record.intents.contains(&intent.key) {
             record.intents.push(intent.key.clone());
         }
-        let Written::Exists(standing) = written else {
-            pass(&*self.fates, Place::AfterPlan, &self.path).await;
+        let Written::Exists(existing) = written else {
+            inject_fault(&*self.faults, FaultPoint::AfterPlan, &self.path).await;
             return Ok(None);
         };
-        let same = (standing.slot, &standing.order) == (intent.slot, &intent.order);
-        if standing.state == IntentState::Planned && !same {
-            self.journal.advance(&standing.key, IntentEvent::Abandon, self.clock.now()).await?;
+        let same = (existing.slot, &existing.order) == (intent.slot, &intent.order);
+        if existing.state == IntentState::Planned && !same {
+            self.journal.advance(&existing.key, IntentEvent::Abandon, self.clock.now()).await?;
             let ending = Ending::new(Reason::IntentStands, "the repeated cycle decided differently");
             return Ok(Some(Effect::Nothing(ending)));
         }
-        Ok(standing_effect(&standing, intent.slot))
+        Ok(existing_effect(&existing, intent.slot))
     }
 
     /// `sent`, then the order, then what became of it.
@@ -417,7 +419,7 @@ impl Executor {
             self.journal.note(&intent.key, IntentEvent::NeverLeft { evidence }, self.clock.now());
             return Effect::Nothing(ending);
         }
-        pass(&*self.fates, Place::AfterSent, &self.path).await;
+        inject_fault(&*self.faults, FaultPoint::AfterSent, &self.path).await;
         let submission = match self.may_act(cycle).await {
             // Writing took too long. Nothing has left, and we know it.
             Err(ending) => Submission::NeverLeft(format!("{}: {}", ending.reason, ending.detail)),
@@ -431,9 +433,9 @@ impl Executor {
         {
             self.tell_late(intent, receipt);
         }
-        pass(&*self.fates, Place::AfterSubmit, &self.path).await;
+        inject_fault(&*self.faults, FaultPoint::AfterSubmit, &self.path).await;
         let effect = self.record(intent, submission).await;
-        pass(&*self.fates, Place::AfterOutcome, &self.path).await;
+        inject_fault(&*self.faults, FaultPoint::AfterOutcome, &self.path).await;
         effect
     }
 

@@ -8,7 +8,7 @@ use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::feature::{FeatureError, FeatureFrame};
 use crate::domain::freshness::Ending;
 use crate::domain::reason::Reason;
-use crate::ports::{FeatureSet, Place, PortFuture};
+use crate::ports::{FaultPoint, FeatureSet, PortFuture};
 use crate::stage::StageWork;
 
 /// The stage.
@@ -21,7 +21,7 @@ impl StageWork for FeatureBuilder {
     type Load = Arc<CleanBars>;
     type Next = (Arc<CleanBars>, FeatureFrame);
     const STAGE: Stage = Stage::FeatureBuilder;
-    const PLACE: Place = Place::FeaturesHandle;
+    const FAULT_POINT: FaultPoint = FaultPoint::FeaturesHandle;
 
     fn work<'a>(
         &'a mut self,

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::clock_watch::{ClockWatch, Step};
 use crate::events;
-use crate::ports::{Clock, Fates, Place, elapsed_now, pass};
+use crate::ports::{Clock, FaultInjector, FaultPoint, elapsed_now, inject_fault};
 use crate::status::{Board, Totals};
 use crate::supervision::watch::Progress;
 
@@ -32,8 +32,8 @@ pub struct HeartbeatArgs {
     pub progress: Arc<Progress>,
     /// The workers that must prove themselves.
     pub workers: Handle,
-    /// Fault places.
-    pub fates: Arc<dyn Fates>,
+    /// Where faults are injected; nothing happens there in production.
+    pub faults: Arc<dyn FaultInjector>,
 }
 
 /// Messages of the Heartbeat.
@@ -69,7 +69,7 @@ impl Actor for Heartbeat {
         _: ActorRef<HeartbeatMsg>,
         args: HeartbeatArgs,
     ) -> Result<HeartbeatState, ActorProcessingErr> {
-        pass(&*args.fates, Place::PreStart, "heartbeat").await;
+        inject_fault(&*args.faults, FaultPoint::PreStart, "heartbeat").await;
         let (last_line, totals) = (elapsed_now(), args.board.totals());
         let (next_line, clock, timer) = (last_line + args.line_every, ClockWatch::default(), JoinSet::new());
         Ok(HeartbeatState { args, next_line, clock, last_line, totals, timer })
@@ -80,7 +80,7 @@ impl Actor for Heartbeat {
         myself: ActorRef<HeartbeatMsg>,
         state: &mut HeartbeatState,
     ) -> Result<(), ActorProcessingErr> {
-        pass(&*state.args.fates, Place::PostStart, "heartbeat").await;
+        inject_fault(&*state.args.faults, FaultPoint::PostStart, "heartbeat").await;
         state.beat(&myself);
         Ok(())
     }
@@ -93,7 +93,7 @@ impl Actor for Heartbeat {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             HeartbeatMsg::Beat => {
-                pass(&*state.args.fates, Place::HeartbeatHandle, "heartbeat").await;
+                inject_fault(&*state.args.faults, FaultPoint::HeartbeatHandle, "heartbeat").await;
                 state.beat(&myself);
             }
             HeartbeatMsg::Ping(reply) => {

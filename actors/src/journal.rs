@@ -15,8 +15,8 @@ use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, Mode};
 use crate::domain::risk::Exposure;
 use crate::domain::time::UtcMs;
 use crate::ports::{
-    Fates, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, Place, Recovery, Written, elapsed_now,
-    pass,
+    FaultInjector, FaultPoint, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, Recovery, Written,
+    elapsed_now, inject_fault,
 };
 use crate::supervision::watch::Progress;
 use crate::supervision::{Address, CallError};
@@ -66,8 +66,8 @@ pub struct JournalArgs {
     pub on_fatal: Arc<dyn Fn(JournalFatal) + Send + Sync>,
     /// Beaten with each commit, and when pinged while idle.
     pub progress: Arc<Progress>,
-    /// Fault places.
-    pub fates: Arc<dyn Fates>,
+    /// Where faults are injected; nothing happens there in production.
+    pub faults: Arc<dyn FaultInjector>,
 }
 
 /// The actor.
@@ -103,12 +103,12 @@ impl Actor for Journal {
     type Arguments = JournalArgs;
 
     async fn pre_start(&self, _: ActorRef<JournalMsg>, args: JournalArgs) -> Result<JournalState, ActorProcessingErr> {
-        pass(&*args.fates, Place::PreStart, "journal").await;
+        inject_fault(&*args.faults, FaultPoint::PreStart, "journal").await;
         Ok(JournalState { args, queue: VecDeque::new(), in_flight: None, tasks: JoinSet::new() })
     }
 
     async fn post_start(&self, _: ActorRef<JournalMsg>, state: &mut JournalState) -> Result<(), ActorProcessingErr> {
-        pass(&*state.args.fates, Place::PostStart, "journal").await;
+        inject_fault(&*state.args.faults, FaultPoint::PostStart, "journal").await;
         Ok(())
     }
 
@@ -132,7 +132,7 @@ impl Actor for Journal {
                 let _ = reply.send(());
             }
         }
-        pass(&*state.args.fates, Place::JournalHandle, "journal").await;
+        inject_fault(&*state.args.faults, FaultPoint::JournalHandle, "journal").await;
         state.start_next(&myself);
         Ok(())
     }
@@ -374,13 +374,13 @@ impl JournalHandle {
     ///
     /// # Errors
     /// When there was no answer.
-    pub async fn standing_intents(
+    pub async fn existing_intents(
         &self,
         pipeline: &str,
         basis: Basis,
         slot: UtcMs,
     ) -> Result<Vec<Intent>, JournalUnavailable> {
-        self.intents(JournalRead::StandingIntents { pipeline: pipeline.to_owned(), basis, slot }).await
+        self.intents(JournalRead::ExistingIntents { pipeline: pipeline.to_owned(), basis, slot }).await
     }
 
     async fn intents(&self, question: JournalRead) -> Result<Vec<Intent>, JournalUnavailable> {

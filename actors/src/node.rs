@@ -101,13 +101,13 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
             })
         },
         progress: spec.shared.progress.clone(),
-        fates: spec.shared.fates.clone(),
+        faults: spec.shared.faults.clone(),
     };
     let clock_args = CompetitionClockArgs {
         competitions,
         board: board.clone(),
         look_every: spec.beat_every,
-        fates: spec.shared.fates.clone(),
+        faults: spec.shared.faults.clone(),
     };
     let heartbeat_args = HeartbeatArgs {
         line_every: spec.heartbeat_every,
@@ -116,7 +116,7 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
         wall: spec.wall.clone(),
         progress: spec.shared.progress.clone(),
         workers: spec.shared.workers.clone(),
-        fates: spec.shared.fates.clone(),
+        faults: spec.shared.faults.clone(),
     };
     let mut specs = vec![
         ChildSpec::new::<Journal>("journal", ChildClass::Critical, control.clone(), &journal, move |_| {

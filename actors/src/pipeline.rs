@@ -20,17 +20,17 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::competition_clock::CompetitionMsg;
-use crate::cycle_flow::Trace;
+use crate::cycle_flow::CycleTracker;
 use crate::domain::cycle::{InFlight, SlotMachine, SlotRecord, Stage};
-use crate::domain::decision::Policy;
+use crate::domain::decision::TradePolicy;
 use crate::domain::freshness::Freshness;
 use crate::domain::risk::RiskLimits;
 use crate::domain::schedule::{Schedule, Window};
 use crate::domain::time::UtcMs;
 use crate::journal::{JournalHandle, JournalMsg};
 use crate::ports::{
-    BarSource, Chance, Clock, Fates, FeatureSet, JournalWrite, Model, Place, Quarantine, Recovery, Venue, elapsed_now,
-    pass,
+    BarSource, Chance, Clock, FaultInjector, FaultPoint, FeatureSet, JournalWrite, Model, Quarantine, Recovery, Venue,
+    elapsed_now, inject_fault,
 };
 use crate::status::PipelineStatus;
 use crate::supervision::watch::Progress;
@@ -115,7 +115,7 @@ pub struct PipelineSettings {
     /// A close may lie outside its bar's range by this much.
     pub tick: f64,
     /// From probabilities to orders.
-    pub policy: Policy,
+    pub policy: TradePolicy,
     /// Limits on orders.
     pub risk: RiskLimits,
     /// How long things may take.
@@ -146,8 +146,8 @@ pub struct NodeShared {
     pub workers: Handle,
     /// Chance.
     pub chance: Arc<dyn Chance>,
-    /// Fault places.
-    pub fates: Arc<dyn Fates>,
+    /// Where faults are injected; nothing happens there in production.
+    pub faults: Arc<dyn FaultInjector>,
     /// Inputs that ended a stage twice.
     pub quarantine: Arc<dyn Quarantine>,
     /// Crash reports.
@@ -260,13 +260,13 @@ enum Timer {
     Rows,
 }
 
-/// The slot in flight. `trace` is there once the first stage has it; before that it waits for its stages.
+/// The slot in flight. `tracker` is there once the first stage has it; before that it waits for its stages.
 struct RunningCycle {
     slot: UtcMs,
     attempt: u32,
     started_at: UtcMs,
     deadline: Instant,
-    trace: Option<Arc<Trace>>,
+    tracker: Option<Arc<CycleTracker>>,
     first_death: Option<Death>,
     cause: String,
 }
@@ -288,7 +288,7 @@ impl Actor for Pipeline {
         myself: ActorRef<PipelineMsg>,
         plan: PipelinePlan,
     ) -> Result<PipelineState, ActorProcessingErr> {
-        pass(&*plan.shared.fates, Place::PreStart, &plan.settings.name).await;
+        inject_fault(&*plan.shared.faults, FaultPoint::PreStart, &plan.settings.name).await;
         let supervisor_settings = SupervisorSettings {
             limits: Limits { beyond_budget: BeyondBudget::Escalate, ..plan.shared.limits },
             chance: plan.shared.chance.clone(),
@@ -326,15 +326,15 @@ impl Actor for Pipeline {
         myself: ActorRef<PipelineMsg>,
         state: &mut PipelineState,
     ) -> Result<(), ActorProcessingErr> {
-        pass(&*state.plan.shared.fates, Place::PostStart, &state.plan.settings.name).await;
-        let happenings = state.supervisor.start();
-        state.react(&myself, happenings)?;
+        inject_fault(&*state.plan.shared.faults, FaultPoint::PostStart, &state.plan.settings.name).await;
+        let supervisor_events = state.supervisor.start();
+        state.react(&myself, supervisor_events)?;
         state.ask_journal(&myself);
         Ok(())
     }
 
     async fn post_stop(&self, _: ActorRef<PipelineMsg>, state: &mut PipelineState) -> Result<(), ActorProcessingErr> {
-        pass(&*state.plan.shared.fates, Place::PostStop, &state.plan.settings.name).await;
+        inject_fault(&*state.plan.shared.faults, FaultPoint::PostStop, &state.plan.settings.name).await;
         Ok(())
     }
 
@@ -346,12 +346,12 @@ impl Actor for Pipeline {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             PipelineMsg::Child(notice) => {
-                let happenings = state.supervisor.on_notice(notice);
-                state.react(&myself, happenings)?;
+                let supervisor_events = state.supervisor.on_notice(notice);
+                state.react(&myself, supervisor_events)?;
             }
             PipelineMsg::Recovered(recovery) => state.take_up(&myself, recovery)?,
             PipelineMsg::Wake => {
-                pass(&*state.plan.shared.fates, Place::PipelineHandle, &state.plan.settings.name).await;
+                inject_fault(&*state.plan.shared.faults, FaultPoint::PipelineHandle, &state.plan.settings.name).await;
                 state.tick(&myself);
             }
             PipelineMsg::CheckCycle => state.check_cycle(&myself)?,
@@ -366,7 +366,7 @@ impl Actor for Pipeline {
             }
             PipelineMsg::Recorded { number } => {
                 state.outbox.confirm(number, &myself);
-                pass(&*state.plan.shared.fates, Place::AfterEndSlot, &state.plan.settings.name).await;
+                inject_fault(&*state.plan.shared.faults, FaultPoint::AfterEndSlot, &state.plan.settings.name).await;
                 state.go_on(&myself)?;
             }
             PipelineMsg::Close => state.close(&myself)?,
@@ -386,8 +386,8 @@ impl Actor for Pipeline {
         event: SupervisionEvent,
         state: &mut PipelineState,
     ) -> Result<(), ActorProcessingErr> {
-        pass(&*state.plan.shared.fates, Place::SupervisorEvent, &state.plan.settings.name).await;
-        let happenings = state.supervisor.on_supervision_event(event);
-        state.react(&myself, happenings)
+        inject_fault(&*state.plan.shared.faults, FaultPoint::SupervisorEvent, &state.plan.settings.name).await;
+        let supervisor_events = state.supervisor.on_supervision_event(event);
+        state.react(&myself, supervisor_events)
     }
 }

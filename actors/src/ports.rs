@@ -182,12 +182,12 @@ pub enum Evidence {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Positions {
     /// The venue's own answer.
-    Told(Vec<Position>),
+    Reported(Vec<Position>),
     /// The venue cannot say. On a netting account whose orders are all the node's own, and without stops and targets, the
     /// journal's confirmed orders add up to the position.
-    Counted,
+    Derived,
     /// Nobody can say: positions end at the venue unseen.
-    Unseen,
+    Untracked,
 }
 
 /// The venue could not be asked.
@@ -325,7 +325,7 @@ pub enum JournalRead {
     /// Intents of one decision, in whatever state: what an earlier run of the same cycle has done. Those that the same
     /// slot's cycle wrote while it decided on the other kind of basis belong to them: a slot acts once, whatever was
     /// configured in between.
-    StandingIntents {
+    ExistingIntents {
         /// Pipeline.
         pipeline: String,
         /// Decided bar or slot.
@@ -356,7 +356,7 @@ pub enum JournalAnswer {
     Recovery(Recovery),
     /// To [`JournalRead::Exposure`].
     Exposure(Exposure),
-    /// To [`JournalRead::OpenIntents`], [`JournalRead::AckedIntents`] and [`JournalRead::StandingIntents`].
+    /// To [`JournalRead::OpenIntents`], [`JournalRead::AckedIntents`] and [`JournalRead::ExistingIntents`].
     Intents(Vec<Intent>),
 }
 
@@ -384,7 +384,7 @@ pub trait Quarantine: Send + Sync {
 /// all of them unharmed; the simulator, the chaos demo and the kill tests do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the names are the documentation: the place in the code that carries them")]
-pub enum Place {
+pub enum FaultPoint {
     PreStart,
     PostStart,
     PostStop,
@@ -412,11 +412,11 @@ pub enum Place {
     BeforeSettle,
 }
 
-/// What happens at a place.
+/// What happens at a fault point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// Nothing: the only fate in production.
-    Pass,
+pub enum InjectedFault {
+    /// Nothing: always, in production.
+    None,
     /// Panic here.
     Panic,
     /// Await for ever here.
@@ -427,37 +427,37 @@ pub enum Fate {
     Delay(Duration),
 }
 
-/// Decides the fate at each place.
-pub trait Fates: Send + Sync {
+/// Decides which fault, if any, happens at each point.
+pub trait FaultInjector: Send + Sync {
     /// `who` is the child's path, for example `eurusd/executor`.
-    fn at(&self, place: Place, who: &str) -> Fate;
+    fn at(&self, point: FaultPoint, who: &str) -> InjectedFault;
 }
 
-/// Every place is passed.
+/// Injects nothing.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct NoFates;
+pub struct NoFaults;
 
-impl Fates for NoFates {
-    fn at(&self, _: Place, _: &str) -> Fate {
-        Fate::Pass
+impl FaultInjector for NoFaults {
+    fn at(&self, _: FaultPoint, _: &str) -> InjectedFault {
+        InjectedFault::None
     }
 }
 
-/// Meets the fate of this place.
+/// Lets happen what the injector says for this point.
 ///
 /// # Panics
-/// When the fate says so; that is its purpose.
-pub async fn pass(fates: &dyn Fates, place: Place, who: &str) {
-    match fates.at(place, who) {
-        Fate::Pass => {}
-        Fate::Panic => injected_panic(place, who),
-        Fate::Hang => std::future::pending::<()>().await,
-        Fate::Block(duration) => std::thread::sleep(duration),
-        Fate::Delay(duration) => tokio::time::sleep(duration).await,
+/// When the injected fault is one.
+pub async fn inject_fault(faults: &dyn FaultInjector, point: FaultPoint, who: &str) {
+    match faults.at(point, who) {
+        InjectedFault::None => {}
+        InjectedFault::Panic => injected_panic(point, who),
+        InjectedFault::Hang => std::future::pending::<()>().await,
+        InjectedFault::Block(duration) => std::thread::sleep(duration),
+        InjectedFault::Delay(duration) => tokio::time::sleep(duration).await,
     }
 }
 
 #[expect(clippy::panic, reason = "the injected fault is a panic")]
-fn injected_panic(place: Place, who: &str) -> ! {
-    panic!("injected at {place:?} in {who}")
+fn injected_panic(point: FaultPoint, who: &str) -> ! {
+    panic!("injected at {point:?} in {who}")
 }

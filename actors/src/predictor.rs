@@ -11,7 +11,7 @@ use crate::domain::freshness::Ending;
 use crate::domain::prediction::Probabilities;
 use crate::domain::reason::Reason;
 use crate::executor::Findings;
-use crate::ports::{Model, ModelError, Place, PortFuture, elapsed_now};
+use crate::ports::{FaultPoint, Model, ModelError, PortFuture, elapsed_now};
 use crate::stage::StageWork;
 
 /// The stage.
@@ -28,7 +28,7 @@ impl StageWork for Predictor {
     type Load = (Arc<CleanBars>, FeatureFrame);
     type Next = Findings;
     const STAGE: Stage = Stage::Predictor;
-    const PLACE: Place = Place::PredictorHandle;
+    const FAULT_POINT: FaultPoint = FaultPoint::PredictorHandle;
 
     fn work<'a>(
         &'a mut self,

@@ -17,7 +17,8 @@ use crate::pipeline::{NodeShared, PipelineMsg};
 use crate::ports::{Clock, JournalFatal};
 use crate::status::Board;
 use crate::supervision::{
-    Address, BeyondBudget, ChildEnd, ChildId, ChildSpec, Happening, Limits, Notice, Supervisor, SupervisorSettings,
+    Address, BeyondBudget, ChildEnd, ChildId, ChildSpec, Limits, Notice, Supervisor, SupervisorEvent,
+    SupervisorSettings,
 };
 
 /// Why the node ended. The root package maps it to an exit code.
@@ -123,8 +124,8 @@ impl Actor for RootSupervisor {
     }
 
     async fn post_start(&self, myself: ActorRef<RootMsg>, state: &mut RootState) -> Result<(), ActorProcessingErr> {
-        let happenings = state.supervisor.start();
-        state.react(&myself, happenings);
+        let supervisor_events = state.supervisor.start();
+        state.react(&myself, supervisor_events);
         Ok(())
     }
 
@@ -136,8 +137,8 @@ impl Actor for RootSupervisor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RootMsg::Child(notice) => {
-                let happenings = state.supervisor.on_notice(notice);
-                state.react(&myself, happenings);
+                let supervisor_events = state.supervisor.on_notice(notice);
+                state.react(&myself, supervisor_events);
             }
             RootMsg::Shutdown(why) => state.close(&myself, NodeEnd::Asked(why)),
             RootMsg::CloseNow => state.stop_children(&myself),
@@ -157,39 +158,39 @@ impl Actor for RootSupervisor {
         event: SupervisionEvent,
         state: &mut RootState,
     ) -> Result<(), ActorProcessingErr> {
-        let happenings = state.supervisor.on_supervision_event(event);
-        state.react(&myself, happenings);
+        let supervisor_events = state.supervisor.on_supervision_event(event);
+        state.react(&myself, supervisor_events);
         Ok(())
     }
 }
 
 impl RootState {
-    fn react(&mut self, myself: &ActorRef<RootMsg>, happenings: Vec<Happening>) {
-        for happening in happenings {
-            match happening {
-                Happening::Up { id, generation } => events::child_up(&id.to_string(), generation.0),
-                Happening::Down { cause: ChildEnd::Stopped | ChildEnd::Finished, .. } => {}
-                Happening::Down { id, cause, .. } => events::child_down(&id.to_string(), &cause),
-                Happening::Stuck { id, .. } => events::child_stuck(&id.to_string()),
-                Happening::Restarting { id, after } => events::child_restarting(&id.to_string(), after),
-                Happening::Parked { id, .. } => {
+    fn react(&mut self, myself: &ActorRef<RootMsg>, supervisor_events: Vec<SupervisorEvent>) {
+        for event in supervisor_events {
+            match event {
+                SupervisorEvent::Up { id, generation } => events::child_up(&id.to_string(), generation.0),
+                SupervisorEvent::Down { cause: ChildEnd::Stopped | ChildEnd::Finished, .. } => {}
+                SupervisorEvent::Down { id, cause, .. } => events::child_down(&id.to_string(), &cause),
+                SupervisorEvent::Stuck { id, .. } => events::child_stuck(&id.to_string()),
+                SupervisorEvent::Restarting { id, after } => events::child_restarting(&id.to_string(), after),
+                SupervisorEvent::Parked { id, .. } => {
                     self.board.set_parked(&id.to_string(), true);
                     events::pipeline_parked(&id.to_string(), self.shared.limits.probe_every);
                 }
-                Happening::Unparked { id } => {
+                SupervisorEvent::Unparked { id } => {
                     self.board.set_parked(&id.to_string(), false);
                     events::pipeline_unparked(&id.to_string());
                 }
-                Happening::Finished { .. } => {
+                SupervisorEvent::Finished { .. } => {
                     self.running = self.running.saturating_sub(1);
                     if self.running == 0 {
                         self.end.get_or_insert(NodeEnd::Finished);
                         self.stop_children(myself);
                     }
                 }
-                Happening::Escalate { id, cause } => self.melt(myself, format!("{id}: {cause}")),
-                Happening::Meltdown { why } => self.melt(myself, why),
-                Happening::AllStopped => {
+                SupervisorEvent::Escalate { id, cause } => self.melt(myself, format!("{id}: {cause}")),
+                SupervisorEvent::Meltdown { why } => self.melt(myself, why),
+                SupervisorEvent::AllStopped => {
                     let end = self.end.clone().unwrap_or(NodeEnd::Finished);
                     self.finish(myself, end);
                 }
@@ -230,8 +231,8 @@ impl RootState {
         if let Some(timer) = self.close_timer.take() {
             timer.abort();
         }
-        let happenings = self.supervisor.shutdown();
-        self.react(myself, happenings);
+        let supervisor_events = self.supervisor.shutdown();
+        self.react(myself, supervisor_events);
     }
 
     fn finish(&mut self, myself: &ActorRef<RootMsg>, end: NodeEnd) {

@@ -13,7 +13,7 @@ use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::freshness::Ending;
 use crate::executor::{Findings, Undecided};
 use crate::pipeline::PipelineMsg;
-use crate::ports::{Fates, Place, PortFuture, elapsed_now, pass};
+use crate::ports::{FaultInjector, FaultPoint, PortFuture, elapsed_now, inject_fault};
 use crate::supervision::Address;
 
 /// Elapsed time until a stage that has unfinished business between cycles looks at it again.
@@ -30,7 +30,7 @@ pub trait StageWork: Send + Sync + 'static {
     /// Which stage this is.
     const STAGE: Stage;
     /// Where faults of this stage are injected.
-    const PLACE: Place;
+    const FAULT_POINT: FaultPoint;
 
     /// Runs after each start, before the first cycle, and again between cycles while there is unfinished business.
     fn warm_up(&mut self) -> PortFuture<'_, ()> {
@@ -72,7 +72,7 @@ pub trait HandOver<L>: Send + Sync + 'static {
 /// To the next stage.
 impl<L: Send + 'static> HandOver<L> for (Stage, Address<StageMsg<L>>) {
     fn hand_over(&self, work: Work<L>) -> Result<(), Work<L>> {
-        work.cycle.trace.hand_to(self.0);
+        work.cycle.tracker.hand_to(self.0);
         match self.1.send(StageMsg::Work(work)) {
             Err(StageMsg::Work(work)) => Err(work),
             _ => Ok(()),
@@ -84,7 +84,7 @@ impl<L: Send + 'static> HandOver<L> for (Stage, Address<StageMsg<L>>) {
 impl HandOver<Undecided> for Address<StageMsg<Findings>> {
     fn hand_over(&self, work: Work<Undecided>) -> Result<(), Work<Undecided>> {
         let Work { cycle, record, load } = work;
-        cycle.trace.hand_to(Stage::Executor);
+        cycle.tracker.hand_to(Stage::Executor);
         match self.send(StageMsg::Work(Work { cycle, record, load: Findings::Nothing(load) })) {
             Err(StageMsg::Work(Work { cycle, record, load: Findings::Nothing(load) })) => {
                 Err(Work { cycle, record, load })
@@ -104,14 +104,14 @@ impl HandOver<Infallible> for () {
 /// What every stage needs besides its work.
 #[derive(Clone)]
 pub struct StageLinks {
-    /// `pipeline/stage`, for fault places.
+    /// `pipeline/stage`, for fault points.
     pub path: Arc<str>,
     /// The pipeline that is told of the end.
     pub pipeline: Address<PipelineMsg>,
     /// Who looks after positions when a cycle ends without a prediction; `None`: they need nobody.
     pub exits: Option<Arc<dyn HandOver<Undecided>>>,
-    /// Fault places.
-    pub fates: Arc<dyn Fates>,
+    /// Where faults are injected; nothing happens there in production.
+    pub faults: Arc<dyn FaultInjector>,
 }
 
 /// The shell.
@@ -149,18 +149,18 @@ impl<W: StageWork> Actor for StageActor<W> {
         _: ActorRef<Self::Msg>,
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        pass(&*args.links.fates, Place::PreStart, &args.links.path).await;
+        inject_fault(&*args.links.faults, FaultPoint::PreStart, &args.links.path).await;
         Ok(args)
     }
 
     async fn post_start(&self, myself: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
-        pass(&*state.links.fates, Place::PostStart, &state.links.path).await;
+        inject_fault(&*state.links.faults, FaultPoint::PostStart, &state.links.path).await;
         myself.cast(StageMsg::WarmUp)?;
         Ok(())
     }
 
     async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
-        pass(&*state.links.fates, Place::PostStop, &state.links.path).await;
+        inject_fault(&*state.links.faults, FaultPoint::PostStop, &state.links.path).await;
         Ok(())
     }
 
@@ -194,17 +194,17 @@ impl<W: StageWork> StageState<W> {
 
     async fn take(&mut self, work: Work<W::Load>) {
         let Work { cycle, mut record, load } = work;
-        if cycle.trace.is_revoked() {
+        if cycle.tracker.is_revoked() {
             return; // the Pipeline has ended this slot otherwise
         }
-        pass(&*self.links.fates, W::PLACE, &self.links.path).await;
+        inject_fault(&*self.links.faults, W::FAULT_POINT, &self.links.path).await;
         let began = elapsed_now();
         let result = self.work.work(&cycle, &mut record, load).await;
         record.stage_us[W::STAGE.index()] = u64::try_from(elapsed_now().duration_since(began).as_micros()).ok();
         match result {
             Ok(load) => {
                 if let Err(undelivered) = self.next.hand_over(Work { cycle, record, load }) {
-                    let (stage, _) = undelivered.cycle.trace.holder();
+                    let (stage, _) = undelivered.cycle.tracker.holder();
                     let (slot, attempt) = (undelivered.cycle.slot, undelivered.cycle.attempt);
                     let _ = self.links.pipeline.send(PipelineMsg::NobodyThere { slot, attempt, stage });
                 }
@@ -217,7 +217,7 @@ impl<W: StageWork> StageState<W> {
     fn end(&self, cycle: Cycle, mut record: Box<SlotRecord>, mut ending: Ending) {
         let attempt = cycle.attempt;
         if let Some(exits) = self.links.exits.as_ref().filter(|_| W::STAGE != Stage::Executor) {
-            cycle.trace.set_undecided(ending.reason);
+            cycle.tracker.set_undecided(ending.reason);
             match exits.hand_over(Work { cycle, record, load: Undecided(ending) }) {
                 Ok(()) => return,
                 Err(undelivered) => (record, ending) = (undelivered.record, undelivered.load.0),

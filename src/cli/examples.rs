@@ -52,7 +52,7 @@ Examples:
 pub const HUB: &str = "\
 Examples:
   sentinel hub --model config/demo/model.onnx
-  sentinel hub --model config/demo/model.onnx --port 0 --mood nan*3";
+  sentinel hub --model config/demo/model.onnx --port 0 --fault nan*3";
 
 pub const HEALTH: &str = "\
 Examples:
@@ -72,7 +72,7 @@ Examples:
   sentinel settle sn:r3ar6lghirja --absent --evidence 'Ann: not in MT5'";
 
 pub const GATEWAY: &str = "\
-Moods (--mood MOOD[@N[-M]], may be repeated, the first that names an order
+Faults (--fault FAULT[@N[-M]], may be repeated, the first that names an order
 counts). N counts order requests since the process began: ORDER_SEND, OPEN_ORDER
 and place_order; without N every one is meant.
   delay=DUR       fills at once, replies after DUR
@@ -96,7 +96,7 @@ and place_order; without N every one is meant.
 Examples:
   sentinel gateway --paper
   sentinel gateway --paper --bars EURUSD=config/demo/eurusd_1h_2017.csv
-  sentinel gateway --paper --port 0 --mood lost-reply@3";
+  sentinel gateway --paper --port 0 --fault lost-reply@3";
 
 /// Under the help of the whole program.
 pub const PROGRAM: &str = "\

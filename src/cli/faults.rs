@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sentinel_actors::ports::{Fate, Fates, NoFates, Place};
+use sentinel_actors::ports::{FaultInjector, FaultPoint, InjectedFault, NoFaults};
 use sentinel_actors::root_supervisor::RootMsg;
 
 use crate::config::Supervision;
@@ -35,7 +35,7 @@ const VICTIMS: [&str; 8] = [
 ];
 
 /// Random panics, hangs, blocks and kills.
-pub struct ChaosFates {
+pub struct ChaosFaults {
     seed: u64,
     chance: Mutex<fastrand::Rng>,
     panics: AtomicU64,
@@ -57,7 +57,7 @@ pub struct FaultCounts {
     pub kills: u64,
 }
 
-impl ChaosFates {
+impl ChaosFaults {
     /// Chaos from a seed. The order in which threads draw from it is theirs, so a seed repeats the kind and not the run.
     #[must_use]
     pub fn new(seed: u64) -> Self {
@@ -105,44 +105,44 @@ impl ChaosFates {
     }
 }
 
-impl Fates for ChaosFates {
-    fn at(&self, place: Place, _: &str) -> Fate {
+impl FaultInjector for ChaosFaults {
+    fn at(&self, point: FaultPoint, _: &str) -> InjectedFault {
         let number = self.draw(|rng| rng.u64(..));
         let one_in = |n: u64, salt: u32| number.rotate_left(salt).is_multiple_of(n);
         // The writer's thread and the book's are the process's own; losing one of them is the process's end, not a part's.
-        let on_a_thread = matches!(place, Place::BeforeCommit | Place::AfterCommit);
+        let on_a_thread = matches!(point, FaultPoint::BeforeCommit | FaultPoint::AfterCommit);
         if !on_a_thread && one_in(PANIC_ONE_IN, 0) {
             self.panics.fetch_add(1, Ordering::Relaxed);
-            return Fate::Panic;
+            return InjectedFault::Panic;
         }
         if !on_a_thread && one_in(HANG_ONE_IN, 21) {
             self.hangs.fetch_add(1, Ordering::Relaxed);
-            return Fate::Hang;
+            return InjectedFault::Hang;
         }
         if one_in(BLOCK_ONE_IN, 42) {
             self.blocks.fetch_add(1, Ordering::Relaxed);
-            return Fate::Block(BLOCK_FOR);
+            return InjectedFault::Block(BLOCK_FOR);
         }
-        Fate::Pass
+        InjectedFault::None
     }
 }
 
 /// Places at which a crash test may end the process, by name.
-const CRASH_POINTS: [(&str, Place); 14] = [
-    ("before-plan", Place::BeforePlan),
-    ("after-plan", Place::AfterPlan),
-    ("after-sent", Place::AfterSent),
-    ("before-book-write", Place::BeforeBookWrite),
-    ("after-book-write", Place::AfterBookWrite),
-    ("after-submit", Place::AfterSubmit),
-    ("after-outcome", Place::AfterOutcome),
-    ("before-end-slot", Place::BeforeEndSlot),
-    ("after-end-slot", Place::AfterEndSlot),
-    ("before-commit", Place::BeforeCommit),
-    ("after-commit", Place::AfterCommit),
-    ("before-settle", Place::BeforeSettle),
-    ("predictor", Place::PredictorHandle),
-    ("journal", Place::JournalHandle),
+const CRASH_POINTS: [(&str, FaultPoint); 14] = [
+    ("before-plan", FaultPoint::BeforePlan),
+    ("after-plan", FaultPoint::AfterPlan),
+    ("after-sent", FaultPoint::AfterSent),
+    ("before-book-write", FaultPoint::BeforeBookWrite),
+    ("after-book-write", FaultPoint::AfterBookWrite),
+    ("after-submit", FaultPoint::AfterSubmit),
+    ("after-outcome", FaultPoint::AfterOutcome),
+    ("before-end-slot", FaultPoint::BeforeEndSlot),
+    ("after-end-slot", FaultPoint::AfterEndSlot),
+    ("before-commit", FaultPoint::BeforeCommit),
+    ("after-commit", FaultPoint::AfterCommit),
+    ("before-settle", FaultPoint::BeforeSettle),
+    ("predictor", FaultPoint::PredictorHandle),
+    ("journal", FaultPoint::JournalHandle),
 ];
 
 /// With `--hang-at`, so that a test of the watchdog need not wait as long as the watchdog should.
@@ -163,14 +163,14 @@ pub struct FaultFlags {
 }
 
 impl FaultFlags {
-    /// The fates that the flags ask for.
+    /// The faults that the flags ask for.
     #[must_use]
-    pub fn fates(&self) -> Arc<dyn Fates> {
+    pub fn injector(&self) -> Arc<dyn FaultInjector> {
         match (&self.die_at, &self.hang_at, &self.panic_from) {
             (Some(passing), _, _) => Arc::new(DieAt(passing.clone())),
             (_, Some(passing), _) => Arc::new(HangAt(passing.clone())),
             (_, _, Some(passing)) => Arc::new(PanicFrom(passing.clone())),
-            _ => Arc::new(NoFates),
+            _ => Arc::new(NoFaults),
         }
     }
 
@@ -186,21 +186,21 @@ impl FaultFlags {
 /// The n-th passing of a place, as a crash test names it: `after-sent:3`.
 #[derive(Debug, Clone)]
 pub struct Passing {
-    place: Place,
+    point: FaultPoint,
     left: Arc<AtomicU64>,
 }
 
 impl Passing {
     /// How many passings are left before this one; `None` at another place.
-    fn left(&self, place: Place) -> Option<u64> {
+    fn left(&self, point: FaultPoint) -> Option<u64> {
         let count_down = |left: u64| Some(left.saturating_sub(1));
-        (place == self.place)
+        (point == self.point)
             .then(|| self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down).unwrap_or_default())
     }
 
     /// Whether `place` is passed just now for the n-th time.
-    fn is_now(&self, place: Place) -> bool {
-        self.left(place) == Some(1)
+    fn is_now(&self, point: FaultPoint) -> bool {
+        self.left(point) == Some(1)
     }
 }
 
@@ -210,42 +210,42 @@ impl FromStr for Passing {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, count) = text.split_once(':').unwrap_or((text, "1"));
         let names = || CRASH_POINTS.map(|(name, _)| name).join(", ");
-        let (_, place) = CRASH_POINTS
+        let (_, point) = CRASH_POINTS
             .into_iter()
             .find(|(known, _)| *known == name)
-            .ok_or_else(|| format!("no such place; known are {}", names()))?;
+            .ok_or_else(|| format!("no such fault point; known are {}", names()))?;
         let wrong = || "the count after ':' is a whole number from 1 up".to_owned();
         let count = count.parse().ok().filter(|count| *count > 0_u64).ok_or_else(wrong)?;
-        Ok(Self { place, left: Arc::new(AtomicU64::new(count)) })
+        Ok(Self { point, left: Arc::new(AtomicU64::new(count)) })
     }
 }
 
 /// Ends the process as a power cut would.
 struct DieAt(Passing);
 
-impl Fates for DieAt {
-    fn at(&self, place: Place, _: &str) -> Fate {
-        if self.0.is_now(place) {
+impl FaultInjector for DieAt {
+    fn at(&self, point: FaultPoint, _: &str) -> InjectedFault {
+        if self.0.is_now(point) {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
-        Fate::Pass
+        InjectedFault::None
     }
 }
 
 /// Blocks the thread that passes the place, for ever.
 struct HangAt(Passing);
 
-impl Fates for HangAt {
-    fn at(&self, place: Place, _: &str) -> Fate {
-        if self.0.is_now(place) { Fate::Block(Duration::MAX) } else { Fate::Pass }
+impl FaultInjector for HangAt {
+    fn at(&self, point: FaultPoint, _: &str) -> InjectedFault {
+        if self.0.is_now(point) { InjectedFault::Block(Duration::MAX) } else { InjectedFault::None }
     }
 }
 
 /// Panics whenever the place is passed, from the n-th time on: what restarts cannot cure.
 struct PanicFrom(Passing);
 
-impl Fates for PanicFrom {
-    fn at(&self, place: Place, _: &str) -> Fate {
-        if self.0.left(place).is_some_and(|left| left <= 1) { Fate::Panic } else { Fate::Pass }
+impl FaultInjector for PanicFrom {
+    fn at(&self, point: FaultPoint, _: &str) -> InjectedFault {
+        if self.0.left(point).is_some_and(|left| left <= 1) { InjectedFault::Panic } else { InjectedFault::None }
     }
 }

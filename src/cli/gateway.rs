@@ -1,4 +1,4 @@
-//! `sentinel gateway`: the trade gateway, played on paper. The server is in `sentinel-devnet`, which shares no code with the
+//! `sentinel gateway`: the trade gateway, played on paper. The server is in `sentinel-testbed`, which shares no code with the
 //! client; this is its command line.
 
 use std::io::{self, IsTerminal as _};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rust_decimal::Decimal;
-use sentinel_devnet::gateway::{self, AccountMode, GatewayError, GatewayOptions, MoodRule};
+use sentinel_testbed::gateway::{self, AccountMode, FaultRule, GatewayError, GatewayOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::parent::ParentFlag;
@@ -62,8 +62,8 @@ pub struct GatewayArgs {
     #[arg(long)]
     pub seed: Option<u64>,
     /// Misbehave; see below.
-    #[arg(long, value_name = "RULE")]
-    pub mood: Vec<MoodRule>,
+    #[arg(long, alias = "mood", value_name = "RULE")]
+    pub fault: Vec<FaultRule>,
     /// For the process that starts it.
     #[command(flatten)]
     pub parent: ParentFlag,
@@ -104,7 +104,7 @@ fn options(args: &GatewayArgs) -> GatewayOptions {
         contract_size: args.contract_size,
         balance: args.balance,
         seed: args.seed,
-        moods: args.mood.clone(),
+        faults: args.fault.clone(),
     }
 }
 
@@ -171,6 +171,11 @@ mod tests {
     }
 
     #[test]
+    fn the_earlier_name_of_the_fault_flag_is_still_taken() {
+        assert_eq!(parse("--paper --mood die@2").unwrap().fault, parse("--paper --fault die@2").unwrap().fault);
+    }
+
+    #[test]
     fn without_arguments_the_command_line_means_the_defaults_of_the_server() {
         assert_eq!(options(&parse("--paper").unwrap()), GatewayOptions::default());
     }
@@ -178,7 +183,7 @@ mod tests {
     #[test]
     fn every_argument_reaches_the_server() {
         let args = "--paper --host 0.0.0.0 --port 0 --account hedging --ledger l.db --bars EURUSD=a=b.csv --clock EURUSD=t.time --price X=2 --spread 0.1 \
-                    --slippage 0 --contract-size 1 --balance 7 --seed 3 --mood die@2 --mood refuse=-4";
+                    --slippage 0 --contract-size 1 --balance 7 --seed 3 --fault die@2 --fault refuse=-4";
         let expected = GatewayOptions {
             host: "0.0.0.0".to_owned(),
             port: 0,
@@ -192,14 +197,14 @@ mod tests {
             contract_size: Decimal::ONE,
             balance: Decimal::from(7),
             seed: Some(3),
-            moods: ["die@2", "refuse=-4"].map(|rule| rule.parse().unwrap()).to_vec(),
+            faults: ["die@2", "refuse=-4"].map(|rule| rule.parse().unwrap()).to_vec(),
         };
         assert_eq!(options(&parse(args).unwrap()), expected);
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for args in ["--mood moody", "--account both", "--bars EURUSD", "--price EURUSD=cheap", "--port 70000"] {
+        for args in ["--fault moody", "--account both", "--bars EURUSD", "--price EURUSD=cheap", "--port 70000"] {
             assert!(parse(args).is_err(), "{args} was taken");
         }
         let refused = run(&parse("").unwrap()).unwrap_err();

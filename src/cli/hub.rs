@@ -5,7 +5,7 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use sentinel_devnet::hub::{self, HubError, Options, Order};
+use sentinel_testbed::hub::{self, FaultRule, HubError, Options};
 
 use super::parent::ParentFlag;
 use super::{Ended, Failure, exit};
@@ -25,8 +25,8 @@ pub struct HubArgs {
     /// How the first invocations go wrong, N of them or all: drop, error=CODE, hang, dribble=DURATION, nan, two-rows,
     /// scalar, sum, four-classes, not-json, huge, negative, swap=FILE (another model from then on), or none. Several are
     /// gone through in turn.
-    #[arg(long = "mood", value_name = "MOOD[*N]")]
-    pub moods: Vec<Order>,
+    #[arg(long = "fault", alias = "mood", value_name = "FAULT[*N]")]
+    pub faults: Vec<FaultRule>,
     /// For the process that starts it.
     #[command(flatten)]
     pub parent: ParentFlag,
@@ -41,7 +41,7 @@ pub fn run(args: &HubArgs) -> Ended {
         return Ok(exit::OK);
     }
     let options =
-        Options { model: args.model.clone(), host: args.host.clone(), port: args.port, moods: args.moods.clone() };
+        Options { model: args.model.clone(), host: args.host.clone(), port: args.port, faults: args.faults.clone() };
     let listening = |address| {
         let mut out = io::stdout();
         // Whoever started it may have closed the pipe; it serves all the same.

@@ -89,8 +89,8 @@ pub enum Command {
     /// Serve a model as MLflow would, for a node to ask.
     ///
     /// Prints the line `listening on http://ADDRESS` once it can be asked, and ends with SIGTERM or SIGINT. For tests of a
-    /// client it also misbehaves: with --mood, or told so while it runs by `POST /devnet/mood {"mood":"nan","count":3}`,
-    /// where "none" ends it; `GET /devnet/asked` counts what has reached it.
+    /// client it also misbehaves: with --fault, or told so while it runs by `POST /testbed/fault {"fault":"nan","count":3}`,
+    /// where "none" ends it; `GET /testbed/asked` counts what has reached it.
     #[command(after_help = examples::HUB)]
     Hub(hub::HubArgs),
     /// Say whether a running node does useful work: 0 and one line, or 1 and the reason.

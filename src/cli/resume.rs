@@ -19,7 +19,7 @@ pub fn run(args: &ResumeArgs) -> Ended {
     let state = args.state.dir()?;
     // A mistyped directory must not look like a node that was told.
     if let Err(error @ JournalError::Missing { .. }) = JournalReader::open(&state)
-        && BootRecord::is_forgiven(&state)
+        && BootRecord::safe_mode_was_ended(&state)
     {
         return Err(Failure::new(error.exit_code(), &error, Some(error.advice())));
     }
@@ -27,7 +27,7 @@ pub fn run(args: &ResumeArgs) -> Ended {
     if let Err(error @ JournalError::Lost { .. }) = require_remembered(&state) {
         return Err(Failure::new(error.exit_code(), &error, Some(error.advice())));
     }
-    BootRecord::forgive(&state).map_err(|error| {
+    BootRecord::end_safe_mode(&state).map_err(|error| {
         let advice = format!("check that this user may write in {}", state.display());
         Failure::new(exit::IO, &error, Some(advice))
     })?;

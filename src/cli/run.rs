@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sentinel_actors::domain::reason::Outcome;
-use sentinel_actors::ports::NoFates;
+use sentinel_actors::ports::NoFaults;
 
 use super::check::Judgement;
 use super::faults::FaultFlags;
@@ -62,7 +62,7 @@ pub fn run(args: &RunArgs) -> Ended {
         once: args.once,
         accept_lost_journal: args.accept_lost_journal,
         recorder,
-        fates: args.faults.fates(),
+        faults: args.faults.injector(),
         ..RunOptions::default()
     };
     let report = node::run(&config, options).map_err(failure)?;
@@ -130,7 +130,7 @@ pub fn judge(config: &Config, pipeline: &PipelineConfig) -> Judgement {
         Ok(survey) => judgement.facts.extend(survey.map(|survey| survey.to_string())),
         Err(error) => judgement.problems.push(text(&error, error.advice())),
     }
-    if let Err(error) = node::try_model(config, pipeline, Arc::new(NoFates)) {
+    if let Err(error) = node::try_model(config, pipeline, Arc::new(NoFaults)) {
         judgement.problems.push(text(&error, error.advice()));
     }
     judgement

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
 use sentinel_actors::domain::order::{Receipt, Ticket};
-use sentinel_actors::ports::{Clock as _, JournalFatal, JournalStore as _, JournalWrite, NoFates, Written};
+use sentinel_actors::ports::{Clock as _, JournalFatal, JournalStore as _, JournalWrite, NoFaults, Written};
 
 use super::{Ended, Failure, StateFlag, exit};
 use crate::journal::{
@@ -138,7 +138,7 @@ fn settle(args: &SettleArgs, state: &Path) -> Result<Intent, SettleError> {
     }
     drop(reader);
     let state = StateDir::open(state)?;
-    let (journal, _) = SqliteJournal::open(&state, Arc::new(NoFates))?;
+    let (journal, _) = SqliteJournal::open(&state, Arc::new(NoFaults))?;
     let at = WallClock.now();
     let batch = steps(intent.state, ending, &args.evidence)
         .into_iter()

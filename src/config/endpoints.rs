@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use rust_decimal::Decimal;
-use sentinel_actors::domain::decision::{OnOpposite, Policy};
+use sentinel_actors::domain::decision::{OnOpposite, TradePolicy};
 use sentinel_actors::domain::risk::RiskLimits;
 
-use super::reader::{Absent, Section};
+use super::reader::{Section, WhenAbsent};
 
 /// `[pipeline.model]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,7 +113,7 @@ enum AccountMode {
 }
 
 pub(super) fn model(mut s: Section<'_, '_>, sequence: Option<bool>, live: bool) -> Option<ModelConfig> {
-    let is_hub = s.choice("kind", Absent::Default("onnx"), &[("onnx", false), ("mlflow", true)])?;
+    let is_hub = s.choice("kind", WhenAbsent::Default("onnx"), &[("onnx", false), ("mlflow", true)])?;
     let model = if is_hub { hub(&mut s, sequence) } else { s.file("path").map(|path| ModelConfig::Onnx { path }) };
     if live && let Some(ModelConfig::Hub(hub)) = &model {
         refuse_far(&mut s, &hub.host);
@@ -123,7 +123,7 @@ pub(super) fn model(mut s: Section<'_, '_>, sequence: Option<bool>, live: bool) 
 }
 
 fn hub(s: &mut Section<'_, '_>, sequence: Option<bool>) -> Option<ModelConfig> {
-    use Absent::{Default, Optional};
+    use WhenAbsent::{Default, Optional};
     let tls = s.boolean("tls", Default("false"));
     let host = host(s);
     let port = port(s, "5001");
@@ -151,12 +151,12 @@ fn hub(s: &mut Section<'_, '_>, sequence: Option<bool>) -> Option<ModelConfig> {
 
 pub(super) fn venue(
     mut s: Section<'_, '_>,
-    policy: Option<&Policy>,
+    policy: Option<&TradePolicy>,
     risk: Option<RiskLimits>,
     is_replay: bool,
     live: bool,
 ) -> Option<VenueConfig> {
-    let is_gateway = s.choice("kind", Absent::Default("paper"), &[("paper", false), ("gateway", true)])?;
+    let is_gateway = s.choice("kind", WhenAbsent::Default("paper"), &[("paper", false), ("gateway", true)])?;
     let venue = if is_gateway { gateway(&mut s, policy, risk) } else { Some(VenueConfig::Paper) };
     if live {
         match &venue {
@@ -175,8 +175,8 @@ pub(super) fn venue(
     venue
 }
 
-fn gateway(s: &mut Section<'_, '_>, policy: Option<&Policy>, risk: Option<RiskLimits>) -> Option<VenueConfig> {
-    use Absent::{Default, Required};
+fn gateway(s: &mut Section<'_, '_>, policy: Option<&TradePolicy>, risk: Option<RiskLimits>) -> Option<VenueConfig> {
+    use WhenAbsent::{Default, Required};
     let host = host(s);
     let port = port(s, "5555");
     let dialect = s.choice("dialect", Default("order-send"), &[("order-send", ())]);
@@ -201,7 +201,7 @@ fn gateway(s: &mut Section<'_, '_>, policy: Option<&Policy>, risk: Option<RiskLi
 }
 
 /// Whether positions can be counted, and complaints about everything that would need to see them when they cannot.
-fn judge(s: &mut Section<'_, '_>, mode: AccountMode, policy: &Policy, risk: RiskLimits) -> bool {
+fn judge(s: &mut Section<'_, '_>, mode: AccountMode, policy: &TradePolicy, risk: RiskLimits) -> bool {
     let lots = policy.volume_lots.normalize();
     if lots < Decimal::new(1, 2) || lots > Decimal::from(100) || lots.scale() > 2 {
         s.report("dialect", format!("takes 0.01 to 100 lots with two decimals, and decision.volume_lots is {lots}"));
@@ -239,7 +239,7 @@ fn judge(s: &mut Section<'_, '_>, mode: AccountMode, policy: &Policy, risk: Risk
 }
 
 fn host(s: &mut Section<'_, '_>) -> Option<String> {
-    s.parsed_by("host", Absent::Default("127.0.0.1"), "a host name or an address", |text| {
+    s.parsed_by("host", WhenAbsent::Default("127.0.0.1"), "a host name or an address", |text| {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':');
         if (1..=253).contains(&text.len()) && text.chars().all(plain) {
             Ok(text.to_owned())
@@ -250,7 +250,7 @@ fn host(s: &mut Section<'_, '_>) -> Option<String> {
 }
 
 fn port(s: &mut Section<'_, '_>, default: &str) -> Option<u16> {
-    s.count("port", Absent::Default(default), 1..=65_535).and_then(|port| u16::try_from(port).ok())
+    s.count("port", WhenAbsent::Default(default), 1..=65_535).and_then(|port| u16::try_from(port).ok())
 }
 
 /// A live node reaches nothing beyond this machine until it can be armed.

@@ -30,9 +30,9 @@ pub use node::{Deadlines, LogConfig, LogFormat, LogLevel, NodeConfig, Supervisio
 pub use pipeline::{
     CsvSource, DataConfig, FX_CALENDAR, FeaturesConfig, PaperConfig, PipelineConfig, SourceConfig, Speed,
 };
-pub use problem::{ConfigErrors, Place, Problem};
+pub use problem::{ConfigErrors, Location, Problem};
 
-use reader::{Section, Walk};
+use reader::{Reading, Section};
 
 /// The whole configuration. It exists only when it is valid.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,7 +93,8 @@ impl Config {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| {
             let what = format!("cannot be read: {error}");
-            let problem = Problem { place: Place::File, key: String::new(), what, allowed: None, suggestion: None };
+            let problem =
+                Problem { location: Location::File, key: String::new(), what, allowed: None, suggestion: None };
             ConfigErrors::new(file.clone(), vec![problem])
         })?;
         Self::from_str_at(&text, &file, path.parent().unwrap_or(Path::new("")), env, flags)
@@ -104,22 +105,22 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn from_str_at(text: &str, file: &str, base: &Path, env: &Env, flags: &Flags) -> Result<Self, ConfigErrors> {
-        let mut walk = Walk::new(text, base.to_owned(), env::overrides(env, flags));
+        let mut reading = Reading::new(text, base.to_owned(), env::overrides(env, flags));
         let (document, faults) = DeTable::parse_recoverable(text);
         if !faults.is_empty() {
-            // After a syntax error the rest of the walk would report the parser's guesses.
+            // After a syntax error the rest of the reading would report the parser's guesses.
             for fault in faults {
-                let place = fault.span().map_or(Place::File, |span| walk.line(span.start));
-                walk.report(place, String::new(), format!("syntax: {}", fault.message().replace('\n', "; ")));
+                let location = fault.span().map_or(Location::File, |span| reading.line(span.start));
+                reading.report(location, String::new(), format!("syntax: {}", fault.message().replace('\n', "; ")));
             }
-            return Err(ConfigErrors::new(file.to_owned(), walk.problems));
+            return Err(ConfigErrors::new(file.to_owned(), reading.problems));
         }
-        let parts = read(&mut walk, document.get_ref());
+        let parts = read(&mut reading, document.get_ref());
         match parts {
-            Some((node, log, supervision, deadlines, pipelines)) if walk.problems.is_empty() => {
-                Ok(Self { node, log, supervision, deadlines, pipelines, settings: walk.settings })
+            Some((node, log, supervision, deadlines, pipelines)) if reading.problems.is_empty() => {
+                Ok(Self { node, log, supervision, deadlines, pipelines, settings: reading.settings })
             }
-            _ => Err(ConfigErrors::new(file.to_owned(), walk.problems)),
+            _ => Err(ConfigErrors::new(file.to_owned(), reading.problems)),
         }
     }
 
@@ -148,8 +149,8 @@ impl Config {
 type Parts = (NodeConfig, LogConfig, Supervision, Deadlines, Vec<PipelineConfig>);
 
 /// Reads everything before giving up on anything.
-fn read<'t>(walk: &mut Walk, document: &'t DeTable<'t>) -> Option<Parts> {
-    let mut root = Section::new(walk, "", Place::Line(1), document);
+fn read<'t>(reading: &mut Reading, document: &'t DeTable<'t>) -> Option<Parts> {
+    let mut root = Section::new(reading, "", Location::Line(1), document);
     let node = node::node(root.child("node"));
     let log = node::log(root.child("log"));
     let supervision = node::supervision(root.child("supervision"));
@@ -160,7 +161,7 @@ fn read<'t>(walk: &mut Walk, document: &'t DeTable<'t>) -> Option<Parts> {
         shared::refuse(&mut root, pipelines, live);
     }
     root.finish();
-    walk.report_unused();
+    reading.report_unused();
     Some((node?, log?, supervision?, deadlines?, pipelines?))
 }
 
@@ -185,18 +186,18 @@ fn read_pipelines(root: &mut Section<'_, '_>, live: bool) -> Option<Vec<Pipeline
         root.report("pipeline", "is empty; write at least one [[pipeline]]");
         return None;
     }
-    if tables.len() > 1 && root.walk.is_overridden("pipeline.*.symbol") {
+    if tables.len() > 1 && root.reading.is_overridden("pipeline.*.symbol") {
         root.report("pipeline", "--symbol is for a configuration with one pipeline");
     }
-    let mut names: Vec<(String, Place)> = Vec::new();
+    let mut names: Vec<(String, Location)> = Vec::new();
     let read: Vec<_> = tables
         .into_iter()
         .enumerate()
         .map(|(index, (start, table))| {
-            let place = root.walk.line(start);
+            let location = root.reading.line(start);
             let name = table.get("name").and_then(|name| name.get_ref().as_str()).filter(|name| values::is_name(name));
             let path = name.map_or_else(|| format!("pipeline[{index}]"), |name| format!("pipeline.{name}"));
-            pipeline::pipeline(Section::new(&mut *root.walk, &path, place, table), &mut names, live)
+            pipeline::pipeline(Section::new(&mut *root.reading, &path, location, table), &mut names, live)
         })
         .collect();
     read.into_iter().collect()

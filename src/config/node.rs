@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sentinel_actors::domain::intent::Mode;
 
-use super::reader::{Absent, Section};
+use super::reader::{Section, WhenAbsent};
 use super::values::{LONG, SHORT, beside};
 
 /// A day at least: what people ask `why` about.
@@ -139,17 +139,17 @@ pub struct Deadlines {
 }
 
 pub(super) fn node(mut s: Section<'_, '_>) -> Option<NodeConfig> {
-    use Absent::Default;
+    use WhenAbsent::Default;
     let name = s.name("name", Default("sentinel"));
-    let base = s.walk.base.clone();
+    let base = s.reading.base.clone();
     let state = s.parsed_by("state", Default("state"), "a directory", |text| match text {
         "" => Err("is empty".to_owned()),
         text => Ok(PathBuf::from(text)),
     });
     // Only the file's own paths are relative to the file.
-    let outside = s.walk.is_overridden("node.state");
+    let outside = s.reading.is_overridden("node.state");
     let state = state.map(|state| if outside { state } else { beside(&base, &state) });
-    let asked_for = s.walk.is_overridden("node.mode");
+    let asked_for = s.reading.is_overridden("node.mode");
     let mode = s.parsed_by("mode", Default("dry_run"), "\"dry_run\"", |text| match text {
         "dry_run" => Ok(Mode::DryRun),
         "live" if asked_for => Ok(Mode::Live),
@@ -172,11 +172,11 @@ pub(super) fn node(mut s: Section<'_, '_>) -> Option<NodeConfig> {
 
 pub(super) fn log(mut s: Section<'_, '_>) -> Option<LogConfig> {
     let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
-    let level = s.choice("level", Absent::Default("info"), &levels.map(|level| (level.word(), level)));
+    let level = s.choice("level", WhenAbsent::Default("info"), &levels.map(|level| (level.word(), level)));
     let formats = [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
-    let format = s.choice("format", Absent::Default("pretty"), &formats);
+    let format = s.choice("format", WhenAbsent::Default("pretty"), &formats);
     let allowed = "the path of a file, relative to the state directory, or \"none\"";
-    let file = s.parsed_by("file", Absent::Default("logs/sentinel.log"), allowed, |text| match text {
+    let file = s.parsed_by("file", WhenAbsent::Default("logs/sentinel.log"), allowed, |text| match text {
         "none" => Ok(None),
         text if text.ends_with('/') || Path::new(text).file_name().is_none() => Err(format!("'{text}' names no file")),
         text => Ok(Some(PathBuf::from(text))),
@@ -186,7 +186,7 @@ pub(super) fn log(mut s: Section<'_, '_>) -> Option<LogConfig> {
 }
 
 pub(super) fn supervision(mut s: Section<'_, '_>) -> Option<Supervision> {
-    use Absent::Default;
+    use WhenAbsent::Default;
     let restarts = 0..=1_000_000;
     let failures = 1..=1_000_000;
     let backoff_base = s.duration("backoff_base", Default("100ms"), SHORT);
@@ -249,7 +249,7 @@ pub(super) fn supervision(mut s: Section<'_, '_>) -> Option<Supervision> {
 }
 
 pub(super) fn deadlines(mut s: Section<'_, '_>) -> Option<Deadlines> {
-    use Absent::Default;
+    use WhenAbsent::Default;
     let fetch = s.duration("fetch", Default("10s"), SHORT);
     let features = s.duration("features", Default("2s"), SHORT);
     let predict = s.duration("predict", Default("1s"), SHORT);

@@ -10,14 +10,14 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::calendar::MarketCalendar;
-use sentinel_actors::domain::decision::{DecideOn, OnOpposite, Policy, Signal};
+use sentinel_actors::domain::decision::{DecideOn, OnOpposite, Signal, TradePolicy};
 use sentinel_actors::domain::feature::FeatureSetId;
 use sentinel_actors::domain::risk::RiskLimits;
 use sentinel_actors::domain::schedule::{Schedule, Window};
 
 use super::endpoints::{self, ModelConfig, VenueConfig};
-use super::problem::Place;
-use super::reader::{Absent, Section};
+use super::problem::Location;
+use super::reader::{Section, WhenAbsent};
 use super::values::LONG;
 
 /// Bars that `fx23` needs for a row, and for a row with its sequence.
@@ -49,7 +49,7 @@ pub struct PipelineConfig {
     /// Who is asked.
     pub model: ModelConfig,
     /// From probabilities to orders.
-    pub policy: Policy,
+    pub policy: TradePolicy,
     /// Limits on orders.
     pub risk: RiskLimits,
     /// Where orders go when the node is live.
@@ -119,8 +119,12 @@ pub struct PaperConfig {
 }
 
 /// Reads one pipeline; `names` holds those of the pipelines before it.
-pub(super) fn pipeline(mut s: Section<'_, '_>, names: &mut Vec<(String, Place)>, live: bool) -> Option<PipelineConfig> {
-    use Absent::{Default, Required};
+pub(super) fn pipeline(
+    mut s: Section<'_, '_>,
+    names: &mut Vec<(String, Location)>,
+    live: bool,
+) -> Option<PipelineConfig> {
+    use WhenAbsent::{Default, Required};
     let name = s.name("name", Required);
     if let Some(name) = &name {
         unique(&mut s, name, names);
@@ -163,11 +167,11 @@ pub(super) fn pipeline(mut s: Section<'_, '_>, names: &mut Vec<(String, Place)>,
     })
 }
 
-fn unique(s: &mut Section<'_, '_>, name: &str, names: &mut Vec<(String, Place)>) {
-    if let Some((_, Place::Line(line))) = names.iter().find(|(other, _)| other == name) {
+fn unique(s: &mut Section<'_, '_>, name: &str, names: &mut Vec<(String, Location)>) {
+    if let Some((_, Location::Line(line))) = names.iter().find(|(other, _)| other == name) {
         s.report("name", format!("'{name}' is already the pipeline of line {line}"));
     }
-    names.push((name.to_owned(), s.place_of("name")));
+    names.push((name.to_owned(), s.location_of("name")));
 }
 
 fn symbol(text: &str) -> Result<String, String> {
@@ -189,10 +193,10 @@ fn window(s: &mut Section<'_, '_>) -> Window {
 }
 
 fn source(mut s: Section<'_, '_>) -> Option<SourceConfig> {
-    let kind = s.choice("kind", Absent::Default("csv"), &[("csv", ())]);
+    let kind = s.choice("kind", WhenAbsent::Default("csv"), &[("csv", ())]);
     let path = s.file("path");
-    let speed = s.max_or_number("speed", Absent::Default("max"), 1e6);
-    let bars = s.count("bars", Absent::Optional, 1..=u32::MAX);
+    let speed = s.max_or_number("speed", WhenAbsent::Default("max"), 1e6);
+    let bars = s.count("bars", WhenAbsent::Optional, 1..=u32::MAX);
     s.finish();
     kind?;
     Some(SourceConfig::Csv(CsvSource {
@@ -203,7 +207,7 @@ fn source(mut s: Section<'_, '_>) -> Option<SourceConfig> {
 }
 
 fn data(mut s: Section<'_, '_>, interval: Interval) -> Option<DataConfig> {
-    use Absent::Default;
+    use WhenAbsent::Default;
     let two = humantime::format_duration(interval.length() * 2).to_string();
     let max_age = s.duration("max_age", Default(&two), LONG);
     let max_missing_bars = s.count("max_missing_bars", Default("20"), 0..=10_000);
@@ -221,7 +225,7 @@ fn data(mut s: Section<'_, '_>, interval: Interval) -> Option<DataConfig> {
 }
 
 fn features(mut s: Section<'_, '_>) -> Option<FeaturesConfig> {
-    use Absent::Default;
+    use WhenAbsent::Default;
     let set = s.choice("set", Default("fx23"), &[("fx23", "fx23")]);
     let window = s.count("window", Default("200"), FX23_BARS.0..=10_000);
     let sequence = s.boolean("sequence", Default("false"));
@@ -233,8 +237,8 @@ fn features(mut s: Section<'_, '_>) -> Option<FeaturesConfig> {
     Some(FeaturesConfig { set, sequence: sequence? })
 }
 
-fn decision(mut s: Section<'_, '_>) -> Option<Policy> {
-    use Absent::{Default, Optional, Required};
+fn decision(mut s: Section<'_, '_>) -> Option<TradePolicy> {
+    use WhenAbsent::{Default, Optional, Required};
     let smallest = Decimal::new(1, 8);
     let signals = [Signal::Sell, Signal::Hold, Signal::Buy].map(|signal| (signal.code(), signal));
     let opposites = [("ignore", OnOpposite::Ignore), ("close", OnOpposite::Close), ("reverse", OnOpposite::Reverse)];
@@ -256,7 +260,7 @@ fn decision(mut s: Section<'_, '_>) -> Option<Policy> {
         }
     }
     s.finish();
-    Some(Policy {
+    Some(TradePolicy {
         classes: classes?,
         threshold: threshold?,
         decide_on: decide_on?,
@@ -270,7 +274,7 @@ fn decision(mut s: Section<'_, '_>) -> Option<Policy> {
 }
 
 fn risk(mut s: Section<'_, '_>) -> Option<RiskLimits> {
-    use Absent::Default;
+    use WhenAbsent::Default;
     let max_open_positions = s.count_or_none("max_open_positions", "1", 1..=1000);
     let max_orders_per_hour = s.count("max_orders_per_hour", Default("6"), 1..=10_000);
     let max_orders_per_day = s.count("max_orders_per_day", Default("24"), 1..=100_000);
@@ -283,7 +287,7 @@ fn risk(mut s: Section<'_, '_>) -> Option<RiskLimits> {
 }
 
 fn paper(mut s: Section<'_, '_>) -> Option<PaperConfig> {
-    use Absent::Default;
+    use WhenAbsent::Default;
     let account = s.name("account", Default("paper"));
     let spread = s.decimal("spread", Default("0.00010"), Decimal::ZERO..=Decimal::from(1_000_000));
     let contract_size =

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Where a wrong value was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum Location {
     /// The file as a whole.
     File,
     /// A line of the file, from 1.
@@ -18,7 +18,7 @@ pub enum Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Where.
-    pub place: Place,
+    pub location: Location,
     /// The key's path, for example `pipeline.eurusd.model.path`; empty when it concerns the whole file.
     pub key: String,
     /// What is wrong.
@@ -39,7 +39,7 @@ pub struct ConfigErrors {
 impl ConfigErrors {
     /// Sorts `problems` by place.
     pub(super) fn new(file: String, mut problems: Vec<Problem>) -> Self {
-        problems.sort_by(|a, b| a.place.cmp(&b.place));
+        problems.sort_by(|a, b| a.location.cmp(&b.location));
         Self { file, problems }
     }
 
@@ -57,10 +57,10 @@ impl fmt::Display for ConfigErrors {
             if index > 0 {
                 writeln!(f)?;
             }
-            match &problem.place {
-                Place::File => write!(f, "{}: ", self.file)?,
-                Place::Line(line) => write!(f, "{}:{line}: ", self.file)?,
-                Place::Outside(name) => write!(f, "{name}: ")?,
+            match &problem.location {
+                Location::File => write!(f, "{}: ", self.file)?,
+                Location::Line(line) => write!(f, "{}:{line}: ", self.file)?,
+                Location::Outside(name) => write!(f, "{name}: ")?,
             }
             write!(f, "{problem}")?;
         }

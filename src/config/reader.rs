@@ -11,11 +11,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::env::Override;
-use super::problem::{Place, Problem, closest};
+use super::problem::{Location, Problem, closest};
 use super::{Origin, Setting};
 
 /// The state of one reading of a configuration.
-pub(super) struct Walk {
+pub(super) struct Reading {
     /// Byte offsets at which lines begin.
     line_starts: Vec<usize>,
     overrides: BTreeMap<&'static str, Override>,
@@ -29,7 +29,7 @@ pub(super) struct Walk {
     known: Vec<String>,
 }
 
-impl Walk {
+impl Reading {
     pub(super) fn new(text: &str, base: PathBuf, overrides: BTreeMap<&'static str, Override>) -> Self {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let line_starts = std::iter::once(0).chain(starts).collect();
@@ -45,8 +45,8 @@ impl Walk {
     }
 
     /// The line of a byte offset.
-    pub(super) fn line(&self, offset: usize) -> Place {
-        Place::Line(self.line_starts.partition_point(|start| *start <= offset))
+    pub(super) fn line(&self, offset: usize) -> Location {
+        Location::Line(self.line_starts.partition_point(|start| *start <= offset))
     }
 
     /// Whether the environment or a flag replaces this key.
@@ -71,7 +71,7 @@ impl Walk {
     pub(super) fn report_unused(&mut self) {
         let unused: Vec<_> = self.overrides.iter().filter(|(key, _)| !self.used.contains(*key)).collect();
         let problems = unused.into_iter().map(|(key, value)| Problem {
-            place: Place::Outside(value.origin.clone()),
+            location: Location::Outside(value.origin.clone()),
             key: (*key).to_owned(),
             what: "no pipeline has this key, so it would change nothing".to_owned(),
             allowed: None,
@@ -81,14 +81,14 @@ impl Walk {
         self.problems.extend(problems);
     }
 
-    pub(super) fn report(&mut self, place: Place, key: String, what: String) {
-        self.problems.push(Problem { place, key, what, allowed: None, suggestion: None });
+    pub(super) fn report(&mut self, location: Location, key: String, what: String) {
+        self.problems.push(Problem { location, key, what, allowed: None, suggestion: None });
     }
 }
 
 /// What a missing key means.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Absent<'d> {
+pub(super) enum WhenAbsent<'d> {
     /// It is an error.
     Required,
     /// There is no value.
@@ -125,16 +125,16 @@ pub(super) struct Key<'k> {
     pub(super) kinds: &'static [Kind],
     /// What is allowed, in words.
     pub(super) allowed: &'k str,
-    pub(super) absent: Absent<'k>,
+    pub(super) when_absent: WhenAbsent<'k>,
 }
 
 /// Why a text is no value of its key.
-pub(super) struct Wrong {
+pub(super) struct InvalidValue {
     pub(super) what: String,
     pub(super) suggestion: Option<String>,
 }
 
-impl<T: Into<String>> From<T> for Wrong {
+impl<T: Into<String>> From<T> for InvalidValue {
     fn from(what: T) -> Self {
         Self { what: what.into(), suggestion: None }
     }
@@ -142,28 +142,33 @@ impl<T: Into<String>> From<T> for Wrong {
 
 /// One table of the file, or an absent one, whose keys all have their defaults.
 pub(super) struct Section<'w, 't> {
-    pub(super) walk: &'w mut Walk,
+    pub(super) reading: &'w mut Reading,
     path: String,
-    place: Place,
+    location: Location,
     entries: Option<&'t DeTable<'t>>,
     known: Vec<&'static str>,
 }
 
 impl<'t> Section<'_, 't> {
-    pub(super) fn new<'w>(walk: &'w mut Walk, path: &str, place: Place, entries: &'t DeTable<'t>) -> Section<'w, 't> {
-        Section { walk, path: path.to_owned(), place, entries: Some(entries), known: Vec::new() }
+    pub(super) fn new<'w>(
+        reading: &'w mut Reading,
+        path: &str,
+        location: Location,
+        entries: &'t DeTable<'t>,
+    ) -> Section<'w, 't> {
+        Section { reading, path: path.to_owned(), location, entries: Some(entries), known: Vec::new() }
     }
 
     /// Where the table begins.
-    pub(super) fn place(&self) -> Place {
-        self.place.clone()
+    pub(super) fn location(&self) -> Location {
+        self.location.clone()
     }
 
     /// The place of a key, or of the table when the key is absent.
-    pub(super) fn place_of(&self, key: &str) -> Place {
+    pub(super) fn location_of(&self, key: &str) -> Location {
         self.entries
             .and_then(|entries| entries.get_key_value(key))
-            .map_or_else(|| self.place(), |(name, _)| self.walk.line(name.span().start))
+            .map_or_else(|| self.location(), |(name, _)| self.reading.line(name.span().start))
     }
 
     pub(super) fn path_of(&self, key: &str) -> String {
@@ -172,81 +177,81 @@ impl<'t> Section<'_, 't> {
 
     /// Notes a problem with `key` that only shows in view of other keys.
     pub(super) fn report(&mut self, key: &str, what: impl Into<String>) {
-        let (place, path) = (self.place_of(key), self.path_of(key));
-        self.walk.report(place, path, what.into());
+        let (location, path) = (self.location_of(key), self.path_of(key));
+        self.reading.report(location, path, what.into());
     }
 
     /// The table `key` in this one.
     pub(super) fn child(&mut self, key: &'static str) -> Section<'_, 't> {
         let value = self.take(key);
         let path = self.path_of(key);
-        let (place, entries) = match value.map(|value| (value, value.get_ref())) {
-            None => (self.place(), None),
-            Some((value, DeValue::Table(table))) => (self.walk.line(value.span().start), Some(table)),
+        let (location, entries) = match value.map(|value| (value, value.get_ref())) {
+            None => (self.location(), None),
+            Some((value, DeValue::Table(table))) => (self.reading.line(value.span().start), Some(table)),
             Some((value, other)) => {
-                let place = self.walk.line(value.span().start);
+                let location = self.reading.line(value.span().start);
                 let what = format!("is {}, not a table", describe(other));
-                self.walk.report(place.clone(), path.clone(), what);
-                (place, None)
+                self.reading.report(location.clone(), path.clone(), what);
+                (location, None)
             }
         };
-        Section { walk: &mut *self.walk, path, place, entries, known: Vec::new() }
+        Section { reading: &mut *self.reading, path, location, entries, known: Vec::new() }
     }
 
     /// The value of `key` as it stands in the file, and a note that the key is known.
     pub(super) fn take(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.known.push(key);
-        self.walk.known.push(self.path_of(key));
+        self.reading.known.push(self.path_of(key));
         self.entries.and_then(|entries| entries.get(key))
     }
 
     /// Reads one value; `None` when it is absent without a default, or wrong and noted.
-    pub(super) fn read<T>(&mut self, key: &Key<'_>, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+    pub(super) fn read<T>(&mut self, key: &Key<'_>, parse: impl FnOnce(&str) -> Result<T, InvalidValue>) -> Option<T> {
         let value = self.take(key.name);
         let path = self.path_of(key.name);
-        let (place, origin, text) = if let Some(outside) = self.walk.outside(&path) {
-            (Place::Outside(outside.origin.clone()), Origin::Outside(outside.origin), outside.value)
+        let (location, origin, text) = if let Some(outside) = self.reading.outside(&path) {
+            (Location::Outside(outside.origin.clone()), Origin::Outside(outside.origin), outside.value)
         } else if let Some(value) = value {
-            let place = self.walk.line(value.span().start);
+            let location = self.reading.line(value.span().start);
             match scalar(value.get_ref()).filter(|(kind, _)| key.kinds.contains(kind)) {
-                Some((_, text)) => (place, Origin::File, text),
+                Some((_, text)) => (location, Origin::File, text),
                 None => {
                     let wanted: Vec<&str> = key.kinds.iter().map(|kind| kind.name()).collect();
                     let what = format!("is {}, not {}", describe(value.get_ref()), wanted.join(" or "));
-                    self.refuse(place, path, what.into(), key.allowed);
+                    self.refuse(location, path, what.into(), key.allowed);
                     return None;
                 }
             }
         } else {
-            match key.absent {
-                Absent::Optional => return None,
-                Absent::Default(text) => (self.place(), Origin::Default, text.to_owned()),
-                Absent::Required => {
-                    self.refuse(self.place(), path, "is missing and has no default".into(), key.allowed);
+            match key.when_absent {
+                WhenAbsent::Optional => return None,
+                WhenAbsent::Default(text) => (self.location(), Origin::Default, text.to_owned()),
+                WhenAbsent::Required => {
+                    self.refuse(self.location(), path, "is missing and has no default".into(), key.allowed);
                     return None;
                 }
             }
         };
         match parse(&text) {
             Ok(parsed) => {
-                self.walk.settings.push(Setting { key: path, value: text, origin });
+                self.reading.settings.push(Setting { key: path, value: text, origin });
                 Some(parsed)
             }
             Err(wrong) => {
-                self.refuse(place, path, wrong, key.allowed);
+                self.refuse(location, path, wrong, key.allowed);
                 None
             }
         }
     }
 
-    pub(super) fn refuse(&mut self, place: Place, key: String, wrong: Wrong, allowed: &str) {
+    pub(super) fn refuse(&mut self, location: Location, key: String, wrong: InvalidValue, allowed: &str) {
         let allowed = (!allowed.is_empty()).then(|| allowed.to_owned());
-        self.walk.problems.push(Problem { place, key, what: wrong.what, allowed, suggestion: wrong.suggestion });
+        self.reading.problems.push(Problem { location, key, what: wrong.what, allowed, suggestion: wrong.suggestion });
     }
 
     /// A key of a table in this one that `word` may be meant for.
     fn deeper(&self, word: &str) -> Option<String> {
-        let inside = self.walk.known.iter().filter_map(|path| path.strip_prefix(&self.path)?.strip_prefix('.'));
+        let inside = self.reading.known.iter().filter_map(|path| path.strip_prefix(&self.path)?.strip_prefix('.'));
         let tables: Vec<&str> = inside.filter(|path| path.contains('.')).collect();
         let last = |path: &&str| path.rsplit('.').next().map(str::to_owned).unwrap_or_default();
         let key = closest(word, tables.iter().map(last).collect::<Vec<_>>().iter().map(String::as_str))?;
@@ -258,13 +263,13 @@ impl<'t> Section<'_, 't> {
         let Some(entries) = self.entries else { return };
         for (name, _) in entries.iter().filter(|(name, _)| !self.known.contains(&name.get_ref().as_ref())) {
             let problem = Problem {
-                place: self.walk.line(name.span().start),
+                location: self.reading.line(name.span().start),
                 key: self.path_of(name.get_ref()),
                 what: "unknown key".to_owned(),
                 allowed: Some(self.known.join(", ")),
                 suggestion: closest(name.get_ref(), self.known.iter().copied()).or_else(|| self.deeper(name.get_ref())),
             };
-            self.walk.problems.push(problem);
+            self.reading.problems.push(problem);
         }
     }
 }

@@ -12,7 +12,7 @@ use sentinel_actors::domain::time::{InvalidTime, UtcMs};
 use toml::de::DeValue;
 
 use super::problem::closest;
-use super::reader::{Absent, Key, Kind, Section, Wrong, describe};
+use super::reader::{InvalidValue, Key, Kind, Section, WhenAbsent, describe};
 use super::{Origin, Setting};
 
 const TEXT: &[Kind] = &[Kind::Text];
@@ -31,12 +31,12 @@ impl Section<'_, '_> {
     pub(super) fn duration(
         &mut self,
         name: &'static str,
-        absent: Absent<'_>,
+        when_absent: WhenAbsent<'_>,
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
         let (low, high) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
         let allowed = format!("a duration like 500ms, 10s or 1h, from {low} to {high}");
-        self.read(&Key { name, kinds: TEXT, allowed: &allowed, absent }, |text| {
+        self.read(&Key { name, kinds: TEXT, allowed: &allowed, when_absent }, |text| {
             let value = humantime::parse_duration(text).map_err(|_| format!("'{text}' is not a duration"))?;
             within(value, &range, text)
         })
@@ -46,12 +46,12 @@ impl Section<'_, '_> {
     pub(super) fn duration_or_none(
         &mut self,
         name: &'static str,
-        absent: Absent<'_>,
+        when_absent: WhenAbsent<'_>,
         range: RangeInclusive<Duration>,
     ) -> Option<Option<Duration>> {
         let (low, high) = (range.start().as_secs() / 86_400, range.end().as_secs() / 86_400);
         let allowed = format!("a duration like 90d or 2y, from {low} to {high} days, or \"none\"");
-        self.read(&Key { name, kinds: TEXT, allowed: &allowed, absent }, |text| match text {
+        self.read(&Key { name, kinds: TEXT, allowed: &allowed, when_absent }, |text| match text {
             "none" => Ok(None),
             text => {
                 let value = humantime::parse_duration(text).map_err(|_| format!("'{text}' is not a duration"))?;
@@ -61,9 +61,14 @@ impl Section<'_, '_> {
     }
 
     /// A whole number.
-    pub(super) fn count(&mut self, name: &'static str, absent: Absent<'_>, range: RangeInclusive<u32>) -> Option<u32> {
+    pub(super) fn count(
+        &mut self,
+        name: &'static str,
+        when_absent: WhenAbsent<'_>,
+        range: RangeInclusive<u32>,
+    ) -> Option<u32> {
         let allowed = format!("a whole number from {} to {}", range.start(), range.end());
-        self.read(&Key { name, kinds: INTEGER, allowed: &allowed, absent }, |text| {
+        self.read(&Key { name, kinds: INTEGER, allowed: &allowed, when_absent }, |text| {
             let value: i128 = text.parse().map_err(|_| format!("'{text}' is not a whole number"))?;
             match u32::try_from(value) {
                 Ok(value) => within(value, &range, text),
@@ -80,7 +85,7 @@ impl Section<'_, '_> {
         range: RangeInclusive<u32>,
     ) -> Option<Option<u32>> {
         let allowed = format!("a whole number from {} to {}, or \"none\"", range.start(), range.end());
-        let key = Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, absent: Absent::Default(default) };
+        let key = Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, when_absent: WhenAbsent::Default(default) };
         self.read(&key, |text| match text.parse::<u32>() {
             _ if text == "none" => Ok(None),
             Ok(value) => within(value, &range, text).map(Some),
@@ -89,9 +94,14 @@ impl Section<'_, '_> {
     }
 
     /// A number that is measured, not counted in money.
-    pub(super) fn number(&mut self, name: &'static str, absent: Absent<'_>, range: RangeInclusive<f64>) -> Option<f64> {
+    pub(super) fn number(
+        &mut self,
+        name: &'static str,
+        when_absent: WhenAbsent<'_>,
+        range: RangeInclusive<f64>,
+    ) -> Option<f64> {
         let allowed = format!("a number from {} to {}", range.start(), range.end());
-        self.read(&Key { name, kinds: NUMBER, allowed: &allowed, absent }, |text| {
+        self.read(&Key { name, kinds: NUMBER, allowed: &allowed, when_absent }, |text| {
             let value: f64 = text.parse().map_err(|_| format!("'{text}' is not a number"))?;
             within(value, &range, text)
         })
@@ -101,11 +111,11 @@ impl Section<'_, '_> {
     pub(super) fn decimal(
         &mut self,
         name: &'static str,
-        absent: Absent<'_>,
+        when_absent: WhenAbsent<'_>,
         range: RangeInclusive<Decimal>,
     ) -> Option<Decimal> {
         let allowed = decimal_range(&range);
-        self.read(&Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, absent }, |text| exact(text, &range))
+        self.read(&Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, when_absent }, |text| exact(text, &range))
     }
 
     /// An exact decimal or the word `none`, which must be written: leaving protection out is a decision.
@@ -115,7 +125,7 @@ impl Section<'_, '_> {
         range: RangeInclusive<Decimal>,
     ) -> Option<Option<Decimal>> {
         let allowed = format!("{}, or \"none\"", decimal_range(&range));
-        let key = Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, absent: Absent::Required };
+        let key = Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, when_absent: WhenAbsent::Required };
         self.read(&key, |text| if text == "none" { Ok(None) } else { exact(text, &range).map(Some) })
     }
 
@@ -123,56 +133,56 @@ impl Section<'_, '_> {
     pub(super) fn choice<T: Copy>(
         &mut self,
         name: &'static str,
-        absent: Absent<'_>,
+        when_absent: WhenAbsent<'_>,
         choices: &[(&'static str, T)],
     ) -> Option<T> {
         let allowed = words_of(choices);
-        self.read(&Key { name, kinds: TEXT, allowed: &allowed, absent }, |text| chosen(text, choices))
+        self.read(&Key { name, kinds: TEXT, allowed: &allowed, when_absent }, |text| chosen(text, choices))
     }
 
     /// `true` or `false`.
-    pub(super) fn boolean(&mut self, name: &'static str, absent: Absent<'_>) -> Option<bool> {
-        self.read(&Key { name, kinds: &[Kind::Bool], allowed: "true or false", absent }, |text| Ok(text == "true"))
+    pub(super) fn boolean(&mut self, name: &'static str, when_absent: WhenAbsent<'_>) -> Option<bool> {
+        self.read(&Key { name, kinds: &[Kind::Bool], allowed: "true or false", when_absent }, |text| Ok(text == "true"))
     }
 
     /// A text of a domain type, whose own error says what is wrong.
     pub(super) fn parsed<T: FromStr<Err: Display>>(
         &mut self,
         name: &'static str,
-        absent: Absent<'_>,
+        when_absent: WhenAbsent<'_>,
         allowed: &str,
     ) -> Option<T> {
-        self.parsed_by(name, absent, allowed, |text| text.parse().map_err(|error: T::Err| error.to_string()))
+        self.parsed_by(name, when_absent, allowed, |text| text.parse().map_err(|error: T::Err| error.to_string()))
     }
 
     /// A text that `parse` understands.
     pub(super) fn parsed_by<T>(
         &mut self,
         name: &'static str,
-        absent: Absent<'_>,
+        when_absent: WhenAbsent<'_>,
         allowed: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        self.read(&Key { name, kinds: TEXT, allowed, absent }, |text| parse(text).map_err(Wrong::from))
+        self.read(&Key { name, kinds: TEXT, allowed, when_absent }, |text| parse(text).map_err(InvalidValue::from))
     }
 
     /// An instant, written as a string or as a date of TOML, with its offset from UTC.
     pub(super) fn instant(&mut self, name: &'static str) -> Option<UtcMs> {
-        let key = Key { name, kinds: &[Kind::Text, Kind::Date], allowed: "", absent: Absent::Optional };
+        let key = Key { name, kinds: &[Kind::Text, Kind::Date], allowed: "", when_absent: WhenAbsent::Optional };
         self.read(&key, |text| text.parse().map_err(|error: InvalidTime| error.to_string().into()))
     }
 
     /// A name.
-    pub(super) fn name(&mut self, name: &'static str, absent: Absent<'_>) -> Option<String> {
-        self.parsed_by(name, absent, "1 to 32 of a-z, 0-9, _ and -", |text| {
+    pub(super) fn name(&mut self, name: &'static str, when_absent: WhenAbsent<'_>) -> Option<String> {
+        self.parsed_by(name, when_absent, "1 to 32 of a-z, 0-9, _ and -", |text| {
             if is_name(text) { Ok(text.to_owned()) } else { Err(format!("'{text}' is not a name")) }
         })
     }
 
     /// A file that must exist, relative to the configuration.
     pub(super) fn file(&mut self, name: &'static str) -> Option<PathBuf> {
-        let base = self.walk.base.clone();
-        self.parsed_by(name, Absent::Required, "the path of a file, relative to this configuration", |text| {
+        let base = self.reading.base.clone();
+        self.parsed_by(name, WhenAbsent::Required, "the path of a file, relative to this configuration", |text| {
             let path = beside(&base, Path::new(text));
             if path.is_file() { Ok(path) } else { Err(format!("there is no file '{}'", path.display())) }
         })
@@ -180,17 +190,22 @@ impl Section<'_, '_> {
 
     /// A file that must exist when it is named, relative to the configuration.
     pub(super) fn optional_file(&mut self, name: &'static str) -> Option<PathBuf> {
-        let base = self.walk.base.clone();
-        self.parsed_by(name, Absent::Optional, "the path of a file, relative to this configuration", |text| {
+        let base = self.reading.base.clone();
+        self.parsed_by(name, WhenAbsent::Optional, "the path of a file, relative to this configuration", |text| {
             let path = beside(&base, Path::new(text));
             if path.is_file() { Ok(path) } else { Err(format!("there is no file '{}'", path.display())) }
         })
     }
 
     /// `"max"` or a positive number.
-    pub(super) fn max_or_number(&mut self, name: &'static str, absent: Absent<'_>, high: f64) -> Option<Option<f64>> {
+    pub(super) fn max_or_number(
+        &mut self,
+        name: &'static str,
+        when_absent: WhenAbsent<'_>,
+        high: f64,
+    ) -> Option<Option<f64>> {
         let allowed = format!("\"max\" or a number above 0, up to {high}");
-        self.read(&Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, absent }, |text| {
+        self.read(&Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, when_absent }, |text| {
             if text == "max" {
                 return Ok(None);
             }
@@ -208,14 +223,14 @@ impl Section<'_, '_> {
     ) -> Option<Vec<T>> {
         let path = self.path_of(name);
         let Some(value) = self.take(name) else {
-            self.walk.settings.push(Setting { key: path, value: default.to_owned(), origin: Origin::Default });
+            self.reading.settings.push(Setting { key: path, value: default.to_owned(), origin: Origin::Default });
             return default.split(", ").map(|word| chosen(word, choices).ok()).collect();
         };
         let allowed = format!("a list, each word at most once, of {}", words_of(choices));
-        let place = self.walk.line(value.span().start);
+        let location = self.reading.line(value.span().start);
         let DeValue::Array(array) = value.get_ref() else {
             let what = format!("is {}, not a list", describe(value.get_ref()));
-            self.refuse(place, path, what.into(), &allowed);
+            self.refuse(location, path, what.into(), &allowed);
             return None;
         };
         let mut seen: Vec<&str> = Vec::new();
@@ -234,17 +249,17 @@ impl Section<'_, '_> {
             match result {
                 Ok(value) => values.iter_mut().for_each(|values| values.push(value)),
                 Err(wrong) => {
-                    let place = self.walk.line(item.span().start);
-                    self.refuse(place, path.clone(), wrong, &allowed);
+                    let location = self.reading.line(item.span().start);
+                    self.refuse(location, path.clone(), wrong, &allowed);
                     values = None;
                 }
             }
         }
         if seen.is_empty() && values.is_some() {
-            self.refuse(place, path, "is empty".into(), &allowed);
+            self.refuse(location, path, "is empty".into(), &allowed);
             return None;
         }
-        self.walk.settings.push(Setting { key: path, value: seen.join(", "), origin: Origin::File });
+        self.reading.settings.push(Setting { key: path, value: seen.join(", "), origin: Origin::File });
         values
     }
 }
@@ -255,7 +270,7 @@ pub(super) fn is_name(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.chars().all(safe)
 }
 
-fn within<T: PartialOrd>(value: T, range: &RangeInclusive<T>, text: &str) -> Result<T, Wrong> {
+fn within<T: PartialOrd>(value: T, range: &RangeInclusive<T>, text: &str) -> Result<T, InvalidValue> {
     if range.contains(&value) { Ok(value) } else { Err(format!("{text} is out of range").into()) }
 }
 
@@ -276,7 +291,7 @@ pub(super) fn beside(base: &Path, path: &Path) -> PathBuf {
     if tidy.as_os_str().is_empty() { PathBuf::from(".") } else { tidy }
 }
 
-fn exact(text: &str, range: &RangeInclusive<Decimal>) -> Result<Decimal, Wrong> {
+fn exact(text: &str, range: &RangeInclusive<Decimal>) -> Result<Decimal, InvalidValue> {
     // A text with more digits than a decimal holds is refused, not rounded.
     let value = Decimal::from_str_exact(text).map_err(|_| format!("'{text}' is not an exact decimal"))?;
     within(value, range, text)
@@ -290,8 +305,8 @@ fn words_of<T>(choices: &[(&'static str, T)]) -> String {
     choices.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
 }
 
-fn chosen<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, Wrong> {
-    choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| Wrong {
+fn chosen<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, InvalidValue> {
+    choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| InvalidValue {
         what: format!("'{text}' is not known"),
         suggestion: closest(text, choices.iter().map(|(word, _)| *word)),
     })

@@ -157,8 +157,8 @@ fn find_intent(connection: &Connection, key: &IntentKey) -> Result<Option<Intent
 /// The intent that keeps this one from being written: the same key, or another key of the same decision, as an older
 /// version derived it.
 fn find_standing(connection: &Connection, intent: &Intent) -> Result<Option<Intent>, RowFault> {
-    if let Some(standing) = find_intent(connection, &intent.key)? {
-        return Ok(Some(standing));
+    if let Some(existing) = find_intent(connection, &intent.key)? {
+        return Ok(Some(existing));
     }
     let sql = format!(
         "{} WHERE pipeline = ?1 AND basis_ms = ?2 AND basis_kind = ?3 AND role = ?4 AND account = ?5 AND mode = ?6",
@@ -177,9 +177,9 @@ fn plan(connection: &Connection, known: &mut Known, mut intent: Intent) -> Resul
     let inserted = connection.prepare_cached(&INSERT_INTENT)?.execute(params_from_iter(values))?;
     if inserted == 0 {
         let neither = || RowFault::damaged(format!("intents {}", intent.key), "it can be neither written nor found");
-        let standing = find_standing(connection, &intent)?.ok_or_else(neither)?;
-        known.agree(std::slice::from_ref(&standing), |known| known.key == standing.key)?;
-        return Ok(Written::Exists(Box::new(standing)));
+        let existing = find_standing(connection, &intent)?.ok_or_else(neither)?;
+        known.agree(std::slice::from_ref(&existing), |known| known.key == existing.key)?;
+        return Ok(Written::Exists(Box::new(existing)));
     }
     known.require_new(&intent)?;
     append_step(connection, &intent.key, 0, &IntentStep { at: None, event: None })?;

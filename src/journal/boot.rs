@@ -138,13 +138,13 @@ impl BootRecord {
     ///
     /// # Errors
     /// When the record cannot be removed.
-    pub fn forgive(dir: &Path) -> io::Result<()> {
+    pub fn end_safe_mode(dir: &Path) -> io::Result<()> {
         remove(dir, BOOTS_FILE)
     }
 
     /// Whether a person has given that word since this run began.
     #[must_use]
-    pub fn is_forgiven(dir: &Path) -> bool {
+    pub fn safe_mode_was_ended(dir: &Path) -> bool {
         !dir.join(BOOTS_FILE).exists()
     }
 }

@@ -54,18 +54,18 @@ pub(super) fn answer(connection: &Connection, known: &Known, asked: &JournalRead
             known.agree_acked(&acked, (account, symbol, *mode))?;
             JournalAnswer::Intents(acked)
         }
-        JournalRead::StandingIntents { pipeline, basis, slot } => {
-            let standing = intents(
+        JournalRead::ExistingIntents { pipeline, basis, slot } => {
+            let existing = intents(
                 connection,
                 "WHERE pipeline = ?1 AND (basis_ms = ?2 AND basis_kind = ?3 OR slot_ms = ?4 AND basis_kind <> ?3)
                  ORDER BY slot_ms, key",
                 params![pipeline, basis.time().0, basis.kind().code(), slot.0],
             )?;
-            known.agree(&standing, |intent| {
+            known.agree(&existing, |intent| {
                 let of_slot = intent.slot == *slot && intent.basis.kind() != basis.kind();
                 intent.pipeline == *pipeline && (intent.basis == *basis || of_slot)
             })?;
-            JournalAnswer::Intents(standing)
+            JournalAnswer::Intents(existing)
         }
     })
 }

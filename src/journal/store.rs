@@ -17,7 +17,8 @@ use sentinel_actors::domain::intent::IntentEvent;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{
-    Fate, Fates, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, Place, PortFuture, Written,
+    FaultInjector, FaultPoint, InjectedFault, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite,
+    PortFuture, Written,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -28,7 +29,7 @@ use super::{JournalError, Recovered, Start, StateDir, apply, meta, queries, star
 /// Requests that may wait for the thread. The Journal actor sends one at a time; more than a few mean a stuck disk.
 const QUEUE: usize = 16;
 
-/// Who meets the fates on this thread.
+/// Who meets the faults on this thread.
 const WHO: &str = "journal";
 
 /// How the journal is opened.
@@ -63,8 +64,8 @@ impl SqliteJournal {
     /// # Errors
     /// When the file is newer than this program, damaged, not a journal, not the one that the directory remembers, or the
     /// disk refuses.
-    pub fn open(state: &Arc<StateDir>, fates: Arc<dyn Fates>) -> Result<(Self, Recovered), JournalError> {
-        Self::open_with(state, fates, StoreOptions::default())
+    pub fn open(state: &Arc<StateDir>, faults: Arc<dyn FaultInjector>) -> Result<(Self, Recovered), JournalError> {
+        Self::open_with(state, faults, StoreOptions::default())
     }
 
     /// The same, with options.
@@ -73,7 +74,7 @@ impl SqliteJournal {
     /// As [`SqliteJournal::open`].
     pub fn open_with(
         state: &Arc<StateDir>,
-        fates: Arc<dyn Fates>,
+        faults: Arc<dyn FaultInjector>,
         options: StoreOptions,
     ) -> Result<(Self, Recovered), JournalError> {
         let path = state.journal();
@@ -85,7 +86,7 @@ impl SqliteJournal {
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (start, retention) = (recovered.start, options.retention);
         let _state = Arc::clone(state);
-        let writer = Writer { opened, path: path.clone(), start, retention, fates, poison: None, _state };
+        let writer = Writer { opened, path: path.clone(), start, retention, faults, poison: None, _state };
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(inbox))
@@ -143,7 +144,7 @@ struct Writer {
     /// Number of the node's start.
     start: Option<i64>,
     retention: Option<Duration>,
-    fates: Arc<dyn Fates>,
+    faults: Arc<dyn FaultInjector>,
     /// The first failure; it is the answer to everything after it.
     poison: Option<JournalFatal>,
     /// The directory stays locked for as long as anything may be written.
@@ -219,19 +220,19 @@ impl Writer {
             meta.set(name, Value::Integer(number));
         }
         meta.save(&transaction)?;
-        meet(&*self.fates, Place::BeforeCommit);
+        inject_fault_blocking(&*self.faults, FaultPoint::BeforeCommit);
         transaction.commit()?;
-        meet(&*self.fates, Place::AfterCommit);
+        inject_fault_blocking(&*self.faults, FaultPoint::AfterCommit);
         Ok(written)
     }
 }
 
 /// A thread can panic and block; what only an async task can do passes.
 #[expect(clippy::panic, reason = "the injected fault is a panic")]
-fn meet(fates: &dyn Fates, place: Place) {
-    match fates.at(place, WHO) {
-        Fate::Pass | Fate::Hang | Fate::Delay(_) => {}
-        Fate::Block(duration) => std::thread::sleep(duration),
-        Fate::Panic => panic!("injected at {place:?} in {WHO}"),
+fn inject_fault_blocking(faults: &dyn FaultInjector, point: FaultPoint) {
+    match faults.at(point, WHO) {
+        InjectedFault::None | InjectedFault::Hang | InjectedFault::Delay(_) => {}
+        InjectedFault::Block(duration) => std::thread::sleep(duration),
+        InjectedFault::Panic => panic!("injected at {point:?} in {WHO}"),
     }
 }

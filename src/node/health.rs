@@ -334,15 +334,15 @@ mod tests {
     #[test]
     fn a_pipeline_that_is_parked_or_never_started_is_unhealthy_in_a_replay_too() {
         for wall_time in [true, false] {
-            let standing = |parked, waiting_ms| {
+            let existing = |parked, waiting_ms| {
                 let pipeline = PipelineHealth { wall_time, parked, waiting_ms, ..pipeline(None) };
                 health(pipeline).judge(NOW).map_err(|error| error.to_string())
             };
-            let error = standing(true, None).unwrap_err();
+            let error = existing(true, None).unwrap_err();
             assert!(error.starts_with("no useful work is done: eurusd is parked"), "{error}");
-            let error = standing(false, Some(41_000)).unwrap_err();
+            let error = existing(false, Some(41_000)).unwrap_err();
             assert_eq!(error, "no useful work is done: eurusd has not taken up its schedule since 41s");
-            assert!(standing(false, Some(40_000)).is_ok(), "a start may take so long");
+            assert!(existing(false, Some(40_000)).is_ok(), "a start may take so long");
         }
     }
 

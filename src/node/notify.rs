@@ -1,7 +1,7 @@
 //! The service manager's socket: `sd_notify` of systemd, which others understand too.
 //!
 //! Without `NOTIFY_SOCKET` in the environment there is no [`Notify`], and nothing of this happens. What a message says is
-//! decided by [`super::vitals`], on a thread of its own: sending blocks when the manager does not read.
+//! decided by [`super::health_reporter`], on a thread of its own: sending blocks when the manager does not read.
 
 use std::time::Duration;
 

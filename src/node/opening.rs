@@ -7,14 +7,14 @@ use sentinel_actors::domain::decision::DecideOn;
 use sentinel_actors::domain::intent::Mode;
 use tracing::{debug, info};
 
-use super::plug::PluggedPipeline;
+use super::wiring::WiredPipeline;
 use crate::config::{Config, ModelConfig, PipelineConfig, SourceConfig, VenueConfig};
 
 /// More pipelines than this are counted and not named: the log file has all of them, at debug.
 const NAMED_MAX: usize = 4;
 
 /// Says how the node is set up.
-pub(super) fn tell(config: &Config, state: &Path, digest: &str, plugged: &[PluggedPipeline]) {
+pub(super) fn tell(config: &Config, state: &Path, digest: &str, wired: &[WiredPipeline]) {
     for line in config.banner() {
         debug!(event = "configuration", setting = line, "a setting that the node starts with, and where it comes from");
     }
@@ -41,7 +41,7 @@ pub(super) fn tell(config: &Config, state: &Path, digest: &str, plugged: &[Plugg
     };
     info!(event = "starting", about = "endpoints", "{endpoints}");
     info!(event = "starting", about = "decision", "{}", each(decision));
-    let ends = plugged.iter().map(|pipeline| (pipeline.settings.name.as_str(), competition(pipeline)));
+    let ends = wired.iter().map(|pipeline| (pipeline.settings.name.as_str(), competition(pipeline)));
     info!(event = "starting", about = "competition", "{}", listed(ends));
 }
 
@@ -113,7 +113,7 @@ fn decision(pipeline: &PipelineConfig) -> String {
     )
 }
 
-fn competition(pipeline: &PluggedPipeline) -> String {
+fn competition(pipeline: &WiredPipeline) -> String {
     let window = pipeline.settings.window;
     let from = window.start.map_or_else(String::new, |start| format!("from {start} "));
     match (pipeline.last_slot, window.end) {

@@ -3,7 +3,7 @@
 
 use sentinel_actors::domain::intent::{Intent, Mode};
 
-use super::{NodeError, PluggedPipeline};
+use super::{NodeError, WiredPipeline};
 use crate::journal::JournalReader;
 
 /// Orders that an error names.
@@ -17,7 +17,7 @@ const NAMED_MAX: usize = 10;
 pub(super) fn refuse_unowned(
     journal: &JournalReader,
     mode: Mode,
-    pipelines: &[PluggedPipeline],
+    pipelines: &[WiredPipeline],
 ) -> Result<(), NodeError> {
     let mut open = journal.open_intents()?;
     open.retain(|intent| intent.mode == mode && !pipelines.iter().any(|pipeline| is_of(intent, pipeline)));
@@ -30,7 +30,7 @@ pub(super) fn refuse_unowned(
     Err(NodeError::Unowned { orders: named.join("; ") + &more })
 }
 
-fn is_of(intent: &Intent, pipeline: &PluggedPipeline) -> bool {
+fn is_of(intent: &Intent, pipeline: &WiredPipeline) -> bool {
     intent.pipeline == pipeline.settings.name && intent.account == pipeline.ports.venue.account()
 }
 

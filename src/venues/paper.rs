@@ -12,7 +12,9 @@ use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
 use sentinel_actors::domain::order::Order;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
-use sentinel_actors::ports::{Evidence, Fates, Place, PortFuture, Positions, Submission, Venue, VenueError, pass};
+use sentinel_actors::ports::{
+    Evidence, FaultInjector, FaultPoint, PortFuture, Positions, Submission, Venue, VenueError, inject_fault,
+};
 
 use super::book::{Book, BookError};
 use super::exits::first_exit;
@@ -27,16 +29,16 @@ const OBSERVE_DEADLINE: Duration = Duration::from_secs(5);
 pub struct PaperVenue {
     book: Book,
     terms: Arc<Terms>,
-    fates: Arc<dyn Fates>,
-    /// The child's path that fates know it by, for example `eurusd/executor`.
+    faults: Arc<dyn FaultInjector>,
+    /// The child's path that faults know it by, for example `eurusd/executor`.
     who: String,
 }
 
 impl PaperVenue {
     /// A venue on `book`.
     #[must_use]
-    pub fn new(book: Book, terms: Terms, fates: Arc<dyn Fates>, who: &str) -> Self {
-        Self { book, terms: Arc::new(terms), fates, who: who.to_owned() }
+    pub fn new(book: Book, terms: Terms, faults: Arc<dyn FaultInjector>, who: &str) -> Self {
+        Self { book, terms: Arc::new(terms), faults, who: who.to_owned() }
     }
 
     fn is_ours(&self, open: &OpenPosition, symbol: &str) -> bool {
@@ -62,12 +64,12 @@ impl Venue for PaperVenue {
     ) -> PortFuture<'a, Submission> {
         Box::pin(async move {
             let (key, order, terms) = (key.clone(), order.clone(), self.terms.clone());
-            pass(&*self.fates, Place::BeforeBookWrite, &self.who).await;
+            inject_fault(&*self.faults, FaultPoint::BeforeBookWrite, &self.who).await;
             let answer = self
                 .book
                 .ask(deadline, move |ledger| ledger.submit(&Ticketed { key: &key, order: &order, terms: &terms, now }))
                 .await;
-            pass(&*self.fates, Place::AfterBookWrite, &self.who).await;
+            inject_fault(&*self.faults, FaultPoint::AfterBookWrite, &self.who).await;
             match answer {
                 Ok(submission) => submission,
                 Err(error @ BookError::Busy) => Submission::NeverLeft(error.to_string()),
@@ -97,7 +99,7 @@ impl Venue for PaperVenue {
                 }
             };
             let ours = open.iter().filter(|open| self.is_ours(open, symbol)).map(|open| open.position.clone());
-            Ok(Positions::Told(ours.collect()))
+            Ok(Positions::Reported(ours.collect()))
         })
     }
 
@@ -113,7 +115,7 @@ impl Venue for PaperVenue {
             let answer = self.book.ask(OBSERVE_DEADLINE, move |ledger| ledger.observe(&symbol, &bars, &terms)).await;
             let ended = answer.map_err(|error| VenueError(chain(&error)))?;
             if ended > 0 {
-                pass(&*self.fates, Place::AfterBookWrite, &self.who).await;
+                inject_fault(&*self.faults, FaultPoint::AfterBookWrite, &self.who).await;
             }
             Ok(())
         })

@@ -56,7 +56,11 @@ fn every_flag_of_the_first_version_is_still_taken() {
             let Some(inner) = command.find_subcommand(name) else { return true };
             command = inner.clone();
         }
-        !command.get_arguments().any(|argument| argument.get_long() == Some(flag))
+        let takes = |argument: &clap::Arg| {
+            argument.get_long() == Some(flag)
+                || argument.get_all_aliases().is_some_and(|aliases| aliases.contains(&flag))
+        };
+        !command.get_arguments().any(takes)
     };
     let gone: Vec<&str> = all.iter().copied().filter(is_gone).collect();
     assert_none_is_gone("flags", &gone, 64, all.len());

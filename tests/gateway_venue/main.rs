@@ -22,7 +22,7 @@ use sentinel::venues::gateway::{Exits, GatewayAddress, GatewaySettings, GatewayV
 use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Order, Receipt, Role, Side};
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Evidence, Fates, NoFates, Submission, Venue, elapsed_now};
+use sentinel_actors::ports::{Evidence, FaultInjector, NoFaults, Submission, Venue, elapsed_now};
 
 /// Of an exchange that comes to a good end.
 const SOON: Duration = Duration::from_secs(5);
@@ -71,12 +71,12 @@ fn link_to(port: u16) -> Arc<Link> {
 }
 
 fn venue(port: u16) -> GatewayVenue {
-    venue_with(port, Exits::Counted, Arc::new(NoFates))
+    venue_with(port, Exits::Counted, Arc::new(NoFaults))
 }
 
-fn venue_with(port: u16, exits: Exits, fates: Arc<dyn Fates>) -> GatewayVenue {
+fn venue_with(port: u16, exits: Exits, faults: Arc<dyn FaultInjector>) -> GatewayVenue {
     let settings = GatewaySettings { account: "demo-1".to_owned(), magic: MAGIC, exits };
-    GatewayVenue::new(link_to(port), settings, fates, "eurusd/executor")
+    GatewayVenue::new(link_to(port), settings, faults, "eurusd/executor")
 }
 
 async fn submit(venue: &GatewayVenue, key: &IntentKey, deadline: Duration) -> Submission {

@@ -101,9 +101,9 @@ async fn pyzmq_refuses_what_is_out_of_its_range() {
         magic: u32::MAX,
         exits: sentinel::venues::gateway::Exits::Counted,
     };
-    let fates = std::sync::Arc::new(sentinel_actors::ports::NoFates);
+    let faults = std::sync::Arc::new(sentinel_actors::ports::NoFaults);
     let venue =
-        sentinel::venues::gateway::GatewayVenue::new(super::link_to(gateway.port), settings, fates, "eurusd/executor");
+        sentinel::venues::gateway::GatewayVenue::new(super::link_to(gateway.port), settings, faults, "eurusd/executor");
     let submission = venue.submit(&key(9), &order(), NOW, SOON).await;
     assert!(matches!(submission, Submission::Rejected { code: Some(-3), lasting: true, .. }), "{submission:?}");
     assert_eq!(gateway.orders(), Vec::<String>::new());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sentinel::venues::gateway::Exits;
 use sentinel::venues::gateway::order_send::comment;
 use sentinel_actors::domain::order::Ticket;
-use sentinel_actors::ports::{Evidence, Fate, Fates, NoFates, Place, Submission, Venue};
+use sentinel_actors::ports::{Evidence, FaultInjector, FaultPoint, InjectedFault, NoFaults, Submission, Venue};
 
 use super::peer::{Peer, SILENCE, say};
 use super::{
@@ -14,11 +14,11 @@ use super::{
 };
 
 /// Hangs at one place; whoever waits there is then dropped, as the supervisor does it.
-struct HangAt(Place);
+struct HangAt(FaultPoint);
 
-impl Fates for HangAt {
-    fn at(&self, place: Place, _: &str) -> Fate {
-        if place == self.0 { Fate::Hang } else { Fate::Pass }
+impl FaultInjector for HangAt {
+    fn at(&self, point: FaultPoint, _: &str) -> InjectedFault {
+        if point == self.0 { InjectedFault::Hang } else { InjectedFault::None }
     }
 }
 
@@ -44,7 +44,7 @@ async fn what_another_process_prepared_has_to_be_asked_about() {
 
 #[tokio::test]
 async fn an_order_interrupted_before_its_bytes_went_is_absent_and_after_that_it_is_asked_about() {
-    for (place, heard) in [(Place::BeforeBookWrite, 0), (Place::AfterBookWrite, 3)] {
+    for (place, heard) in [(FaultPoint::BeforeBookWrite, 0), (FaultPoint::AfterBookWrite, 3)] {
         let gateway = Peer::start(|number, _| say(number, if number == 0 { filled(5) } else { cached(5) }));
         let venue = venue_with(gateway.port, Exits::Counted, Arc::new(HangAt(place)));
         assert!(tokio::time::timeout(SHORT, submit(&venue, &key(1), SOON)).await.is_err());
@@ -117,7 +117,7 @@ async fn a_question_without_a_readable_answer_is_asked_again_later() {
 async fn what_the_dialect_has_no_words_for_stays_here() {
     let gateway = Peer::start(|number, _| say(number, filled(1)));
     let refused = |exits, edit: fn(&mut sentinel_actors::domain::order::Order)| {
-        let venue = venue_with(gateway.port, exits, Arc::new(NoFates));
+        let venue = venue_with(gateway.port, exits, Arc::new(NoFaults));
         async move {
             let mut order = order();
             edit(&mut order);

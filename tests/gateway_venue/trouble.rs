@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sentinel::venues::gateway::Exits;
 use sentinel::venues::gateway::order_send::req_id;
-use sentinel_actors::ports::{Evidence, Fate, Fates, Place, Submission, elapsed_now};
+use sentinel_actors::ports::{Evidence, FaultInjector, FaultPoint, InjectedFault, Submission, elapsed_now};
 
 use super::peer::{Act, Peer, SILENCE, anything_arrives, free_port, say};
 use super::{
@@ -166,9 +166,9 @@ async fn a_gateway_that_dies_with_the_order_in_hand_leaves_it_unknown_until_it_i
 /// Holds an order back right before its bytes go, as a blocked thread would.
 struct HeldBack(Duration);
 
-impl Fates for HeldBack {
-    fn at(&self, place: Place, _: &str) -> Fate {
-        if place == Place::BeforeBookWrite { Fate::Block(self.0) } else { Fate::Pass }
+impl FaultInjector for HeldBack {
+    fn at(&self, point: FaultPoint, _: &str) -> InjectedFault {
+        if point == FaultPoint::BeforeBookWrite { InjectedFault::Block(self.0) } else { InjectedFault::None }
     }
 }
 

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use sentinel::journal::{SqliteJournal, StateDir};
 use sentinel_actors::domain::intent::{Basis, IntentEvent, Mode};
 use sentinel_actors::domain::reason::Reason;
-use sentinel_actors::ports::{JournalRead, JournalStore, JournalWrite, NoFates};
+use sentinel_actors::ports::{JournalRead, JournalStore, JournalWrite, NoFaults};
 use tempfile::TempDir;
 
 use crate::support::*;
@@ -71,7 +71,7 @@ fn questions() -> Vec<JournalRead> {
         JournalRead::OpenIntents { pipeline: pipeline() },
         JournalRead::AckedIntents { account: account.clone(), symbol: symbol.clone(), mode },
         JournalRead::Exposure { account, symbol, mode, now: minute(10) },
-        JournalRead::StandingIntents { pipeline: pipeline(), basis: Basis::Bar(minute(8)), slot: minute(9) },
+        JournalRead::ExistingIntents { pipeline: pipeline(), basis: Basis::Bar(minute(8)), slot: minute(9) },
     ]
 }
 
@@ -108,7 +108,7 @@ fn image(dir: &Path) -> String {
 /// Opens the journal; a refusal says its exit code.
 fn start(dir: &Path) -> Result<SqliteJournal, u8> {
     let state = StateDir::open(dir).unwrap();
-    SqliteJournal::open(&state, Arc::new(NoFates)).map(|(journal, _)| journal).map_err(|error| error.exit_code())
+    SqliteJournal::open(&state, Arc::new(NoFaults)).map(|(journal, _)| journal).map_err(|error| error.exit_code())
 }
 
 struct Truth {

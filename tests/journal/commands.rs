@@ -10,7 +10,7 @@ use sentinel::journal::{JournalReader, SqliteJournal, Start, StateDir, StoreOpti
 use sentinel_actors::domain::intent::{IntentEvent, IntentState, Mode};
 use sentinel_actors::domain::order::{Role, Ticket};
 use sentinel_actors::domain::reason::{Outcome, Reason};
-use sentinel_actors::ports::{JournalStore as _, NoFates};
+use sentinel_actors::ports::{JournalStore as _, NoFaults};
 use tempfile::TempDir;
 
 use crate::support::*;
@@ -197,7 +197,7 @@ fn start(version: &str, digest: &str) -> Start {
 /// A journal as a node opens it.
 fn open_as(dir: &std::path::Path, start: Start) -> SqliteJournal {
     let options = StoreOptions { start: Some(start), ..StoreOptions::default() };
-    SqliteJournal::open_with(&StateDir::open(dir).unwrap(), Arc::new(NoFates), options).unwrap().0
+    SqliteJournal::open_with(&StateDir::open(dir).unwrap(), Arc::new(NoFaults), options).unwrap().0
 }
 
 #[tokio::test]

@@ -152,8 +152,8 @@ async fn a_slot_whose_unknown_order_is_proven_absent_keeps_its_row_and_is_read_a
 async fn an_intent_of_version_2_is_found_by_its_decision_and_keeps_its_key() {
     let dir = old_state();
     let node = open(dir.path());
-    let standing = |basis, slot| async move {
-        let question = JournalRead::StandingIntents { pipeline: "begun".into(), basis, slot };
+    let existing = |basis, slot| async move {
+        let question = JournalRead::ExistingIntents { pipeline: "begun".into(), basis, slot };
         match node.journal.read(question).await.unwrap() {
             JournalAnswer::Intents(intents) => (intents, node),
             other => panic!("{other:?}"),
@@ -161,7 +161,7 @@ async fn an_intent_of_version_2_is_found_by_its_decision_and_keeps_its_key() {
     };
     let bar = Basis::Bar("2017-01-12T06:00:00Z".parse().unwrap());
     let slot: UtcMs = "2017-01-12T07:00:02Z".parse().unwrap();
-    let (found, node) = standing(bar, slot).await;
+    let (found, node) = existing(bar, slot).await;
     let [old] = &found[..] else { panic!("{found:?}") };
     assert_eq!((old.state, old.basis), (IntentState::Planned, bar));
 
@@ -186,16 +186,16 @@ async fn a_bar_and_a_slot_of_the_same_time_are_two_decisions() {
     assert_eq!(of_bar.basis, Basis::Bar(minute(5)));
     let plans = [&of_slot, &of_bar].map(|intent| JournalWrite::Plan(Box::new(intent.clone())));
     assert_eq!(node.write(plans.to_vec()).await, [Written::Done, Written::Done]);
-    let standing = async |basis, slot| {
-        let question = JournalRead::StandingIntents { pipeline: "eurusd".into(), basis, slot };
+    let existing = async |basis, slot| {
+        let question = JournalRead::ExistingIntents { pipeline: "eurusd".into(), basis, slot };
         match node.journal.read(question).await.unwrap() {
             JournalAnswer::Intents(intents) => intents.into_iter().map(|intent| intent.key).collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(standing(Basis::Bar(minute(5)), minute(6)).await, vec![of_bar.key.clone()]);
-    assert_eq!(standing(Basis::Slot(minute(5)), minute(5)).await, vec![of_slot.key.clone()]);
+    assert_eq!(existing(Basis::Bar(minute(5)), minute(6)).await, vec![of_bar.key.clone()]);
+    assert_eq!(existing(Basis::Slot(minute(5)), minute(5)).await, vec![of_slot.key.clone()]);
     // A slot that decided itself before its pipeline was told to decide bars has acted already.
-    assert_eq!(standing(Basis::Bar(minute(4)), minute(5)).await, vec![of_slot.key.clone()]);
-    assert_eq!(standing(Basis::Bar(minute(4)), minute(7)).await, []);
+    assert_eq!(existing(Basis::Bar(minute(4)), minute(5)).await, vec![of_slot.key.clone()]);
+    assert_eq!(existing(Basis::Bar(minute(4)), minute(7)).await, []);
 }

@@ -10,7 +10,9 @@ use sentinel::journal::{JournalError, JournalReader, SqliteJournal, StateDir, St
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentEvent};
 use sentinel_actors::domain::reason::Reason;
-use sentinel_actors::ports::{Fate, Fates, JournalRead, JournalStore as _, JournalWrite, NoFates, Place};
+use sentinel_actors::ports::{
+    FaultInjector, FaultPoint, InjectedFault, JournalRead, JournalStore as _, JournalWrite, NoFaults,
+};
 use tempfile::TempDir;
 
 use crate::support::*;
@@ -20,7 +22,7 @@ async fn a_full_disk_is_fatal_and_what_was_durable_stays() {
     let dir = TempDir::new().unwrap();
     let state = StateDir::open(dir.path()).unwrap();
     let options = StoreOptions { max_pages: Some(40), ..StoreOptions::default() };
-    let (journal, _) = SqliteJournal::open_with(&state, Arc::new(NoFates), options).unwrap();
+    let (journal, _) = SqliteJournal::open_with(&state, Arc::new(NoFaults), options).unwrap();
     journal.commit(vec![end(ended(1, Reason::Hold))]).await.unwrap();
     let fatal = journal.commit(vec![end(ended(2, Reason::Hold)), miss(2, 5000)]).await.unwrap_err();
     assert!(fatal.to_string().contains("full"), "{fatal}");
@@ -72,30 +74,30 @@ fn a_write_that_the_disk_refuses_is_fatal_and_what_was_durable_stays() {
 }
 
 /// The fate of the n-th pass of a place.
-struct OnPass(Place, usize, AtomicUsize);
+struct OnPass(FaultPoint, usize, AtomicUsize);
 
-impl Fates for OnPass {
-    fn at(&self, place: Place, who: &str) -> Fate {
+impl FaultInjector for OnPass {
+    fn at(&self, point: FaultPoint, who: &str) -> InjectedFault {
         assert_eq!(who, "journal");
-        let hit = place == self.0 && self.2.fetch_add(1, Ordering::Relaxed) == self.1;
-        if hit { Fate::Panic } else { Fate::Pass }
+        let hit = point == self.0 && self.2.fetch_add(1, Ordering::Relaxed) == self.1;
+        if hit { InjectedFault::Panic } else { InjectedFault::None }
     }
 }
 
 #[tokio::test]
 async fn a_panic_of_the_writer_answers_every_caller_and_keeps_whole_batches() {
-    for (place, kept) in [(Place::BeforeCommit, 1), (Place::AfterCommit, 2)] {
+    for (point, kept) in [(FaultPoint::BeforeCommit, 1), (FaultPoint::AfterCommit, 2)] {
         let dir = TempDir::new().unwrap();
         let state = StateDir::open(dir.path()).unwrap();
-        let fates = Arc::new(OnPass(place, 1, AtomicUsize::new(0)));
-        let (journal, _) = SqliteJournal::open(&state, fates).unwrap();
+        let faults = Arc::new(OnPass(point, 1, AtomicUsize::new(0)));
+        let (journal, _) = SqliteJournal::open(&state, faults).unwrap();
         journal.commit(vec![end(ended(1, Reason::Hold))]).await.unwrap();
         journal.commit(vec![end(ended(2, Reason::Hold))]).await.unwrap_err();
         journal.commit(vec![end(ended(3, Reason::Hold))]).await.unwrap_err();
         journal.read(JournalRead::Recovery { pipeline: "eurusd".into() }).await.unwrap_err();
         drop((journal, state));
         drop(open(dir.path()));
-        assert_eq!(slots(dir.path()).len(), kept, "{place:?}");
+        assert_eq!(slots(dir.path()).len(), kept, "{point:?}");
     }
 }
 
@@ -147,7 +149,7 @@ proptest! {
         prop_assert_eq!(Some(&image(killed.path())), images.last(), "read before any recovery");
         // A disk that lost what it had confirmed: refused, and with the mark lost as well it is what it is.
         let state = StateDir::open(torn.path()).unwrap();
-        match SqliteJournal::open(&state, Arc::new(NoFates)).err() {
+        match SqliteJournal::open(&state, Arc::new(NoFaults)).err() {
             None => prop_assert_eq!(Some(&image(torn.path())), images.last()),
             Some(error) => {
                 prop_assert!(matches!(&error, JournalError::Lost { .. }), "{:?}", error);

@@ -8,7 +8,7 @@ use sentinel::journal::{
 };
 use sentinel_actors::domain::intent::IntentEvent;
 use sentinel_actors::domain::reason::Reason;
-use sentinel_actors::ports::{JournalRead, JournalStore as _, NoFates};
+use sentinel_actors::ports::{JournalRead, JournalStore as _, NoFaults};
 use tempfile::TempDir;
 
 use crate::support::*;
@@ -30,7 +30,7 @@ fn journal(dir: &Path) -> std::path::PathBuf {
 fn accept(dir: &Path) -> Result<(SqliteJournal, Recovered), JournalError> {
     let state = StateDir::open(dir).unwrap();
     let options = StoreOptions { accept_lost: Some(minute(7)), ..StoreOptions::default() };
-    SqliteJournal::open_with(&state, Arc::new(NoFates), options)
+    SqliteJournal::open_with(&state, Arc::new(NoFaults), options)
 }
 
 /// Refused with 78 and both ways out, for a node and for a command, and left as it is.

@@ -148,8 +148,8 @@ async fn a_row_that_is_changed_under_a_running_node_ends_it_at_the_next_look() {
     let open = || JournalRead::OpenIntents { pipeline: "eurusd".into() };
     let recovery = || JournalRead::Recovery { pipeline: "eurusd".into() };
     let exposure = || JournalRead::Exposure { account: account.clone(), symbol: symbol.clone(), mode, now: minute(5) };
-    let standing =
-        || JournalRead::StandingIntents { pipeline: "eurusd".into(), basis: Basis::Bar(minute(2)), slot: minute(3) };
+    let existing =
+        || JournalRead::ExistingIntents { pipeline: "eurusd".into(), basis: Basis::Bar(minute(2)), slot: minute(3) };
     for (change, question, names) in [
         ("UPDATE intents SET filled_lots = '0.90' WHERE state = 'acked'", acked(), key(1)),
         ("UPDATE intents SET symbol = 'USDJPY' WHERE state = 'acked'", acked(), "EURUSD".into()),
@@ -160,7 +160,7 @@ async fn a_row_that_is_changed_under_a_running_node_ends_it_at_the_next_look() {
         ("UPDATE intents SET slot_ms = 7 WHERE state = 'acked'", exposure(), key(1)),
         ("UPDATE intents SET state = 'absent' WHERE state = 'held'", open(), key(2)),
         ("UPDATE intents SET pipeline = 'other' WHERE state = 'held'", open(), key(2)),
-        ("UPDATE intents SET basis_ms = 7 WHERE state = 'planned'", standing(), key(3)),
+        ("UPDATE intents SET basis_ms = 7 WHERE state = 'planned'", existing(), key(3)),
         ("UPDATE slots SET reason = 'hold' WHERE reason = 'order_unknown'", recovery(), minute(2).0.to_string()),
         ("DELETE FROM slots WHERE reason = 'order_unknown'", recovery(), minute(2).0.to_string()),
         ("UPDATE slots SET decided_bar_ms = NULL", recovery(), "slots eurusd".into()),

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use sentinel::journal::{JournalReader, SqliteJournal, StateDir, StoreOptions, proof};
 use sentinel_actors::domain::intent::{IntentEvent, IntentState};
 use sentinel_actors::domain::reason::Reason;
-use sentinel_actors::ports::NoFates;
+use sentinel_actors::ports::NoFaults;
 use tempfile::TempDir;
 
 use crate::support::*;
@@ -19,7 +19,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 fn keeping_a_day(dir: &Path) -> Node {
     let options = StoreOptions { retention: Some(DAY), ..StoreOptions::default() };
     let (journal, recovered) =
-        SqliteJournal::open_with(&StateDir::open(dir).unwrap(), Arc::new(NoFates), options).unwrap();
+        SqliteJournal::open_with(&StateDir::open(dir).unwrap(), Arc::new(NoFaults), options).unwrap();
     Node { journal, recovered }
 }
 

@@ -94,7 +94,7 @@ fn a_start_after_a_crash_or_after_an_end_without_a_word_is_counted() {
         boot::write_last_exit(dir.path(), 0, minute(n)).unwrap();
         assert_eq!(BootRecord::register(&state, minute(n)).unwrap().verdict.crashes, usize::try_from(n).unwrap() + 1);
     }
-    BootRecord::forgive(dir.path()).unwrap();
+    BootRecord::end_safe_mode(dir.path()).unwrap();
     assert_eq!(BootRecord::register(&state, minute(5)).unwrap().verdict, boot::BootVerdict::default());
 }
 

@@ -16,7 +16,9 @@ use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::risk::Exposure;
 use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{JournalAnswer, JournalRead, JournalStore as _, JournalWrite, NoFates, Recovery, Written};
+use sentinel_actors::ports::{
+    JournalAnswer, JournalRead, JournalStore as _, JournalWrite, NoFaults, Recovery, Written,
+};
 
 pub(crate) const NOON: &str = "2017-06-01T12:00:00Z";
 
@@ -35,13 +37,13 @@ pub(crate) struct Node {
 
 pub(crate) fn open(dir: &Path) -> Node {
     let state = StateDir::open(dir).unwrap();
-    let (journal, recovered) = SqliteJournal::open(&state, Arc::new(NoFates)).unwrap();
+    let (journal, recovered) = SqliteJournal::open(&state, Arc::new(NoFaults)).unwrap();
     Node { journal, recovered }
 }
 
 pub(crate) fn refusal(dir: &Path) -> JournalError {
     let state = StateDir::open(dir).unwrap();
-    SqliteJournal::open(&state, Arc::new(NoFates)).err().expect("the journal must refuse to open")
+    SqliteJournal::open(&state, Arc::new(NoFaults)).err().expect("the journal must refuse to open")
 }
 
 impl Node {

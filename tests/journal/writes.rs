@@ -53,8 +53,8 @@ async fn a_second_plan_under_a_key_gets_the_intent_that_stands() {
     let mut other = intent(1, Role::Open);
     other.order.side = Side::Sell;
     let written = node.write(vec![JournalWrite::Plan(Box::new(other)), end(ended(1, Reason::Hold))]).await;
-    let standing = Intent { state: IntentState::Sent, ..intent(1, Role::Open) };
-    assert_eq!(written, [Written::Exists(Box::new(standing)), Written::Done]);
+    let existing = Intent { state: IntentState::Sent, ..intent(1, Role::Open) };
+    assert_eq!(written, [Written::Exists(Box::new(existing)), Written::Done]);
 }
 
 /// A live order of minute `n` on `account`, sent.

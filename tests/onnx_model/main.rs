@@ -22,7 +22,7 @@ use sentinel_actors::domain::bar::{Cleaning, clean};
 use sentinel_actors::domain::feature::{FeatureFrame, FeatureSetId};
 use sentinel_actors::domain::prediction::{AnswerFault, Probabilities};
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Fate, Fates, Model, ModelError, NoFates, Place};
+use sentinel_actors::ports::{FaultInjector, FaultPoint, InjectedFault, Model, ModelError, NoFaults};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -69,11 +69,11 @@ impl Files {
     }
 
     fn load(&self) -> Result<OnnxModel, OnnxError> {
-        self.load_with(Arc::new(NoFates))
+        self.load_with(Arc::new(NoFaults))
     }
 
-    fn load_with(&self, fates: Arc<dyn Fates>) -> Result<OnnxModel, OnnxError> {
-        OnnxModel::load(&self.model(), expected(), OnnxEngine::new(), fates)
+    fn load_with(&self, faults: Arc<dyn FaultInjector>) -> Result<OnnxModel, OnnxError> {
+        OnnxModel::load(&self.model(), expected(), OnnxEngine::new(), faults)
     }
 
     /// The error of loading, and its text with all causes.
@@ -175,7 +175,7 @@ async fn the_demo_model_acts_on_some_of_its_bars_but_not_on_many() {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo");
     let set = FeatureSetId { name: "fx23".into(), window: 200 };
     let expected = Expected { features: set.clone(), columns: COLUMNS.map(String::from).to_vec(), ..expected() };
-    let model = OnnxModel::load(&demo.join("model.onnx"), expected, OnnxEngine::new(), Arc::new(NoFates)).unwrap();
+    let model = OnnxModel::load(&demo.join("model.onnx"), expected, OnnxEngine::new(), Arc::new(NoFaults)).unwrap();
     let delivered = read_bars(&demo.join("eurusd_1h_2017.csv")).unwrap();
     let bars = clean(&delivered, &Cleaning { tick: 1e-5, times: None, window: None }).bars;
     let (mut seen, mut unseen) = (0, 0);

@@ -83,10 +83,10 @@ async fn a_touched_file_with_the_same_content_is_no_change() {
 
 struct PanicAtFirstSwap(std::sync::atomic::AtomicBool);
 
-impl Fates for PanicAtFirstSwap {
-    fn at(&self, place: Place, _: &str) -> Fate {
-        let first = place == Place::BeforeModelSwap && !self.0.swap(true, std::sync::atomic::Ordering::SeqCst);
-        if first { Fate::Panic } else { Fate::Pass }
+impl FaultInjector for PanicAtFirstSwap {
+    fn at(&self, place: FaultPoint, _: &str) -> InjectedFault {
+        let first = place == FaultPoint::BeforeModelSwap && !self.0.swap(true, std::sync::atomic::Ordering::SeqCst);
+        if first { InjectedFault::Panic } else { InjectedFault::None }
     }
 }
 

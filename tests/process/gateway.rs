@@ -35,23 +35,23 @@ pub fn ledger(dir: &Path) -> PathBuf {
 }
 
 /// Starts a gateway on `port` with its ledger in `dir`, and waits until it listens.
-pub fn gateway(dir: &Path, port: u16, moods: &[&str]) -> Node {
-    gateway_on(dir, port, "netting", moods)
+pub fn gateway(dir: &Path, port: u16, faults: &[&str]) -> Node {
+    gateway_on(dir, port, "netting", faults)
 }
 
 /// The same on an account of this kind.
-pub fn gateway_on(dir: &Path, port: u16, account: &str, moods: &[&str]) -> Node {
-    gateway_for(dir, port, "eurusd", account, moods)
+pub fn gateway_on(dir: &Path, port: u16, account: &str, faults: &[&str]) -> Node {
+    gateway_for(dir, port, "eurusd", account, faults)
 }
 
 /// The same for a pipeline of this name, whose replay tells the market's time.
-pub fn gateway_for(dir: &Path, port: u16, pipeline: &str, account: &str, moods: &[&str]) -> Node {
+pub fn gateway_for(dir: &Path, port: u16, pipeline: &str, account: &str, faults: &[&str]) -> Node {
     let bars = format!("EURUSD={}", demo_file("eurusd_1h_2017.csv").display());
     let (ledger, port) = (ledger(dir).display().to_string(), port.to_string());
     let clock = format!("EURUSD={}", dir.join(format!("state/replay/{pipeline}.time")).display());
     let mut args = vec!["gateway", "--paper", "--port", &port, "--ledger", &ledger, "--bars", &bars, "--clock", &clock];
     args.extend(["--seed", "1", "--account", account]);
-    args.extend(moods.iter().flat_map(|mood| ["--mood", mood]));
+    args.extend(faults.iter().flat_map(|fault| ["--fault", fault]));
     let mut node = Node::start(dir, args);
     node.wait_for("listening gateway", |node| node.said().0.contains("listening on"));
     node
@@ -190,9 +190,9 @@ fn late(site: &Site, facts: &Facts, faults: &mut Vec<String>) {
     let mut rows = query.query([]).unwrap();
     while let Some(row) = rows.next().unwrap() {
         let (id, arrived_ms): (String, Option<i64>) = (row.get(0).unwrap(), row.get(1).unwrap());
-        let (filled_ms, mood): (Option<i64>, Option<String>) = (row.get(2).unwrap(), row.get(3).unwrap());
+        let (filled_ms, fault): (Option<i64>, Option<String>) = (row.get(2).unwrap(), row.get(3).unwrap());
         let Some(slot_ms) = slots.get(&id) else { continue }; // `ids` complains
-        let keeps_waiting = mood.is_some_and(|mood| ["slow", "frozen"].contains(&&*mood));
+        let keeps_waiting = fault.is_some_and(|fault| ["slow", "frozen"].contains(&&*fault));
         let in_time = |at_ms: Option<i64>| at_ms.is_some_and(|at_ms| (0..=LATE_AFTER_MS).contains(&(at_ms - slot_ms)));
         if !in_time(arrived_ms) {
             faults.push(format!("late: the order {id} of slot {slot_ms} arrived at {arrived_ms:?}"));

@@ -26,7 +26,7 @@ const PLACES: [(&str, usize); 12] = [
 ];
 
 /// What the gateway does with the third order.
-const MOODS: [&str; 7] =
+const FAULTS: [&str; 7] =
     ["", "lost-reply@3", "slow=900ms@3", "garbage@3", "previous-reply@3", "reused-ticket@3", "frozen=1s@3"];
 
 const BARS: usize = 250;
@@ -63,11 +63,11 @@ impl Tally {
     }
 }
 
-fn die_at(place: &str, count: usize, mood: &str) -> (usize, Books) {
+fn die_at(place: &str, count: usize, fault: &str) -> (usize, Books) {
     let port = free_port();
     let site = site(port);
-    let moods = [mood];
-    let _gateway = gateway(site.path(), port, if mood.is_empty() { &[] } else { &moods });
+    let faults = [fault];
+    let _gateway = gateway(site.path(), port, if fault.is_empty() { &[] } else { &faults });
     let died = site.start_live(&["--die-at", &format!("{place}:{count}")]).end();
     assert!(died.was_killed(), "{place}:{count} was never passed: {died:#?}");
     finish(&site);
@@ -75,13 +75,13 @@ fn die_at(place: &str, count: usize, mood: &str) -> (usize, Books) {
 }
 
 #[test]
-fn killed_at_any_named_place_in_any_mood_of_the_gateway_no_order_is_lost_doubled_invented_or_stale() {
+fn killed_at_any_named_place_with_any_fault_of_the_gateway_no_order_is_lost_doubled_invented_or_stale() {
     let mut sum = Tally::default();
     for (index, (place, count)) in PLACES.into_iter().enumerate() {
-        for (number, mood) in MOODS.into_iter().enumerate() {
-            // A plain `cargo test` takes one mood per place, in turn; the campaign takes all.
-            if is_campaign() || index % MOODS.len() == number {
-                let (kills, books) = die_at(place, count, mood);
+        for (number, fault) in FAULTS.into_iter().enumerate() {
+            // A plain `cargo test` takes one fault per place, in turn; the campaign takes all.
+            if is_campaign() || index % FAULTS.len() == number {
+                let (kills, books) = die_at(place, count, fault);
                 sum.add(2, kills, books);
             }
         }
@@ -119,12 +119,12 @@ fn killed_while_it_trades_with_stops_on_a_hedging_account_each_order_is_the_one_
     let places = ["after-plan", "after-sent", "before-book-write", "after-book-write", "after-outcome"];
     let (mut sum, mut ended) = (Tally::default(), 0);
     for (index, place) in places.into_iter().enumerate() {
-        for (number, mood) in MOODS.into_iter().enumerate() {
-            if is_campaign() || index % MOODS.len() == number {
+        for (number, fault) in FAULTS.into_iter().enumerate() {
+            if is_campaign() || index % FAULTS.len() == number {
                 let port = free_port();
                 let site = Site::new().with_decisions(BARS).through_hedging_gateway(port);
-                let moods = [mood];
-                let _gateway = gateway_on(site.path(), port, "hedging", if mood.is_empty() { &[] } else { &moods });
+                let faults = [fault];
+                let _gateway = gateway_on(site.path(), port, "hedging", if fault.is_empty() { &[] } else { &faults });
                 let died = site.start_live(&["--die-at", &format!("{place}:3")]).end();
                 assert!(died.was_killed(), "{place} was never passed: {died:#?}");
                 finish(&site);
@@ -172,9 +172,9 @@ fn killed_at_random_moments_nothing_is_lost_doubled_invented_or_stale() {
     while sum.kills < wanted {
         let port = free_port();
         let site = site(port);
-        let moods =
+        let faults =
             ["lost-reply@2", "slow=700ms@4", "previous-reply@5", "garbage@6", "reused-ticket@8", "lost-reply@9"];
-        let _gateway = gateway(site.path(), port, &moods[..chance.usize(..=moods.len())]);
+        let _gateway = gateway(site.path(), port, &faults[..chance.usize(..=faults.len())]);
         let (mut runs, mut kills) = (0, 0);
         loop {
             runs += 1;

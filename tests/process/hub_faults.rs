@@ -19,9 +19,9 @@ const PREDICT_MS: i64 = 400;
 const GRACE_MS: i64 = PREDICT_MS / 5;
 const DECISIONS: usize = 3;
 
-fn hub(dir: &Path, port: u16, mood: &str) -> Node {
+fn hub(dir: &Path, port: u16, fault: &str) -> Node {
     let (port, model) = (port.to_string(), demo_file("model.onnx").display().to_string());
-    let mut node = Node::start(dir, ["hub", "--model", &model, "--port", &port, "--mood", mood]);
+    let mut node = Node::start(dir, ["hub", "--model", &model, "--port", &port, "--fault", fault]);
     node.wait_for("listening hub", |node| node.said().0.contains("listening on"));
     node
 }
@@ -59,16 +59,16 @@ fn every_fault_of_the_hub_is_a_reason_of_its_own_and_keeps_the_deadline() {
         ("not-json", &["answer_unparseable"]),
         ("huge", &["answer_unparseable"]),
     ];
-    for (mood, reasons) in cases {
+    for (fault, reasons) in cases {
         let port = free_port();
         let site = site(port).with_decisions(DECISIONS);
-        let _hub = hub(site.path(), port, mood);
+        let _hub = hub(site.path(), port, fault);
         let ended = site.start(&[]).end().expect(0);
         accept(&site.state(), demo_span(DECISIONS));
         let (seen, longest_ms) = asked(&site);
-        assert_eq!(seen.len(), DECISIONS, "{mood}: {seen:?} {ended:#?}");
-        assert!(seen.iter().all(|reason| reasons.contains(&reason.as_str())), "{mood}: {seen:?}");
-        assert!(longest_ms <= PREDICT_MS + GRACE_MS, "{mood}: {longest_ms} ms");
+        assert_eq!(seen.len(), DECISIONS, "{fault}: {seen:?} {ended:#?}");
+        assert!(seen.iter().all(|reason| reasons.contains(&reason.as_str())), "{fault}: {seen:?}");
+        assert!(longest_ms <= PREDICT_MS + GRACE_MS, "{fault}: {longest_ms} ms");
     }
 }
 
@@ -96,34 +96,34 @@ fn answers_that_are_no_probabilities_are_never_a_decision() {
         ("four-classes", "answer_classes"),
         ("negative", "answer_range"),
     ];
-    for (mood, reason) in cases {
+    for (fault, reason) in cases {
         let port = free_port();
         let site = site(port).with_decisions(DECISIONS + 1);
         let dir = site.path();
         let (port, model) = (port.to_string(), demo_file("model.onnx").display().to_string());
         // Three probes and one question go well.
-        let args = ["hub", "--model", &model, "--port", &port, "--mood", "none*4", "--mood", mood];
+        let args = ["hub", "--model", &model, "--port", &port, "--fault", "none*4", "--fault", fault];
         let mut hub = Node::start(dir, args);
         hub.wait_for("listening hub", |node| node.said().0.contains("listening on"));
         site.start(&[]).end().expect(0);
         let facts = accept(&site.state(), demo_span(DECISIONS + 1));
         let (seen, longest_ms) = asked(&site);
-        assert!(longest_ms <= PREDICT_MS + GRACE_MS, "{mood}: {longest_ms} ms");
-        assert!(seen.len() == DECISIONS + 1 && seen[0] != reason, "{mood}: {seen:?}");
-        assert!(seen[1..].iter().all(|seen| seen == reason), "{mood}: {seen:?}");
+        assert!(longest_ms <= PREDICT_MS + GRACE_MS, "{fault}: {longest_ms} ms");
+        assert!(seen.len() == DECISIONS + 1 && seen[0] != reason, "{fault}: {seen:?}");
+        assert!(seen[1..].iter().all(|seen| seen == reason), "{fault}: {seen:?}");
         let judged: Vec<_> = facts.slots.iter().filter(|slot| slot.reason == reason && slot.signal.is_some()).collect();
-        assert!(judged.is_empty(), "{mood} became a decision: {judged:?}");
+        assert!(judged.is_empty(), "{fault} became a decision: {judged:?}");
     }
 }
 
-/// Tells a running hub its mood.
-fn put_mood(port: u16, mood: &str) {
-    let body = format!("{{\"mood\":{}}}", serde_json::Value::from(mood));
+/// Tells a running hub its fault.
+fn set_fault(port: u16, fault: &str) {
+    let body = format!("{{\"fault\":{}}}", serde_json::Value::from(fault));
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     write!(
         stream,
-        "POST /devnet/mood HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST /testbed/fault HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
     .unwrap();
@@ -140,7 +140,7 @@ fn a_model_that_was_swapped_behind_a_kept_connection_decides_no_further_bar() {
     let hub = hub(site.path(), port, "none");
     let mut node = site.start(&[]);
     node.wait_for("some decided bars", |_| Facts::rows_so_far(&site.state()) > 20);
-    put_mood(port, &format!("swap={}", model_fixture("root_fx23.onnx").display()));
+    set_fault(port, &format!("swap={}", model_fixture("root_fx23.onnx").display()));
     let before = asked(&site).0.len();
     node.wait_for("ten slots more", |_| asked(&site).0.len() > before + 10);
     // The one in hand was answered before.

@@ -85,7 +85,7 @@ impl DecideOn {
 
 /// The threshold policy.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Policy {
+pub struct TradePolicy {
     /// Meaning of the model's classes, in its order.
     pub classes: Vec<Signal>,
     /// Act only when the winner's probability is above this.
@@ -134,7 +134,7 @@ pub struct Situation<'a> {
     pub now: UtcMs,
 }
 
-impl Policy {
+impl TradePolicy {
     /// Decides.
     #[must_use]
     pub fn decide(&self, probabilities: &Probabilities, situation: &Situation<'_>) -> Decision {
@@ -215,8 +215,8 @@ mod tests {
     use super::super::prediction::RawAnswer;
     use super::*;
 
-    fn policy(on_opposite: OnOpposite) -> Policy {
-        Policy {
+    fn policy(on_opposite: OnOpposite) -> TradePolicy {
+        TradePolicy {
             classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
             threshold: 0.6,
             decide_on: DecideOn::Bar,

@@ -50,20 +50,20 @@ pub(super) enum Effect {
 }
 
 /// What an intent that stands already says about its order in `slot`; `None` when it was only planned and is ours to send.
-pub(super) fn standing_effect(standing: &Intent, slot: UtcMs) -> Option<Effect> {
-    let text = format!("the intent {} stands as {}", standing.key, standing.state);
-    let reason = match standing.state {
+pub(super) fn existing_effect(existing: &Intent, slot: UtcMs) -> Option<Effect> {
+    let text = format!("the intent {} stands as {}", existing.key, existing.state);
+    let reason = match existing.state {
         IntentState::Planned => return None,
         IntentState::Absent => return Some(Effect::Nothing(Ending::new(Reason::IntentStands, text))),
         IntentState::Acked => Reason::OrderAcked,
         IntentState::Rejected => Reason::OrderRejected,
         IntentState::Sent | IntentState::Unknown | IntentState::Held => Reason::OrderUnknown,
     };
-    if standing.slot == slot {
+    if existing.slot == slot {
         return Some(Effect::Acted(reason, text));
     }
-    let text = format!("{text}, from the slot {}", standing.slot);
-    Some(Effect::ActedEarlier { text, is_acked: standing.state == IntentState::Acked })
+    let text = format!("{text}, from the slot {}", existing.slot);
+    Some(Effect::ActedEarlier { text, is_acked: existing.state == IntentState::Acked })
 }
 
 /// What a slot ends with, as its orders come in.

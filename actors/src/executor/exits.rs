@@ -50,7 +50,7 @@ impl Executor {
             return Ok(None);
         }
         let unavailable = |reason, error: &dyn std::error::Error| Ending::new(reason, error.to_string());
-        if let Some(bars) = cycle.trace.input().cloned() {
+        if let Some(bars) = cycle.tracker.input().cloned() {
             let seen = self.venue.observe(&self.symbol, &bars).await;
             seen.map_err(|error| unavailable(Reason::VenueUnavailable, &error))?;
             self.note_price(&bars);

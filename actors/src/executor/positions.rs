@@ -17,9 +17,9 @@ pub(super) struct Open {
 impl Executor {
     pub(super) async fn positions(&mut self) -> Result<Open, Ending> {
         let (positions, is_counted) = match self.venue.positions(&self.symbol, self.venue_time()).await {
-            Ok(Positions::Told(positions)) => (positions, false),
-            Ok(Positions::Counted) => (self.count_position().await?, true),
-            Ok(Positions::Unseen) => {
+            Ok(Positions::Reported(positions)) => (positions, false),
+            Ok(Positions::Derived) => (self.count_position().await?, true),
+            Ok(Positions::Untracked) => {
                 self.show_positions(None);
                 return Ok(Open { positions: Vec::new(), is_counted: false });
             }

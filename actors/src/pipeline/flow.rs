@@ -10,13 +10,13 @@ use super::{
     ROWS_WAITING_MAX, RunningCycle, Timer, WAIT_MAX, WAITING_TOLD_EVERY, child_id,
 };
 use crate::competition_clock::CompetitionMsg;
-use crate::cycle_flow::{Cycle, Trace};
+use crate::cycle_flow::{Cycle, CycleTracker};
 use crate::domain::cycle::{InFlight, SlotCommand, SlotEvent, SlotMachine, SlotRecord, Stage};
 use crate::domain::reason::{Outcome, Reason};
 use crate::domain::time::UtcMs;
 use crate::events;
-use crate::ports::{Clock, JournalWrite, Place, Recovery, elapsed_now, pass};
-use crate::supervision::{ChildEnd, ChildId, Happening};
+use crate::ports::{Clock, FaultPoint, JournalWrite, Recovery, elapsed_now, inject_fault};
+use crate::supervision::{ChildEnd, ChildId, SupervisorEvent};
 
 impl PipelineState {
     /// Asks the journal where this pipeline stands, until it answers.
@@ -128,8 +128,8 @@ impl PipelineState {
         match self.cycle.as_mut().filter(|cycle| cycle.slot == slot) {
             Some(cycle) => {
                 cycle.attempt = attempt;
-                if let Some(trace) = cycle.trace.take() {
-                    trace.revoke();
+                if let Some(tracker) = cycle.tracker.take() {
+                    tracker.revoke();
                 }
                 self.status.reruns += 1;
                 events::cycle_rerun(&self.plan.settings.name, slot);
@@ -140,7 +140,7 @@ impl PipelineState {
                     attempt,
                     started_at: now,
                     deadline: elapsed_now() + self.plan.settings.deadlines.cycle,
-                    trace: None,
+                    tracker: None,
                     first_death: None,
                     cause: String::new(),
                 });
@@ -153,22 +153,22 @@ impl PipelineState {
     /// Hands the waiting cycle to the first stage as soon as all stages are there.
     fn launch(&mut self) {
         let all_up = Stage::ALL.iter().all(|stage| self.supervisor.generation(&child_id(*stage)).is_some());
-        let Some(cycle) = self.cycle.as_mut().filter(|cycle| all_up && cycle.trace.is_none()) else { return };
+        let Some(cycle) = self.cycle.as_mut().filter(|cycle| all_up && cycle.tracker.is_none()) else { return };
         let mode = self.plan.ports.venue.mode();
         let mut record =
             SlotRecord::new(&self.plan.settings.name, cycle.slot, mode, Reason::StageCrashed, cycle.started_at);
         record.attempts = cycle.attempt;
         record.started_at = Some(cycle.started_at);
-        let trace = Trace::begin();
+        let tracker = CycleTracker::begin();
         let attempt = Cycle {
             slot: cycle.slot,
             attempt: cycle.attempt,
             last_decided_bar: self.last_decided_bar,
             deadline: cycle.deadline,
-            trace: trace.clone(),
+            tracker: tracker.clone(),
         };
         if self.plan.stages.launch(attempt, record) {
-            cycle.trace = Some(trace);
+            cycle.tracker = Some(tracker);
         }
     }
 
@@ -177,17 +177,17 @@ impl PipelineState {
         self.timers.remove(&Timer::Cycle);
         let now = elapsed_now();
         let Some(cycle) = &self.cycle else { return Ok(()) };
-        match &cycle.trace {
-            Some(trace) => {
-                let (stage, since) = trace.holder();
+        match &cycle.tracker {
+            Some(tracker) => {
+                let (stage, since) = tracker.holder();
                 let limit = self.plan.settings.deadlines.hang_after(stage);
                 let id = child_id(stage);
                 if now >= since + limit
                     && let Some(generation) = self.supervisor.generation(&id)
                 {
                     let what = format!("slot {} held for more than {limit:?}", cycle.slot);
-                    let happenings = self.supervisor.deadline_missed(&id, generation, &what);
-                    self.react(myself, happenings)?;
+                    let supervisor_events = self.supervisor.deadline_missed(&id, generation, &what);
+                    self.react(myself, supervisor_events)?;
                 }
             }
             None if now >= cycle.deadline => {
@@ -208,9 +208,9 @@ impl PipelineState {
     fn watch_cycle(&mut self, myself: &ActorRef<PipelineMsg>) {
         let Some(cycle) = &self.cycle else { return };
         let now = elapsed_now();
-        let due = match &cycle.trace {
-            Some(trace) => {
-                let (stage, since) = trace.holder();
+        let due = match &cycle.tracker {
+            Some(tracker) => {
+                let (stage, since) = tracker.holder();
                 self.plan.settings.deadlines.earliest_hang(stage, since, now)
             }
             None => cycle.deadline,
@@ -234,7 +234,7 @@ impl PipelineState {
         if (cycle.slot, cycle.attempt) != (attempt.slot, attempt.attempt) {
             return;
         }
-        let input = cycle.trace.as_ref().and_then(|trace| trace.input().cloned());
+        let input = cycle.tracker.as_ref().and_then(|tracker| tracker.input().cloned());
         let death = Death { stage, bars_digest: input.as_ref().map(|bars| bars.digest()) };
         let same_input = cycle.first_death.as_ref() == Some(&death);
         cycle.first_death = Some(death);
@@ -260,9 +260,9 @@ impl PipelineState {
         if machine.on(SlotEvent::Ended { slot: record.slot, attempt }).is_empty() {
             return;
         }
-        let undecided = self.cycle.take().and_then(|cycle| cycle.trace?.undecided());
+        let undecided = self.cycle.take().and_then(|cycle| cycle.tracker?.undecided());
         record.ended_at = self.plan.ports.clock.now();
-        pass(&*self.plan.shared.fates, Place::BeforeEndSlot, &self.plan.settings.name).await;
+        inject_fault(&*self.plan.shared.faults, FaultPoint::BeforeEndSlot, &self.plan.settings.name).await;
         if record.outcome() == Outcome::Acted {
             self.status.effects += u64::try_from(record.intents.len()).unwrap_or(0);
         }
@@ -277,9 +277,9 @@ impl PipelineState {
         record.attempts = cycle.attempt;
         record.started_at = Some(cycle.started_at);
         record.detail = cycle.cause;
-        if let Some(trace) = cycle.trace {
-            trace.revoke();
-            if let Some(bars) = trace.input() {
+        if let Some(tracker) = cycle.tracker {
+            tracker.revoke();
+            if let Some(bars) = tracker.input() {
                 record.newest_bar = bars.newest().map(|bar| bar.time);
                 record.bars_digest = Some(bars.digest());
             }
@@ -355,8 +355,8 @@ impl PipelineState {
         if self.closing && self.cycle.is_none() && self.outbox.is_empty() {
             self.status.ended = self.slots.as_ref().is_some_and(SlotMachine::is_finished);
             self.publish();
-            let happenings = self.supervisor.shutdown();
-            return self.react(myself, happenings);
+            let supervisor_events = self.supervisor.shutdown();
+            return self.react(myself, supervisor_events);
         }
         self.after_cycle(myself);
         Ok(())
@@ -416,18 +416,18 @@ impl PipelineState {
     pub(super) fn react(
         &mut self,
         myself: &ActorRef<PipelineMsg>,
-        happenings: Vec<Happening>,
+        supervisor_events: Vec<SupervisorEvent>,
     ) -> Result<(), ActorProcessingErr> {
         let name = self.plan.settings.name.clone();
-        for happening in happenings {
-            match happening {
-                Happening::Up { id, generation } => {
+        for event in supervisor_events {
+            match event {
+                SupervisorEvent::Up { id, generation } => {
                     events::child_up(&format!("{name}/{id}"), generation.0);
                     self.launch();
                     self.watch_cycle(myself);
                 }
-                Happening::Down { cause: ChildEnd::Stopped, .. } => {}
-                Happening::Down { id, cause, .. } => {
+                SupervisorEvent::Down { cause: ChildEnd::Stopped, .. } => {}
+                SupervisorEvent::Down { id, cause, .. } => {
                     events::child_down(&format!("{name}/{id}"), &cause);
                     self.status.restarts += 1;
                     if self.blocked.remove(&id) {
@@ -435,17 +435,17 @@ impl PipelineState {
                     }
                     self.lost_with(myself, &id, &cause.to_string());
                 }
-                Happening::Stuck { id, .. } => {
+                SupervisorEvent::Stuck { id, .. } => {
                     events::child_stuck(&format!("{name}/{id}"));
                     if self.blocked.insert(id) {
                         self.plan.shared.progress.worker_blocked();
                     }
                 }
-                Happening::Restarting { id, after } => events::child_restarting(&format!("{name}/{id}"), after),
-                Happening::Escalate { id, cause } => {
+                SupervisorEvent::Restarting { id, after } => events::child_restarting(&format!("{name}/{id}"), after),
+                SupervisorEvent::Escalate { id, cause } => {
                     return Err(format!("{id} is beyond its restart budget: {cause}").into());
                 }
-                Happening::AllStopped => myself.stop(None),
+                SupervisorEvent::AllStopped => myself.stop(None),
                 _ => {}
             }
         }
@@ -456,7 +456,7 @@ impl PipelineState {
     fn lost_with(&mut self, myself: &ActorRef<PipelineMsg>, id: &ChildId, cause: &str) {
         let Some(stage) = Stage::ALL.into_iter().find(|stage| child_id(*stage) == *id) else { return };
         let Some(cycle) = &self.cycle else { return };
-        let holds = cycle.trace.as_ref().is_some_and(|trace| trace.holder().0 == stage);
+        let holds = cycle.tracker.as_ref().is_some_and(|tracker| tracker.holder().0 == stage);
         if holds {
             self.stage_died(myself, InFlight { slot: cycle.slot, attempt: cycle.attempt }, stage, cause);
         }

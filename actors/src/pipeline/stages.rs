@@ -50,7 +50,7 @@ impl Stages {
             pipeline: pipeline.clone(),
             // Nothing else ends a position here: stops and targets lie at the venue.
             exits: settings.policy.max_holding.map(|_| Arc::new(executor.clone()) as Arc<dyn HandOver<Undecided>>),
-            fates: shared.fates.clone(),
+            faults: shared.faults.clone(),
         };
         let specs = vec![
             spec(&shared.workers, &fetcher, (Stage::FeatureBuilder, builder.clone()), links(Stage::DataFetcher), {
@@ -121,7 +121,7 @@ fn new_executor(
         venue: ports.venue.clone(),
         journal: journal.clone(),
         safe_mode: shared.safe_mode.clone(),
-        fates: shared.fates.clone(),
+        faults: shared.faults.clone(),
         deadlines: settings.deadlines,
         venue_until: elapsed_now(),
         settled: false,

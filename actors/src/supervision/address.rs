@@ -9,7 +9,7 @@ use ractor::{ActorCell, ActorRef, Message, MessagingErr, RpcReplyPort};
 
 use super::child::Generation;
 
-/// Why a call has no answer.
+/// EndReason a call has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// No incarnation takes messages; the request was not delivered.

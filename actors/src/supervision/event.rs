@@ -62,13 +62,13 @@ pub enum Command {
     /// Send a `Tick` at this time; replaces the wake asked for before.
     WakeAt(Duration),
     /// Let the owner know.
-    Tell(Happening),
+    Notify(SupervisorEvent),
 }
 
 /// What the owner should know, in the order in which it happened.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "fields are named by their types")]
-pub enum Happening {
+pub enum SupervisorEvent {
     /// It runs, and its address points at it.
     Up { id: ChildId, generation: Generation },
     /// Nothing of it is left. Follows a failed start too, then without an `Up` before.

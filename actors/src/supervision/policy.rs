@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::budget::{Budget, Limit};
 use super::child::{ChildClass, ChildEnd, ChildId, Generation};
-use super::event::{Command, Event, Happening, Plan};
+use super::child_state::{Child, EndReason, Ping, State};
+use super::event::{Command, Event, Plan, SupervisorEvent};
 use super::limits::{BeyondBudget, Limits};
-use super::standing::{Child, Ping, State, Why};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -25,7 +25,7 @@ enum Phase {
 
 /// The policy of one supervisor. Time is counted from any fixed moment.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Policy {
+pub struct RestartPolicy {
     limits: Limits,
     children: BTreeMap<ChildId, Child>,
     /// When to look at which child.
@@ -40,7 +40,7 @@ pub struct Policy {
     melting: bool,
 }
 
-impl Policy {
+impl RestartPolicy {
     /// Nothing is started before [`Event::Start`].
     #[must_use]
     pub fn new(limits: Limits, plans: Vec<Plan>) -> Self {
@@ -113,14 +113,14 @@ impl Policy {
             State::Starting { .. } => {
                 let ping = child.plan.pinged.then(|| Ping { next: Some(now + ping_every), missed: 0 });
                 child.state = State::Running { since: now, ping };
-                out.push(Command::Tell(Happening::Up { id: id.clone(), generation }));
+                out.push(Command::Notify(SupervisorEvent::Up { id: id.clone(), generation }));
                 self.reschedule(id);
                 self.tried(now, id, out);
             }
             // It was told to end while it started, and the start was faster.
-            State::Ending { why, born: false, .. } => {
-                let why = why.clone();
-                child.state = State::Ending { why, born: true, kill_at: None, overdue_at: Some(overdue_at) };
+            State::Ending { reason, started: false, .. } => {
+                let reason = reason.clone();
+                child.state = State::Ending { reason, started: true, kill_at: None, overdue_at: Some(overdue_at) };
                 out.push(Command::Kill { id: id.clone(), generation });
                 self.reschedule(id);
             }
@@ -133,7 +133,7 @@ impl Policy {
         self.rest_if_healthy(now, id, generation, out);
         let Some(child) = self.live(id, generation) else { return };
         if let State::Starting { .. } | State::Running { .. } = child.state {
-            child.state = State::Ending { why: Why::Itself, born: true, kill_at: None, overdue_at };
+            child.state = State::Ending { reason: EndReason::Itself, started: true, kill_at: None, overdue_at };
             self.reschedule(id);
         }
     }
@@ -143,7 +143,7 @@ impl Policy {
         self.rest_if_healthy(now, id, generation, out);
         let Some(child) = self.live(id, generation) else { return };
         if let State::Running { .. } = child.state {
-            child.state = State::Ending { why: Why::Hung(what), born: true, kill_at: None, overdue_at };
+            child.state = State::Ending { reason: EndReason::Hung(what), started: true, kill_at: None, overdue_at };
             out.push(Command::Kill { id: id.clone(), generation });
             self.reschedule(id);
         }
@@ -169,32 +169,32 @@ impl Policy {
         self.reschedule(id);
     }
 
-    /// The end of an incarnation: `born` when it had passed its start.
+    /// The end of an incarnation: `started` when it had passed its start.
     fn ended(
         &mut self,
         now: Duration,
         chance: f64,
-        (id, generation, born): (&ChildId, Generation, bool),
+        (id, generation, started): (&ChildId, Generation, bool),
         cause: ChildEnd,
         out: &mut Vec<Command>,
     ) {
         let closing = self.phase == Phase::Closing;
         self.rest_if_healthy(now, id, generation, out);
         let Some(child) = self.live(id, generation) else { return };
-        if child.is_born() != born {
+        if child.has_started() != started {
             return;
         }
         let cause = child.cause(cause);
         let finished = child.plan.class == ChildClass::Pipeline && cause == ChildEnd::Finished;
         child.state = State::Final;
-        out.push(Command::Tell(Happening::Down { id: id.clone(), generation, cause: cause.clone() }));
+        out.push(Command::Notify(SupervisorEvent::Down { id: id.clone(), generation, cause: cause.clone() }));
         if closing {
             self.reschedule(id);
             self.close_next(now, out);
             return;
         }
         if finished {
-            out.push(Command::Tell(Happening::Finished { id: id.clone() }));
+            out.push(Command::Notify(SupervisorEvent::Finished { id: id.clone() }));
         } else {
             self.failed(now, chance, id, cause, out);
         }
@@ -221,7 +221,7 @@ impl Policy {
         } else if !within {
             match limits.beyond_budget {
                 BeyondBudget::Escalate => {
-                    out.push(Command::Tell(Happening::Escalate { id: id.clone(), cause }));
+                    out.push(Command::Notify(SupervisorEvent::Escalate { id: id.clone(), cause }));
                 }
                 BeyondBudget::Meltdown => self.melt(format!("{id} is beyond its restart budget: {cause}"), out),
             }
@@ -232,7 +232,7 @@ impl Policy {
         let Some(child) = self.children.get_mut(id) else { return };
         let after = limits.backoff.delay(child.failures, chance);
         child.failures = child.failures.saturating_add(1);
-        out.push(Command::Tell(Happening::Restarting { id: id.clone(), after }));
+        out.push(Command::Notify(SupervisorEvent::Restarting { id: id.clone(), after }));
         if after.is_zero() {
             self.respawn(now, id, out);
         } else {
@@ -245,7 +245,7 @@ impl Policy {
         let Some(child) = self.children.get_mut(id) else { return };
         child.state = State::Parked { until };
         child.probing = false;
-        out.push(Command::Tell(Happening::Parked { id: id.clone(), until }));
+        out.push(Command::Notify(SupervisorEvent::Parked { id: id.clone(), until }));
     }
 
     /// A child that has run for long enough starts again with short delays; if it was probed, with its whole budget.
@@ -258,7 +258,7 @@ impl Policy {
         child.failures = 0;
         if std::mem::take(&mut child.probing) {
             child.fast.refill();
-            out.push(Command::Tell(Happening::Unparked { id: id.clone() }));
+            out.push(Command::Notify(SupervisorEvent::Unparked { id: id.clone() }));
         }
     }
 
@@ -266,7 +266,7 @@ impl Policy {
     fn melt(&mut self, why: String, out: &mut Vec<Command>) {
         if !self.melting && self.limits.beyond_budget == BeyondBudget::Meltdown {
             self.melting = true;
-            out.push(Command::Tell(Happening::Meltdown { why }));
+            out.push(Command::Notify(SupervisorEvent::Meltdown { why }));
         }
     }
 
@@ -333,7 +333,7 @@ impl Policy {
         match &mut child.state {
             State::Starting { overdue_at } if due(*overdue_at) => {
                 *overdue_at = None;
-                out.push(Command::Tell(Happening::Stuck { id: id.clone(), generation }));
+                out.push(Command::Notify(SupervisorEvent::Stuck { id: id.clone(), generation }));
             }
             State::Running { ping, .. } => {
                 if let Some(ping) = ping.as_mut().filter(|ping| due(ping.next)) {
@@ -348,7 +348,7 @@ impl Policy {
             }
             State::Ending { overdue_at, .. } if due(*overdue_at) => {
                 *overdue_at = None;
-                out.push(Command::Tell(Happening::Stuck { id: id.clone(), generation }));
+                out.push(Command::Notify(SupervisorEvent::Stuck { id: id.clone(), generation }));
                 // It must not keep the tiers below it from ending in order.
                 if self.phase == Phase::Closing {
                     self.close_next(now, out);
@@ -373,7 +373,7 @@ impl Policy {
             let Some(child) = self.children.get_mut(&id) else { continue };
             match child.state {
                 State::Starting { .. } => {
-                    child.state = State::Ending { why: Why::Asked, born: false, kill_at: None, overdue_at };
+                    child.state = State::Ending { reason: EndReason::Asked, started: false, kill_at: None, overdue_at };
                     let generation = child.generation;
                     out.push(Command::Kill { id: id.clone(), generation });
                 }
@@ -391,14 +391,14 @@ impl Policy {
         else {
             if !self.children.values().any(Child::is_live) {
                 self.phase = Phase::Closed;
-                out.push(Command::Tell(Happening::AllStopped));
+                out.push(Command::Notify(SupervisorEvent::AllStopped));
             }
             return;
         };
         for id in self.ids(|child| child.plan.tier == tier && matches!(child.state, State::Running { .. })) {
             let Some(child) = self.children.get_mut(&id) else { continue };
             let kill_at = Some(now + child.plan.grace);
-            child.state = State::Ending { why: Why::Asked, born: true, kill_at, overdue_at: None };
+            child.state = State::Ending { reason: EndReason::Asked, started: true, kill_at, overdue_at: None };
             let generation = child.generation;
             out.push(Command::Stop { id: id.clone(), generation });
             self.reschedule(&id);

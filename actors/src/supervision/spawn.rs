@@ -36,7 +36,7 @@ pub(super) enum Report {
 }
 
 /// What all incarnations of one supervisor share.
-pub(super) struct Nursery {
+pub(super) struct ChildSpawner {
     pub(super) owner: ActorCell,
     pub(super) control: Handle,
     pub(super) crashes: CrashLog,
@@ -44,13 +44,13 @@ pub(super) struct Nursery {
     pub(super) start_timeout: Duration,
 }
 
-struct Born {
+struct StartedChild {
     cell: ActorCell,
     task: JoinHandle<()>,
     permit: OwnedSemaphorePermit,
 }
 
-impl Nursery {
+impl ChildSpawner {
     /// Starts an incarnation. Exactly one `StartFailed`, or one `Started` and later one `Ended`, will be reported.
     pub(super) fn spawn(&self, spec: &ChildSpec, generation: Generation) -> AbortHandle {
         let start = spec.runtime.spawn(start(spec.clone(), generation, self.owner.clone(), self.start_timeout));
@@ -66,7 +66,7 @@ async fn start(
     generation: Generation,
     owner: ActorCell,
     start_timeout: Duration,
-) -> Result<Born, ChildEnd> {
+) -> Result<StartedChild, ChildEnd> {
     let deadline = elapsed_now() + start_timeout;
     let failed = |what: &str| ChildEnd::StartFailed(what.to_owned());
     let permit = tokio::time::timeout_at(deadline, Arc::clone(&spec.occupancy).acquire_owned())
@@ -78,7 +78,7 @@ async fn start(
         return Err(failed("its supervisor has ended"));
     }
     match tokio::time::timeout_at(deadline, (spec.start)(owner, generation)).await {
-        Ok(Ok((cell, task))) => Ok(Born { cell, task, permit }),
+        Ok(Ok((cell, task))) => Ok(StartedChild { cell, task, permit }),
         Ok(Err(ractor::SpawnErr::StartupFailed(error))) => Err(ChildEnd::StartFailed(chain(error.as_ref()))),
         Ok(Err(error)) => Err(ChildEnd::StartFailed(error.to_string())),
         Err(_) => Err(failed(&format!("no answer within {start_timeout:?}"))),
@@ -86,34 +86,34 @@ async fn start(
 }
 
 async fn wait(
-    start: tokio::task::JoinHandle<Result<Born, ChildEnd>>,
+    start: tokio::task::JoinHandle<Result<StartedChild, ChildEnd>>,
     spec: ChildSpec,
     generation: Generation,
     crashes: CrashLog,
     notify: Notify,
 ) {
     let (id, starter) = (spec.id.clone(), start.id());
-    let born = start.await;
+    let started = start.await;
     let crash = crashes.take(starter);
-    let born = match born {
-        Ok(Ok(born)) => born,
+    let started = match started {
+        Ok(Ok(started)) => started,
         failed => {
-            let cause = not_born(failed.map(Result::err), crash);
+            let cause = not_started(failed.map(Result::err), crash);
             notify(Notice(Report::StartFailed { id, generation, cause }));
             return;
         }
     };
-    let (actor, task) = (born.cell.get_id(), born.task.id());
-    notify(Notice(Report::Started { id: id.clone(), generation, cell: born.cell }));
+    let (actor, task) = (started.cell.get_id(), started.task.id());
+    notify(Notice(Report::Started { id: id.clone(), generation, cell: started.cell }));
     // The task ends after the actor's state is dropped; a panic in that drop changes nothing any more.
-    let _ = born.task.await;
+    let _ = started.task.await;
     spec.pointer.clear(generation);
-    drop(born.permit);
+    drop(started.permit);
     notify(Notice(Report::Ended { id, generation, actor, crash: crashes.take(task) }));
 }
 
 /// `pre_start` runs in the start's own task, so a panic of it is reported under that task.
-fn not_born(cause: Result<Option<ChildEnd>, tokio::task::JoinError>, crash: Option<CrashReport>) -> ChildEnd {
+fn not_started(cause: Result<Option<ChildEnd>, tokio::task::JoinError>, crash: Option<CrashReport>) -> ChildEnd {
     match (cause, crash) {
         (Ok(Some(ChildEnd::StartFailed(text))), Some(crash)) if crash.explains(&text) => ChildEnd::Panicked(crash),
         (Ok(Some(cause)), _) => cause,

@@ -1,5 +1,5 @@
-//! The shell around [`Policy`]: a component in the state of an owner actor, which forwards its notices and supervision
-//! events here and acts on the happenings that come back. It translates and carries out; it decides nothing.
+//! The shell around [`RestartPolicy`]: a component in the state of an owner actor, which forwards its notices and supervision
+//! events here and acts on the supervisor_events that come back. It translates and carries out; it decides nothing.
 //!
 //! It never awaits a child: starts and ends run in tasks of their own (see `spawn.rs`) and come back as [`Notice`]s.
 //! Dropped with the state of its owner, it aborts the starts and timers that it left.
@@ -16,11 +16,11 @@ use tokio::task::AbortHandle;
 
 use super::child::{ChildEnd, ChildId, ChildSpec, Generation};
 use super::crash::{CrashLog, CrashReport};
-use super::event::{Command, Event, Happening};
+use super::event::{Command, Event, SupervisorEvent};
 use super::limits::Limits;
-use super::policy::Policy;
+use super::policy::RestartPolicy;
 pub use super::spawn::Notice;
-use super::spawn::{Nursery, Report};
+use super::spawn::{ChildSpawner, Report};
 use crate::error_chain::chain;
 use crate::ports::{Chance, elapsed_now};
 
@@ -40,8 +40,8 @@ pub struct SupervisorSettings {
 /// The children of one owner.
 pub struct Supervisor {
     chance: Arc<dyn Chance>,
-    nursery: Nursery,
-    policy: Policy,
+    spawner: ChildSpawner,
+    policy: RestartPolicy,
     since: tokio::time::Instant,
     ping_every: Duration,
     children: BTreeMap<ChildId, Slot>,
@@ -75,14 +75,14 @@ impl Supervisor {
         notify: Arc<dyn Fn(Notice) + Send + Sync>,
     ) -> Self {
         let SupervisorSettings { limits, chance, control, crashes } = settings;
-        let policy = Policy::new(limits, specs.iter().map(ChildSpec::plan).collect());
+        let policy = RestartPolicy::new(limits, specs.iter().map(ChildSpec::plan).collect());
         let children = specs
             .into_iter()
             .map(|spec| (spec.id().clone(), Slot { spec, start: None, cell: None, ping: None }))
             .collect();
         Self {
             chance,
-            nursery: Nursery { owner, control, crashes, notify, start_timeout: limits.start_timeout },
+            spawner: ChildSpawner { owner, control, crashes, notify, start_timeout: limits.start_timeout },
             policy,
             since: elapsed_now(),
             ping_every: limits.ping_every,
@@ -94,12 +94,12 @@ impl Supervisor {
     }
 
     /// Starts the first tier. Works from `pre_start` of the owner on.
-    pub fn start(&mut self) -> Vec<Happening> {
+    pub fn start(&mut self) -> Vec<SupervisorEvent> {
         self.apply(Event::Start)
     }
 
     /// Takes a notice that the owner received.
-    pub fn on_notice(&mut self, notice: Notice) -> Vec<Happening> {
+    pub fn on_notice(&mut self, notice: Notice) -> Vec<SupervisorEvent> {
         match notice.0 {
             Report::Started { id, generation, cell } => self.on_started(id, generation, cell),
             Report::StartFailed { id, generation, cause } => self.apply(Event::StartFailed { id, generation, cause }),
@@ -111,7 +111,7 @@ impl Supervisor {
     }
 
     /// Takes a supervision event of the owner. It says how a child ends, before the notice that it has ended.
-    pub fn on_supervision_event(&mut self, event: SupervisionEvent) -> Vec<Happening> {
+    pub fn on_supervision_event(&mut self, event: SupervisionEvent) -> Vec<SupervisorEvent> {
         let (actor, end) = match event {
             SupervisionEvent::ActorFailed(cell, error) => (cell.get_id(), RawEnd::Failed(chain(error.as_ref()))),
             SupervisionEvent::ActorTerminated(cell, state, reason) => {
@@ -128,12 +128,12 @@ impl Supervisor {
     }
 
     /// A request to a child was not answered in time: kills that incarnation, if it is still the running one.
-    pub fn deadline_missed(&mut self, id: &ChildId, generation: Generation, what: &str) -> Vec<Happening> {
+    pub fn deadline_missed(&mut self, id: &ChildId, generation: Generation, what: &str) -> Vec<SupervisorEvent> {
         self.apply(Event::DeadlineMissed { id: id.clone(), generation, what: what.to_owned() })
     }
 
-    /// Ends all children, tier by tier; [`Happening::AllStopped`] follows when nothing of them is left.
-    pub fn shutdown(&mut self) -> Vec<Happening> {
+    /// Ends all children, tier by tier; [`SupervisorEvent::AllStopped`] follows when nothing of them is left.
+    pub fn shutdown(&mut self) -> Vec<SupervisorEvent> {
         self.apply(Event::Shutdown)
     }
 
@@ -156,7 +156,7 @@ impl Supervisor {
         true
     }
 
-    fn on_started(&mut self, id: ChildId, generation: Generation, cell: ActorCell) -> Vec<Happening> {
+    fn on_started(&mut self, id: ChildId, generation: Generation, cell: ActorCell) -> Vec<SupervisorEvent> {
         let Some(slot) = self.children.get_mut(&id) else { return Vec::new() };
         let actor = cell.get_id();
         slot.start = None;
@@ -175,7 +175,7 @@ impl Supervisor {
         generation: Generation,
         actor: ActorId,
         crash: Option<CrashReport>,
-    ) -> Vec<Happening> {
+    ) -> Vec<SupervisorEvent> {
         self.by_actor.remove(&actor);
         let cause = match (self.ends.remove(&actor), crash) {
             (Some(RawEnd::Failed(text)), Some(crash)) if crash.explains(&text) => ChildEnd::Panicked(crash),
@@ -198,20 +198,20 @@ impl Supervisor {
         }
     }
 
-    fn apply(&mut self, event: Event) -> Vec<Happening> {
+    fn apply(&mut self, event: Event) -> Vec<SupervisorEvent> {
         let chance = match event {
             Event::StartFailed { .. } | Event::Ended { .. } => self.chance.unit(),
             _ => 0.0,
         };
         let commands = self.policy.apply(elapsed_now() - self.since, chance, event);
-        let mut happenings = Vec::new();
+        let mut supervisor_events = Vec::new();
         for command in commands {
             match command {
-                Command::Tell(happening) => happenings.push(happening),
+                Command::Notify(event) => supervisor_events.push(event),
                 command => self.carry_out(command),
             }
         }
-        happenings
+        supervisor_events
     }
 
     fn carry_out(&mut self, command: Command) {
@@ -220,7 +220,7 @@ impl Supervisor {
             Command::Spawn { id, generation } => {
                 let Some(slot) = self.children.get_mut(&id) else { return };
                 slot.spec.note(generation);
-                slot.start = Some(self.nursery.spawn(&slot.spec, generation));
+                slot.start = Some(self.spawner.spawn(&slot.spec, generation));
             }
             Command::Stop { id, generation } => {
                 if let Some(cell) = self.cell(&id, generation) {
@@ -235,7 +235,7 @@ impl Supervisor {
                 }
             }
             Command::Ping { id, generation } => self.ping(id, generation),
-            Command::Tell(_) => {}
+            Command::Notify(_) => {}
         }
     }
 
@@ -245,8 +245,8 @@ impl Supervisor {
     }
 
     fn wake_at(&mut self, at: Duration) {
-        let (at, notify) = (self.since + at, Arc::clone(&self.nursery.notify));
-        let timer = self.nursery.control.spawn(async move {
+        let (at, notify) = (self.since + at, Arc::clone(&self.spawner.notify));
+        let timer = self.spawner.control.spawn(async move {
             tokio::time::sleep_until(at).await;
             notify(Notice(Report::Wake));
         });
@@ -258,8 +258,8 @@ impl Supervisor {
     fn ping(&mut self, id: ChildId, generation: Generation) {
         let Some(slot) = self.children.get_mut(&id) else { return };
         let Some(ping) = slot.spec.ping.clone() else { return };
-        let (timeout, notify) = (self.ping_every, Arc::clone(&self.nursery.notify));
-        let task = self.nursery.control.spawn(async move {
+        let (timeout, notify) = (self.ping_every, Arc::clone(&self.spawner.notify));
+        let task = self.spawner.control.spawn(async move {
             let answered = ping(timeout).await;
             let report =
                 if answered { Report::PingAnswered { id, generation } } else { Report::PingMissed { id, generation } };

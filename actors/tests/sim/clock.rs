@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Clock, Place, PortFuture};
+use sentinel_actors::ports::{Clock, FaultPoint, PortFuture};
 
 use crate::world::{Inner, Shared, World};
 
@@ -48,7 +48,7 @@ pub async fn change(world: &Shared, who: &str) {
             let length = world.millis("stop", who, 1000, 600_000);
             {
                 let mut inner = world.lock();
-                inner.trace(format!("the process stands still for {length:?}"));
+                inner.tracker(format!("the process stands still for {length:?}"));
                 inner.stops_until = inner.elapsed() + length;
             }
             tokio::time::advance(length).await;
@@ -58,7 +58,7 @@ pub async fn change(world: &Shared, who: &str) {
 }
 
 /// Maybe changes the clock at a place of the production code. Nothing can be awaited there.
-pub fn change_at_place(world: &World, who: &str, place: Place) {
+pub fn change_at_place(world: &World, who: &str, place: FaultPoint) {
     let changes = if world.options.node_faults { &CHANGES[..CHANGES.len() - 1] } else { &[] };
     let who = format!("{who}@{place:?}");
     match world.pick("clock", &who, changes) {
@@ -81,7 +81,7 @@ fn set(world: &World, who: &str, kind: &str) {
 /// The wall clock jumps.
 pub fn jump(inner: &mut Inner, kind: &str, seconds: f64) {
     inner.offset_ms += (seconds * 1000.0) as i64;
-    inner.trace(format!("{kind} by {seconds:.3} s"));
+    inner.tracker(format!("{kind} by {seconds:.3} s"));
 }
 
 /// The wall clock is put right: it shows what it would have shown if nobody had touched it, or more.

@@ -129,9 +129,9 @@ impl SimStore {
         if world.lock().disk.broken {
             return Err(JournalFatal("the disk is still broken".to_owned()));
         }
-        let mood = world.pick("commit", "node", if world.options.node_faults { FAULTS } else { &[] });
+        let fault = world.pick("commit", "node", if world.options.node_faults { FAULTS } else { &[] });
         let early = world.chance("early", "node") < 0.5;
-        let latency = match mood {
+        let latency = match fault {
             Some("journal_slow") => world.millis("latency", "node", 200, 8000),
             Some("journal_busy") => Duration::from_millis(5000),
             Some("journal_stalls") => Duration::from_millis(9000),
@@ -143,8 +143,8 @@ impl SimStore {
             inner.disk.fails_after = left.map(|left| left.saturating_sub(1));
             left == Some(0)
         };
-        let mood = if fails_now { Some("journal_error") } else { mood };
-        match mood {
+        let fault = if fails_now { Some("journal_error") } else { fault };
+        match fault {
             Some("journal_error") => {
                 tokio::time::sleep(latency).await;
                 // What a failed fsync left behind is anybody's guess.
@@ -195,7 +195,7 @@ impl SimStore {
                 newest_intent_basis: disk.of_pipeline(&pipeline).next().map(|intent| intent.basis.time()),
                 newest_intent_slot: disk.of_pipeline(&pipeline).next().map(|intent| intent.slot),
             }),
-            JournalRead::StandingIntents { pipeline, basis, slot } => {
+            JournalRead::ExistingIntents { pipeline, basis, slot } => {
                 let stands = |intent: &&Intent| {
                     intent.basis == basis || intent.slot == slot && intent.basis.kind() != basis.kind()
                 };
@@ -334,7 +334,7 @@ fn insert(inner: &mut Inner, record: SlotRecord) {
     }
     books::judge_row(inner, &record);
     inner.hear(&record.pipeline);
-    inner.trace(format!("row {} {} {} x{}", record.pipeline, record.slot, record.reason, record.attempts));
+    inner.tracker(format!("row {} {} {} x{}", record.pipeline, record.slot, record.reason, record.attempts));
     inner.count(record.reason.code());
     if record.attempts == 2 && record.outcome() == Outcome::Acted {
         inner.count("rerun_acted");
@@ -350,15 +350,15 @@ fn insert(inner: &mut Inner, record: SlotRecord) {
 }
 
 fn plan(inner: &mut Inner, mut intent: Intent) -> Written {
-    if let Some(standing) = inner.disk.intents.get(&intent.key) {
-        let standing = standing.intent.clone();
+    if let Some(existing) = inner.disk.intents.get(&intent.key) {
+        let existing = existing.intent.clone();
         inner.count("intent_met_again");
-        return Written::Exists(Box::new(standing));
+        return Written::Exists(Box::new(existing));
     }
     if inner.disk.rows.contains_key(&(intent.pipeline.clone(), intent.slot)) {
         inner.violation(format!("{} plans for {} after that slot has ended", intent.pipeline, intent.slot));
     }
-    inner.trace(format!("plan {} {} {}", intent.pipeline, intent.slot, intent.order.role));
+    inner.tracker(format!("plan {} {} {}", intent.pipeline, intent.slot, intent.order.role));
     (intent.state, intent.receipt) = (IntentState::Planned, None);
     inner.disk.open.entry(intent.pipeline.clone()).or_default().push(intent.key.clone());
     let slot = (intent.pipeline.clone(), intent.slot);
@@ -393,7 +393,7 @@ pub fn advance(inner: &mut Inner, key: &IntentKey, event: IntentEvent) -> Writte
     }
     let pipeline = stored.intent.pipeline.clone();
     let slot = stored.intent.slot;
-    inner.trace(format!("intent {pipeline} {slot} {before} -> {next}"));
+    inner.tracker(format!("intent {pipeline} {slot} {before} -> {next}"));
     match next {
         IntentState::Held => inner.count("held"),
         IntentState::Unknown => inner.count("unknown"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::calendar::MarketCalendar;
-use sentinel_actors::domain::decision::{Policy, Signal};
+use sentinel_actors::domain::decision::{Signal, TradePolicy};
 use sentinel_actors::domain::feature::FeatureSetId;
 use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::risk::RiskLimits;
@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use crate::checks;
 use crate::clock::{self, SimClock};
 use crate::disk::{SimStore, settle_held};
-use crate::fates::{SimChance, SimFates};
+use crate::faults::{SimChance, SimFaults};
 use crate::inputs::{SimFeatures, SimModel, SimQuarantine, SimSource, WINDOW};
 use crate::ledger;
 use crate::options::{PipelineOptions, QUIET};
@@ -64,7 +64,7 @@ pub fn settings(index: usize, options: &PipelineOptions) -> PipelineSettings {
             settle: Duration::from_secs(2),
         },
         tick: 1e-5,
-        policy: Policy {
+        policy: TradePolicy {
             classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
             threshold: 0.6,
             decide_on: options.decide_on,
@@ -126,7 +126,7 @@ pub fn spec(world: &Shared) -> NodeSpec {
             control: handle.clone(),
             workers: handle,
             chance: Arc::new(SimChance { world: world.clone() }),
-            fates: Arc::new(SimFates(world.clone())),
+            faults: Arc::new(SimFaults(world.clone())),
             quarantine: Arc::new(SimQuarantine(world.clone())),
             crashes: CrashLog::install(),
             progress: Arc::new(Progress::default()),
@@ -155,7 +155,7 @@ pub fn run(world: &Shared) {
         drop(runtime);
         world.end_life();
         let mut inner = world.lock();
-        inner.trace(format!("life ends: {end:?}"));
+        inner.tracker(format!("life ends: {end:?}"));
         checks::after_life(&mut inner, &world.options, &end);
         let finished = end == LifeEnd::Ended(NodeEnd::Finished) || inner.elapsed() >= length;
         if end == LifeEnd::Over || finished || !inner.log.violations.is_empty() {
@@ -180,7 +180,7 @@ pub fn run(world: &Shared) {
             let commits = inner.stream("power", "node").usize(0..4);
             let lost = inner.disk.lose_rows(commits);
             inner.fault("power_cut", "node");
-            inner.trace(format!("power cut takes {lost} rows"));
+            inner.tracker(format!("power cut takes {lost} rows"));
         }
         inner.safe_mode = random && inner.stream("safe", "node").f64() < 0.05;
         if inner.safe_mode {
@@ -321,7 +321,7 @@ impl Life {
 
     fn ask(&mut self) {
         let mut inner = self.world.lock();
-        inner.trace("asked to end".to_owned());
+        inner.tracker("asked to end".to_owned());
         self.asked_at = Some(inner.elapsed());
         drop(inner);
         let _ = self.node.root.cast(RootMsg::Shutdown("the driver asked".to_owned()));
@@ -331,7 +331,7 @@ impl Life {
     fn make_peace(&mut self) {
         let mut inner = self.world.lock();
         inner.faults_on = false;
-        inner.trace("peace".to_owned());
+        inner.tracker("peace".to_owned());
         ledger::thaw(&mut inner);
         clock::put_right(&mut inner);
         inner.settle_when_down = inner.disk.any_held();

@@ -75,20 +75,20 @@ impl SimSource {
         if out {
             return Err(SourceError::Failed("an outage".to_owned()));
         }
-        let mood = world.pick("fetch", &self.who, FETCH).unwrap_or("");
-        let pause = match mood {
+        let fault = world.pick("fetch", &self.who, FETCH).unwrap_or("");
+        let pause = match fault {
             "source_timeout" => request.deadline,
             "source_slow" => request.deadline.mul_f64(0.8),
             _ => world.millis("fetch time", &self.who, 5, 80),
         };
-        if mood == "source_hang" {
+        if fault == "source_hang" {
             std::future::pending::<()>().await;
         }
         tokio::time::sleep(pause).await;
         clock::change(world, &self.who).await;
-        assert!(mood != "source_panic", "injected in the source");
+        assert!(fault != "source_panic", "injected in the source");
         assert!(!self.token.is_empty());
-        match mood {
+        match fault {
             "source_timeout" => return Err(SourceError::Timeout(request.deadline)),
             "source_error" => return Err(SourceError::Failed("500".to_owned())),
             _ => {}
@@ -98,14 +98,14 @@ impl SimSource {
         let count = i64::try_from(request.count).unwrap();
         let mut bars: Vec<RawBar> =
             (0..count).rev().map(|back| bar(world.options.seed, length, newest - back * length)).collect();
-        spoil(&mut bars, mood, length);
+        spoil(&mut bars, fault, length);
         Ok(bars)
     }
 }
 
-fn spoil(bars: &mut Vec<RawBar>, mood: &str, length: i64) {
+fn spoil(bars: &mut Vec<RawBar>, fault: &str, length: i64) {
     let end = bars.len();
-    match mood {
+    match fault {
         "bars_null" => bars[end - 2].close = None,
         "bars_huge" => bars[end - 2].high = Some(1e300),
         "bars_nan" => bars[end - 2].low = Some(f64::NAN),
@@ -193,8 +193,8 @@ impl Model for SimModel {
     fn validate(&self, _: Duration) -> PortFuture<'_, Result<ModelIdentity, ModelError>> {
         Box::pin(async move {
             let _guard = self.world.enter(&self.who, Some(Duration::from_secs(1)));
-            const MOODS: &[(&str, f64)] = &[("model_invalid", 0.003), ("validate_hang", 0.001)];
-            match self.world.pick("validate", &self.who, MOODS) {
+            const FAULTS: &[(&str, f64)] = &[("model_invalid", 0.003), ("validate_hang", 0.001)];
+            match self.world.pick("validate", &self.who, FAULTS) {
                 Some("model_invalid") => return Err(ModelError::Invalid("another hash".to_owned())),
                 Some("validate_hang") => std::future::pending().await,
                 _ => {}
@@ -210,8 +210,8 @@ impl Model for SimModel {
     ) -> PortFuture<'a, Result<RawAnswer, ModelError>> {
         Box::pin(async move {
             let _guard = self.world.enter(&self.who, Some(Duration::from_secs(1)));
-            let mood = self.world.pick("predict", &self.who, PREDICT).unwrap_or("");
-            match mood {
+            let fault = self.world.pick("predict", &self.who, PREDICT).unwrap_or("");
+            match fault {
                 "model_hang" => std::future::pending::<()>().await,
                 "model_timeout" => tokio::time::sleep(deadline).await,
                 "model_slow" => tokio::time::sleep(deadline.mul_f64(0.8)).await,
@@ -228,7 +228,7 @@ impl Model for SimModel {
                 n if n < 0.9 => vec![0.2, 0.7, 0.1],
                 _ => vec![0.4, 0.35, 0.25],
             };
-            match mood {
+            match fault {
                 "model_nan" => row[1] = f64::NAN,
                 "model_classes" => row.push(0.0),
                 "model_sum" => row = vec![0.9, 0.9, 0.95],
@@ -251,7 +251,7 @@ impl Quarantine for SimQuarantine {
     fn keep(&self, pipeline: &str, slot: UtcMs, stage: &str, _: Option<&CleanBars>) -> String {
         let mut inner = self.0.lock();
         inner.count("quarantined");
-        inner.trace(format!("quarantine {pipeline} {slot} {stage}"));
+        inner.tracker(format!("quarantine {pipeline} {slot} {stage}"));
         format!("quarantine/{pipeline}")
     }
 }

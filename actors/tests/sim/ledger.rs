@@ -224,7 +224,7 @@ pub fn arrive(inner: &mut Inner, key: &IntentKey) {
         }
     };
     let word = if matches!(verdict, Verdict::Filled(_)) { "fills" } else { "refuses" };
-    inner.trace(format!("venue {word} {} {} {lots}", order.symbol, order.role));
+    inner.tracker(format!("venue {word} {} {} {lots}", order.symbol, order.role));
     if let Some(entry) = inner.ledger.orders.get_mut(key) {
         entry.verdict = Some(verdict);
     }

@@ -20,7 +20,7 @@ mod checks;
 mod clock;
 mod disk;
 mod driver;
-mod fates;
+mod faults;
 mod inputs;
 mod ledger;
 mod options;

@@ -42,8 +42,8 @@ fn run(options: SimOptions, faults: &[(&'static str, &str, &[&'static str])]) ->
     }
     with_capture(&world, || driver::run(&world));
     let inner = world.lock();
-    let trace: Vec<String> = inner.log.ring.iter().cloned().collect();
-    assert!(inner.log.violations.is_empty(), "{}\n{:#?}", trace.join("\n"), inner.log.violations);
+    let tracker: Vec<String> = inner.log.ring.iter().cloned().collect();
+    assert!(inner.log.violations.is_empty(), "{}\n{:#?}", tracker.join("\n"), inner.log.violations);
     assert!(inner.demanded.values().all(|queue| queue.is_empty()), "not every fault happened: {:?}", inner.demanded);
     drop(inner);
     world

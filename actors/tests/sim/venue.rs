@@ -119,17 +119,17 @@ impl SimVenue {
     async fn trade(&self, key: &IntentKey, order: &Order, slot: UtcMs, deadline: Duration) -> Submission {
         let world = &self.world;
         let _guard = world.enter(&self.who, Some(Duration::from_secs(5)));
-        let moods = if world.options.node_faults { SUBMIT } else { &SUBMIT[..SUBMIT.len() - 2] };
-        let mood = world.pick("submit", &self.who, moods).unwrap_or("");
+        let weights = if world.options.node_faults { SUBMIT } else { &SUBMIT[..SUBMIT.len() - 2] };
+        let fault = world.pick("submit", &self.who, weights).unwrap_or("");
         let travel = world.millis("travel", &self.who, 5, 60);
         {
             let mut inner = world.lock();
             self.judge(&mut inner, key, order, slot, deadline);
-            inner.trace(format!("submit {} {} {mood}", order.symbol, order.role));
+            inner.tracker(format!("submit {} {} {fault}", order.symbol, order.role));
             inner.count("submits");
             let now = inner.elapsed();
             let unit = inner.stream("late", &self.who).f64();
-            let arrives = match mood {
+            let arrives = match fault {
                 "request_lost"
                 | "never_left"
                 | "submit_hang_empty"
@@ -141,22 +141,22 @@ impl SimVenue {
                 "filled_late" => Some(now + deadline + EXPIRES_AFTER.mul_f64(unit)),
                 _ => Some(now + travel.min(deadline)),
             };
-            if mood == "filled_late" && self.never_expires() {
+            if fault == "filled_late" && self.never_expires() {
                 inner.count("venue_frozen");
             }
             let entry = Entry {
                 order: order.clone(),
                 slot,
-                left: mood != "never_left",
+                left: fault != "never_left",
                 arrives,
                 expires: (!self.never_expires()).then(|| now + deadline + EXPIRES_AFTER),
-                refuse: mood == "venue_refuses",
-                part: if mood == "filled_in_part" { Decimal::new(4, 1) } else { Decimal::ONE },
+                refuse: fault == "venue_refuses",
+                part: if fault == "filled_in_part" { Decimal::new(4, 1) } else { Decimal::ONE },
                 verdict: None,
             };
             inner.ledger.orders.insert(key.clone(), entry);
         }
-        match mood {
+        match fault {
             "never_left" => return Submission::NeverLeft("connection refused".to_owned()),
             "submit_hang_filled" | "submit_hang_empty" => std::future::pending::<()>().await,
             "submit_panic_filled" | "submit_panic_empty" => panic!("injected in submit"),
@@ -177,7 +177,7 @@ impl SimVenue {
         }
         let mut inner = world.lock();
         arrive(&mut inner, key);
-        if matches!(mood, "reply_of_another" | "ticket_reused") {
+        if matches!(fault, "reply_of_another" | "ticket_reused") {
             return self.another(&inner).map_or(Submission::Unknown("no reply".to_owned()), Submission::Acked);
         }
         match inner.ledger.orders.get(key).and_then(|entry| entry.verdict.as_ref()) {
@@ -197,7 +197,7 @@ impl SimVenue {
     async fn ask(&self, intent: &Intent, deadline: Duration) -> Evidence {
         let world = &self.world;
         let _guard = world.enter(&self.who, None);
-        const MOODS: &[(&str, f64)] = &[
+        const FAULTS: &[(&str, f64)] = &[
             ("settle_not_now", 0.2),
             ("settle_undecidable", 0.05),
             ("settle_hang", 0.02),
@@ -205,8 +205,8 @@ impl SimVenue {
             ("settle_times_out", 0.1),
             ("settle_of_another", 0.02),
         ];
-        let mood = world.pick("settle", &self.who, MOODS).unwrap_or("");
-        match mood {
+        let fault = world.pick("settle", &self.who, FAULTS).unwrap_or("");
+        match fault {
             "settle_hang" => std::future::pending::<()>().await,
             "settle_slow" => tokio::time::sleep(deadline.mul_f64(0.9)).await,
             "settle_times_out" => tokio::time::sleep(deadline).await,
@@ -214,11 +214,11 @@ impl SimVenue {
         }
         let mut inner = world.lock();
         let truth = truth(&mut inner, &intent.key);
-        inner.trace(format!("settle {} {} {truth:?} {mood}", intent.pipeline, intent.slot));
-        if mood == "settle_not_now" || mood == "settle_times_out" {
+        inner.tracker(format!("settle {} {} {truth:?} {fault}", intent.pipeline, intent.slot));
+        if fault == "settle_not_now" || fault == "settle_times_out" {
             return Evidence::NotNow("injected".to_owned());
         }
-        if mood == "settle_of_another"
+        if fault == "settle_of_another"
             && world.options.node_faults
             && let Some(receipt) = self.another(&inner)
         {
@@ -238,7 +238,7 @@ impl SimVenue {
                 }
             }
             Truth::Open => Evidence::NotNow("it may still arrive".to_owned()),
-            _ if mood == "settle_undecidable" && world.options.node_faults => {
+            _ if fault == "settle_undecidable" && world.options.node_faults => {
                 Evidence::Undecidable("history is gone".to_owned())
             }
             _ => Evidence::Absent("not in the history, and expired".to_owned()),
@@ -272,9 +272,9 @@ impl Venue for SimVenue {
     fn positions<'a>(&'a self, symbol: &'a str, deadline: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
         Box::pin(async move {
             let _guard = self.world.enter(&self.who, Some(Duration::from_secs(5)));
-            const MOODS: &[(&str, f64)] =
+            const FAULTS: &[(&str, f64)] =
                 &[("positions_error", 0.004), ("positions_slow", 0.004), ("positions_hang", 0.001)];
-            match self.world.pick("positions", &self.who, MOODS) {
+            match self.world.pick("positions", &self.who, FAULTS) {
                 Some("positions_error") => return Err(VenueError(format!("login {} failed", "***"))),
                 Some("pass") => {}
                 Some("positions_slow") => tokio::time::sleep(deadline.mul_f64(0.9)).await,
@@ -289,8 +289,8 @@ impl Venue for SimVenue {
                 arrive(&mut inner, &key);
             }
             match &inner.ledger.books[symbol] {
-                Book::Hedging(positions) => Ok(Positions::Told(positions.clone())),
-                Book::Netting(_) => Ok(Positions::Counted),
+                Book::Hedging(positions) => Ok(Positions::Reported(positions.clone())),
+                Book::Netting(_) => Ok(Positions::Derived),
             }
         })
     }

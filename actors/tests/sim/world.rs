@@ -1,4 +1,4 @@
-//! What all fakes of one simulation share: time, chance, the trace, the counters, the violations, and who is alive.
+//! What all fakes of one simulation share: time, chance, the tracker, the counters, the violations, and who is alive.
 //!
 //! Chance comes in one stream per caller, so that it does not depend on the order in which unrelated actors run: ractor
 //! kills the children of a dead parent in the order of a hash map.
@@ -58,7 +58,7 @@ pub struct Inner {
     seed: u64,
 }
 
-/// The trace and what was counted on the way.
+/// The tracker and what was counted on the way.
 #[derive(Default)]
 pub struct Log {
     pub ring: VecDeque<String>,
@@ -172,7 +172,7 @@ impl World {
     pub async fn die(&self, at: &str) {
         let crash = {
             let mut inner = self.lock();
-            inner.trace(format!("process dies: {at}"));
+            inner.tracker(format!("process dies: {at}"));
             inner.crash.clone()
         };
         crash.notify_one();
@@ -188,7 +188,7 @@ impl World {
         let (names, now) = (self.by_name.keys(), inner.elapsed());
         inner.heard = names.map(|name| (name.clone(), now)).collect();
         let line = format!("boot {}", inner.life);
-        inner.trace(line);
+        inner.tracker(line);
     }
 
     /// Time stops: the process is about to be dropped.
@@ -251,8 +251,8 @@ impl Inner {
         self.intensity * if stormy { STORM } else { 1.0 }
     }
 
-    /// A line of the trace that is the same in every run of a seed.
-    pub fn trace(&mut self, line: String) {
+    /// A line of the tracker that is the same in every run of a seed.
+    pub fn tracker(&mut self, line: String) {
         self.log.events += 1;
         self.log.hash = fnv(self.log.hash, &line);
         self.note(line);

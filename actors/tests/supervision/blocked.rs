@@ -1,9 +1,9 @@
-//! Threads that are really blocked, on a worker runtime of their own. Real time: the tests wait for happenings only.
+//! Threads that are really blocked, on a worker runtime of their own. Real time: the tests wait for supervisor_events only.
 
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use sentinel_actors::supervision::{ChildClass, Generation, Happening, Limits};
+use sentinel_actors::supervision::{ChildClass, Generation, Limits, SupervisorEvent};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -35,7 +35,7 @@ async fn a_stuck_child_gets_no_twin_until_its_thread_is_free() {
     house.until_up("kid", 1).await;
     let release = block(&kid).await;
     house.tell(OwnerMsg::DeadlineMissed("kid".into(), Generation(1)));
-    assert_eq!(house.next().await, Happening::Stuck { id: "kid".into(), generation: Generation(1) });
+    assert_eq!(house.next().await, SupervisorEvent::Stuck { id: "kid".into(), generation: Generation(1) });
     assert_eq!(kids.diary(), ["kid/1 starts"]);
     drop(release);
     assert_eq!(ends_of(&house.until_up("kid", 2).await), ["hung: a request"]);
@@ -56,14 +56,14 @@ async fn a_blocked_child_of_a_dead_owner_never_overlaps_with_its_successor() {
 
     let limits = Limits { start_timeout: Duration::from_millis(20), ..quick() };
     let mut house = House::open(limits, vec![kid.spec.clone()]).await;
-    let down = |happening: &Happening| matches!(happening, Happening::Down { .. });
+    let down = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Down { .. });
     for _ in 0..2 {
         let ends = ends_of(&house.until(down).await);
         assert_eq!(ends, ["did not start: the incarnation before it has not ended"]);
     }
     assert_eq!(kids.diary(), ["kid/1 starts"], "the successor has not even begun to start");
     drop(release);
-    house.until(|happening| matches!(happening, Happening::Up { .. })).await;
+    house.until(|event| matches!(event, SupervisorEvent::Up { .. })).await;
     let diary = kids.diary();
     assert_eq!(diary[..2], ["kid/1 starts", "kid/1 gone"]);
     assert_eq!(diary.len(), 3, "{diary:?}");
@@ -81,10 +81,10 @@ async fn a_shutdown_reports_a_blocked_child_and_ends_when_it_does() {
     house.until_up("high", 1).await;
     let release = block(&high).await;
     house.tell(OwnerMsg::Shutdown);
-    let heard = house.until(|happening| matches!(happening, Happening::Down { .. })).await;
-    assert_eq!(heard[0], Happening::Stuck { id: "high".into(), generation: Generation(1) });
-    assert!(matches!(&heard[1], Happening::Down { id, .. } if id.as_str() == "low"));
+    let heard = house.until(|event| matches!(event, SupervisorEvent::Down { .. })).await;
+    assert_eq!(heard[0], SupervisorEvent::Stuck { id: "high".into(), generation: Generation(1) });
+    assert!(matches!(&heard[1], SupervisorEvent::Down { id, .. } if id.as_str() == "low"));
     drop(release);
-    house.until(|happening| *happening == Happening::AllStopped).await;
+    house.until(|event| *event == SupervisorEvent::AllStopped).await;
     workers.shutdown_background();
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use sentinel_actors::ports::Chance;
 use sentinel_actors::supervision::{
-    Address, ChildClass, ChildId, ChildSpec, CrashLog, Generation, Happening, Limits, Notice, Supervisor,
+    Address, ChildClass, ChildId, ChildSpec, CrashLog, Generation, Limits, Notice, Supervisor, SupervisorEvent,
     SupervisorSettings,
 };
 use tokio::runtime::Handle;
@@ -35,13 +35,13 @@ pub enum OwnerMsg {
 
 pub struct OwnerState {
     supervisor: Supervisor,
-    tell: mpsc::UnboundedSender<Happening>,
+    tell: mpsc::UnboundedSender<SupervisorEvent>,
 }
 
 impl Actor for Owner {
     type Msg = OwnerMsg;
     type State = OwnerState;
-    type Arguments = (SupervisorSettings, Vec<ChildSpec>, mpsc::UnboundedSender<Happening>);
+    type Arguments = (SupervisorSettings, Vec<ChildSpec>, mpsc::UnboundedSender<SupervisorEvent>);
 
     async fn pre_start(
         &self,
@@ -54,8 +54,8 @@ impl Actor for Owner {
     }
 
     async fn post_start(&self, _: ActorRef<OwnerMsg>, state: &mut OwnerState) -> Result<(), ActorProcessingErr> {
-        let happenings = state.supervisor.start();
-        state.pass_on(happenings);
+        let supervisor_events = state.supervisor.start();
+        state.pass_on(supervisor_events);
         Ok(())
     }
 
@@ -65,7 +65,7 @@ impl Actor for Owner {
         message: OwnerMsg,
         state: &mut OwnerState,
     ) -> Result<(), ActorProcessingErr> {
-        let happenings = match message {
+        let supervisor_events = match message {
             OwnerMsg::Notice(notice) => state.supervisor.on_notice(notice),
             OwnerMsg::DeadlineMissed(id, generation) => state.supervisor.deadline_missed(&id, generation, "a request"),
             OwnerMsg::Kill(id) => {
@@ -74,7 +74,7 @@ impl Actor for Owner {
             }
             OwnerMsg::Shutdown => state.supervisor.shutdown(),
         };
-        state.pass_on(happenings);
+        state.pass_on(supervisor_events);
         Ok(())
     }
 
@@ -84,16 +84,16 @@ impl Actor for Owner {
         event: SupervisionEvent,
         state: &mut OwnerState,
     ) -> Result<(), ActorProcessingErr> {
-        let happenings = state.supervisor.on_supervision_event(event);
-        state.pass_on(happenings);
+        let supervisor_events = state.supervisor.on_supervision_event(event);
+        state.pass_on(supervisor_events);
         Ok(())
     }
 }
 
 impl OwnerState {
-    fn pass_on(&self, happenings: Vec<Happening>) {
-        for happening in happenings {
-            let _ = self.tell.send(happening);
+    fn pass_on(&self, supervisor_events: Vec<SupervisorEvent>) {
+        for event in supervisor_events {
+            let _ = self.tell.send(event);
         }
     }
 }
@@ -192,7 +192,7 @@ pub struct KidPlan {
     pub address: Address<KidMsg>,
 }
 
-/// Builds specs that share a diary. `starts` holds the fates of the coming starts; after them all pass.
+/// Builds specs that share a diary. `starts` holds the faults of the coming starts; after them all pass.
 pub struct Kids {
     pub diary: Diary,
     pub runtime: Handle,
@@ -206,10 +206,10 @@ impl Kids {
 
     pub fn kid(&self, name: &str, class: ChildClass, starts: &[Start]) -> KidPlan {
         let address = Address::new();
-        let fates = Mutex::new(VecDeque::from(starts.to_vec()));
+        let faults = Mutex::new(VecDeque::from(starts.to_vec()));
         let (diary, name_of, drop_panics) = (Arc::clone(&self.diary), name.to_owned(), self.drop_panics);
         let spec = ChildSpec::new(name, class, self.runtime.clone(), &address, move |generation| {
-            let start = fates.lock().unwrap().pop_front().unwrap_or(Start::Pass);
+            let start = faults.lock().unwrap().pop_front().unwrap_or(Start::Pass);
             let name = format!("{name_of}/{generation}");
             (Kid { name, generation, start, diary: Arc::clone(&diary), drop_panics }, ())
         });
@@ -225,7 +225,7 @@ impl Kids {
 pub struct House {
     pub owner: ActorRef<OwnerMsg>,
     pub owner_task: tokio::task::JoinHandle<()>,
-    heard: mpsc::UnboundedReceiver<Happening>,
+    heard: mpsc::UnboundedReceiver<SupervisorEvent>,
 }
 
 impl House {
@@ -241,26 +241,26 @@ impl House {
         Self { owner, owner_task, heard }
     }
 
-    pub async fn next(&mut self) -> Happening {
+    pub async fn next(&mut self) -> SupervisorEvent {
         // Far more than any test needs, in paused or real time.
         tokio::time::timeout(Duration::from_secs(7200), self.heard.recv()).await.expect("silence").expect("owner ended")
     }
 
-    /// All happenings up to the first one that is wanted.
-    pub async fn until(&mut self, wanted: impl Fn(&Happening) -> bool) -> Vec<Happening> {
+    /// All supervisor_events up to the first one that is wanted.
+    pub async fn until(&mut self, wanted: impl Fn(&SupervisorEvent) -> bool) -> Vec<SupervisorEvent> {
         let mut heard = vec![];
         loop {
-            let happening = self.next().await;
-            heard.push(happening);
+            let event = self.next().await;
+            heard.push(event);
             if wanted(&heard[heard.len() - 1]) {
                 return heard;
             }
         }
     }
 
-    pub async fn until_up(&mut self, id: &str, generation: u64) -> Vec<Happening> {
-        let up = Happening::Up { id: id.into(), generation: Generation(generation) };
-        self.until(|happening| *happening == up).await
+    pub async fn until_up(&mut self, id: &str, generation: u64) -> Vec<SupervisorEvent> {
+        let up = SupervisorEvent::Up { id: id.into(), generation: Generation(generation) };
+        self.until(|event| *event == up).await
     }
 
     pub fn tell(&self, message: OwnerMsg) {
@@ -268,10 +268,10 @@ impl House {
     }
 }
 
-pub fn ends_of(happenings: &[Happening]) -> Vec<String> {
-    let end = |happening: &Happening| match happening {
-        Happening::Down { cause, .. } => Some(cause.to_string()),
+pub fn ends_of(supervisor_events: &[SupervisorEvent]) -> Vec<String> {
+    let end = |event: &SupervisorEvent| match event {
+        SupervisorEvent::Down { cause, .. } => Some(cause.to_string()),
         _ => None,
     };
-    happenings.iter().filter_map(end).collect()
+    supervisor_events.iter().filter_map(end).collect()
 }

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use sentinel_actors::supervision::event::{Command, Event, Plan};
-use sentinel_actors::supervision::policy::Policy;
-use sentinel_actors::supervision::{ChildClass, ChildEnd, ChildId, Generation, Happening, Limits};
+use sentinel_actors::supervision::policy::RestartPolicy;
+use sentinel_actors::supervision::{ChildClass, ChildEnd, ChildId, Generation, Limits, SupervisorEvent};
 
 /// A policy whose orders to start are always carried out with success.
 struct Play {
-    policy: Policy,
+    policy: RestartPolicy,
     now: Duration,
     live: Vec<(ChildId, Generation)>,
-    heard: Vec<Happening>,
+    heard: Vec<SupervisorEvent>,
     ordered: Vec<Command>,
 }
 
@@ -29,7 +29,7 @@ impl Play {
     }
 
     fn with(limits: Limits, plans: Vec<Plan>) -> Self {
-        let policy = Policy::new(limits, plans);
+        let policy = RestartPolicy::new(limits, plans);
         let mut play = Self { policy, now: Duration::ZERO, live: vec![], heard: vec![], ordered: vec![] };
         play.feed(Event::Start);
         play
@@ -38,7 +38,7 @@ impl Play {
     fn feed(&mut self, event: Event) {
         for command in self.policy.apply(self.now, 0.5, event) {
             match command {
-                Command::Tell(happening) => self.heard.push(happening),
+                Command::Notify(event) => self.heard.push(event),
                 Command::Spawn { id, generation } => {
                     self.live.push((id.clone(), generation));
                     self.feed(Event::Started { id, generation });
@@ -79,12 +79,12 @@ impl Play {
         }
     }
 
-    fn count(&self, wanted: impl Fn(&Happening) -> bool) -> usize {
-        self.heard.iter().filter(|happening| wanted(happening)).count()
+    fn count(&self, wanted: impl Fn(&SupervisorEvent) -> bool) -> usize {
+        self.heard.iter().filter(|event| wanted(event)).count()
     }
 
     fn meltdowns(&self) -> usize {
-        self.count(|happening| matches!(happening, Happening::Meltdown { .. }))
+        self.count(|event| matches!(event, SupervisorEvent::Meltdown { .. }))
     }
 }
 
@@ -92,8 +92,8 @@ impl Play {
 fn the_first_failure_is_repaired_at_once_and_the_next_ones_later_and_later() {
     let mut play = Play::new(Limits::default(), &[("a", ChildClass::Worker)]);
     play.fail_times("a", 3, 5.0);
-    let delays = play.heard.iter().filter_map(|happening| match happening {
-        Happening::Restarting { after, .. } => Some(after.as_millis()),
+    let delays = play.heard.iter().filter_map(|event| match event {
+        SupervisorEvent::Restarting { after, .. } => Some(after.as_millis()),
         _ => None,
     });
     assert_eq!(delays.collect::<Vec<_>>(), [0, 100, 200]);
@@ -103,14 +103,14 @@ fn the_first_failure_is_repaired_at_once_and_the_next_ones_later_and_later() {
 fn a_healthy_minute_makes_the_next_restart_immediate_again() {
     let mut play = Play::new(Limits::default(), &[("a", ChildClass::Worker)]);
     play.fail_times("a", 2, 61.0);
-    assert_eq!(play.count(|h| matches!(h, Happening::Restarting { after, .. } if after.is_zero())), 2);
+    assert_eq!(play.count(|h| matches!(h, SupervisorEvent::Restarting { after, .. } if after.is_zero())), 2);
 }
 
 #[test]
 fn a_worker_beyond_its_budget_escalates_in_a_pipeline_and_melts_the_root() {
     let mut play = Play::new(Limits::default(), &[("a", ChildClass::Worker)]);
     play.fail_times("a", 6, 5.0);
-    assert_eq!(play.count(|h| matches!(h, Happening::Escalate { .. })), 1);
+    assert_eq!(play.count(|h| matches!(h, SupervisorEvent::Escalate { .. })), 1);
     assert_eq!(play.meltdowns(), 0);
 
     let mut play = Play::new(Limits::root(), &[("a", ChildClass::Worker)]);
@@ -124,9 +124,9 @@ fn a_worker_beyond_its_budget_escalates_in_a_pipeline_and_melts_the_root() {
 fn one_death_in_every_hourly_cycle_is_a_pattern_after_twenty() {
     let mut play = Play::new(Limits::default(), &[("a", ChildClass::Worker)]);
     play.fail_times("a", 20, 3600.0);
-    assert_eq!(play.count(|h| matches!(h, Happening::Escalate { .. })), 0);
+    assert_eq!(play.count(|h| matches!(h, SupervisorEvent::Escalate { .. })), 0);
     play.fail("a");
-    assert_eq!(play.count(|h| matches!(h, Happening::Escalate { .. })), 1);
+    assert_eq!(play.count(|h| matches!(h, SupervisorEvent::Escalate { .. })), 1);
 }
 
 #[test]
@@ -154,10 +154,10 @@ fn more_than_ten_restarts_in_a_minute_altogether_are_a_meltdown() {
 fn a_pipeline_is_parked_at_its_third_failure_and_probed_once_every_quarter_of_an_hour() {
     let mut play = Play::new(Limits::root(), &[("eurusd", ChildClass::Pipeline)]);
     play.fail_times("eurusd", 2, 10.0);
-    assert_eq!(play.count(|h| matches!(h, Happening::Parked { .. })), 0, "two failures are not three");
+    assert_eq!(play.count(|h| matches!(h, SupervisorEvent::Parked { .. })), 0, "two failures are not three");
     play.fail("eurusd");
     let until = play.now + Duration::from_secs(900);
-    assert_eq!(play.heard.last(), Some(&Happening::Parked { id: "eurusd".into(), until }));
+    assert_eq!(play.heard.last(), Some(&SupervisorEvent::Parked { id: "eurusd".into(), until }));
     assert_eq!(play.policy.running(&"eurusd".into()), None);
 
     play.after(900.0);
@@ -166,14 +166,14 @@ fn a_pipeline_is_parked_at_its_third_failure_and_probed_once_every_quarter_of_an
     let until = play.now + Duration::from_secs(900);
     assert_eq!(
         play.heard.last(),
-        Some(&Happening::Parked { id: "eurusd".into(), until }),
+        Some(&SupervisorEvent::Parked { id: "eurusd".into(), until }),
         "one failed probe is enough"
     );
 
     play.after(961.0);
-    assert_eq!(play.heard.last(), Some(&Happening::Unparked { id: "eurusd".into() }));
+    assert_eq!(play.heard.last(), Some(&SupervisorEvent::Unparked { id: "eurusd".into() }));
     play.fail_times("eurusd", 2, 10.0);
-    assert_eq!(play.count(|h| matches!(h, Happening::Parked { .. })), 2, "its budget is fresh");
+    assert_eq!(play.count(|h| matches!(h, SupervisorEvent::Parked { .. })), 2, "its budget is fresh");
     assert_eq!(play.meltdowns(), 0, "one bad pipeline never takes the node down");
 }
 
@@ -207,7 +207,7 @@ fn many_pipelines_parked_together_are_a_meltdown_but_failed_probes_are_not() {
 fn a_normal_end_finishes_a_pipeline_and_is_a_failure_of_any_other_child() {
     let mut play = Play::new(Limits::root(), &[("eurusd", ChildClass::Pipeline), ("w", ChildClass::Worker)]);
     play.end("eurusd", ChildEnd::Finished);
-    assert_eq!(play.heard.last(), Some(&Happening::Finished { id: "eurusd".into() }));
+    assert_eq!(play.heard.last(), Some(&SupervisorEvent::Finished { id: "eurusd".into() }));
     play.end("w", ChildEnd::Finished);
     assert_eq!(play.generation("w"), Generation(2));
     play.after(100_000.0);
@@ -227,12 +227,12 @@ fn a_child_that_misses_a_deadline_is_killed_and_its_end_is_called_a_hang() {
     play.feed(Event::DeadlineMissed { id: "a".into(), generation: Generation(1), what: "fetch".to_owned() });
     assert!(play.ordered.contains(&Command::Kill { id: "a".into(), generation: Generation(1) }));
     play.after(5.0);
-    assert_eq!(play.heard.last(), Some(&Happening::Stuck { id: "a".into(), generation: Generation(1) }));
+    assert_eq!(play.heard.last(), Some(&SupervisorEvent::Stuck { id: "a".into(), generation: Generation(1) }));
     play.after(100_000.0);
     assert_eq!(play.policy.restarts(), 0, "no twin of a stuck child");
     play.end("a", ChildEnd::Killed);
     let hung = ChildEnd::Hung("fetch".to_owned());
-    assert_eq!(play.count(|h| matches!(h, Happening::Down { cause, .. } if *cause == hung)), 1);
+    assert_eq!(play.count(|h| matches!(h, SupervisorEvent::Down { cause, .. } if *cause == hung)), 1);
     assert_eq!(play.generation("a"), Generation(2));
 }
 
@@ -277,14 +277,14 @@ fn a_stuck_child_does_not_keep_the_tiers_below_it_from_stopping() {
     play.after(0.1);
     assert!(play.ordered.contains(&stop_low));
     play.end("low", ChildEnd::Finished);
-    assert_eq!(play.count(|h| *h == Happening::AllStopped), 0);
+    assert_eq!(play.count(|h| *h == SupervisorEvent::AllStopped), 0);
     play.end("high", ChildEnd::Killed);
-    assert_eq!(play.heard.last(), Some(&Happening::AllStopped));
+    assert_eq!(play.heard.last(), Some(&SupervisorEvent::AllStopped));
 }
 
 #[test]
 fn an_empty_supervisor_stops_at_once() {
     let mut play = Play::new(Limits::default(), &[]);
     play.feed(Event::Shutdown);
-    assert_eq!(play.heard, [Happening::AllStopped]);
+    assert_eq!(play.heard, [SupervisorEvent::AllStopped]);
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sentinel_actors::supervision::event::{Command, Event, Plan};
-use sentinel_actors::supervision::policy::Policy;
-use sentinel_actors::supervision::{BeyondBudget, ChildClass, ChildEnd, ChildId, Generation, Happening, Limits};
+use sentinel_actors::supervision::policy::RestartPolicy;
+use sentinel_actors::supervision::{BeyondBudget, ChildClass, ChildEnd, ChildId, Generation, Limits, SupervisorEvent};
 
 /// `PROPTEST_CASES` overrides the number.
 fn config() -> ProptestConfig {
@@ -85,7 +85,7 @@ type Incarnation = (ChildId, Generation);
 
 struct World {
     limits: Limits,
-    policy: Policy,
+    policy: RestartPolicy,
     plans: BTreeMap<ChildId, Plan>,
     now: Duration,
     wake: Option<Duration>,
@@ -105,7 +105,7 @@ struct World {
 
 impl World {
     fn new(limits: Limits, plans: Vec<Plan>) -> Self {
-        let policy = Policy::new(limits, plans.clone());
+        let policy = RestartPolicy::new(limits, plans.clone());
         let newest = plans.iter().map(|plan| (plan.id.clone(), plan.last)).collect();
         let plans = plans.into_iter().map(|plan| (plan.id.clone(), plan)).collect();
         let (starting, alive, ordered, pings) = Default::default();
@@ -170,38 +170,38 @@ impl World {
                 assert!(self.pings.insert((id, generation)), "a second ping before the answer to the first");
             }
             Command::WakeAt(at) => self.wake = Some(at),
-            Command::Tell(happening) => self.hear(happening),
+            Command::Notify(event) => self.hear(event),
         }
     }
 
-    fn hear(&mut self, happening: Happening) {
-        match happening {
-            Happening::Restarting { id, after } => {
+    fn hear(&mut self, event: SupervisorEvent) {
+        match event {
+            SupervisorEvent::Restarting { id, after } => {
                 self.restarts.push((self.now, id.clone()));
                 self.check_budgets(&id);
                 if !after.is_zero() {
                     self.waiting.insert(id, self.now + after);
                 }
             }
-            Happening::Parked { id, until } => {
+            SupervisorEvent::Parked { id, until } => {
                 assert_eq!(self.plans[&id].class, ChildClass::Pipeline);
                 self.waiting.insert(id, until);
             }
-            Happening::Unparked { id } => self.restarts.retain(|restart| restart.1 != id),
-            Happening::Finished { id } => {
+            SupervisorEvent::Unparked { id } => self.restarts.retain(|restart| restart.1 != id),
+            SupervisorEvent::Finished { id } => {
                 assert_eq!(self.plans[&id].class, ChildClass::Pipeline);
                 self.done.insert(id);
             }
-            Happening::Escalate { id, .. } => {
+            SupervisorEvent::Escalate { id, .. } => {
                 assert_eq!(self.limits.beyond_budget, BeyondBudget::Escalate);
                 self.done.insert(id);
             }
-            Happening::Meltdown { .. } => self.meltdowns += 1,
-            Happening::AllStopped => {
+            SupervisorEvent::Meltdown { .. } => self.meltdowns += 1,
+            SupervisorEvent::AllStopped => {
                 assert!(self.closing && self.starting.is_empty() && self.alive.is_empty());
                 self.stopped += 1;
             }
-            Happening::Up { .. } | Happening::Down { .. } | Happening::Stuck { .. } => {}
+            SupervisorEvent::Up { .. } | SupervisorEvent::Down { .. } | SupervisorEvent::Stuck { .. } => {}
         }
         assert!(self.meltdowns <= 1, "a second meltdown");
     }

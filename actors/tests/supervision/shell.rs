@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sentinel_actors::supervision::{CallError, ChildClass, ChildEnd, ChildId, Generation, Happening, Limits};
+use sentinel_actors::supervision::{CallError, ChildClass, ChildEnd, ChildId, Generation, Limits, SupervisorEvent};
 
 use crate::harness::{House, KidMsg, KidPlan, Kids, OwnerMsg, Start, ends_of};
 
@@ -28,7 +28,7 @@ async fn a_child_that_panics_is_replaced_and_reached_under_its_old_address() {
     assert_eq!(who(&kid).await, Ok(1));
     kid.address.send(KidMsg::Panic).ok().unwrap();
     let heard = house.until_up("kid", 2).await;
-    let Happening::Down { cause: ChildEnd::Panicked(report), .. } = &heard[0] else { panic!("{heard:?}") };
+    let SupervisorEvent::Down { cause: ChildEnd::Panicked(report), .. } = &heard[0] else { panic!("{heard:?}") };
     assert_eq!(report.message, "as told");
     assert!(report.location.contains("harness.rs"), "{report}");
     assert_eq!(who(&kid).await, Ok(2));
@@ -121,7 +121,7 @@ async fn tiers_start_upwards_and_stop_downwards() {
     let mut house = House::open(Limits::default(), specs).await;
     house.until_up("c", 1).await;
     house.tell(OwnerMsg::Shutdown);
-    let heard = house.until(|happening| *happening == Happening::AllStopped).await;
+    let heard = house.until(|event| *event == SupervisorEvent::AllStopped).await;
     assert_eq!(ends_of(&heard), ["was stopped"; 3]);
     let diary = kids.diary();
     assert_eq!(diary[0..2], ["a/1 starts", "a/2 starts"]);
@@ -137,11 +137,11 @@ async fn a_shutdown_ends_what_starts_what_hangs_and_what_backs_off() {
     let specs = [&starting, &hanging, &failing].map(|kid| kid.spec.clone());
     let mut house = House::open(Limits::default(), specs.to_vec()).await;
     let backing_off =
-        |happening: &Happening| matches!(happening, Happening::Restarting { after, .. } if !after.is_zero());
+        |event: &SupervisorEvent| matches!(event, SupervisorEvent::Restarting { after, .. } if !after.is_zero());
     house.until(backing_off).await;
     hanging.address.send(KidMsg::Hang).ok().unwrap();
     house.tell(OwnerMsg::Shutdown);
-    let heard = house.until(|happening| *happening == Happening::AllStopped).await;
+    let heard = house.until(|event| *event == SupervisorEvent::AllStopped).await;
     assert_eq!(ends_of(&heard), ["was stopped"; 2]);
 }
 
@@ -151,13 +151,13 @@ async fn a_pipeline_that_keeps_failing_is_parked_probed_and_taken_up_again() {
     let starts: Vec<_> = [Start::Err; 4].into_iter().collect();
     let kid = kids.kid("kid", ChildClass::Pipeline, &starts);
     let mut house = House::open(Limits::root(), vec![kid.spec.clone()]).await;
-    let parked = |happening: &Happening| matches!(happening, Happening::Parked { .. });
+    let parked = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Parked { .. });
     assert_eq!(ends_of(&house.until(parked).await).len(), 3);
     assert_eq!(ends_of(&house.until(parked).await).len(), 1, "one probe");
-    let heard = house.until(|happening| matches!(happening, Happening::Unparked { .. })).await;
-    assert_eq!(heard[0], Happening::Up { id: ChildId::from("kid"), generation: Generation(5) });
+    let heard = house.until(|event| matches!(event, SupervisorEvent::Unparked { .. })).await;
+    assert_eq!(heard[0], SupervisorEvent::Up { id: ChildId::from("kid"), generation: Generation(5) });
     kid.address.send(KidMsg::StopYourself).ok().unwrap();
-    let heard = house.until(|happening| matches!(happening, Happening::Finished { .. })).await;
+    let heard = house.until(|event| matches!(event, SupervisorEvent::Finished { .. })).await;
     assert_eq!(ends_of(&heard), ["ended by itself"]);
 }
 
@@ -197,7 +197,7 @@ async fn two_runs_of_the_same_story_are_told_in_the_same_words() {
         }
         tokio::time::sleep(Duration::from_secs(5)).await;
         house.tell(OwnerMsg::Shutdown);
-        let heard = house.until(|happening| *happening == Happening::AllStopped).await;
+        let heard = house.until(|event| *event == SupervisorEvent::AllStopped).await;
         stories.push(format!("{heard:?} {:?}", kids.diary()));
     }
     assert_eq!(stories[0], stories[1]);

@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use sentinel_actors::domain::bar::{Bar, CleanBars, Interval, RawBar};
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::cycle::SlotRecord;
-use sentinel_actors::domain::decision::{DecideOn, OnOpposite, Policy, Signal};
+use sentinel_actors::domain::decision::{DecideOn, OnOpposite, Signal, TradePolicy};
 use sentinel_actors::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
 use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
@@ -25,7 +25,7 @@ use sentinel_actors::node::{self, NodeSpec, RunningNode};
 use sentinel_actors::pipeline::{Deadlines, NodeShared, PipelinePorts, PipelineSettings};
 use sentinel_actors::ports::{
     BarRequest, BarSource, Chance, Clock, Evidence, FeatureSet, JournalAnswer, JournalFatal, JournalRead, JournalStore,
-    JournalWrite, Model, ModelError, NoFates, PortFuture, Positions, Quarantine, Recovery, SourceError, Submission,
+    JournalWrite, Model, ModelError, NoFaults, PortFuture, Positions, Quarantine, Recovery, SourceError, Submission,
     Venue, VenueError, Written, elapsed_now,
 };
 use sentinel_actors::supervision::watch::Progress;
@@ -154,7 +154,7 @@ impl World {
                 control: control.clone(),
                 workers: control,
                 chance: Arc::new(Half),
-                fates: Arc::new(NoFates),
+                faults: Arc::new(NoFaults),
                 quarantine: Arc::new(Half),
                 crashes: CrashLog::install(),
                 progress: Arc::new(Progress::default()),
@@ -192,7 +192,7 @@ pub fn settings() -> PipelineSettings {
             settle: Duration::ZERO,
         },
         tick: 1e-5,
-        policy: Policy {
+        policy: TradePolicy {
             classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
             threshold: 0.6,
             decide_on: DecideOn::Bar,
@@ -346,7 +346,7 @@ impl Venue for World {
         Box::pin(async move {
             let mut inner = self.lock();
             inner.offset_ms += inner.jump_ms.in_positions;
-            Ok(inner.positions.clone().map_or(Positions::Counted, Positions::Told))
+            Ok(inner.positions.clone().map_or(Positions::Derived, Positions::Reported))
         })
     }
 
@@ -382,8 +382,8 @@ impl Inner {
                 }
             }
             JournalWrite::Plan(intent) => {
-                if let Some(standing) = self.intents.get(&intent.key) {
-                    return Written::Exists(Box::new(standing.clone()));
+                if let Some(existing) = self.intents.get(&intent.key) {
+                    return Written::Exists(Box::new(existing.clone()));
                 }
                 self.intents.insert(intent.key.clone(), *intent);
             }
@@ -424,7 +424,7 @@ impl Inner {
             JournalRead::AckedIntents { .. } => {
                 JournalAnswer::Intents(chosen(&|intent| intent.state == IntentState::Acked))
             }
-            JournalRead::StandingIntents { basis, slot, .. } => JournalAnswer::Intents(chosen(&|intent| {
+            JournalRead::ExistingIntents { basis, slot, .. } => JournalAnswer::Intents(chosen(&|intent| {
                 intent.basis == *basis || intent.slot == *slot && intent.basis.kind() != basis.kind()
             })),
         }

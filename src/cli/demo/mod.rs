@@ -14,11 +14,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::Fates;
+use sentinel_actors::ports::FaultInjector;
 
 use self::progress::{Course, Progress};
 use self::triangle::{Server, TriangleError};
-use super::faults::{ChaosFates, FaultFlags};
+use super::faults::{ChaosFaults, FaultFlags};
 use super::proof::venue::LEDGER_FILE;
 use super::run::{failure, start_logging};
 use super::text::wrapped;
@@ -105,7 +105,7 @@ pub fn run(args: &DemoArgs) -> Ended {
     let recorder = start_logging(&config, if is_told { Console::Error } else { Console::Silent })?;
     println!("{}", summary::opening(args, &hub, &gateway));
 
-    let chaos = args.chaos.then(|| Arc::new(ChaosFates::new(args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)))));
+    let chaos = args.chaos.then(|| Arc::new(ChaosFaults::new(args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)))));
     if let Some(chaos) = &chaos {
         let text = format!(
             "Chaos with seed {}: parts of the node will panic, hang and be killed. Each time is a line in {}, and in the \
@@ -115,9 +115,9 @@ pub fn run(args: &DemoArgs) -> Ended {
         );
         println!("{}", wrapped("", "", &text));
     }
-    let fates: Arc<dyn Fates> = match &chaos {
+    let faults: Arc<dyn FaultInjector> = match &chaos {
         Some(chaos) => chaos.clone(),
-        None => args.faults.fates(),
+        None => args.faults.injector(),
     };
     let rows_before = summary::rows(&args.state);
     let schedule = config.pipelines[0].schedule.clone();
@@ -129,7 +129,7 @@ pub fn run(args: &DemoArgs) -> Ended {
     let shown = progress.handle();
     let killer = chaos.clone();
     let options = RunOptions {
-        fates,
+        faults,
         once: false,
         accept_lost_journal: false,
         recorder,

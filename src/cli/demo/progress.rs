@@ -98,7 +98,7 @@ fn show(inbox: &Receiver<Note>) -> Seen {
     let began = elapsed_now();
     let terminal = std::io::stdout().is_terminal();
     let mut looks = 0_u32;
-    let mut place = Place::default();
+    let mut place = FaultPoint::default();
     loop {
         let stop = match inbox.recv_timeout(LOOK_EVERY) {
             Err(RecvTimeoutError::Timeout) => false,
@@ -133,13 +133,13 @@ fn columns() -> usize {
 
 /// How far the schedule has come: a part that was replaced may count its slots anew.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Place {
+struct FaultPoint {
     /// The newest slot at the first look that saw one, and when that was.
     first: Option<(UtcMs, Duration)>,
     newest: Option<UtcMs>,
 }
 
-impl Place {
+impl FaultPoint {
     fn look(&mut self, board: &Board, elapsed: Duration) {
         let newest = board.entries.values().filter_map(|entry| entry.status.load().last_slot).max();
         self.newest = self.newest.max(newest);
@@ -148,7 +148,7 @@ impl Place {
 }
 
 /// One line of fewer than 80 columns.
-fn line(course: Option<&Course>, place: &Place, seen: &Seen) -> String {
+fn line(course: Option<&Course>, place: &FaultPoint, seen: &Seen) -> String {
     let (Some((first, began)), Some(newest), Some(course)) = (place.first, place.newest, course) else {
         return "  0 % | waiting for the first slot".to_owned();
     };
@@ -203,16 +203,16 @@ mod tests {
     fn the_progress_line_has_percent_and_remaining_time_and_fits_80_columns() {
         let at = |text: &str| Some(text.parse::<UtcMs>().unwrap());
         let first = at("2017-01-12T06:00:02Z").map(|slot| (slot, Duration::from_secs(1)));
-        let place = Place { first, newest: at("2017-07-06T01:00:02Z") };
+        let place = FaultPoint { first, newest: at("2017-07-06T01:00:02Z") };
         let line = line(Some(&course()), &place, &seen(43, 0, 22));
         assert_eq!(line, " 49 % | 2017-07-06 01:00 | 43 orders | 200 slots/s | 22s left");
         let line = super::line(Some(&course()), &place, &seen(123, 1234, 3));
         assert!(line.contains("1234 restarts") && line.chars().count() < 80, "{line}");
-        let at_first = Place { newest: first.map(|first| first.0), ..place };
+        let at_first = FaultPoint { newest: first.map(|first| first.0), ..place };
         let line = super::line(Some(&course()), &at_first, &seen(0, 0, 1));
         assert_eq!(line, "  0 % | 2017-01-12 06:00 | 0 orders", "nobody can say yet how long it takes");
         assert_eq!(
-            super::line(Some(&course()), &Place::default(), &seen(0, 0, 0)),
+            super::line(Some(&course()), &FaultPoint::default(), &seen(0, 0, 0)),
             "  0 % | waiting for the first slot"
         );
     }

@@ -8,7 +8,7 @@ use sentinel_actors::domain::time::UtcMs;
 
 use super::progress::{Seen, rate};
 use super::triangle::Server;
-use super::{ChaosFates, DemoArgs};
+use super::{ChaosFaults, DemoArgs};
 use crate::cli::proof::ledger::{Ledger, Realised};
 use crate::cli::proof::venue::LEDGER_FILE;
 use crate::cli::proof::{Due, ProofError, StateProof, prove};
@@ -50,7 +50,7 @@ pub(super) fn print(
     report: &RunReport,
     seen: &Seen,
     rows_before: u64,
-    chaos: Option<&ChaosFates>,
+    chaos: Option<&ChaosFaults>,
 ) -> Ended {
     let (Some(pipeline), Some((name, first, planned_last))) = (config.pipelines.first(), report.slots.first()) else {
         println!("The demo was stopped before its first slot; the same command goes on from there.");
@@ -66,11 +66,11 @@ pub(super) fn print(
     let slots = reader.slot_count().map_err(ProofError::from)?.saturating_sub(rows_before);
 
     println!();
-    if let Some(text) = standing(args, slots, newest, *planned_last) {
+    if let Some(text) = existing(args, slots, newest, *planned_last) {
         println!("{}", wrapped("", "", &text));
     }
     println!("{}", this_run(slots, seen));
-    if let Some(counts) = chaos.map(ChaosFates::counts) {
+    if let Some(counts) = chaos.map(ChaosFaults::counts) {
         let text = format!(
             "{} panics, {} hangs, {} blocked threads, {} kills; {} restarts of stages, {} cycles run again",
             counts.panics, counts.hangs, counts.blocks, counts.kills, seen.totals.restarts, seen.totals.reruns
@@ -94,7 +94,7 @@ pub(super) fn print(
 }
 
 /// How far the state is, when it is not just where this run was to bring it.
-fn standing(args: &DemoArgs, slots: u64, newest: UtcMs, planned_last: Option<UtcMs>) -> Option<String> {
+fn existing(args: &DemoArgs, slots: u64, newest: UtcMs, planned_last: Option<UtcMs>) -> Option<String> {
     let planned = planned_last?;
     if newest < planned {
         return Some(format!("Interrupted after {newest}; the same command goes on from there."));

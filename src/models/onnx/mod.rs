@@ -20,7 +20,7 @@ use arc_swap::ArcSwap;
 use sentinel_actors::domain::feature::FeatureFrame;
 use sentinel_actors::domain::prediction::{ModelIdentity, RawAnswer};
 use sentinel_actors::error_chain::chain;
-use sentinel_actors::ports::{Fates, Model, ModelError, Place, PortFuture, pass};
+use sentinel_actors::ports::{FaultInjector, FaultPoint, Model, ModelError, PortFuture, inject_fault};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
@@ -37,7 +37,7 @@ pub struct OnnxModel {
     path: PathBuf,
     expected: Arc<Expected>,
     engine: OnnxEngine,
-    fates: Arc<dyn Fates>,
+    faults: Arc<dyn FaultInjector>,
     /// What cycles ask; replaced as a whole.
     live: ArcSwap<Candidate>,
     /// Which state of the files was judged last. Locked while a change is judged, never while a model is asked.
@@ -61,7 +61,12 @@ impl OnnxModel {
     ///
     /// # Errors
     /// When either is not there, does not pass its checks, or is not a model for `expected`.
-    pub fn load(path: &Path, expected: Expected, engine: OnnxEngine, fates: Arc<dyn Fates>) -> Result<Self, OnnxError> {
+    pub fn load(
+        path: &Path,
+        expected: Expected,
+        engine: OnnxEngine,
+        faults: Arc<dyn FaultInjector>,
+    ) -> Result<Self, OnnxError> {
         // Stamped before reading: a write in between makes the next cycle look again.
         let stamps = Stamp::pair(path);
         let live = Candidate::read(path, &expected, &engine)?;
@@ -69,7 +74,7 @@ impl OnnxModel {
             path: path.to_owned(),
             expected: Arc::new(expected),
             engine,
-            fates,
+            faults,
             live: ArcSwap::from_pointee(live),
             judged: Mutex::new(Judged { stamps, settled: false, refusal: None }),
             swaps: AtomicU64::new(0),
@@ -148,7 +153,7 @@ impl OnnxModel {
         if old.identity() == candidate.identity() && old.manifest() == candidate.manifest() {
             return;
         }
-        pass(&*self.fates, Place::BeforeModelSwap, "model").await;
+        inject_fault(&*self.faults, FaultPoint::BeforeModelSwap, "model").await;
         self.swaps.fetch_add(1, Ordering::Relaxed);
         tracing::info!(
             event = "model_swapped",

@@ -4,10 +4,10 @@
 //! confirms or refuses it, only the link's proof or this process's own memory makes it absent, and everything else stays
 //! open until the gateway's id memory or a person settles it. A timeout is never a refusal.
 
+mod key_history;
 pub mod link;
 pub mod order_send;
 pub mod retcode;
-mod traces;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +17,16 @@ use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
 use sentinel_actors::domain::order::{Order, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{
-    Evidence, Fates, Place, PortFuture, Positions, Submission, Venue, VenueError, elapsed_now, pass,
+    Evidence, FaultInjector, FaultPoint, PortFuture, Positions, Submission, Venue, VenueError, elapsed_now,
+    inject_fault,
 };
 
 use tokio::time::Instant;
 
+use self::key_history::{KeyHistory, Known, NotSendable};
 use self::link::Exchange;
 pub use self::link::{GatewayAddress, Link, link};
 use self::order_send::{order_request, read, req_id, status_request};
-use self::traces::{Barred, Known, Traces};
 
 /// How positions end, and with it who can say which are open: the dialect has no words for positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,17 +52,17 @@ pub struct GatewaySettings {
 pub struct GatewayVenue {
     link: Arc<Link>,
     settings: GatewaySettings,
-    traces: Traces,
-    fates: Arc<dyn Fates>,
-    /// The child's path that fates know it by, for example `eurusd/executor`.
+    key_history: KeyHistory,
+    faults: Arc<dyn FaultInjector>,
+    /// The child's path that faults know it by, for example `eurusd/executor`.
     who: String,
 }
 
 impl GatewayVenue {
     /// A venue at the end of `link`.
     #[must_use]
-    pub fn new(link: Arc<Link>, settings: GatewaySettings, fates: Arc<dyn Fates>, who: &str) -> Self {
-        Self { link, settings, traces: Traces::default(), fates, who: who.to_owned() }
+    pub fn new(link: Arc<Link>, settings: GatewaySettings, faults: Arc<dyn FaultInjector>, who: &str) -> Self {
+        Self { link, settings, key_history: KeyHistory::default(), faults, who: who.to_owned() }
     }
 
     async fn ask(&self, request: &str, deadline: Duration) -> Exchange {
@@ -76,11 +77,11 @@ impl GatewayVenue {
             Ok(request) => request,
             Err(error) => return Submission::NeverLeft(error.to_string()),
         };
-        pass(&*self.fates, Place::BeforeBookWrite, &self.who).await;
-        match self.traces.hand_over(key) {
+        inject_fault(&*self.faults, FaultPoint::BeforeBookWrite, &self.who).await;
+        match self.key_history.hand_over(key) {
             Ok(()) => {}
-            Err(Barred::Void) => return Submission::NeverLeft("the key was found absent before".to_owned()),
-            Err(Barred::Handed) => {
+            Err(NotSendable::NeverSent) => return Submission::NeverLeft("the key was found absent before".to_owned()),
+            Err(NotSendable::HandedOver) => {
                 return Submission::Unknown("it was handed over before; nothing is sent twice".to_owned());
             }
         }
@@ -93,9 +94,9 @@ impl GatewayVenue {
         );
         let answer = self.ask(&request, until.saturating_duration_since(elapsed_now())).await;
         if let Exchange::NeverLeft(_) = answer {
-            self.traces.never_left(key);
+            self.key_history.never_left(key);
         }
-        pass(&*self.fates, Place::AfterBookWrite, &self.who).await;
+        inject_fault(&*self.faults, FaultPoint::AfterBookWrite, &self.who).await;
         let reply = match answer {
             Exchange::Reply(reply) => read(&reply),
             Exchange::NeverLeft(proof) => return Submission::NeverLeft(proof),
@@ -104,7 +105,7 @@ impl GatewayVenue {
         match reply {
             Ok(reply) => {
                 if reply.is_remembered() {
-                    self.traces.note_foreign(key);
+                    self.key_history.note_foreign(key);
                     return Submission::Unknown(format!(
                         "the gateway knew this id before the order was handed over: {reply}"
                     ));
@@ -115,7 +116,7 @@ impl GatewayVenue {
                         Submission::Unknown(why)
                     }
                     None => {
-                        self.traces.note_ticket(key, reply.ticket());
+                        self.key_history.note_ticket(key, reply.ticket());
                         reply.judge(order, exits)
                     }
                 };
@@ -182,7 +183,7 @@ impl Venue for GatewayVenue {
     }
 
     fn prepare(&self, key: &IntentKey) {
-        self.traces.prepare(key);
+        self.key_history.prepare(key);
     }
 
     fn submit<'a>(
@@ -198,7 +199,7 @@ impl Venue for GatewayVenue {
     /// Never sends the order again: what it asks names no order.
     fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence> {
         Box::pin(async move {
-            let ticket = match self.traces.settle(intent) {
+            let ticket = match self.key_history.settle(intent) {
                 Known::NeverLeft => {
                     return Evidence::Absent("this process never handed it over to the gateway".to_owned());
                 }
@@ -214,14 +215,14 @@ impl Venue for GatewayVenue {
     }
 
     fn disown(&self, key: &IntentKey) {
-        self.traces.note_ticket(key, None);
+        self.key_history.note_ticket(key, None);
         self.link.distrust();
     }
 
     fn positions<'a>(&'a self, _: &'a str, _: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
         let positions = match self.settings.exits {
-            Exits::Counted => Positions::Counted,
-            Exits::Unseen => Positions::Unseen,
+            Exits::Counted => Positions::Derived,
+            Exits::Unseen => Positions::Untracked,
         };
         Box::pin(std::future::ready(Ok(positions)))
     }

@@ -1,0 +1,125 @@
+//! Configuration → ports: which adapter stands behind which port of which pipeline.
+
+mod model;
+mod recorded;
+mod venue;
+
+use std::cell::LazyCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sentinel_actors::domain::freshness::Freshness;
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::pipeline::{Deadlines, PipelinePorts, PipelineSettings};
+use sentinel_actors::supervision::Limits;
+use sentinel_actors::supervision::backoff::Backoff;
+use sentinel_actors::supervision::budget::Limit;
+
+pub use self::model::try_model;
+use self::recorded::Replay;
+pub use self::recorded::survey_bars;
+use super::{NodeError, RunOptions};
+use crate::config::{self, Config, PipelineConfig, SourceConfig};
+use crate::features::fx23::Fx23;
+use crate::journal::StateDir;
+use crate::models::onnx::OnnxEngine;
+use crate::venues::book::{BOOK_FILE, Book};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A pipeline that is ready to start.
+pub struct WiredPipeline {
+    /// What it is told.
+    pub settings: PipelineSettings,
+    /// What it is wired into.
+    pub ports: PipelinePorts,
+    /// First slot of its replay.
+    pub first_slot: UtcMs,
+    /// Last slot of its replay.
+    pub last_slot: Option<UtcMs>,
+}
+
+/// Builds every pipeline of the configuration.
+///
+/// # Errors
+/// When bars, model or book cannot be used.
+pub fn wire(config: &Config, state: &StateDir, options: &RunOptions) -> Result<Vec<WiredPipeline>, NodeError> {
+    // Shared by all local models, and not started for none.
+    let engine: LazyCell<OnnxEngine> = LazyCell::new(OnnxEngine::new);
+    let book = Book::open(&state.path().join(BOOK_FILE))?;
+    config.pipelines.iter().map(|pipeline| wire_one(config, pipeline, state, &engine, &book, options)).collect()
+}
+
+fn wire_one(
+    config: &Config,
+    pipeline: &PipelineConfig,
+    state: &StateDir,
+    engine: &LazyCell<OnnxEngine>,
+    book: &Book,
+    options: &RunOptions,
+) -> Result<WiredPipeline, NodeError> {
+    let features = Arc::new(Fx23::new(pipeline.features.set.window, pipeline.features.sequence));
+    let model = model::model(config, pipeline, engine, options.faults.clone())?;
+    let SourceConfig::Csv(csv) = &pipeline.source;
+    let replay = Replay::new(config, pipeline, csv, state, options)?;
+    let venue = venue::venue(config, pipeline, book, &options.faults);
+    let window = replay.window(pipeline.window, &pipeline.schedule, options.once);
+    let freshness = Freshness {
+        interval: pipeline.interval,
+        calendar: pipeline.calendar.clone(),
+        max_age: pipeline.data.max_age,
+        max_missing_bars: pipeline.data.max_missing_bars,
+        settle: pipeline.data.settle,
+    };
+    let settings = PipelineSettings {
+        name: pipeline.name.clone(),
+        symbol: pipeline.symbol.clone(),
+        schedule: pipeline.schedule.clone(),
+        window,
+        freshness,
+        tick: pipeline.data.tick,
+        policy: pipeline.policy.clone(),
+        risk: pipeline.risk,
+        deadlines: deadlines(&config.deadlines),
+    };
+    let ports =
+        PipelinePorts { clock: Arc::new(replay.clock), source: Arc::new(replay.source), features, model, venue };
+    Ok(WiredPipeline { settings, ports, first_slot: replay.first_slot, last_slot: Some(replay.last_slot) })
+}
+
+fn deadlines(config: &config::Deadlines) -> Deadlines {
+    Deadlines {
+        fetch: config.fetch,
+        features: config.features,
+        predict: config.predict,
+        execute: config.execute,
+        cycle: config.cycle,
+        lateness: config.slot_lateness,
+    }
+}
+
+/// The numbers of supervision.
+pub(super) fn limits(config: &config::Supervision) -> Limits {
+    let limit = |restarts: u32, within| Limit { restarts: restarts as usize, within };
+    Limits {
+        backoff: Backoff { first: config.backoff_base, longest: config.backoff_max },
+        healthy_after: config.healthy_after,
+        child: limit(config.child_restarts, config.child_window),
+        child_slow: limit(config.child_restarts_day, DAY),
+        // The third failure is one too many: two restarts are within the budget.
+        critical: limit(config.critical_failures.saturating_sub(1), config.critical_window),
+        pipeline: limit(config.pipeline_failures.saturating_sub(1), config.pipeline_window),
+        global: limit(config.global_restarts, config.global_window),
+        probe_every: config.probe_every,
+        parked_share_percent: percent(config.parked_share),
+        start_timeout: config.start_timeout,
+        stuck_after: config.stuck_after,
+        ping_every: config.ping_every,
+        ..Limits::default()
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the configuration allows 0 to 1")]
+fn percent(share: f64) -> usize {
+    (share.clamp(0.0, 1.0) * 100.0).round() as usize
+}

@@ -1,0 +1,417 @@
+//! The gateway without socket, clock and disk: a message and the state give a [`Turn`], which says what to write down, what
+//! to reply and in which order. It must never panic: whatever reaches the socket comes here.
+
+use std::time::Duration;
+
+use rust_decimal::prelude::ToPrimitive as _;
+use rust_decimal::{Decimal, RoundingStrategy};
+
+use super::book::{Book, Change, Closing, Deal, Position};
+use super::clock::Now;
+use super::codes;
+use super::fault::{Fault, FaultRule};
+use super::market::{Market, Quote, Side, digits};
+use super::memory::IdMemory;
+use super::reply::{AccountView, Answer, PositionView, STRANGER, render};
+use super::request::{Ask, Dialect, Order, Parsed, RequestError, parse};
+
+/// Lots of a position are margined at this ratio.
+const LEVERAGE: Decimal = Decimal::ONE_HUNDRED;
+/// No JSON, and no UTF-8 either.
+const GARBAGE: &[u8] = b"\xff\xfe{\"error\": no json";
+
+/// How far an order got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderState {
+    /// Filled whole.
+    Filled,
+    /// Filled in part, the rest cancelled.
+    Partial,
+    /// Accepted and never filled.
+    Placed,
+}
+
+impl OrderState {
+    /// Its name in the ledger.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Filled => "filled",
+            Self::Partial => "partial",
+            Self::Placed => "placed",
+        }
+    }
+}
+
+/// An order that the market has seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderRow {
+    /// Its ticket.
+    pub ticket: i64,
+    /// What was ordered.
+    pub order: Order,
+    /// Lots that were filled.
+    pub filled: Decimal,
+    /// The price; `None` when nothing was filled.
+    pub price: Option<Decimal>,
+    /// How far it got.
+    pub state: OrderState,
+    /// Market time.
+    pub market_ms: i64,
+}
+
+/// What the shell does with a turn, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Make the turn durable.
+    Commit,
+    /// Send the reply.
+    Reply,
+    /// Do nothing for this long, and read nothing.
+    Wait(Duration),
+    /// Close the socket, wait, and bind a new one: the only way on for a REP socket that owes a reply.
+    Reopen(Duration),
+    /// SIGSTOP to the own process, and SIGCONT after this long.
+    Freeze(Duration),
+    /// SIGKILL to the own process.
+    Die,
+}
+
+/// What becomes of one message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    /// Number of the message, from 1, over the ledger's whole life.
+    pub seq: i64,
+    /// Wall time of its arrival.
+    pub arrived_ms: i64,
+    /// Market time of its arrival, in the symbol that it wants to trade.
+    pub market_ms: Option<i64>,
+    /// The message, as far as it could be understood.
+    pub parsed: Parsed,
+    /// The fault that it met.
+    pub fault: Option<Fault>,
+    /// The answer; `None` when the process dies first.
+    pub answer: Option<Answer>,
+    /// An order that reached the market.
+    pub order: Option<OrderRow>,
+    /// What changes in the account.
+    pub changes: Vec<Change>,
+    /// The bytes of the reply.
+    pub reply: Vec<u8>,
+    /// What to do.
+    pub steps: Vec<Step>,
+}
+
+/// A message that was taken in and not dealt with yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrival {
+    seq: i64,
+    parsed: Parsed,
+    fault: Option<Fault>,
+    now: Now,
+}
+
+impl Arrival {
+    /// What the shell does before the message is dealt with.
+    #[must_use]
+    pub const fn first(&self) -> Option<Step> {
+        match self.fault {
+            Some(Fault::Slow(wait)) => Some(Step::Wait(wait)),
+            Some(Fault::Frozen(wait)) => Some(Step::Freeze(wait)),
+            _ => None,
+        }
+    }
+}
+
+/// Where a ledger left off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    /// The next message's number.
+    pub seq: i64,
+    /// The next order's ticket.
+    pub ticket: i64,
+}
+
+/// The gateway's state.
+#[derive(Debug)]
+pub struct Core {
+    market: Market,
+    book: Book,
+    memory: IdMemory,
+    faults: Vec<FaultRule>,
+    /// Order requests since the process began.
+    orders: u64,
+    /// What the newest of them was answered in truth.
+    last_answer: Option<Answer>,
+    numbers: Numbers,
+    slippage: Decimal,
+    chance: fastrand::Rng,
+}
+
+impl Core {
+    /// A gateway that goes on where `book` and `numbers` left off. `slippage` is the most that a fill may lie against the
+    /// trader, in price units.
+    #[must_use]
+    pub fn new(
+        market: Market,
+        book: Book,
+        numbers: Numbers,
+        faults: Vec<FaultRule>,
+        slippage: Decimal,
+        chance: fastrand::Rng,
+    ) -> Self {
+        Self {
+            market,
+            book,
+            memory: IdMemory::default(),
+            faults,
+            orders: 0,
+            last_answer: None,
+            numbers,
+            slippage,
+            chance,
+        }
+    }
+
+    /// The account.
+    #[must_use]
+    pub const fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Takes a message in.
+    pub fn take(&mut self, raw: &[u8], now: Now) -> Arrival {
+        let parsed = parse(raw);
+        let fault = if parsed.is_order() { self.next_fault() } else { None };
+        let seq = self.numbers.seq;
+        self.numbers.seq += 1;
+        Arrival { seq, parsed, fault, now }
+    }
+
+    /// Deals with a message that was taken in. `now` is later than its arrival when it had to wait.
+    pub fn deal(&mut self, arrival: Arrival, now: &Now) -> Turn {
+        let Arrival { seq, parsed, fault, now: arrived } = arrival;
+        let market_ms = match &parsed.ask {
+            Ok(Ask::Order(order)) => arrived.market_ms(&order.symbol),
+            _ => None,
+        };
+        let mut turn = Turn {
+            seq,
+            arrived_ms: arrived.wall_ms,
+            market_ms,
+            parsed,
+            fault,
+            answer: None,
+            order: None,
+            changes: Vec::new(),
+            reply: Vec::new(),
+            steps: steps(fault),
+        };
+        if fault == Some(Fault::DieBefore) {
+            return turn;
+        }
+        let now_ms = now.wall_ms;
+        let answer = self.answer(&mut turn, now);
+        let before = self.last_answer.as_ref().unwrap_or(&answer);
+        let id = turn.parsed.req_id.as_deref();
+        turn.reply = match fault {
+            Some(Fault::Garbage) => GARBAGE.to_vec(),
+            Some(Fault::StrangerId) => render(&turn.parsed, Some(STRANGER), now_ms, &answer),
+            Some(Fault::PreviousReply) => render(&turn.parsed, id, now_ms, before),
+            Some(Fault::ReusedTicket) => render(&turn.parsed, id, now_ms, &answer.clone().with_ticket(before.ticket())),
+            _ => render(&turn.parsed, id, now_ms, &answer),
+        };
+        if turn.parsed.is_order() {
+            self.last_answer = Some(answer.clone());
+        }
+        turn.answer = Some(answer);
+        if matches!(fault, Some(Fault::Away(_))) {
+            self.memory.forget_all();
+        }
+        turn
+    }
+
+    fn next_fault(&mut self) -> Option<Fault> {
+        self.orders += 1;
+        FaultRule::of(&self.faults, self.orders)
+    }
+
+    fn answer(&mut self, turn: &mut Turn, now: &Now) -> Answer {
+        // Before anything else is looked at: that is what makes an unknown action a safe question.
+        if turn.parsed.dialect == Dialect::OrderSend
+            && let Some(id) = &turn.parsed.req_id
+            && let Some(ticket) = self.memory.ticket(id, now.wall_ms)
+        {
+            return Answer::Cached(ticket);
+        }
+        let ask = match turn.parsed.ask.clone() {
+            Ok(ask) => ask,
+            Err(error) => return Answer::Refused(error),
+        };
+        // Who only asks whether anybody is there moves nothing.
+        if !matches!(ask, Ask::Heartbeat | Ask::Connection) {
+            self.book.move_on(&self.market, now, &mut turn.changes);
+        }
+        match ask {
+            Ask::Order(order) => self.order(turn, order, now),
+            Ask::Close(ticket) => self.close(turn, ticket, now),
+            Ask::KillSwitch => {
+                let open: Vec<i64> = self.book.open().map(|position| position.id).collect();
+                open.iter().for_each(|id| self.close_at_market(*id, now, "kill-switch", &mut turn.changes));
+                Answer::Closed(open)
+            }
+            Ask::Account => Answer::Account(self.account(now)),
+            Ask::Positions => Answer::Positions(self.book.open().map(|position| self.view(position, now)).collect()),
+            Ask::Heartbeat | Ask::Connection => Answer::Alive,
+        }
+    }
+
+    fn order(&mut self, turn: &mut Turn, order: Order, now: &Now) -> Answer {
+        if let Some(Fault::Refuse(code)) = turn.fault {
+            return Answer::Refused(RequestError::new(code, codes::text(code)));
+        }
+        let (at_ms, quote) = match self.admit(&order, now) {
+            Ok(admitted) => admitted,
+            Err(error) => return Answer::Refused(error),
+        };
+        let ticket = self.numbers.ticket;
+        self.numbers.ticket += 1;
+        let mut row =
+            OrderRow { ticket, order, filled: Decimal::ZERO, price: None, state: OrderState::Placed, market_ms: at_ms };
+        if turn.fault == Some(Fault::Placed) {
+            turn.order = Some(row);
+            return Answer::Placed(ticket);
+        }
+        row.filled = if turn.fault == Some(Fault::Partial) { half(row.order.volume) } else { row.order.volume };
+        let partial = row.filled < row.order.volume;
+        row.state = if partial { OrderState::Partial } else { OrderState::Filled };
+        let price = self.slipped(&row.order, quote);
+        row.price = Some(price);
+        let deal = Deal { ticket, order: &row.order, filled: row.filled, price, at_ms };
+        self.book.trade(&deal, &mut turn.changes);
+        if let (Dialect::OrderSend, false, Some(id)) = (turn.parsed.dialect, partial, &turn.parsed.req_id) {
+            self.memory.remember(id, ticket, now.wall_ms);
+        }
+        let answer = Answer::Filled { ticket, symbol: row.order.symbol.clone(), volume: row.filled, price, partial };
+        turn.order = Some(row);
+        answer
+    }
+
+    /// Whether the terminal takes the order, and if so at which market time and quote.
+    fn admit(&self, order: &Order, now: &Now) -> Result<(i64, Quote), RequestError> {
+        let refused = |code: i64, why: &str| RequestError::new(code, format!("{}: {why}", codes::text(code)));
+        let Some(at_ms) = now.market_ms(&order.symbol) else {
+            return Err(refused(codes::NO_QUOTES, "its replay has not begun"));
+        };
+        let Some(quote) = self.market.quote(&order.symbol, at_ms) else {
+            return Err(refused(codes::INVALID, "the symbol is not known here"));
+        };
+        // Levels are judged by the price at which the position would be closed.
+        let exit = quote.of(order.side.opposite());
+        let (below, above) = match order.side {
+            Side::Buy => (order.sl, order.tp),
+            Side::Sell => (order.tp, order.sl),
+        };
+        if below.is_some_and(|level| level >= exit) || above.is_some_and(|level| level <= exit) {
+            return Err(refused(codes::INVALID_STOPS, "a level lies on the wrong side of the market"));
+        }
+        if self.book.is_full() {
+            return Err(RequestError::new(codes::POSITION_LIMIT, codes::text(codes::POSITION_LIMIT)));
+        }
+        Ok((at_ms, quote))
+    }
+
+    /// A fill at the quote or up to the slippage worse, in whole steps of the symbol's last digit.
+    fn slipped(&mut self, order: &Order, quote: Quote) -> Decimal {
+        let step = Decimal::new(1, digits(&order.symbol));
+        let steps_max = (self.slippage / step).to_u32().unwrap_or(0);
+        let slip = step * Decimal::from(self.chance.u32(0..=steps_max));
+        match order.side {
+            Side::Buy => quote.ask + slip,
+            Side::Sell => quote.bid - slip,
+        }
+    }
+
+    /// Closes by ticket; to the market that is an order, with a ticket of its own.
+    fn close(&mut self, turn: &mut Turn, id: i64, now: &Now) -> Answer {
+        let Some(position) = self.book.position(id) else {
+            return Answer::Refused(RequestError::new(codes::POSITION_CLOSED, codes::text(codes::POSITION_CLOSED)));
+        };
+        let (symbol, side, volume) = (position.symbol.clone(), position.side.opposite(), position.volume);
+        let quoted = now.market_ms(&symbol).and_then(|at_ms| Some((at_ms, self.market.quote(&symbol, at_ms)?)));
+        let Some((at_ms, quote)) = quoted else {
+            return Answer::Refused(RequestError::new(codes::NO_QUOTES, codes::text(codes::NO_QUOTES)));
+        };
+        let ticket = self.numbers.ticket;
+        self.numbers.ticket += 1;
+        let price = quote.of(side);
+        self.book.close(id, Closing { at_ms, price, reason: "close" }, &mut turn.changes);
+        let order =
+            Order { symbol: symbol.clone(), side, volume, sl: None, tp: None, magic: 0, comment: String::new() };
+        let state = OrderState::Filled;
+        turn.order = Some(OrderRow { ticket, order, filled: volume, price: Some(price), state, market_ms: at_ms });
+        Answer::Filled { ticket, symbol, volume, price, partial: false }
+    }
+
+    fn close_at_market(&mut self, id: i64, now: &Now, reason: &'static str, changes: &mut Vec<Change>) {
+        let Some(position) = self.book.position(id) else { return };
+        // A ledger may hold positions of a symbol that this run has no prices for; they end where they began.
+        let price = self.exit_price(&position.symbol, position.side, now).unwrap_or(position.open_price);
+        let at_ms = now.market_ms(&position.symbol).unwrap_or(position.seen_ms);
+        self.book.close(id, Closing { at_ms, price, reason }, changes);
+    }
+
+    fn exit_price(&self, symbol: &str, side: Side, now: &Now) -> Option<Decimal> {
+        self.market.quote(symbol, now.market_ms(symbol)?).map(|quote| quote.of(side.opposite()))
+    }
+
+    fn view(&self, position: &Position, now: &Now) -> PositionView {
+        let current_price = self.exit_price(&position.symbol, position.side, now).unwrap_or(position.open_price);
+        PositionView {
+            ticket: position.id,
+            symbol: position.symbol.clone(),
+            side: position.side,
+            volume: position.volume,
+            open_price: position.open_price,
+            current_price,
+            profit: self.book.floating(position, current_price).round_dp(2),
+        }
+    }
+
+    fn account(&self, now: &Now) -> AccountView {
+        let balance = self.book.balance();
+        let floating: Decimal = self.book.open().map(|position| self.view(position, now).profit).sum();
+        let size = self.book.contract_size();
+        let value = |position: &Position| position.volume * size * position.open_price;
+        let used_margin = (self.book.open().map(value).sum::<Decimal>() / LEVERAGE).round_dp(2);
+        AccountView { balance: balance.round_dp(2), equity: (balance + floating).round_dp(2), used_margin }
+    }
+}
+
+/// Half of a volume in whole hundredths of a lot; the smallest volume has no half and is filled whole.
+fn half(volume: Decimal) -> Decimal {
+    let half = (volume / Decimal::TWO).round_dp_with_strategy(2, RoundingStrategy::ToZero);
+    if half.is_zero() { volume } else { half.normalize() }
+}
+
+fn steps(fault: Option<Fault>) -> Vec<Step> {
+    match fault {
+        Some(Fault::Delay(wait)) => vec![Step::Commit, Step::Wait(wait), Step::Reply],
+        Some(Fault::LostReply) => vec![Step::Commit, Step::Reopen(Duration::ZERO)],
+        Some(Fault::Deaf(wait)) => vec![Step::Commit, Step::Reply, Step::Wait(wait)],
+        Some(Fault::Away(wait)) => vec![Step::Commit, Step::Reopen(wait)],
+        Some(Fault::Die | Fault::DieBefore) => vec![Step::Commit, Step::Die],
+        None
+        | Some(
+            Fault::Slow(_)
+            | Fault::Frozen(_)
+            | Fault::Garbage
+            | Fault::StrangerId
+            | Fault::PreviousReply
+            | Fault::ReusedTicket
+            | Fault::Refuse(_)
+            | Fault::Placed
+            | Fault::Partial,
+        ) => vec![Step::Commit, Step::Reply],
+    }
+}

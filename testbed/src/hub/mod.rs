@@ -1,0 +1,119 @@
+//! A model server that speaks MLflow's scoring protocol (version 3.17.2), for one ONNX file.
+//!
+//! It is the hub of the demo, and the one that clients are tested against: it answers what a real MLflow answers, down to
+//! the text of its errors, and on request it misbehaves in the ways in which model servers do. It must never share code
+//! with the client that it judges.
+//!
+//! Two paths are not MLflow's. `POST /testbed/fault` with `{"fault": "nan", "count": 3}` makes the next three invocations go
+//! wrong, or all of them until it is told `{"fault": "none"}` when `count` is left out; [`Fault`] lists the faults.
+//! `GET /testbed/asked` tells what has reached it: `{"invocations": 7, "connections": 2, "payloads": ["inputs", null]}`,
+//! the last being the payload key of each of the latest invocations, null when there was not exactly one.
+//!
+//! Where it is not MLflow: it takes no CSV and no Parquet, serves no `/docs`, refuses bodies above 16 MiB with 413, and
+//! an error echoes the first characters of the JSON value that it was sent instead of pandas' rendering of it.
+
+mod answer;
+mod body;
+mod fault;
+mod json;
+mod model;
+mod numbers;
+mod payload;
+mod python;
+mod refusal;
+mod scoring;
+mod server;
+mod table;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub use self::answer::{Answer, Reply};
+pub use self::fault::{Fault, FaultRule, FaultRuleError};
+pub use self::model::{Model, ModelError};
+pub use self::scoring::{Asked, Scoring};
+
+/// What a hub serves, and where.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The ONNX file.
+    pub model: PathBuf,
+    /// Host name or address to listen on.
+    pub host: String,
+    /// Port to listen on; 0 takes any free one.
+    pub port: u16,
+    /// How the first invocations go wrong, one after the other.
+    pub faults: Vec<FaultRule>,
+}
+
+/// Why a hub cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// A model cannot be served.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {host}:{port}")]
+    Listen {
+        /// Host that was asked for.
+        host: String,
+        /// Port that was asked for.
+        port: u16,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A fault follows one that never ends.
+    #[error("the fault '{after}' is never reached: '{before}' before it has no count")]
+    Unreachable {
+        /// The one without a count.
+        before: Fault,
+        /// The first of those behind it.
+        after: Fault,
+    },
+    /// The system refused what every server needs.
+    #[error("cannot start the server")]
+    System(#[source] io::Error),
+}
+
+impl HubError {
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        match self {
+            Self::Model(error) => error.advice(),
+            Self::Listen { source, port, .. } => match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    format!("end the program that holds port {port}, choose another with --port, or any with --port 0")
+                }
+                io::ErrorKind::PermissionDenied => "choose a --port above 1023".to_owned(),
+                _ => "choose with --host an address of this machine, such as 127.0.0.1".to_owned(),
+            },
+            Self::Unreachable { before, .. } => format!("say how often, as in --fault '{before}*3'"),
+            Self::System(_) => "check the limits on open files and memory of this user".to_owned(),
+        }
+    }
+}
+
+/// Serves until `until` is ready; then answers what it has begun, for at most a second, and returns. `listening` hears
+/// the address once connections are accepted.
+///
+/// # Errors
+/// When a model cannot be served or the address cannot be listened on.
+pub fn serve(
+    options: &Options,
+    listening: impl FnOnce(SocketAddr),
+    until: impl Future<Output = ()>,
+) -> Result<(), HubError> {
+    let scoring = Scoring::new(Model::load(&options.model)?, options.faults.clone())?;
+    server::run(options, scoring, listening, until)
+}
+
+/// Serves until the process is sent SIGTERM or SIGINT.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_until_signalled(options: &Options, listening: impl FnOnce(SocketAddr)) -> Result<(), HubError> {
+    serve(options, listening, server::signalled())
+}

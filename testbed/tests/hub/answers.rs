@@ -1,0 +1,166 @@
+//! Every way to ask the demo's model one question, and how a question is refused.
+
+use sentinel_testbed::hub::{Asked, Model, Reply, Scoring};
+use serde_json::{Map, Value, json};
+
+use super::{WIDTH, ask, body, columns, file, hub, predictions, probe};
+
+fn sequence(steps: usize) -> Value {
+    json!(vec![vec![0.1; WIDTH]; steps])
+}
+
+fn record(row: &[f64]) -> Value {
+    Value::Object(columns().into_iter().zip(row).map(|(name, value)| (name, json!(value))).collect())
+}
+
+fn message(hub: &mut Scoring, request: &Value) -> String {
+    let answer = ask(hub, request);
+    assert_eq!((answer.status, answer.content_type), (400, "application/json"));
+    body(&answer)["message"].as_str().unwrap().to_owned()
+}
+
+fn other_hub(model: &str) -> Scoring {
+    Scoring::new(Model::load(&file(model)).unwrap(), vec![]).unwrap()
+}
+
+#[test]
+fn every_form_of_one_row_gets_the_models_answer() {
+    let (row, expected) = probe(0);
+    let reversed: Vec<String> = columns().into_iter().rev().chain(["stranger".to_owned()]).collect();
+    let reversed_row: Vec<f64> = row.iter().rev().copied().chain([7.0]).collect();
+    let by_column: Map<String, Value> = columns().into_iter().zip(&row).map(|(name, x)| (name, json!([x]))).collect();
+    let as_text: Vec<String> = row.iter().map(ToString::to_string).collect();
+    let blocks = json!({ "X_tabular": row, "X_sequential": sequence(60) });
+    let forms = [
+        json!({ "dataframe_split": { "columns": columns(), "data": [row] } }),
+        json!({ "dataframe_split": { "columns": columns(), "index": [0], "data": [row] }, "params": {}, "other": 1 }),
+        json!({ "dataframe_split": { "columns": reversed, "data": [reversed_row] } }),
+        json!({ "dataframe_split": { "columns": columns(), "data": [as_text] } }),
+        json!({ "dataframe_split": { "columns": ["X_tabular", "X_sequential"], "data": [[row, sequence(60)]] } }),
+        json!({ "dataframe_records": [record(&row)] }),
+        json!({ "dataframe_records": [blocks] }),
+        json!({ "instances": [row] }),
+        json!({ "instances": [record(&row)] }),
+        json!({ "instances": [blocks] }),
+        json!({ "inputs": [row] }),
+        json!({ "inputs": [record(&row)] }),
+        json!({ "inputs": by_column }),
+        json!({ "inputs": record(&row) }),
+        json!({ "inputs": { "row": [row] } }),
+        json!({ "inputs": { "X_tabular": [row], "X_sequential": [sequence(60)] } }),
+    ];
+    let mut hub = hub(&[]);
+    for form in &forms {
+        let [got] = predictions(&ask(&mut hub, form)).try_into().unwrap();
+        assert_eq!(got, expected, "{form}");
+    }
+}
+
+#[test]
+fn several_rows_get_as_many_predictions_in_their_order() {
+    let ([first, second], mut hub) = ([probe(1), probe(2)], hub(&[]));
+    let split = json!({ "dataframe_split": { "columns": columns(), "data": [first.0, second.0] } });
+    for form in [
+        json!({ "inputs": [first.0, second.0] }),
+        json!({ "dataframe_records": [record(&first.0), record(&second.0)] }),
+        split,
+    ] {
+        assert_eq!(predictions(&ask(&mut hub, &form)), [first.1.clone(), second.1.clone()]);
+    }
+    assert!(
+        predictions(&ask(&mut hub, &json!({ "dataframe_split": { "columns": columns(), "data": [] } }))).is_empty()
+    );
+}
+
+#[test]
+fn numbers_are_float32_widened_and_read_back_as_the_same() {
+    let (row, expected) = probe(3);
+    let answer = ask(&mut hub(&[]), &json!({ "inputs": [row] }));
+    let numbers = expected.iter().map(|x| format!("{x:?}")).collect::<Vec<_>>().join(", ");
+    assert_eq!(String::from_utf8(answer.body).unwrap(), format!("{{\"predictions\": [[{numbers}]]}}"));
+    assert!(expected.iter().all(|x| f64::from(*x as f32) == *x));
+}
+
+#[test]
+fn null_and_bare_nan_reach_the_model_as_nan() {
+    // The demo's model clips its input, and its runtime clips NaN to a number.
+    let mut hub = other_hub("tests/data/models/root.onnx");
+    let null = json!({ "inputs": [[null, null, null]] }).to_string();
+    for request in [null.clone(), null.replace("null", "NaN")] {
+        let Reply::Whole(answer) = super::invoke(&mut hub, request.as_bytes()) else { panic!("no answer") };
+        assert_eq!(String::from_utf8(answer.body).unwrap(), "{\"predictions\": [[NaN, NaN, NaN]]}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_mlflows_reason() {
+    let (row, _) = probe(0);
+    let mut hub = hub(&[]);
+    let split = |columns: &[String], row: &[f64]| json!({ "dataframe_split": { "columns": columns, "data": [row] } });
+    let doubled: Vec<String> = columns().into_iter().chain(["feature_3".to_owned()]).collect();
+    let mut wrong = record(&row);
+    wrong["feature_4"] = json!("x");
+    let endings = [
+        (split(&columns()[..21], &row[..21]), "Error: Model is missing inputs ['feature_21', 'feature_22']."),
+        (split(&doubled, &[row.as_slice(), &[1.0]].concat()), "'DataFrame' object has no attribute 'dtype'"),
+        (split(&columns(), &row[..5]), "Error: '23 columns passed, passed data had 5 columns'"),
+        (
+            json!({ "dataframe_records": [wrong] }),
+            "Failed to convert column feature_4 to type 'float64'. Error: 'ValueError(\"could not convert string to float: 'x'\")'",
+        ),
+        (json!({ "inputs": [[row]] }), "Error: Shape of input (1, 1, 23) does not match expected shape (-1, 23)."),
+        (json!({ "inputs": row }), "Error: Shape of input (23,) does not match expected shape (-1, 23)."),
+        (json!({ "inputs": [row, [1]] }), "The detected shape was (2,) + inhomogeneous part."),
+        (
+            json!({ "inputs": { "X_tabular": [row], "X_sequential": [sequence(59)] } }),
+            "Error: Shape of input (1, 59, 23) does not match expected shape (-1, 60, 23).",
+        ),
+        (json!({ "instances": { "feature_0": [1, 2], "feature_1": [1] } }), "'feature_22']."),
+    ];
+    for (request, ending) in endings {
+        let message = message(&mut hub, &request);
+        assert!(message.ends_with(ending), "{message}");
+    }
+}
+
+#[test]
+fn the_nested_row_that_the_reference_hub_refuses_is_refused() {
+    let (row, _) = probe(0);
+    let nested =
+        json!({ "dataframe_split": { "columns": ["X_tabular", "X_sequential"], "data": [[[row], sequence(60)]] } });
+    let answer = ask(&mut hub(&[]), &nested);
+    assert_eq!(answer.status, 400);
+    assert_eq!(body(&answer)["error_code"], "BAD_REQUEST");
+    assert!(body(&answer)["stack_trace"].as_str().unwrap().contains("X_tabular has the shape (1, 23), expected (23,)"));
+}
+
+#[test]
+fn a_model_of_rows_and_sequences_is_given_both() {
+    let mut hub = other_hub("testbed/tests/data/row_and_sequence.onnx");
+    let missing = message(&mut hub, &json!({ "inputs": [[0.1, 0.2, 0.3]] }));
+    assert!(missing.ends_with("Model is missing inputs ['X_sequential']."), "{missing}");
+    // The mean of the steps takes the row's differences away.
+    let request = json!({ "inputs": { "X_tabular": [[0.1, 0.2, 0.3]], "X_sequential": [vec![[0.2, 0.1, 0.0]; 60]] } });
+    let [got] = predictions(&ask(&mut hub, &request)).try_into().unwrap();
+    assert!(got.iter().all(|x| (x - 1.0 / 3.0).abs() < 1e-6), "{got:?}");
+}
+
+#[test]
+fn a_file_that_is_no_usable_model_says_what_to_do() {
+    for (name, words) in [("hardmax", "the runtime cannot use the model"), ("absent", "cannot read the model")] {
+        let error = Model::load(&file(&format!("tests/data/models/{name}.onnx"))).unwrap_err();
+        assert!(error.to_string().starts_with(words), "{error}");
+        assert!(!error.advice().is_empty());
+    }
+}
+
+#[test]
+fn what_was_asked_is_counted() {
+    let mut hub = hub(&[]);
+    hub.connected();
+    ask(&mut hub, &super::valid());
+    ask(&mut hub, &json!({ "inputs": [], "instances": [] }));
+    let asked = Asked { method: "GET", path: "/testbed/asked", content_type: None, body: b"" };
+    let Reply::Whole(answer) = hub.reply(&asked) else { panic!("no answer") };
+    assert_eq!(body(&answer), json!({ "invocations": 2, "connections": 1, "payloads": ["inputs", null] }));
+}

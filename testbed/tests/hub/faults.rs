@@ -1,0 +1,126 @@
+//! Each fault is wrong in its one way, as often as it was told.
+
+use sentinel_testbed::hub::{Answer, Asked, Fault, FaultRule, HubError, Model, Reply, Scoring};
+use serde_json::{Value, json};
+
+use super::{ask, body, demo_model, file, hub, invoke, predictions, probe, valid};
+
+fn tell(hub: &mut Scoring, order: &Value) -> Answer {
+    let body = order.to_string();
+    let asked = Asked { method: "POST", path: "/testbed/fault", content_type: None, body: body.as_bytes() };
+    let Reply::Whole(answer) = hub.reply(&asked) else { panic!("no answer") };
+    answer
+}
+
+fn spoilt(fault: &str) -> Answer {
+    let mut hub = hub(&[&format!("{fault}*1")]);
+    let answer = ask(&mut hub, &valid());
+    assert_eq!(predictions(&ask(&mut hub, &valid())), [probe(0).1], "{fault} ends");
+    answer
+}
+
+fn row(answer: &Answer) -> Vec<f64> {
+    predictions(answer).remove(0)
+}
+
+#[test]
+fn each_wrong_answer_is_wrong_in_one_way() {
+    let right = probe(0).1;
+    assert_eq!(predictions(&spoilt("two-rows")), [right.clone(), right.clone()]);
+    assert_eq!(body(&spoilt("scalar"))["predictions"], right[0]);
+    assert!(serde_json::from_slice::<Value>(&spoilt("nan").body).is_err());
+    assert_eq!(spoilt("not-json").status, 200);
+    assert!(spoilt("not-json").body.starts_with(b"<!DOCTYPE html>"));
+
+    let four = row(&spoilt("four-classes"));
+    assert_eq!((four.len(), &four[..2]), (4, &right[..2]));
+    assert!((four.iter().sum::<f64>() - 1.0).abs() < 1e-6);
+    let sum = row(&spoilt("sum"));
+    assert!((sum.iter().sum::<f64>() - 2.75).abs() < 1e-12 && sum.iter().all(|x| (0.0..=1.0).contains(x)));
+    let negative = row(&spoilt("negative"));
+    assert!(negative[0] == -0.1 && (negative.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+
+    let huge = spoilt("huge");
+    assert_eq!((huge.body.len(), predictions(&huge)), (2 * 1024 * 1024, vec![right]));
+}
+
+#[test]
+fn an_error_has_the_status_that_was_asked_for() {
+    let answer = spoilt("error=503");
+    assert_eq!((answer.status, body(&answer)["error_code"].as_str()), (503, Some("TEMPORARILY_UNAVAILABLE")));
+    assert_eq!(spoilt("error=504").body, b"Request processing time exceeded limit");
+}
+
+#[test]
+fn what_concerns_the_connection_is_left_to_it() {
+    let mut hub = hub(&["drop*1", "hang*1", "dribble=2s*1"]);
+    let body = valid().to_string();
+    assert_eq!(invoke(&mut hub, body.as_bytes()), Reply::Drop);
+    assert_eq!(invoke(&mut hub, b"not even JSON"), Reply::Hang);
+    let Reply::Dribble(answer, time) = invoke(&mut hub, body.as_bytes()) else { panic!("no dribble") };
+    assert_eq!((predictions(&answer), time.as_secs()), (vec![probe(0).1], 2));
+}
+
+#[test]
+fn faults_follow_each_other_and_a_bad_request_stays_one() {
+    let mut hub = hub(&["none*1", "two-rows*2", "sum"]);
+    assert_eq!(predictions(&ask(&mut hub, &valid())).len(), 1);
+    assert_eq!(ask(&mut hub, &json!({ "inputs": [[1]] })).status, 400);
+    assert_eq!(predictions(&ask(&mut hub, &valid())).len(), 2);
+    for _ in 0..3 {
+        assert!(row(&ask(&mut hub, &valid())).iter().sum::<f64>() > 2.7);
+    }
+}
+
+#[test]
+fn a_fault_can_be_changed_while_it_runs() {
+    let mut hub = hub(&["drop"]);
+    assert_eq!(tell(&mut hub, &json!({ "fault": "two-rows", "count": 1 })).status, 200);
+    assert_eq!([(); 2].map(|()| predictions(&ask(&mut hub, &valid())).len()), [2, 1]);
+    tell(&mut hub, &json!({ "fault": "two-rows" }));
+    assert_eq!([(); 3].map(|()| predictions(&ask(&mut hub, &valid())).len()), [2, 2, 2]);
+    tell(&mut hub, &json!({ "fault": "none" }));
+    assert_eq!(predictions(&ask(&mut hub, &valid())).len(), 1);
+    for wrong in [json!({ "fault": "angry" }), json!({ "faultt": "nan" }), json!({ "fault": "swap=/absent.onnx" })] {
+        assert_eq!(tell(&mut hub, &wrong).status, 400, "{wrong}");
+    }
+    assert_eq!(predictions(&ask(&mut hub, &valid())), [probe(0).1]);
+}
+
+#[test]
+fn the_earlier_path_and_field_of_a_fault_are_still_taken() {
+    let mut hub = hub(&[]);
+    let asked = Asked { method: "POST", path: "/devnet/mood", content_type: None, body: br#"{"mood":"two-rows"}"# };
+    assert!(matches!(hub.reply(&asked), Reply::Whole(answer) if answer.status == 200));
+    assert_eq!(predictions(&ask(&mut hub, &valid())).len(), 2);
+}
+
+#[test]
+fn a_swap_serves_another_model_from_then_on() {
+    let good = |name: &str| file(&format!("tests/data/models/{name}.onnx"));
+    let asked = json!({ "inputs": [[0.1, 0.2, 0.3]] });
+    let [a, b] = ["good_a", "good_b"]
+        .map(|name| predictions(&ask(&mut Scoring::new(Model::load(&good(name)).unwrap(), vec![]).unwrap(), &asked)));
+    assert_ne!(a, b);
+    let orders = vec!["none*1".parse().unwrap(), FaultRule { fault: Fault::Swap(good("good_b")), count: None }];
+    let mut hub = Scoring::new(Model::load(&good("good_a")).unwrap(), orders).unwrap();
+    assert_eq!([(); 3].map(|()| predictions(&ask(&mut hub, &asked))), [a.clone(), b.clone(), b]);
+    let swap = format!("swap={}", good("good_a").display());
+    assert_eq!(tell(&mut hub, &json!({ "fault": swap })).status, 200);
+    assert_eq!(predictions(&ask(&mut hub, &asked)), a);
+}
+
+#[test]
+fn fault_rules_are_read_as_they_are_written() {
+    for text in ["none", "drop", "error=500", "hang", "dribble=1s 500ms", "nan", "huge", "negative", "swap=a*b.onnx"] {
+        assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
+    }
+    let order: FaultRule = "nan*3".parse().unwrap();
+    assert_eq!((order.fault, order.count), (Fault::Nan, Some(3)));
+    for wrong in ["", "error=200", "error=", "dribble=soon", "swap=", "nan*", "nan*-1", "nan=1"] {
+        assert!(wrong.parse::<FaultRule>().is_err(), "{wrong}");
+    }
+    let unreachable = vec!["nan".parse().unwrap(), "drop".parse().unwrap()];
+    let refused = Scoring::new(Model::load(&demo_model()).unwrap(), unreachable).unwrap_err();
+    assert!(matches!(refused, HubError::Unreachable { .. }) && refused.advice().contains("nan*3"));
+}
