@@ -28,15 +28,15 @@ use crate::journal::{StateDir, StateError, how_to_stop};
 use crate::node::{self, RunOptions};
 use crate::telemetry::logging::Console;
 
-const CONFIG: &str = include_str!("../../../config/demo/demo.toml");
+const CONFIG: &str = include_str!("../../config/demo/demo.toml");
 /// Appended to the configuration: short deadlines and wide budgets, and nothing else.
-const CHAOS: &str = include_str!("../../../config/demo/chaos.toml");
+const CHAOS: &str = include_str!("../../config/demo/chaos.toml");
 
 /// What the demo works on, by file name.
 const FILES: [(&str, &[u8]); 3] = [
-    ("eurusd_1h_2017.csv", include_bytes!("../../../config/demo/eurusd_1h_2017.csv")),
-    ("model.onnx", include_bytes!("../../../config/demo/model.onnx")),
-    ("model.json", include_bytes!("../../../config/demo/model.json")),
+    ("eurusd_1h_2017.csv", include_bytes!("../../config/demo/eurusd_1h_2017.csv")),
+    ("model.onnx", include_bytes!("../../config/demo/model.onnx")),
+    ("model.json", include_bytes!("../../config/demo/model.json")),
 ];
 
 /// Shows a node at work.
