@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quarantined_input_can_be_read_again_and_a_full_disk_harms_nobody() {
+    fn a_quarantined_input_can_be_read_again_and_a_full_disk_does_no_harm() {
         let dir = tempfile::tempdir().unwrap();
         let bars = CleanBars { bars: vec![], dropped: std::collections::BTreeMap::new(), newest_delivered: None };
         let kept = QuarantineDir(dir.path().to_owned()).keep("eurusd", UtcMs(7000), "predictor", Some(&bars));

@@ -183,7 +183,7 @@ async fn an_order_that_makes_no_sense_is_refused_and_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn bars_from_before_a_position_never_close_it_however_often_they_are_shown() {
+async fn bars_from_before_a_position_never_close_it() {
     let dir = tempfile::tempdir().unwrap();
     let crash = bars(vec![bar(7, 1.1, 1.2, 1.0), bar(8, 1.1, 1.2, 1.0), bar(9, 1.1, 1.2, 1.0)]);
     acked(venue(dir.path()).submit(&key(9, Role::Open), &order(Role::Open, Side::Buy, "1.1000"), slot(10), SOON).await);

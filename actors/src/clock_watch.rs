@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_and_a_machine_that_slept_are_told_with_how_far() {
+    fn a_clock_step_and_a_suspend_are_logged_with_their_length() {
         let step = |by_ms| Step { by_ms, steps: 1 };
         let hour = 3_600_000;
         assert_eq!(steps([0, 0, -hour, -hour, 0, 0]), [(2, step(-hour)), (4, step(hour))]);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_swings_for_hours_is_told_six_times_an_hour_in_each_direction() {
+    fn a_swinging_clock_is_logged_six_times_an_hour_in_each_direction() {
         let told = steps((0..3 * 3600).map(|second| if second % 2 == 0 { 0 } else { -5_000 }));
         assert_eq!(told.len(), 2 * 18);
         assert_eq!(told.last().map(|(_, step)| step.steps), Some(300));

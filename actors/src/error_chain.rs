@@ -33,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn every_source_is_told_once() {
+    fn every_source_is_printed_once() {
         let cause = || io::Error::new(io::ErrorKind::NotFound, "it is gone");
         assert_eq!(chain(&Outer::Silent(cause())), "the file cannot be read: it is gone");
         assert_eq!(chain(&Outer::Telling(cause())), "the file cannot be read: it is gone");

@@ -195,7 +195,7 @@ impl Scene {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_start_is_told_to_the_spawner_only() {
+async fn a_failed_start_is_reported_to_the_spawner_only() {
     let scene = Scene::new().await;
     for start in [Start::Panic, Start::Err] {
         let Err(SpawnErr::StartupFailed(error)) = scene.spawn(start).await else { panic!("it started") };

@@ -310,7 +310,7 @@ proptest! {
     }
 
     #[test]
-    fn at_the_ends_of_time_the_schedule_neither_overflows_nor_goes_on_for_ever(
+    fn at_the_ends_of_time_the_schedule_neither_overflows_nor_loops(
         period in prop::sample::select(vec![60_u64, 3600, 86_400]), at in any_time(), other in any_time(), count in any::<u64>(),
     ) {
         let schedule = Schedule::every(Duration::from_secs(period), Duration::from_secs(58)).unwrap();

@@ -317,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_told_without_steps_back_and_still_leads_to_the_same_place() {
+    fn a_path_is_shown_without_dot_dot_and_leads_to_the_same_place() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("conf/deep")).unwrap();
         std::os::unix::fs::symlink(dir.path().join("conf/deep"), dir.path().join("link")).unwrap();

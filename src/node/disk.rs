@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_that_fills_up_is_told_at_the_limit_and_each_time_that_half_of_the_rest_is_gone() {
+    fn low_disk_space_warns_at_the_limit_and_at_each_further_halving() {
         let mut watch = DiskWatch::new(PathBuf::from("."), 1024);
         let free = [2000, 1024, 1023, 1000, 600, 511, 300, 255, 1200, 900, 1280, 1000, 0, 0, 0];
         let told: Vec<u64> = free.into_iter().filter(|free| watch.is_news(*free)).collect();

@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_that_is_overdue_is_told_however_alive_the_process_is() {
+    fn an_overdue_decision_is_unhealthy_even_if_the_process_is_alive() {
         let error = health(pipeline(Some(ago(41)))).judge(NOW).unwrap_err().to_string();
         assert_eq!(error, "no useful work is done: eurusd owes the decision of 2023-11-14T22:12:39Z since 41s");
     }
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_waits_for_a_person_and_a_safe_mode_are_told_however_well_the_rest_works() {
+    fn held_orders_and_safe_mode_are_unhealthy_even_if_the_rest_works() {
         let held = PipelineHealth { held: vec!["abcdefgh".to_owned()], ..pipeline(Some(ago(-30))) };
         let error = health(held.clone()).judge(NOW).unwrap_err().to_string();
         assert!(error.starts_with("eurusd holds the order abcdefgh") && error.contains("sentinel settle abcdefgh"));
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_behind_what_was_decided_is_not_healthy_although_nothing_is_due() {
+    fn a_clock_set_back_behind_a_decided_slot_is_unhealthy() {
         let waiting = |accounted| PipelineHealth { accounted: Some(accounted), ..pipeline(Some(ago(-7_230))) };
         let error = health(waiting(ago(-7_200))).judge(NOW).unwrap_err().to_string();
         let expected = "no useful work is done: eurusd waits for the clock, which is 2h behind what it has decided";
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_that_fail_one_after_the_other_are_no_useful_work_however_punctual() {
+    fn slots_that_keep_failing_are_unhealthy_even_if_on_time() {
         let failing = |faults_in_a_row| PipelineHealth {
             faults_in_a_row,
             last_fault: Some(Reason::ModelUnavailable),
@@ -383,13 +383,13 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_owes_nothing_and_a_replay_is_never_late() {
+    fn what_has_ended_has_nothing_due_and_a_replay_is_never_late() {
         assert!(health(PipelineHealth { ended: true, ..pipeline(None) }).judge(NOW).is_ok());
         assert!(health(PipelineHealth { wall_time: false, ..pipeline(Some(ago(86_400))) }).judge(NOW).is_ok());
     }
 
     #[test]
-    fn a_file_that_grows_old_or_comes_from_the_future_vouches_for_nobody() {
+    fn an_old_health_file_or_one_from_the_future_is_unhealthy() {
         let mut health = health(pipeline(Some(ago(-30))));
         health.written_at = ago(16);
         assert!(matches!(health.judge(NOW), Err(Unhealthy::Still { pid: 7, .. })));

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_begin_when_the_window_is_full_of_usable_bars_and_end_with_the_last_bar() {
+    fn slots_run_from_the_first_full_window_to_the_last_bar() {
         let mut bars: Vec<RawBar> = (0..10).chain([3, 20]).map(bar).collect();
         bars[1].close = None;
         let replay = ReplaySource::new(bars, hour());
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn at_two_bars_per_second_ten_bars_take_five_seconds_and_slow_cycles_are_made_up_for() {
+    async fn at_two_bars_per_second_ten_bars_take_five_seconds() {
         let clock = ReplayClock::new(open(0), hour(), Speed::BarsPerSecond(2.0));
         tokio::time::advance(Duration::from_secs(60)).await; // the node's start
         let began = elapsed_now();
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_reads_its_file_knows_the_time_of_a_replay_that_goes_on_and_back() {
+    async fn the_time_file_follows_a_replay_forwards_and_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("replay/eurusd.time");
         let told = || {

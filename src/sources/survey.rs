@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_told_by_its_count_range_spacing_and_longest_hole() {
+    fn a_survey_names_count_range_spacing_and_longest_gap() {
         let survey = judged(&lines(fx_weeks(4).chain([5])), "1h", FX).unwrap().unwrap();
         assert_eq!(
             survey.to_string(),
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn an_fx_file_with_the_calendar_always_is_refused_and_with_its_own_hours_is_not() {
+    fn an_fx_file_is_refused_with_calendar_always_and_fits_its_own_hours() {
         let error = judged(&lines(fx_weeks(4)), "1h", "always").unwrap_err();
         let told = "`calendar` expects 672 bars, and 192 of them are missing in 4 holes, the longest of 49h after";
         assert!(error.to_string().starts_with(told), "{error}");

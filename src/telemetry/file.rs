@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_costs_lines_and_nobody_waits() {
+    fn a_full_queue_drops_lines_and_never_blocks() {
         let file = LogFile::new("node.log".into());
         for _ in 0..QUEUE + 7 {
             say(&file, "a line\n");

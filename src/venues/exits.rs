@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_beyond_the_stop_is_filled_at_the_open_and_one_beyond_the_target_at_the_target() {
+    fn a_gap_fills_a_stop_at_the_open_and_a_target_at_its_price() {
         check(Side::Buy, "1.1000", "1.1100", bar(1.0950, 1.1200, 1.0900), Some((CloseReason::Stop, "1.0949")));
         check(Side::Sell, "1.1100", "1.1000", bar(1.1150, 1.1200, 1.0900), Some((CloseReason::Stop, "1.1151")));
         check(Side::Buy, "1.1000", "1.1100", bar(1.1150, 1.1200, 1.0900), Some((CloseReason::Target, "1.1100")));

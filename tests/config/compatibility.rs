@@ -83,7 +83,7 @@ fn every_event_and_reason_of_the_first_version_keeps_its_name() {
 
 /// The journal's fields are compared with their values by the tests of the journal.
 #[test]
-fn the_health_file_of_the_first_version_can_be_read_and_its_fields_are_still_written() {
+fn the_first_health_file_can_be_read_and_its_fields_are_still_written() {
     let old_file = r#"{"written_at_ms":1,"started_at_ms":1,"pid":7,"version":"0.1.0","fresh_for_ms":15000,
         "late_after_ms":40000,"pipelines":{"eurusd":{"wall_time":true,"last_slot_ms":null,"next_due_ms":null,"late_ms":0,
         "faults_in_a_row":0,"last_reason":"hold","ended":false}}}"#;

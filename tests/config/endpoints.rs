@@ -118,7 +118,7 @@ fn eurusd_in_small_letters_on_the_same_account_is_the_same_position() {
 }
 
 #[test]
-fn one_gateway_is_found_out_however_its_host_is_spelled() {
+fn one_gateway_is_recognised_in_each_spelling_of_its_host() {
     let renamed = two_of_them().replacen("account = \"mt5-demo\"", "account = \"other\"", 1);
     let spelled = |one: &str, other: &str| {
         let host = "host = \"127.0.0.1\"       # the flag --gtw";
@@ -136,7 +136,7 @@ fn one_gateway_is_found_out_however_its_host_is_spelled() {
 }
 
 #[test]
-fn two_dry_runs_of_one_symbol_on_one_paper_account_are_refused_with_the_way_out() {
+fn two_dry_runs_of_one_symbol_on_one_paper_account_are_refused() {
     let second = MINIMAL.replace("name = \"eurusd\"", "name = \"second\"");
     let refusal = "'second' trades EURUSD on the paper account paper as 'eurusd' does, and each would trade the other's positions; \
                    give one of them an account of its own: [pipeline.paper] account = \"second\"";
@@ -175,7 +175,7 @@ fn live_is_said_at_the_start_and_reaches_this_machine_only() {
 }
 
 #[test]
-fn flags_replace_the_keys_of_every_pipeline_and_one_that_changes_nothing_is_refused() {
+fn flags_replace_keys_of_every_pipeline_and_useless_ones_are_refused() {
     let flags = Flags {
         hub_host: Some("hub.example".to_owned()),
         hub_port: Some(7001),
@@ -208,7 +208,7 @@ fn a_symbol_for_two_pipelines_at_once_is_refused() {
 }
 
 #[test]
-fn access_to_a_model_server_is_a_token_or_a_name_with_a_password_and_both_stand_in_files() {
+fn access_to_a_hub_is_a_token_or_a_name_and_password_from_files() {
     let dir = directory();
     for name in ["hub.token", "hub.password"] {
         std::fs::write(dir.path().join(name), "secret").unwrap();

@@ -104,7 +104,7 @@ fn the_annotated_example_writes_every_key_out() {
 }
 
 #[test]
-fn everything_wrong_is_reported_at_once_with_its_line_what_is_allowed_and_what_was_meant() {
+fn every_mistake_is_reported_at_once_with_line_and_suggestion() {
     let text = r#"[node]
 name = "My Node"
 hartbeat = "1h"
@@ -185,7 +185,7 @@ node.toml:42: pipelines: unknown key; allowed: node, log, supervision, deadlines
 }
 
 #[test]
-fn each_mistake_has_a_message_that_tells_how_to_put_it_right() {
+fn each_mistake_has_a_message_that_says_how_to_fix_it() {
     for (table, line, expected) in [
         ("deadlines", "fetch = 10", "deadlines.fetch: is the number 10, not a string; allowed: a duration like 500ms"),
         (
@@ -222,7 +222,7 @@ fn each_mistake_has_a_message_that_tells_how_to_put_it_right() {
 }
 
 #[test]
-fn what_to_trade_and_how_much_must_be_written_by_a_person() {
+fn symbol_and_volume_have_no_default() {
     let message = refused("\n[[pipeline]]\nname = \"eurusd\"\n");
     for key in ["symbol", "source.path", "model.path", "decision.volume_lots", "decision.stop_distance"] {
         let expected = format!("node.toml:2: pipeline.eurusd.{key}: is missing and has no default; allowed: ");
@@ -271,7 +271,7 @@ fn the_environment_replaces_the_file_and_a_flag_replaces_both() {
 }
 
 #[test]
-fn a_dotenv_file_is_read_without_touching_the_environment_and_a_broken_one_is_refused() {
+fn a_dotenv_file_is_read_but_not_exported_and_a_broken_one_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(".env"), "SENTINEL_TEST_ONLY='from the file'\n").unwrap();
     let env = Env::read(dir.path()).unwrap();

@@ -32,7 +32,7 @@ fn why_a_node_could_not_start_is_in_its_log_file_with_every_cause() {
 }
 
 #[test]
-fn a_log_file_that_cannot_be_written_is_told_of_once_and_stops_nothing() {
+fn an_unwritable_log_file_is_reported_once_and_stops_nothing() {
     let site = Site::short();
     fs::create_dir(site.state()).unwrap();
     fs::write(site.state().join("logs"), "a file where the directory should be").unwrap();

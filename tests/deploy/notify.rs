@@ -58,7 +58,7 @@ impl Manager {
 }
 
 #[test]
-fn ready_comes_after_the_journal_is_open_then_status_and_watchdog_and_stopping_at_the_end() {
+fn the_service_manager_hears_ready_status_watchdog_and_stopping() {
     let site = Site::long();
     let mut manager = Manager::new();
     let mut node = manager.start(site.path(), site.args().each_ref().map(String::as_str));

@@ -117,7 +117,7 @@ fn volume_and_price_are_the_gateways_when_it_names_them() {
 }
 
 #[test]
-fn a_placed_order_counts_only_where_nobody_counts() {
+fn a_placed_order_is_filled_only_where_positions_are_untracked() {
     let placed = reply(10008, 7, true, "Order placed", &Value::Null);
     assert!(acked(judged(&placed, Exits::Unseen)).text.contains("placed, not yet filled"));
     assert!(unknown(judged(&placed, Exits::Counted)).contains("placed as ticket 7"));

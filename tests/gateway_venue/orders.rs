@@ -12,7 +12,7 @@ use super::peer::{Peer, say};
 use super::{MAGIC, NOW, SOON, acked, d, failed, filled, key, order, submit, venue, venue_with};
 
 #[tokio::test]
-async fn an_order_goes_out_once_with_everything_a_person_needs_to_find_it_again() {
+async fn an_order_is_sent_once_with_all_that_is_needed_to_find_it_again() {
     let gateway = Peer::start(|number, _| say(number, filled(4711)));
     let receipt = acked(submit(&venue(gateway.port), &key(9), SOON).await);
     assert_eq!((receipt.ticket, receipt.volume_lots, receipt.price), (Ticket(4711), d("0.1"), None));

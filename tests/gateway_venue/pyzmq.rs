@@ -81,7 +81,7 @@ async fn an_order_whose_reply_pyzmq_lost_is_found_by_its_id_and_never_doubled() 
 
 #[tokio::test]
 #[cfg_attr(not(has_program = "pyzmq"), ignore = "needs pyzmq: see CONTRIBUTING.md")]
-async fn a_gateway_that_was_restarted_has_forgotten_and_a_person_decides() {
+async fn a_restarted_gateway_has_forgotten_and_the_operator_decides() {
     let first = Gateway::start(&["0"]);
     let port = first.port;
     let venue = venue(port);

@@ -23,7 +23,7 @@ impl FaultInjector for HangAt {
 }
 
 #[tokio::test]
-async fn what_was_only_prepared_is_absent_without_asking_and_can_never_be_sent_any_more() {
+async fn a_prepared_order_is_absent_without_asking_and_is_never_sent() {
     let gateway = Peer::start(|number, _| say(number, filled(1)));
     let venue = venue(gateway.port);
     venue.prepare(&key(1));
@@ -43,7 +43,7 @@ async fn what_another_process_prepared_has_to_be_asked_about() {
 }
 
 #[tokio::test]
-async fn an_order_interrupted_before_its_bytes_went_is_absent_and_after_that_it_is_asked_about() {
+async fn an_order_interrupted_before_sending_is_absent_and_after_it_is_asked() {
     for (place, heard) in [(FaultPoint::BeforeBookWrite, 0), (FaultPoint::AfterBookWrite, 3)] {
         let gateway = Peer::start(|number, _| say(number, if number == 0 { filled(5) } else { cached(5) }));
         let venue = venue_with(gateway.port, Exits::Counted, Arc::new(HangAt(place)));
@@ -67,7 +67,7 @@ async fn a_key_is_handed_over_once_in_the_life_of_a_process() {
 }
 
 #[tokio::test]
-async fn where_the_gateway_cannot_tell_a_person_learns_what_to_look_for() {
+async fn what_the_gateway_cannot_answer_says_what_the_operator_should_check() {
     let gateway = Peer::start(|number, _| {
         let placed = r#"{"error":true,"ticket":815,"msg":"Order placed","retcode":10008}"#;
         say(number, if number == 0 { placed.to_owned() } else { failed(-2, "Missing action") })
@@ -133,7 +133,7 @@ async fn what_the_dialect_has_no_words_for_stays_here() {
 
 /// Without its journal a node derives an old key for a new order. The gateway's first ticket is not a receipt for it.
 #[tokio::test]
-async fn an_order_that_is_answered_from_the_memory_of_ids_is_not_confirmed_now_or_later() {
+async fn an_order_answered_from_the_id_memory_is_never_confirmed() {
     let gateway = Peer::start(|number, _| say(number, cached(4711)));
     let venue = venue(gateway.port);
     let evidence = unknown(submit(&venue, &key(1), SOON).await);

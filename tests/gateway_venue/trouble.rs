@@ -99,7 +99,7 @@ async fn an_order_to_an_absent_gateway_never_leaves_even_when_one_comes_up_later
 }
 
 #[tokio::test]
-async fn an_order_on_a_kept_socket_whose_gateway_has_gone_reaches_nobody_later() {
+async fn an_order_on_a_kept_socket_of_a_gone_gateway_is_never_delivered() {
     let gateway = Peer::start(|number, _| say(number, filled(1)));
     let venue = venue(gateway.port);
     acked(submit(&venue, &key(1), SOON).await);
@@ -125,7 +125,7 @@ async fn a_gateway_that_comes_up_in_time_still_gets_the_order() {
 }
 
 #[tokio::test]
-async fn a_listener_that_does_not_speak_the_protocol_gets_nothing_of_the_order() {
+async fn a_listener_of_another_protocol_gets_nothing_of_the_order() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let got = Arc::new(Mutex::new(None));
@@ -145,7 +145,7 @@ async fn a_listener_that_does_not_speak_the_protocol_gets_nothing_of_the_order()
 }
 
 #[tokio::test]
-async fn a_gateway_that_dies_with_the_order_in_hand_leaves_it_unknown_until_it_is_back() {
+async fn an_order_in_a_dying_gateway_is_unknown_until_the_gateway_is_back() {
     let gateway = Peer::start(|_, _| vec![Act::Leave]);
     let venue = venue(gateway.port);
     unknown(submit(&venue, &key(1), SHORT).await);

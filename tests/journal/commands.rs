@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::support::*;
 
 #[tokio::test]
-async fn why_tells_the_whole_chain_while_the_node_runs() {
+async fn why_prints_the_whole_chain_while_the_node_runs() {
     let dir = TempDir::new().unwrap();
     let node = open(dir.path());
     node.write(vec![plan(5), advance(5, IntentEvent::Send), advance(5, acked()), end(full_record(5))]).await;
@@ -109,7 +109,7 @@ async fn rows_are_shown_as_table_json_lines_and_csv() {
 }
 
 #[tokio::test]
-async fn rows_are_selected_by_time_outcome_reason_and_fate_and_summed() {
+async fn rows_are_selected_by_time_outcome_reason_and_state_and_summed() {
     let dir = TempDir::new().unwrap();
     let node = open(dir.path());
     node.write(vec![plan(5), advance(5, IntentEvent::Send), advance(5, acked()), end(full_record(5))]).await;
@@ -201,7 +201,7 @@ fn open_as(dir: &std::path::Path, start: Start) -> SqliteJournal {
 }
 
 #[tokio::test]
-async fn why_compares_confidence_with_threshold_and_counts_with_limits_and_names_version_and_configuration() {
+async fn why_shows_thresholds_limits_version_and_configuration() {
     let dir = TempDir::new().unwrap();
     let mut quiet = ended(1, Reason::BelowThreshold);
     (quiet.signal, quiet.confidence) = (Some("buy".into()), Some(0.52));

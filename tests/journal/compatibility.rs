@@ -106,7 +106,7 @@ fn the_proof_of_version_2_comes_to_the_same() {
 }
 
 #[test]
-fn a_row_that_was_changed_in_version_2_is_refused_and_not_sealed_anew_by_the_upgrade() {
+fn an_upgrade_refuses_a_row_that_was_changed_in_version_2() {
     let dir = old_state();
     let path = dir.path().join("journal.db");
     let by_hand = Connection::open(&path).unwrap();
@@ -122,7 +122,7 @@ fn a_row_that_was_changed_in_version_2_is_refused_and_not_sealed_anew_by_the_upg
 }
 
 #[tokio::test]
-async fn a_slot_whose_unknown_order_is_proven_absent_keeps_its_row_and_is_read_as_later_proven_absent() {
+async fn an_unknown_order_proven_absent_later_keeps_its_row() {
     let dir = old_state();
     let node = open(dir.path());
     let at: UtcMs = "2017-01-12T15:00:02Z".parse().unwrap();

@@ -126,7 +126,7 @@ async fn an_accepted_loss_is_noted_and_begins_a_journal_of_its_own_once() {
 }
 
 #[tokio::test]
-async fn a_mark_that_cannot_be_read_is_no_permission_and_one_that_is_gone_is_told() {
+async fn an_unreadable_journal_mark_refuses_the_start_and_a_missing_one_warns() {
     let dir = journal_of_an_order().await;
     let mark = dir.path().join("journal.mark");
     std::fs::write(&mark, "").unwrap();

@@ -28,7 +28,7 @@ fn first_kept(dir: &Path) -> i64 {
 }
 
 #[tokio::test]
-async fn slots_older_than_retention_leave_200_at_a_time_and_the_proof_knows_from_when_on_rows_exist() {
+async fn retention_removes_200_slots_at_a_time_and_the_proof_knows_it() {
     let dir = TempDir::new().unwrap();
     open(dir.path()).write(vec![miss(0, 3000)]).await;
     let node = keeping_a_day(dir.path());
@@ -57,7 +57,7 @@ async fn slots_older_than_retention_leave_200_at_a_time_and_the_proof_knows_from
 }
 
 #[tokio::test]
-async fn retention_takes_no_intent_no_newest_row_and_nothing_that_a_start_or_a_count_needs() {
+async fn retention_keeps_intents_newest_rows_and_all_that_a_start_needs() {
     let dir = TempDir::new().unwrap();
     let node = open(dir.path());
     node.write(vec![plan(5), advance(5, IntentEvent::Send), advance(5, acked()), end(full_record(5)), miss(5, 100)])

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::support::*;
 
 #[test]
-fn a_second_node_on_the_same_directory_is_refused_and_told_by_whom() {
+fn a_second_node_on_the_same_directory_is_refused_with_the_holder() {
     let dir = TempDir::new().unwrap();
     let first = StateDir::open(dir.path()).unwrap();
     let error = StateDir::open(dir.path()).unwrap_err();

@@ -34,7 +34,7 @@ async fn an_answer_that_is_no_number_is_kept_too() {
 }
 
 #[tokio::test]
-async fn the_first_row_of_a_slot_stands_however_often_it_ends() {
+async fn the_first_row_of_a_slot_stands() {
     let dir = TempDir::new().unwrap();
     let node = open(dir.path());
     for record in [ended(1, Reason::Hold), ended(1, Reason::Hold), ended(1, Reason::SourceTimeout)] {

@@ -28,7 +28,7 @@ fn is_left_alone<T: std::fmt::Debug>(result: &Result<T, ModelError>) -> bool {
 }
 
 #[tokio::test]
-async fn five_failures_in_a_row_open_the_circuit_and_nothing_is_sent_for_half_a_minute() {
+async fn five_failures_in_a_row_open_the_circuit_for_half_a_minute() {
     let (log, _guard) = Log::capture();
     let (server, healthy) = ill();
     let model = model(server.port);

@@ -73,7 +73,7 @@ async fn an_answer_that_breaks_off_is_none() {
 }
 
 #[tokio::test]
-async fn a_closed_port_and_a_name_that_nobody_has_are_unavailable_with_the_cause() {
+async fn a_closed_port_and_an_unknown_host_are_unavailable_with_the_cause() {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let closed = model(port);
     match predict(&closed).await {

@@ -53,7 +53,7 @@ const PROBES: [[f64; 1]; 3] = [[101.0], [102.0], [103.0]];
 const WITH_PROBES: [[f64; 4]; 1] = [[101.0, 102.0, 103.0, 1.0]];
 
 #[tokio::test]
-async fn the_probe_rows_are_asked_alone_at_first_and_then_with_every_question_in_one_request() {
+async fn probe_rows_are_asked_alone_first_and_then_with_every_question() {
     let hub = Hub::start();
     let mut seen = 0;
     let model = model(hub.server.port);
@@ -92,7 +92,7 @@ async fn a_model_that_is_swapped_behind_a_kept_connection_answers_no_question() 
 
 /// One that looks at the first row only, one that raises, and one whose rows depend on one another.
 #[tokio::test]
-async fn a_hub_that_takes_one_row_at_a_time_is_asked_the_probes_before_every_question() {
+async fn a_hub_that_takes_one_row_is_asked_the_probes_before_every_question() {
     type Answer = fn(&[u8], &str) -> Reply;
     let ways: [Answer; 3] = [
         |_, _| ok(GOOD),
@@ -124,7 +124,7 @@ async fn a_hub_that_takes_one_row_at_a_time_is_asked_the_probes_before_every_que
 }
 
 #[tokio::test]
-async fn a_model_that_is_swapped_before_the_first_question_is_told_from_a_hub_that_takes_one_row() {
+async fn a_model_swapped_before_the_first_question_is_not_mistaken_for_one_row() {
     let hub = Hub::start();
     let model = model(hub.server.port);
     validate(&model).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_model_that_is_swapped_before_the_first_question_is_told_from_a_hub_th
 
 /// What nobody can decide on keeps the reason that the domain has for it, and a row that belongs to a probe is no answer.
 #[tokio::test]
-async fn a_hub_that_turns_bad_is_no_other_model_and_its_row_for_a_probe_is_never_the_prediction() {
+async fn a_failing_hub_is_no_other_model_and_a_probe_row_is_no_prediction() {
     let good = |body: &[u8]| predictions(body, 0.0);
     for (bad, expected) in [
         (r#"{"predictions": [[NaN, NaN, NaN], [NaN, NaN, NaN], [NaN, NaN, NaN], [NaN, NaN, NaN]]}"#, Ok(1)),
@@ -198,7 +198,7 @@ async fn a_server_that_came_back_with_another_model_answers_no_question() {
 }
 
 #[tokio::test]
-async fn a_probe_that_fails_is_that_error_for_this_cycle_and_asked_again_in_the_next() {
+async fn a_failed_probe_fails_this_cycle_and_is_asked_again_in_the_next() {
     let hub = Hub::with(|request, good| match request.nth {
         1 => status("503 Service Unavailable", "loading"),
         _ => ok(good),

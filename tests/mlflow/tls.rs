@@ -23,7 +23,7 @@ fn model(port: u16) -> MlflowModel {
 }
 
 #[tokio::test]
-async fn tls_with_a_server_that_speaks_none_is_unavailable() {
+async fn tls_with_a_plain_server_is_unavailable() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = thread::spawn(move || {

@@ -70,7 +70,7 @@ fn why_of_an_unknown_slot_ends_1_with_the_slots_nearby() {
 }
 
 #[test]
-fn questions_to_a_directory_without_a_journal_end_78_and_say_which_directory_to_give() {
+fn a_directory_without_a_journal_ends_78_and_says_which_to_give() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("empty")).unwrap();
     for args in [&["journal", "cycles"][..], &["journal", "intents"], &["why", "eurusd", "2017-01-12T06:00:02Z"]] {

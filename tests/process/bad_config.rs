@@ -15,7 +15,7 @@ fn a_missing_configuration_is_named() {
 }
 
 #[test]
-fn every_wrong_key_is_told_at_once_with_its_line_and_what_was_meant() {
+fn every_wrong_key_is_reported_at_once_with_line_and_suggestion() {
     let site = Site::new()
         .with("heartbeat = ", "hartbeat = ")
         .with("threshold = 0.6", "threshold = 1.6")

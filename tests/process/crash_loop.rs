@@ -42,7 +42,7 @@ fn reasons(site: &Site) -> Vec<String> {
 }
 
 #[test]
-fn after_a_crash_loop_nothing_is_sent_until_a_person_resumes() {
+fn after_a_crash_loop_nothing_is_sent_until_sentinel_resume() {
     let site = after_five_crashes();
     let mut node = Node::start(site.path(), site.args());
     let has = |reason: &str| {

@@ -121,7 +121,7 @@ fn is_told(met: &OnDisk) -> bool {
 
 #[test]
 #[cfg_attr(not(has_program = "cc"), ignore = "needs cc: see CONTRIBUTING.md")]
-fn a_failed_fsync_at_any_call_ends_the_node_or_is_told_and_the_next_start_recovers() {
+fn any_failed_fsync_ends_the_node_or_is_logged_and_the_next_start_recovers() {
     let calls = calls_of_a_run();
     judge_each((1..=calls).collect(), FAILING_AT_ONCE, |number| {
         let met = run_on_disk(&[("FAULTY_DISK_FAIL_AT", number.to_string())], " failed");

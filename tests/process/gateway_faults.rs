@@ -96,7 +96,7 @@ fn a_dry_run_on_the_same_state_ends_no_live_order() {
 }
 
 #[test]
-fn an_order_that_is_only_placed_is_held_because_this_dialect_cannot_say_whether_it_filled() {
+fn an_order_that_is_only_placed_is_held() {
     let (site, facts) = run_with(&["placed@1"]);
     assert_eq!(states(&facts), ["held"]);
     let ended = run(site.path(), ["journal", "intents", "--state", "state"]).expect(0);
@@ -129,7 +129,7 @@ fn without_a_gateway_no_order_leaves_and_none_arrives_when_one_comes_up_later() 
 }
 
 #[test]
-fn a_held_order_blocks_its_symbol_until_a_person_settles_it_and_is_counted_from_then_on() {
+fn a_held_order_blocks_its_symbol_until_an_operator_settles_it() {
     let port = free_port();
     let site = site(port);
     let mut dying = gateway(site.path(), port, &["die@1"]);
@@ -168,7 +168,7 @@ fn a_held_order_blocks_its_symbol_until_a_person_settles_it_and_is_counted_from_
 
 /// A peer that lags by one, from the second order on, for four orders. Nine such answers were receipts once.
 #[test]
-fn a_reply_that_belongs_to_another_order_confirms_nothing_and_the_truth_is_asked() {
+fn a_reply_for_another_order_confirms_nothing_and_the_gateway_is_asked() {
     for fault in ["previous-reply@2-5", "reused-ticket@2-5"] {
         let port = free_port();
         let site = site(port);
@@ -195,7 +195,7 @@ fn a_refusal_that_belongs_to_another_order_loses_no_order() {
 }
 
 #[test]
-fn a_person_cannot_settle_an_order_with_the_ticket_of_another_one() {
+fn an_order_cannot_be_settled_with_the_ticket_of_another_one() {
     let port = free_port();
     let site = site(port);
     let mut dying = gateway(site.path(), port, &["die@3"]);
@@ -217,7 +217,7 @@ fn a_person_cannot_settle_an_order_with_the_ticket_of_another_one() {
 
 /// After a rename nobody would ask about the order any more, and its symbol would be traded on over it.
 #[test]
-fn an_open_order_that_no_pipeline_owns_after_a_rename_is_refused_with_its_key_and_the_ways_out() {
+fn an_open_order_of_a_renamed_pipeline_stops_the_start_and_is_named() {
     let port = free_port();
     let site = site(port);
     let mut dying = gateway(site.path(), port, &["die@1"]);
@@ -248,7 +248,7 @@ fn an_open_order_that_no_pipeline_owns_after_a_rename_is_refused_with_its_key_an
 
 /// A stopped process takes the order into its socket and fills it when it goes on. Nothing can prevent that; it is told.
 #[test]
-fn a_frozen_gateway_fills_late_and_its_confirmation_after_the_deadline_is_an_error() {
+fn a_late_confirmation_of_a_frozen_gateway_is_logged_as_an_error() {
     let port = free_port();
     let site = site(port).with("speed = \"max\"", "speed = 60");
     let _gateway = gateway(site.path(), port, &["frozen=2s@2"]);

@@ -75,7 +75,7 @@ fn die_at(place: &str, count: usize, fault: &str) -> (usize, Books) {
 }
 
 #[test]
-fn killed_at_any_named_place_with_any_fault_of_the_gateway_no_order_is_lost_doubled_invented_or_stale() {
+fn killed_at_any_point_with_any_gateway_fault_no_order_is_wrong() {
     let mut sum = Tally::default();
     for (index, (place, count)) in PLACES.into_iter().enumerate() {
         for (number, fault) in FAULTS.into_iter().enumerate() {
@@ -115,7 +115,7 @@ fn gateway_returns(place: &str, count: usize, away: Duration) -> Books {
 
 /// A hedging account with stops and targets, of which the node sees nothing: what it meant is all that it may have sent.
 #[test]
-fn killed_while_it_trades_with_stops_on_a_hedging_account_each_order_is_the_one_that_was_meant() {
+fn killed_on_a_hedging_account_with_stops_each_order_is_as_intended() {
     let places = ["after-plan", "after-sent", "before-book-write", "after-book-write", "after-outcome"];
     let (mut sum, mut ended) = (Tally::default(), 0);
     for (index, place) in places.into_iter().enumerate() {
@@ -139,7 +139,7 @@ fn killed_while_it_trades_with_stops_on_a_hedging_account_each_order_is_the_one_
 }
 
 #[test]
-fn a_gateway_that_dies_with_an_order_and_comes_back_gets_no_order_twice_or_late() {
+fn a_gateway_that_dies_with_an_order_gets_none_twice_or_late() {
     let away = if is_campaign() { Duration::from_secs(20) } else { Duration::from_secs(2) };
     let places: Vec<(&str, usize)> = PLACES
         .into_iter()

@@ -73,7 +73,7 @@ fn every_fault_of_the_hub_is_a_reason_of_its_own_and_keeps_the_deadline() {
 }
 
 #[test]
-fn a_hub_that_is_not_there_is_a_reason_and_after_five_failures_it_is_not_asked_any_more() {
+fn an_unreachable_hub_opens_the_circuit_after_five_failures() {
     let site = site(free_port()).with_decisions(8);
     site.start(&[]).end().expect(0);
     let facts = accept(&site.state(), demo_span(8));

@@ -90,7 +90,7 @@ fn at_level(level: &str) -> Site {
 }
 
 #[test]
-fn every_line_of_a_real_run_parses_and_the_lines_that_operators_look_for_are_there() {
+fn every_line_of_a_real_run_parses_and_the_expected_events_are_there() {
     let site =
         at_level("debug").with("speed = \"max\"", "speed = 40").with("heartbeat = \"10s\"", "heartbeat = \"1s\"");
     let mut node = site.start(&[]);
@@ -129,7 +129,7 @@ fn every_line_of_a_real_run_parses_and_the_lines_that_operators_look_for_are_the
 }
 
 #[test]
-fn a_start_is_five_lines_at_info_and_the_whole_configuration_stands_in_the_file() {
+fn a_start_logs_five_info_lines_and_the_configuration_only_to_the_file() {
     let site = at_level("info").with_decisions(3);
     let lines = lines(&site.start(&[]).end().expect(0).err);
     assert_eq!(told(&lines, "starting").len(), 5);

@@ -12,7 +12,7 @@ use super::node::{Node, SENTINEL, program, run};
 const ACCEPT: &str = "--accept-lost-journal";
 
 #[test]
-fn an_emptied_journal_is_refused_by_every_command_until_a_person_accepts_the_loss() {
+fn every_command_refuses_an_emptied_journal_until_the_loss_is_accepted() {
     let site = Site::new().with_bars(210);
     run(site.path(), site.args()).expect(0);
     let orders = Facts::orders_in_book(&site.state());
@@ -34,7 +34,7 @@ fn an_emptied_journal_is_refused_by_every_command_until_a_person_accepts_the_los
 }
 
 #[test]
-fn a_journal_taken_away_under_a_running_node_ends_it_with_74_and_put_back_is_whole() {
+fn a_journal_removed_under_a_running_node_ends_it_with_74() {
     let site = Site::new().with("speed = \"max\"", "speed = 40").with_decisions(200);
     let state = site.state();
     let mut node = Node::start(site.path(), site.args());

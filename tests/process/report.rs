@@ -26,7 +26,7 @@ fn change(file: &Path, sql: &str) {
 }
 
 #[test]
-fn report_and_prove_tell_of_a_demo_while_it_runs_and_after_it() {
+fn report_and_prove_work_while_a_demo_runs_and_after_it() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let mut demo = Node::start(folder.path(), ["demo", "--speed", "150", "--bars", "400", "--state", "state"]);
@@ -113,7 +113,7 @@ fn a_directory_without_a_journal_is_refused_by_report_and_prove() {
 }
 
 #[test]
-fn a_demo_on_a_state_that_is_further_says_so_and_counts_the_slots_that_its_profit_covers() {
+fn a_demo_on_a_finished_state_says_so_and_counts_its_slots() {
     let folder = tempfile::tempdir().unwrap();
     let demo = |bars: &str| {
         let args = ["demo", "--speed", "max", "--bars", bars, "--state", "state"];
@@ -132,7 +132,7 @@ fn a_demo_on_a_state_that_is_further_says_so_and_counts_the_slots_that_its_profi
 }
 
 #[test]
-fn a_run_of_one_slot_speaks_of_the_slot_and_of_no_competition() {
+fn a_run_of_one_slot_logs_the_slot_and_no_competition() {
     let site = Site::new();
     run(site.path(), site.args_and(&["--once"])).expect(0);
     let log = std::fs::read_to_string(site.state().join("logs/sentinel.log")).unwrap();

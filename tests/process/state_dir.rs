@@ -102,7 +102,7 @@ fn with_small_files(folder: &Path, kib: usize, args: &[&str]) -> Node {
 }
 
 #[test]
-fn a_disk_that_takes_no_more_rows_ends_the_node_with_74_and_nothing_leaves_after_it() {
+fn a_full_disk_ends_the_node_with_74_and_nothing_is_sent_after_it() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let args = ["demo", "--speed", "max", "--bars", "400", "--state", "state"];
@@ -129,7 +129,7 @@ fn a_disk_that_takes_no_more_rows_ends_the_node_with_74_and_nothing_leaves_after
 }
 
 #[test]
-fn a_disk_that_is_full_from_the_start_is_told_before_anything_runs() {
+fn a_disk_that_is_full_at_the_start_is_reported_before_anything_runs() {
     let folder = tempfile::tempdir().unwrap();
     let args = ["demo", "--speed", "max", "--bars", "50", "--state", "state"];
     let mut node = with_small_files(folder.path(), 4, &args);

@@ -40,7 +40,7 @@ fn run_on(site: &Site, pipeline: &str, port: u16) -> (Vec<Intent>, Facts) {
 }
 
 #[test]
-fn a_planned_order_of_version_2_is_sent_once_under_its_old_key_after_the_upgrade() {
+fn a_planned_order_of_version_2_is_sent_once_under_its_old_key() {
     let port = free_port();
     let (intents, facts) = run_on(&of_version_2("begun", port), "begun", port);
     let [intent] = &intents[..] else { panic!("one order of the slot: {intents:#?}") };
@@ -60,7 +60,7 @@ fn a_sent_order_of_version_2_is_not_sent_again_after_the_upgrade() {
 
 /// The slot's cycle wrote its order for a bar; now it would decide the slot, under another key.
 #[test]
-fn a_slot_that_has_sent_an_order_sends_no_second_one_because_decide_on_was_changed() {
+fn a_changed_decide_on_sends_no_second_order_for_a_slot() {
     let port = free_port();
     let site = of_version_2("cut", port).adding("[pipeline.decision]", "decide_on = \"slot\"");
     let (intents, facts) = run_on(&site, "cut", port);
@@ -69,7 +69,7 @@ fn a_slot_that_has_sent_an_order_sends_no_second_one_because_decide_on_was_chang
 }
 
 #[test]
-fn a_slot_whose_order_was_refused_orders_nothing_else_because_decide_on_was_changed_in_between() {
+fn a_changed_decide_on_does_not_retry_a_refused_order() {
     let port = free_port();
     let site = Site::new().with_bars(209).through_gateway(port);
     let _gateway = gateway(site.path(), port, &["refuse=10018@1"]);

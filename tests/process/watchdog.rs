@@ -73,7 +73,7 @@ fn a_service_manager_sees_134() {
 
 /// No supervisor can free a thread; a new process can.
 #[test]
-fn a_worker_whose_thread_is_blocked_for_ever_ends_the_process_and_a_new_one_loses_nothing() {
+fn a_blocked_worker_thread_ends_the_process_and_the_next_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut node = Node::start(folder.path(), args(&["--hang-at", "predictor:20"]));
     let ended = node.ended_within(Duration::from_secs(120)).unwrap_or_else(|| panic!("it waits: {:?}", node.said()));

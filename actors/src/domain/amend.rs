@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_closed_without_a_decision_after_it_had_decided_a_bar_tells_the_bar() {
+    fn a_slot_that_only_closed_still_names_the_bar_it_had_decided() {
         let exit = Intent { basis: Basis::Slot(SLOT), ..close(IntentState::Acked) };
         let mut record = row(Reason::OrderAcked);
         record.intents = vec![exit.key.clone()];
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn live_intents_speak_for_a_slot_that_has_both_modes_and_the_others_are_named() {
+    fn live_intents_count_for_a_slot_with_both_modes_and_dry_ones_are_named() {
         let dry = intent(Mode::DryRun, Role::Open, IntentState::Acked);
         let record = ended(Reason::StageCrashed, &[dry.clone(), open(IntentState::Rejected)]);
         assert_eq!((record.mode, record.reason), (Mode::Live, Reason::OrderRejected));

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_due_bar_that_was_delivered_unusable_is_stale_however_young_its_predecessor_is() {
+    fn an_unusable_due_bar_is_stale_even_if_the_bar_before_it_is_fresh() {
         assert_eq!(
             reason("2017-06-01T13:00:05Z", &["2017-06-01T11:00:00Z", "2017-06-01T12:00:00Z!"]),
             Some(Reason::StaleData)

@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_told_while_there_is_some_and_a_stall_when_there_is_none() {
+    fn progress_is_reported_while_there_is_some_and_a_stall_when_not() {
         let (tell, told) = std::sync::mpsc::channel();
         let (cry, stall) = std::sync::mpsc::channel();
         let progress = Arc::new(Progress::default());

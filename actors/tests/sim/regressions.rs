@@ -54,14 +54,14 @@ fn reasons(world: &Shared) -> Vec<Reason> {
 }
 
 #[test]
-fn a_stage_that_hangs_is_noticed_by_its_own_deadline_and_not_by_that_of_the_first() {
+fn a_hanging_stage_is_noticed_by_its_own_deadline() {
     // I7 is judged by the guard around the call: 6 s for the executor, where 36 s are the fetcher's.
     let faults: &[(&str, &str, &[&str])] = &[("positions", "p0/executor", &["pass", "positions_hang"])];
     run(patient(30), faults);
 }
 
 #[test]
-fn slots_that_pass_while_the_clock_jumps_over_the_end_of_the_competition_get_their_rows() {
+fn slots_skipped_by_a_clock_jump_over_the_end_get_their_rows() {
     let mut options = options(40);
     options.pipelines[0].sheltered = false;
     let end = options.start.plus(MINUTE * 20);
@@ -178,7 +178,7 @@ fn told_by(world: &Shared) -> Vec<usize> {
 /// The pipeline gave the cycle up and could not know that its bar was decided, so that the next slot decided it again, did
 /// nothing, and said that it had acted.
 #[test]
-fn an_order_is_told_by_the_row_of_its_own_slot_alone() {
+fn an_order_is_reported_only_by_the_row_of_its_own_slot() {
     let faults: &[(&str, &str, &[&str])] =
         &[("submit", "p0/executor", &["submit_hang_filled"]), ("validate", "p0/predictor", &["pass", "validate_hang"])];
     let mut options = hourly(40);
@@ -232,7 +232,7 @@ fn an_order_that_never_expires_is_never_called_absent() {
 
 /// With a wall clock that moved an hour while the model was asked, orders left an hour late.
 #[test]
-fn an_order_whose_clock_was_moved_in_flight_leaves_near_its_slot_or_not_at_all() {
+fn a_clock_moved_in_flight_lets_an_order_leave_near_its_slot_or_never() {
     let places = ["p0/data_fetcher", "p0/predictor", "p0/executor", "p0/predictor@PredictorHandle"];
     let later = ["p0/executor@ExecutorHandle", "p0/executor@AfterPlan", "p0/executor@AfterSent"];
     for place in places.into_iter().chain(later) {

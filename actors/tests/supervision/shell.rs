@@ -88,7 +88,7 @@ async fn failing_and_hanging_starts_are_failures_and_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_stops_by_itself_is_replaced_even_if_the_drop_of_its_state_panics() {
+async fn a_worker_that_stops_is_replaced_even_if_dropping_its_state_panics() {
     let kids = Kids { drop_panics: true, ..Kids::new() };
     let kid = kids.kid("kid", ChildClass::Worker, &[]);
     let mut house = House::open(Limits::default(), vec![kid.spec.clone()]).await;
@@ -100,7 +100,7 @@ async fn a_worker_that_stops_by_itself_is_replaced_even_if_the_drop_of_its_state
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_comes_back_when_nobody_is_there() {
+async fn a_message_comes_back_when_the_actor_is_not_running() {
     let (mut house, kid, _kids) = one(&[]).await;
     assert!(matches!(kid.address.send(KidMsg::Panic), Err(KidMsg::Panic)));
     assert_eq!(who(&kid).await, Err(CallError::NotThere));
@@ -185,7 +185,7 @@ async fn a_start_under_way_ends_with_its_owner() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_runs_of_the_same_story_are_told_in_the_same_words() {
+async fn two_runs_of_the_same_seed_log_the_same_words() {
     let mut stories = vec![];
     for _ in 0..2 {
         let kids = Kids::new();

@@ -23,7 +23,7 @@ fn jumping(jump_ms: Jumps) -> World {
 
 /// The wall clock moved an hour while the model was asked, and ten orders left an hour late.
 #[tokio::test(start_paused = true)]
-async fn of_ten_orders_whose_clock_moved_an_hour_while_the_model_was_asked_none_leaves() {
+async fn no_order_leaves_when_the_clock_moves_while_the_model_is_asked() {
     let world = jumping(Jumps { in_predict: ALMOST_AN_HOUR_MS, ..Jumps::default() });
     let _node = world.run(settings(), HOUR).await;
     let (left, reasons) = (world.left(), world.reasons());
@@ -32,7 +32,7 @@ async fn of_ten_orders_whose_clock_moved_an_hour_while_the_model_was_asked_none_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_whose_clock_moved_while_sent_was_committed_is_absent_and_never_left() {
+async fn an_order_whose_clock_moved_during_the_sent_commit_never_left() {
     let world = jumping(Jumps { in_commit_of_sent: ALMOST_AN_HOUR_MS, ..Jumps::default() });
     let _node = world.run(settings(), HOUR).await;
     let (left, reasons) = (world.left(), world.reasons());
@@ -42,7 +42,7 @@ async fn an_order_whose_clock_moved_while_sent_was_committed_is_absent_and_never
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_of_a_slot_that_is_ahead_of_a_clock_that_was_set_back_does_not_leave() {
+async fn an_order_of_a_slot_ahead_of_a_clock_set_back_is_not_sent() {
     let world = jumping(Jumps { in_predict: -HOUR_MS, ..Jumps::default() });
     let _node = world.run(settings(), HOUR).await;
     assert_eq!((world.left(), world.reasons()), (0, vec![Reason::DecisionExpired]));
@@ -52,7 +52,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_order_leaves_outside_the_limits_of_its_slot_however_the_clock_jumps(
+    fn no_order_leaves_outside_the_limits_of_its_slot_when_the_clock_jumps(
         in_predict in -100_i64..100, in_positions in -100_i64..100, in_commit_of_sent in -100_i64..100,
     ) {
         let jump = |seconds: i64| seconds * 1000;
@@ -123,7 +123,7 @@ fn slots(world: &World) -> Vec<UtcMs> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_set_back_is_told_and_no_slot_is_worked_on_twice_until_it_has_caught_up() {
+async fn a_clock_set_back_is_reported_and_no_slot_runs_twice() {
     let events = Events::default();
     let _guard = tracing::subscriber::set_default(events.clone());
     let world = World::new();

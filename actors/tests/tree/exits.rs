@@ -88,7 +88,7 @@ async fn a_position_is_closed_after_four_hours_while_the_hub_answers_500_for_for
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bar_source_that_fails_keeps_no_position_open_and_the_last_known_price_is_noted() {
+async fn positions_are_closed_even_if_the_bar_source_fails() {
     let world = holding_without_a_hub();
     let _node = world.run(holding(5 * HOUR), HOUR).await;
     world.lock().source_fails = true;
@@ -104,7 +104,7 @@ async fn a_bar_source_that_fails_keeps_no_position_open_and_the_last_known_price
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_market_is_closed_nothing_is_sent_and_the_first_bar_after_it_closes_the_position() {
+async fn a_closed_market_sends_nothing_and_the_first_bar_after_it_closes() {
     let world = holding_without_a_hub();
     let mut settings = holding(HOUR);
     // START is a Monday at half past midnight.
@@ -117,7 +117,7 @@ async fn while_the_market_is_closed_nothing_is_sent_and_the_first_bar_after_it_c
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slot_whose_bar_was_decided_before_closes_what_is_held_too_long_within_its_minute() {
+async fn a_slot_on_a_decided_bar_still_closes_a_position_held_too_long() {
     let world = World::new().with(|inner| {
         (inner.positions, inner.answer) = (Some(vec![position()]), Ok(vec![0.1, 0.8, 0.1]));
     });
@@ -130,7 +130,7 @@ async fn a_slot_whose_bar_was_decided_before_closes_what_is_held_too_long_within
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_exit_is_tried_again_in_the_next_slot_and_the_bar_may_still_be_decided() {
+async fn a_refused_exit_is_retried_in_the_next_slot_and_the_bar_stays_open() {
     let refused = Submission::Rejected { code: Some(10_004), text: "requote".to_owned(), lasting: false };
     let world = holding_without_a_hub().with(|inner| inner.replies = vec![refused.clone(), refused]);
     let _node = world.start(every_minute(holding(HOUR))).await;

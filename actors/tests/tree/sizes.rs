@@ -82,7 +82,7 @@ fn a_counted_position_of_nine_times_the_volume_ends_in_no_order_and_says_so() {
 }
 
 #[test]
-fn a_told_position_larger_than_the_volume_is_not_closed_either() {
+fn a_reported_position_larger_than_the_volume_is_not_closed() {
     let large = position(7, Side::Buy, Decimal::new(20, 2));
     let world = World::new().with(|inner| {
         inner.positions = Some(vec![large]);
@@ -135,7 +135,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_order_is_ever_larger_than_configured_whatever_was_counted_or_told(
+    fn no_order_is_larger_than_configured_whatever_the_venue_reports(
         volume in lots(),
         holdings in prop::collection::vec((side(), lots()), 0..4),
         is_counted in any::<bool>(),

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_answers_are_recorded_and_others_are_refused_until_the_recorded_ones_are_back() {
+    fn only_the_first_recorded_answers_are_accepted() {
         let mut identity = Identity::default();
         assert_eq!(identity.judge(&answers(0.0), 3), Ok(Finding::Recorded));
         assert_eq!(identity.judge(&answers(0.9e-9), 3), Ok(Finding::Same), "within the tolerance");
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_come_with_a_prediction_are_compared_row_by_row_and_others_are_a_doubt() {
+    fn probe_answers_beside_a_prediction_are_compared_row_by_row() {
         let mut identity = Identity::default();
         let rows = |shift| answers(shift).into_iter().flat_map(|answer| answer.rows).collect::<Vec<_>>();
         assert!(!identity.is_sure() && !identity.are_recorded(&rows(0.0)), "nothing is recorded yet");

@@ -74,7 +74,7 @@ fn a_peer_that_lags_by_one_answers_an_order_with_the_reply_to_the_one_before() {
 }
 
 #[test]
-fn a_reused_ticket_is_that_of_the_order_before_and_the_ledger_knows_the_true_one() {
+fn a_reused_ticket_names_the_previous_order_and_the_ledger_the_true_one() {
     let mut desk = Desk::new(AccountMode::Netting, &["reused-ticket@1-2"]);
     assert_eq!(desk.ask(&order(1, "OP_BUY", 0.1))["ticket"], json!(101), "there is none before the first");
     let turn = desk.turn(&order(2, "OP_BUY", 0.3));

@@ -104,7 +104,7 @@ fn a_repeated_id_is_answered_with_its_first_ticket_whatever_is_asked() {
 }
 
 #[test]
-fn an_id_that_nobody_filled_is_an_unknown_action() {
+fn an_id_that_no_order_used_is_an_unknown_action() {
     let reply = Desk::netting().ask(&status(1));
     assert_eq!((&reply["retcode"], &reply["ticket"]), (&json!(-2), &json!(0)));
 }

@@ -101,7 +101,7 @@ fn an_order_that_waits_arrives_in_time_and_is_filled_late() {
 }
 
 #[test]
-fn before_its_replay_has_begun_a_symbol_has_no_quotes_and_no_position_is_judged() {
+fn before_its_replay_begins_a_symbol_has_no_quotes_and_no_exits() {
     let mut desk = Desk::with(AccountMode::Netting, &[], hours(&[["1.1"; 4], ["0.9"; 4], ["0.9"; 4]]), "0");
     desk.ask(&order_at(1, "OP_BUY", 1.0, 1.0, 0.0));
     let nowhere = Now { wall_ms: T0_MS * 2, replayed: BTreeMap::from([("EURUSD".to_owned(), None)]) };

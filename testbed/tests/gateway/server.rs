@@ -172,7 +172,7 @@ fn a_second_gateway_is_kept_from_the_ledger_and_from_the_port() {
 }
 
 #[test]
-fn a_gateway_that_was_away_listens_again_where_it_was_and_has_forgotten_its_ids() {
+fn a_restarted_gateway_listens_on_its_old_port_and_has_forgotten_its_ids() {
     let directory = temporary();
     let server = Server::start(options(directory.path(), &["away=50ms@2"]));
     let stuck = server.peer();
