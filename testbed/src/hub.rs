@@ -1,7 +1,7 @@
 //! A model server that speaks MLflow's scoring protocol (version 3.17.2), for one ONNX file.
 //!
-//! It is the hub of the demo, and the one that clients are tested against: it answers what a real MLflow answers, down to
-//! the text of its errors, and on request it misbehaves in the ways in which model servers do. It must never share code
+//! It is the hub of the demo, and the one that clients are tested against: it has the statuses, bodies and error codes of a
+//! real MLflow, with words of its own in its errors, and on request it misbehaves in the ways in which model servers do. It must never share code
 //! with the client that it judges.
 //!
 //! Two paths are not MLflow's. `POST /testbed/fault` with `{"fault": "nan", "count": 3}` makes the next three invocations go
@@ -9,8 +9,7 @@
 //! `GET /testbed/asked` tells what has reached it: `{"invocations": 7, "connections": 2, "payloads": ["inputs", null]}`,
 //! the last being the payload key of each of the latest invocations, null when there was not exactly one.
 //!
-//! Where it is not MLflow: it takes no CSV and no Parquet, serves no `/docs`, refuses bodies above 16 MiB with 413, and
-//! an error echoes the first characters of the JSON value that it was sent instead of pandas' rendering of it.
+//! Where it is not MLflow: it takes no CSV and no Parquet, serves no `/docs`, and refuses bodies above 16 MiB with 413.
 
 mod answer;
 mod body;
@@ -19,7 +18,6 @@ mod json;
 mod model;
 mod numbers;
 mod payload;
-mod python;
 mod refusal;
 mod scoring;
 mod server;

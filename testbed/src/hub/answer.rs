@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::python::{float, json_string};
-
 /// The type that MLflow gives to almost everything, JSON or not.
 pub(super) const JSON: &str = "application/json";
 /// The type of what the web framework says for itself.
@@ -46,7 +44,7 @@ impl Answer {
 
     /// What FastAPI says by itself.
     pub(super) fn detail(status: u16, detail: &str) -> Self {
-        Self::new(status, JSON, format!("{{\"detail\":{}}}", json_string(detail)))
+        Self::new(status, JSON, serde_json::json!({ "detail": detail }).to_string())
     }
 
     pub(super) fn method_not_allowed(allow: &'static str) -> Self {
@@ -65,14 +63,13 @@ impl Answer {
 
     /// An error of MLflow; `class` is its SQL state and class.
     pub(super) fn error(status: u16, code: &str, message: &str, class: [&str; 2], trace: Option<&str>) -> Self {
-        let trace = trace.map(|trace| format!(", \"stack_trace\": {}", json_string(trace))).unwrap_or_default();
         let [state, class] = class;
-        let message = json_string(message);
-        let body = format!(
-            "{{\"error_code\": \"{code}\", \"message\": {message}, \"sqlstate\": \"{state}\", \
-             \"error_class\": \"{class}\"{trace}}}"
-        );
-        Self::new(status, JSON, body)
+        let mut body =
+            serde_json::json!({ "error_code": code, "message": message, "sqlstate": state, "error_class": class });
+        if let Some(trace) = trace {
+            body["stack_trace"] = trace.into();
+        }
+        Self::new(status, JSON, body.to_string())
     }
 
     /// One row of numbers for each row that was asked.
@@ -85,5 +82,15 @@ impl Answer {
     /// A bare number where rows belong.
     pub(super) fn scalar(value: f64) -> Self {
         Self::json(format!("{{\"predictions\": {}}}", float(value)))
+    }
+}
+
+/// As Python writes a float: what JSON does not have as a bare word.
+fn float(value: f64) -> String {
+    match value {
+        value if value.is_nan() => "NaN".to_owned(),
+        f64::INFINITY => "Infinity".to_owned(),
+        f64::NEG_INFINITY => "-Infinity".to_owned(),
+        value => format!("{value:?}"),
     }
 }

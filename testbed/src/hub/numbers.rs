@@ -1,31 +1,23 @@
-//! From JSON to the numbers that a model is asked, with the exceptions that NumPy raises when there is none.
+//! From JSON to the numbers that a model is asked, as generously as MLflow converts.
 
-use super::json::Json;
-use super::python::repr;
-
-/// An exception of Python.
-pub(super) struct Raised {
-    pub(super) class: &'static str,
-    pub(super) text: String,
-}
-
-impl Raised {
-    pub(super) fn repr(&self) -> String {
-        format!("{}({})", self.class, repr(&self.text))
-    }
-}
+use serde_json::Value;
 
 /// The sizes of a nested list, whose numbers go into `out`.
-pub(super) fn flatten(json: &Json, out: &mut Vec<f32>) -> Result<Vec<usize>, Raised> {
-    let Json::List(items) = json else {
-        out.push(number(json)?);
+///
+/// # Errors
+/// What cannot be a number, or that the lists are not all of one length.
+pub(super) fn flatten(value: &Value, out: &mut Vec<f32>) -> Result<Vec<usize>, String> {
+    let Value::Array(items) = value else {
+        out.push(number(value)?);
         return Ok(Vec::new());
     };
     let mut inner: Option<Vec<usize>> = None;
     for item in items {
         let sizes = flatten(item, out)?;
         match &inner {
-            Some(known) if *known != sizes => return Err(ragged(items.len())),
+            Some(known) if *known != sizes => {
+                return Err(format!("the {} elements of a list do not have one shape", items.len()));
+            }
             Some(_) => {}
             None => inner = Some(sizes),
         }
@@ -35,36 +27,30 @@ pub(super) fn flatten(json: &Json, out: &mut Vec<f32>) -> Result<Vec<usize>, Rai
     Ok(sizes)
 }
 
-fn ragged(length: usize) -> Raised {
-    let text = format!(
-        "setting an array element with a sequence. The requested array has an inhomogeneous shape after 1 dimensions. \
-         The detected shape was ({length},) + inhomogeneous part."
-    );
-    Raised { class: "ValueError", text }
-}
-
-/// What `float` makes of it, and float32 of that. What does not fit becomes infinite, as in NumPy.
-pub(super) fn number(json: &Json) -> Result<f32, Raised> {
-    let value = match json {
-        Json::Int(value) if value.is_infinite() => {
-            return Err(Raised { class: "OverflowError", text: "int too large to convert to float".to_owned() });
-        }
-        Json::Int(value) | Json::Float(value) => *value,
-        Json::Null => f64::NAN,
-        Json::Bool(value) => f64::from(u8::from(*value)),
-        Json::Text(text) => text.trim().parse().map_err(|_| {
-            let text = format!("could not convert string to float: {}", repr(text));
-            Raised { class: "ValueError", text }
-        })?,
-        Json::List(_) => {
-            return Err(Raised { class: "ValueError", text: "setting an array element with a sequence.".to_owned() });
-        }
-        Json::Dict(_) => {
-            let text = "float() argument must be a string or a real number, not 'dict'".to_owned();
-            return Err(Raised { class: "TypeError", text });
-        }
+/// A number, a text that is one, a bool, or null for NaN. What does not fit into float32 becomes infinite.
+///
+/// # Errors
+/// What it is instead.
+pub(super) fn number(value: &Value) -> Result<f32, String> {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::Null => Some(f64::NAN),
+        Value::Bool(value) => Some(f64::from(u8::from(*value))),
+        Value::String(text) => text.trim().parse().ok(),
+        Value::Array(_) | Value::Object(_) => None,
     };
     #[expect(clippy::cast_possible_truncation, reason = "models take float32")]
-    let value = value as f32;
-    Ok(value)
+    number.map(|number| number as f32).ok_or_else(|| format!("could not convert {} to a number", echo(value)))
+}
+
+/// Characters of a value that an error repeats.
+const ECHO: usize = 300;
+
+/// The beginning of a value.
+pub(super) fn echo(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(ECHO) {
+        Some((at, _)) => format!("{} ...", &text[..at]),
+        None => text,
+    }
 }

@@ -6,10 +6,10 @@
 
 use std::collections::HashMap;
 
-use super::json::Json;
+use serde_json::Value;
+
 use super::model::{Row, Takes};
-use super::numbers::{Raised, flatten, number};
-use super::python::{repr, shape};
+use super::numbers::{flatten, number};
 use super::refusal::Refusal;
 use super::table::Table;
 
@@ -46,24 +46,24 @@ impl Key {
 }
 
 /// The one payload of a document. Other keys do not matter.
-pub(super) fn payload(document: &Json) -> Result<(Key, &Json), Refusal> {
-    let Json::Dict(entries) = document else { return Err(Refusal::NoDict(document.class())) };
-    let found: Vec<Key> = entries.iter().filter_map(|(name, _)| Key::of(name)).collect();
+pub(super) fn payload(document: &Value) -> Result<(Key, &Value), Refusal> {
+    let Value::Object(entries) = document else { return Err(Refusal::Fields(Vec::new())) };
+    let found: Vec<(Key, &Value)> = entries.iter().filter_map(|(name, value)| Some((Key::of(name)?, value))).collect();
     match found.as_slice() {
-        [key] => Ok((*key, document.get(key.name()).unwrap_or(&Json::Null))),
-        keys => Err(Refusal::Fields(keys.iter().map(|key| key.name().to_owned()).collect())),
+        [payload] => Ok(*payload),
+        several => Err(Refusal::Fields(several.iter().map(|(key, _)| key.name()).collect())),
     }
 }
 
 /// The rows of a payload.
-pub(super) fn rows(key: Key, payload: &Json, takes: &Takes) -> Result<Vec<Row>, Refusal> {
-    let first = |json: &Json| matches!(json, Json::List(items) if matches!(items.first(), Some(Json::Dict(_))));
+pub(super) fn rows(key: Key, payload: &Value, takes: &Takes) -> Result<Vec<Row>, Refusal> {
+    let of_records = |items: &[Value]| matches!(items.first(), Some(Value::Object(_)));
     let table = match (key, payload) {
         (Key::Split, _) => Table::split(payload)?,
         (Key::Records, _) => Table::records(payload)?,
-        (Key::Instances | Key::Inputs, Json::Dict(entries)) => Table::columns(entries),
-        (Key::Instances, Json::List(items)) if first(payload) => Table::instances(items)?,
-        (Key::Inputs, Json::List(_)) if first(payload) => Table::records(payload)?,
+        (Key::Instances | Key::Inputs, Value::Object(entries)) => Table::columns(entries),
+        (Key::Instances, Value::Array(items)) if of_records(items) => Table::instances(items)?,
+        (Key::Inputs, Value::Array(items)) if of_records(items) => Table::records(payload)?,
         (Key::Instances | Key::Inputs, _) => return tensor(payload, takes),
     };
     Request { key, payload, table, takes }.rows()
@@ -72,7 +72,7 @@ pub(super) fn rows(key: Key, payload: &Json, takes: &Takes) -> Result<Vec<Row>, 
 /// Columns that are to become rows.
 struct Request<'a> {
     key: Key,
-    payload: &'a Json,
+    payload: &'a Value,
     table: Table<'a>,
     takes: &'a Takes,
 }
@@ -114,7 +114,7 @@ impl Request<'_> {
         if doubled {
             return Err(self.schema("'DataFrame' object has no attribute 'dtype'".to_owned()));
         }
-        let columns: Vec<&Vec<&Json>> =
+        let columns: Vec<&Vec<&Value>> =
             wanted.iter().filter_map(|name| places.get(name.as_str())).map(|at| &self.table.columns[*at]).collect();
         let count = columns.first().map_or(0, |column| column.len());
         if columns.iter().any(|column| column.len() != count) {
@@ -123,13 +123,8 @@ impl Request<'_> {
         let mut rows = vec![Row { tabular: Vec::with_capacity(self.takes.width), sequence: None }; count];
         for (name, column) in wanted.iter().zip(columns) {
             for (row, cell) in rows.iter_mut().zip(column) {
-                row.tabular.push(number(cell).map_err(|raised| {
-                    Refusal::Invalid(format!(
-                        "Data is not compatible with model signature. Failed to convert column {name} to type \
-                         'float64'. Error: '{}'",
-                        raised.repr()
-                    ))
-                })?);
+                let cell = number(cell);
+                row.tabular.push(cell.map_err(|why| Refusal::Invalid(format!("Column {name}: {why}")))?);
             }
         }
         Ok(rows)
@@ -139,7 +134,7 @@ impl Request<'_> {
     fn block(&self, name: &str, wanted: &[usize]) -> Result<Vec<Vec<f32>>, Refusal> {
         let Some(at) = self.table.names.iter().rposition(|column| column == name) else {
             if self.key.is_frame() {
-                return Err(Refusal::Raised(format!("KeyError: {}", repr(name))));
+                return Err(Refusal::Raised(format!("KeyError: {name}")));
             }
             return Err(self.missing(&[name.to_owned()]));
         };
@@ -147,7 +142,7 @@ impl Request<'_> {
         let mut blocks = Vec::with_capacity(cells.len());
         for cell in cells {
             let mut numbers = Vec::with_capacity(wanted.iter().product());
-            let sizes = flatten(cell, &mut numbers).map_err(|raised| self.raised(&raised))?;
+            let sizes = flatten(cell, &mut numbers).map_err(|why| self.raised(why))?;
             if sizes != wanted {
                 return Err(self.misshapen(name, &sizes, wanted, cells.len()));
             }
@@ -158,30 +153,19 @@ impl Request<'_> {
 
     fn misshapen(&self, name: &str, sizes: &[usize], wanted: &[usize], count: usize) -> Refusal {
         if self.key.is_frame() {
-            let (have, want) = (shape(sizes), shape(wanted));
-            return Refusal::Raised(format!("ValueError: a cell of {name} has the shape {have}, expected {want}"));
+            return Refusal::Raised(format!("a cell of {name} has the shape {sizes:?}, expected {wanted:?}"));
         }
         self.schema(shape_error(&[&[count], sizes].concat(), wanted))
     }
 
-    fn raised(&self, raised: &Raised) -> Refusal {
-        if self.key.is_frame() {
-            return Refusal::Raised(format!("{}: {}", raised.class, raised.text));
-        }
-        Refusal::Invalid(raised.text.clone())
+    fn raised(&self, why: String) -> Refusal {
+        if self.key.is_frame() { Refusal::Raised(why) } else { Refusal::Invalid(why) }
     }
 
     fn missing(&self, names: &[String]) -> Refusal {
-        let list = |names: Vec<String>| names.join(", ");
-        // A column without a name goes by its number.
-        let show = |name: &str| if name.parse::<usize>().is_ok() { name.to_owned() } else { repr(name) };
-        let strangers: Vec<String> =
-            self.table.names.iter().filter(|name| !self.knows(name)).map(|name| show(name)).collect();
-        let mut error = format!("Model is missing inputs [{}].", list(names.iter().map(|name| repr(name)).collect()));
-        if !strangers.is_empty() {
-            error.push_str(&format!(" Note that there were extra inputs: [{}].", list(strangers)));
-        }
-        self.schema(error)
+        let strangers: Vec<&str> =
+            self.table.names.iter().map(AsRef::as_ref).filter(|name| !self.knows(name)).collect();
+        self.schema(format!("Model is missing inputs {names:?}; extra inputs: {strangers:?}"))
     }
 
     fn knows(&self, name: &str) -> bool {
@@ -190,42 +174,33 @@ impl Request<'_> {
     }
 
     fn uneven(&self) -> Refusal {
-        if self.key == Key::Instances {
-            return Refusal::Invalid("The length of values for each input/column name are not the same".to_owned());
-        }
-        self.schema(
-            "This model contains a column-based signature, which suggests a DataFrame input. There was an error casting \
-             the input data to a DataFrame: All arrays must be of the same length"
-                .to_owned(),
-        )
+        let error = "the columns are not all of one length".to_owned();
+        if self.key == Key::Instances { Refusal::Invalid(error) } else { self.schema(error) }
     }
 
     fn schema(&self, error: String) -> Refusal {
-        let columns = (0..self.takes.width).map(|number| format!("'feature_{number}': double (required)"));
-        let columns = format!("[{}]", columns.collect::<Vec<_>>().join(", "));
-        Refusal::schema(self.payload, &columns, error)
+        Refusal::schema(self.payload, error)
     }
 }
 
 /// A nested list as it is.
-fn tensor(payload: &Json, takes: &Takes) -> Result<Vec<Row>, Refusal> {
+fn tensor(payload: &Value, takes: &Takes) -> Result<Vec<Row>, Refusal> {
     let mut numbers = Vec::new();
-    let sizes = flatten(payload, &mut numbers).map_err(|raised| Refusal::Invalid(raised.text))?;
-    let wanted = [takes.width];
+    let sizes = flatten(payload, &mut numbers).map_err(Refusal::Invalid)?;
     let error = match sizes.as_slice() {
         [_, width] if *width == takes.width && takes.wants_sequence => {
-            format!("Model is missing inputs ['{SEQUENTIAL}'].")
+            format!("Model is missing inputs [{SEQUENTIAL:?}]")
         }
         [_, width] if *width == takes.width => {
             let rows = numbers.chunks_exact(takes.width);
             return Ok(rows.map(|row| Row { tabular: row.to_vec(), sequence: None }).collect());
         }
-        sizes => shape_error(sizes, &wanted),
+        sizes => shape_error(sizes, &[takes.width]),
     };
-    Err(Refusal::schema(payload, &format!("[Tensor('float32', (-1, {}))]", takes.width), error))
+    Err(Refusal::schema(payload, error))
 }
 
+/// The first size is the number of rows, which may be any.
 fn shape_error(sizes: &[usize], wanted: &[usize]) -> String {
-    let wanted = wanted.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    format!("Shape of input {} does not match expected shape (-1, {wanted}).", shape(sizes))
+    format!("Shape of input {sizes:?} does not match expected shape [any, {wanted:?}]")
 }

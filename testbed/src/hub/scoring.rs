@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::HubError;
 use super::answer::{Answer, JSON, Reply};
 use super::fault::{Fault, FaultRule};
-use super::json::{self, Unreadable};
+use super::json;
 use super::model::{Model, ModelError};
 use super::payload::{self, Key};
-use super::python::repr_bytes;
 use super::refusal::Refusal;
 
 /// The version that it behaves as.
@@ -167,7 +167,7 @@ impl Scoring {
         self.seen.payloads.push_back(key.map(Key::name));
     }
 
-    fn predict(&self, key: Key, payload: &json::Json) -> Result<Vec<Vec<f64>>, Refusal> {
+    fn predict(&self, key: Key, payload: &Value) -> Result<Vec<Vec<f64>>, Refusal> {
         let rows = payload::rows(key, payload, self.model.takes())?;
         let raised =
             |error: Box<dyn std::error::Error + Send + Sync>| Refusal::Raised(format!("RuntimeError: {error}"));
@@ -176,37 +176,23 @@ impl Scoring {
 }
 
 /// The JSON document of an invocation, when it says that it is one.
-fn read(asked: &Asked<'_>) -> Result<json::Json, Refusal> {
+fn read(asked: &Asked<'_>) -> Result<Value, Refusal> {
     let content_type = asked.content_type.ok_or(Refusal::Uncaught)?;
     let mut parts = content_type.split(';').map(str::trim);
     let mime = parts.next().unwrap_or_default();
-    let parameters: Vec<(&str, &str)> = parts.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
-    let charset = parameters.iter().rev().find(|(name, _)| *name == "charset").map_or("utf-8", |(_, value)| value);
-    if !charset.eq_ignore_ascii_case("utf-8") {
-        return Err(Refusal::Charset);
-    }
-    let mut strangers: Vec<String> = Vec::new();
-    for (name, _) in parameters.iter().filter(|(name, _)| *name != "charset") {
-        if !strangers.iter().any(|known| known == name) {
-            strangers.push((*name).to_owned());
+    for (name, value) in parts.map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
+        if name != "charset" {
+            return Err(Refusal::Type(format!("Unrecognized content type parameters: {name}")));
+        }
+        if !value.eq_ignore_ascii_case("utf-8") {
+            return Err(Refusal::Type("The scoring server only supports UTF-8".to_owned()));
         }
     }
-    if !strangers.is_empty() {
-        return Err(Refusal::TypeParameters(strangers));
-    }
     match mime {
-        JSON => json::read(asked.body).map_err(|unreadable| match unreadable {
-            Unreadable::TooDeep => Refusal::Uncaught,
-            Unreadable::Malformed(error) => {
-                let echo = repr_bytes(asked.body);
-                Refusal::Invalid(format!(
-                    "Ensure that input is a valid JSON formatted string. Error: '{error}'\nInput: \n{echo}\n"
-                ))
-            }
-        }),
+        JSON => json::read(asked.body).map_err(|error| Refusal::Invalid(format!("It is no JSON: {error}"))),
         "text/csv" | "application/vnd.apache.parquet" => {
             Err(Refusal::Raised(format!("NotImplementedError: this hub does not read {mime}")))
         }
-        _ => Err(Refusal::Type(content_type.to_owned())),
+        _ => Err(Refusal::Type(format!("This predictor does not support the content type '{content_type}'"))),
     }
 }

@@ -3,104 +3,73 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::json::Json;
-use super::python::repr;
+use serde_json::{Map, Value};
+
+use super::numbers::echo;
 use super::refusal::Refusal;
 
 /// Named columns of cells.
 pub(super) struct Table<'a> {
     pub(super) names: Vec<Cow<'a, str>>,
     /// As many as names; not all of one length when the request was uneven.
-    pub(super) columns: Vec<Vec<&'a Json>>,
+    pub(super) columns: Vec<Vec<&'a Value>>,
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn split(payload: &'a Json) -> Result<Self, Refusal> {
-        let frame = |error: &str| {
-            let text = "Provided dataframe_split field is not a valid dataframe representation in 'split' format.";
-            Refusal::Invalid(format!("{text} Error: '{error}'"))
-        };
-        let entries = match payload {
-            Json::Dict(entries) => entries,
-            other => {
-                return Err(Refusal::Invalid(format!(
-                    "Dataframe split format must be a dictionary. Got {}.",
-                    kind(other)
-                )));
-            }
-        };
-        let data = payload.get("data");
-        let known = |(name, _): &(String, Json)| matches!(name.as_str(), "data" | "columns" | "index");
-        let (Some(data), true) = (data, entries.iter().all(known)) else {
-            let keys = entries.iter().map(|(name, _)| repr(name)).collect::<Vec<_>>().join(", ");
-            return Err(Refusal::Invalid(format!(
-                "Dataframe split format must have 'data' field and optionally 'columns' and 'index' fields. Got {{{keys}}}.'"
-            )));
-        };
-        let lines: Vec<&[Json]> = match data {
-            Json::Null => Vec::new(),
-            Json::List(items) => items
+    /// `{"columns": [...], "data": [[...], ...]}`; without columns they are numbered.
+    pub(super) fn split(payload: &'a Value) -> Result<Self, Refusal> {
+        let invalid = |text: String| Refusal::Invalid(format!("dataframe_split is not valid: {text}"));
+        let Value::Object(entries) = payload else { return Err(invalid("it must be a dictionary".to_owned())) };
+        if let Some(stranger) = entries.keys().find(|name| !["data", "columns", "index"].contains(&name.as_str())) {
+            return Err(invalid(format!("it has the unknown field '{stranger}'")));
+        }
+        let lines: Vec<&[Value]> = match entries.get("data") {
+            Some(Value::Array(items)) => items
                 .iter()
-                .map(|item| if let Json::List(cells) = item { cells } else { std::slice::from_ref(item) })
+                .map(|item| if let Value::Array(cells) = item { cells } else { std::slice::from_ref(item) })
                 .collect(),
-            _ => return Err(frame("DataFrame constructor not properly called!")),
+            Some(Value::Null) => Vec::new(),
+            _ => return Err(invalid("'data' must be a list".to_owned())),
         };
-        let flat =
-            !lines.is_empty() && !matches!(data, Json::List(items) if matches!(items.first(), Some(Json::List(_))));
         let width = lines.iter().map(|cells| cells.len()).max();
-        let names: Vec<Cow<'_, str>> = match payload.get("columns") {
-            None | Some(Json::Null) => (0..width.unwrap_or(0)).map(|index| Cow::Owned(index.to_string())).collect(),
-            Some(Json::List(names)) => names.iter().map(column_name).collect(),
-            Some(other) => {
-                return Err(frame(&format!(
-                    "Index(...) must be called with a collection of some kind, {} was passed",
-                    other.echo(80)
-                )));
-            }
+        let names: Vec<Cow<'_, str>> = match entries.get("columns") {
+            None | Some(Value::Null) => (0..width.unwrap_or(0)).map(|index| Cow::Owned(index.to_string())).collect(),
+            Some(Value::Array(names)) => names.iter().map(column_name).collect(),
+            Some(other) => return Err(invalid(format!("'columns' must be a list, not {}", echo(other)))),
         };
         if let Some(width) = width.filter(|width| *width != names.len()) {
-            let (rows, wanted) = (lines.len(), names.len());
-            return Err(frame(&if flat {
-                format!("Shape of passed values is ({rows}, 1), indices imply ({rows}, {wanted})")
-            } else {
-                format!("{wanted} columns passed, passed data had {width} columns")
-            }));
+            return Err(invalid(format!("{} columns passed, passed data had {width} columns", names.len())));
         }
-        let columns =
-            (0..names.len()).map(|at| lines.iter().map(|cells| cells.get(at).unwrap_or(&Json::Null)).collect());
-        let columns = columns.collect();
+        let columns = (0..names.len())
+            .map(|at| lines.iter().map(|cells| cells.get(at).unwrap_or(&Value::Null)).collect())
+            .collect();
         Ok(Self { names, columns })
     }
 
-    pub(super) fn records(payload: &'a Json) -> Result<Self, Refusal> {
-        let Json::List(items) = payload else {
-            let got = kind(payload);
-            return Err(Refusal::Invalid(format!("Dataframe records format must be a list of records. Got {got}.")));
+    /// A list of dictionaries; a column that some of them lack is null there.
+    pub(super) fn records(payload: &'a Value) -> Result<Self, Refusal> {
+        let Value::Array(items) = payload else {
+            return Err(Refusal::Invalid(format!(
+                "dataframe_records must be a list of records, not {}",
+                echo(payload)
+            )));
         };
         // What is no record has columns without names, and the model misses all of its own.
-        let unnamed = |_| Self { names: vec!["0".into()], columns: vec![vec![]] };
-        Ok(Self::gather(items, true).unwrap_or_else(unnamed))
+        let unnamed = Self { names: vec!["0".into()], columns: vec![vec![]] };
+        Ok(Self::gather(items, true).unwrap_or(unnamed))
     }
 
     /// As records, but a record without a column shortens that column.
-    pub(super) fn instances(items: &'a [Json]) -> Result<Self, Refusal> {
-        Self::gather(items, false).map_err(|stranger| {
-            let class = stranger.class();
-            Refusal::Invalid(format!(
-                "Ensure that the input is a valid JSON-formatted string.\nError: AttributeError(\"'{class}' object has no \
-                 attribute 'items'\")"
-            ))
-        })
+    pub(super) fn instances(items: &'a [Value]) -> Result<Self, Refusal> {
+        Self::gather(items, false).ok_or_else(|| Refusal::Invalid("each instance must be a dictionary".to_owned()))
     }
 
-    /// Columns in the order in which records first name them, with null where a record has none if told to `fill`; or
-    /// the first that is no record.
-    fn gather(items: &'a [Json], fill: bool) -> Result<Self, &'a Json> {
+    /// Columns in the order in which records first name them; nothing when an item is no record.
+    fn gather(items: &'a [Value], fill: bool) -> Option<Self> {
         let mut table = Self { names: Vec::new(), columns: Vec::new() };
         let mut places: HashMap<&str, usize> = HashMap::new();
         for (number, item) in items.iter().enumerate() {
-            let Json::Dict(entries) = item else { return Err(item) };
-            for (name, value) in entries {
+            for (name, value) in item.as_object()? {
                 let place = *places.entry(name).or_insert_with(|| {
                     table.names.push(name.into());
                     table.columns.push(Vec::new());
@@ -108,34 +77,27 @@ impl<'a> Table<'a> {
                 });
                 let column = &mut table.columns[place];
                 if fill {
-                    column.resize(number, &Json::Null);
+                    column.resize(number, &Value::Null);
                 }
                 column.push(value);
             }
         }
         if fill {
-            table.columns.iter_mut().for_each(|column| column.resize(items.len(), &Json::Null));
+            table.columns.iter_mut().for_each(|column| column.resize(items.len(), &Value::Null));
         }
-        Ok(table)
+        Some(table)
     }
 
-    pub(super) fn columns(entries: &'a [(String, Json)]) -> Self {
-        let cells = |value: &'a Json| if let Json::List(cells) = value { cells.iter().collect() } else { vec![value] };
-        Self {
-            names: entries.iter().map(|(name, _)| name.into()).collect(),
-            columns: entries.iter().map(|(_, value)| cells(value)).collect(),
-        }
+    /// `{"name": [...], ...}`; what is no list is a column of one cell.
+    pub(super) fn columns(entries: &'a Map<String, Value>) -> Self {
+        let cells = |value: &'a Value| match value {
+            Value::Array(cells) => cells.iter().collect(),
+            cell => vec![cell],
+        };
+        Self { names: entries.keys().map(Into::into).collect(), columns: entries.values().map(cells).collect() }
     }
 }
 
-fn kind(json: &Json) -> String {
-    match json {
-        Json::List(_) => "list".to_owned(),
-        Json::Dict(_) => "dictionary".to_owned(),
-        other => format!("type <class '{}'>", other.class()),
-    }
-}
-
-fn column_name(json: &Json) -> Cow<'_, str> {
-    if let Json::Text(text) = json { text.into() } else { json.echo(80).into() }
+fn column_name(name: &Value) -> Cow<'_, str> {
+    name.as_str().map_or_else(|| echo(name).into(), Into::into)
 }
