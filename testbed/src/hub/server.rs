@@ -8,6 +8,7 @@ use std::future::{self, Future};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -19,9 +20,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::sync::Semaphore;
+use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::answer::{Answer, Reply};
 use super::body::Outgoing;
@@ -73,27 +76,33 @@ pub(super) async fn signalled() {
 }
 
 async fn accept(listener: &TcpListener, scoring: Rc<RefCell<Scoring>>, until: impl Future<Output = ()>) {
-    let (end, ending) = watch::channel(false);
-    let mut connections = JoinSet::new();
+    let (ending, connections) = (CancellationToken::new(), TaskTracker::new());
+    let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut until = pin!(until);
     loop {
-        tokio::select! {
+        let next = async { (Arc::clone(&free).acquire_owned().await, listener.accept().await) };
+        let (permit, accepted) = tokio::select! {
             () = &mut until => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                Ok((stream, _)) => {
-                    scoring.borrow_mut().connected();
-                    connections.spawn_local(connection(stream, Rc::clone(&scoring), ending.clone()));
-                }
-                Err(_) => sleep(ACCEPT_AGAIN).await,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                scoring.borrow_mut().connected();
+                let connection = connection(stream, Rc::clone(&scoring), ending.clone());
+                spawn_local(connections.track_future(async move {
+                    let _permit = permit;
+                    connection.await;
+                }));
             }
+            Err(_) => sleep(ACCEPT_AGAIN).await,
         }
     }
-    let _ = end.send(true);
-    let _ = timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
+    ending.cancel();
+    connections.close();
+    let _ = timeout(GRACE, connections.wait()).await;
 }
 
-async fn connection(stream: TcpStream, scoring: Rc<RefCell<Scoring>>, mut ending: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, scoring: Rc<RefCell<Scoring>>, ending: CancellationToken) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| answer(request, &scoring));
     let connection = http1::Builder::new()
@@ -104,7 +113,7 @@ async fn connection(stream: TcpStream, scoring: Rc<RefCell<Scoring>>, mut ending
     // A client that goes away or sends no HTTP is its own affair.
     tokio::select! {
         _ = connection.as_mut() => return,
-        _ = ending.wait_for(|ending| *ending) => connection.as_mut().graceful_shutdown(),
+        () = ending.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }
