@@ -142,7 +142,7 @@ impl CompetitionClockState {
         };
         // The end is told again until the pipeline has heard it: it may have been restarting.
         if phase == Phase::Over && !status.ended {
-            let _ = competition.pipeline.send(PipelineMsg::Close);
+            let _ = competition.pipeline.send(PipelineMsg::WindowOver);
         }
         if self.announced.insert(pipeline.to_owned(), phase) == Some(phase) {
             return;

@@ -220,6 +220,8 @@ pub enum PipelineMsg {
     },
     /// Take no new slot, finish the one in flight, end.
     Close,
+    /// The competition is over: give each of its slots its end, then end.
+    WindowOver,
     /// End a stage as an outside hand would; for fault injection.
     Kill(ChildId),
     /// Liveness.
@@ -302,6 +304,8 @@ impl Actor for Pipeline {
         let supervisor = Supervisor::new(myself.get_cell(), supervisor_settings, plan.stages.specs(), notify);
         let mut status = PipelineStatus::clone(&plan.status.load());
         status.waiting_since.get_or_insert_with(elapsed_now);
+        // The one before may have been killed while it ended: this one has to be told again.
+        status.ended = false;
         plan.status.store(Arc::new(status.clone()));
         Ok(PipelineState {
             supervisor,
@@ -370,6 +374,7 @@ impl Actor for Pipeline {
                 state.go_on(&myself)?;
             }
             PipelineMsg::Close => state.close(&myself)?,
+            PipelineMsg::WindowOver => state.window_over(&myself)?,
             PipelineMsg::Kill(id) => {
                 state.supervisor.kill(&id);
             }

@@ -84,6 +84,21 @@ impl PipelineState {
         self.go_on(myself)
     }
 
+    /// The competition was over when this was sent. It may be no longer: a recovery sets a replay back to slots that have
+    /// to be worked on again, and a wall clock can be set. Only who has no slot left closes; everyone else is told again.
+    pub(super) fn window_over(&mut self, myself: &ActorRef<PipelineMsg>) -> Result<(), ActorProcessingErr> {
+        let is_over = self.plan.settings.window.is_over(self.plan.ports.clock.now());
+        if self.closing || self.slots.is_none() || !is_over {
+            return Ok(());
+        }
+        self.tick(myself);
+        if self.slots.as_ref().is_none_or(|machine| machine.next_due().is_some()) {
+            return Ok(());
+        }
+        self.closing = true;
+        self.go_on(myself)
+    }
+
     /// Schedule time may have moved.
     pub(super) fn tick(&mut self, myself: &ActorRef<PipelineMsg>) {
         self.timers.remove(&Timer::Wake);

@@ -25,8 +25,8 @@ use sentinel_actors::node::{self, NodeSpec, RunningNode};
 use sentinel_actors::pipeline::{Deadlines, NodeShared, PipelinePorts, PipelineSettings};
 use sentinel_actors::ports::{
     BarRequest, BarSource, Chance, Clock, Evidence, FeatureSet, JournalAnswer, JournalFatal, JournalRead, JournalStore,
-    JournalWrite, Model, ModelError, NoFaults, PortFuture, Positions, Quarantine, Recovery, SourceError, Submission,
-    Venue, VenueError, Written, elapsed_now,
+    JournalWrite, Model, ModelError, PortFuture, Positions, Quarantine, Recovery, SourceError, Submission, Venue,
+    VenueError, Written, elapsed_now,
 };
 use sentinel_actors::supervision::watch::Progress;
 use sentinel_actors::supervision::{CrashLog, Limits};
@@ -68,6 +68,12 @@ pub struct Inner {
     pub intents: BTreeMap<IntentKey, Intent>,
     /// Rows of each transaction.
     pub transactions: Vec<u64>,
+    /// Schedule time of a replay, which moves only when it is waited for; `None`: wall time.
+    pub replay: Option<UtcMs>,
+    /// The journal's disk answers nothing, neither a commit nor a question.
+    pub disk_hangs: bool,
+    /// A stage that is told to end does not.
+    pub stages_hang_at_their_end: bool,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -99,6 +105,9 @@ impl World {
             rows: BTreeMap::new(),
             intents: BTreeMap::new(),
             transactions: Vec::new(),
+            replay: None,
+            disk_hangs: false,
+            stages_hang_at_their_end: false,
         })))
     }
 
@@ -154,7 +163,7 @@ impl World {
                 control: control.clone(),
                 workers: control,
                 chance: Arc::new(Half),
-                faults: Arc::new(NoFaults),
+                faults: world(),
                 quarantine: Arc::new(Half),
                 crashes: CrashLog::install(),
                 progress: Arc::new(Progress::default()),
@@ -172,7 +181,7 @@ impl World {
 
 impl Inner {
     pub fn now(&self) -> UtcMs {
-        UtcMs(START.plus(elapsed_now().duration_since(self.began)).0 + self.offset_ms)
+        self.replay.unwrap_or_else(|| UtcMs(START.plus(elapsed_now().duration_since(self.began)).0 + self.offset_ms))
     }
 }
 
@@ -222,7 +231,23 @@ impl Clock for World {
 
     fn wait_until(&self, until: UtcMs) -> PortFuture<'_, ()> {
         let longest = if self.lock().waits_blindly { Duration::MAX } else { Duration::from_secs(5) };
-        Box::pin(async move { tokio::time::sleep(until.since(self.now()).min(longest)).await })
+        Box::pin(async move {
+            if let Some(now) = &mut self.lock().replay {
+                *now = until.max(*now);
+                return;
+            }
+            tokio::time::sleep(until.since(self.now()).min(longest)).await;
+        })
+    }
+
+    fn follows_cycles(&self) -> bool {
+        self.lock().replay.is_some()
+    }
+
+    fn take_up_after(&self, accounted: UtcMs) {
+        if let Some(now) = &mut self.lock().replay {
+            *now = accounted.min(*now);
+        }
     }
 }
 
@@ -358,6 +383,7 @@ impl Venue for World {
 impl JournalStore for World {
     fn commit(&self, batch: Vec<JournalWrite>) -> PortFuture<'_, Result<Vec<Written>, JournalFatal>> {
         Box::pin(async move {
+            self.disk().await;
             let mut inner = self.lock();
             inner.transactions.push(batch.iter().map(JournalWrite::rows).sum());
             Ok(batch.into_iter().map(|write| inner.apply(write)).collect())
@@ -365,7 +391,19 @@ impl JournalStore for World {
     }
 
     fn read(&self, question: JournalRead) -> PortFuture<'_, Result<JournalAnswer, JournalFatal>> {
-        Box::pin(async move { Ok(self.lock().answer(&question)) })
+        Box::pin(async move {
+            self.disk().await;
+            Ok(self.lock().answer(&question))
+        })
+    }
+}
+
+impl World {
+    /// Answers when the disk does.
+    async fn disk(&self) {
+        while self.lock().disk_hangs {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 

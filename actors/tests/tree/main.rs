@@ -11,5 +11,6 @@ mod clock;
 mod exits;
 mod harness;
 mod outage;
+mod replay;
 mod sizes;
 mod stray_bars;
