@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinSet;
 
 use crate::domain::schedule::Window;
 use crate::events;
-use crate::pipeline::PipelineMsg;
+use crate::messages::{CompetitionMsg, PipelineMsg};
 use crate::ports::{FaultInjector, FaultPoint, inject_fault};
 use crate::status::Board;
 use crate::supervision::Address;
@@ -37,20 +37,6 @@ pub struct CompetitionClockArgs {
     pub look_every: Duration,
     /// Where faults are injected; nothing happens there in production.
     pub faults: Arc<dyn FaultInjector>,
-}
-
-/// Messages of the clock.
-#[derive(Debug)]
-pub enum CompetitionMsg {
-    /// Time to look.
-    Look,
-    /// A pipeline has no slot left; look at it at once.
-    WindowPassed {
-        /// Its name.
-        pipeline: String,
-    },
-    /// Liveness.
-    Ping(RpcReplyPort<()>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use crate::domain::bar::CleanBars;
 use crate::domain::cycle::{SlotRecord, Stage};
-use crate::domain::reason::Reason;
+use crate::domain::prediction::Probabilities;
+use crate::domain::reason::{Ending, Reason};
 use crate::domain::time::UtcMs;
 use crate::ports::elapsed_now;
 
@@ -123,3 +124,16 @@ pub struct Work<L> {
     /// What the next stage works on.
     pub load: L,
 }
+
+/// What a cycle brings to the Executor.
+#[derive(Debug)]
+pub enum Findings {
+    /// Enough for a decision.
+    Prediction(Arc<CleanBars>, Probabilities),
+    /// Something kept it from one.
+    Nothing(Undecided),
+}
+
+/// Why a cycle comes without a prediction: what it ends with unless a position has to be closed.
+#[derive(Debug)]
+pub struct Undecided(pub Ending);

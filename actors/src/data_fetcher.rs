@@ -9,8 +9,8 @@ use crate::cycle_flow::Cycle;
 use crate::domain::bar::{CleanBars, Cleaning, clean};
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::decision::DecideOn;
-use crate::domain::freshness::{Ending, Freshness, dropped_text};
-use crate::domain::reason::Reason;
+use crate::domain::freshness::{Freshness, dropped_text};
+use crate::domain::reason::{Ending, Reason};
 use crate::ports::{BarRequest, BarSource, FaultPoint, PortFuture, SourceError};
 use crate::stage::StageWork;
 

@@ -20,25 +20,24 @@ use tokio::time::Instant;
 
 pub use self::effect::Refusals;
 use self::effect::{Effect, Tally, existing_effect, outcome, unwritten};
-use crate::cycle_flow::Cycle;
+use crate::cycle_flow::{Cycle, Findings};
 use crate::domain::bar::CleanBars;
 use crate::domain::calendar::MarketCalendar;
 use crate::domain::cycle::{SlotRecord, Stage, Weighed, WeighedRisk};
 use crate::domain::decision::{DecideOn, Decision, Situation, TradePolicy};
-use crate::domain::freshness::Ending;
 use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState};
 use crate::domain::order::{Order, Position, Receipt, Role};
 use crate::domain::prediction::Probabilities;
-use crate::domain::reason::Reason;
+use crate::domain::reason::{Ending, Reason};
 use crate::domain::risk::{RiskLimits, outgrows_one_order, permit, sound};
 use crate::domain::schedule::Window;
 use crate::domain::time::UtcMs;
 use crate::events;
 use crate::journal::{JournalHandle, JournalUnavailable};
-use crate::pipeline::Deadlines;
 use crate::ports::{
     Clock, FaultInjector, FaultPoint, PortFuture, Submission, Venue, Written, elapsed_now, inject_fault,
 };
+use crate::settings::Deadlines;
 use crate::stage::{LOOK_LIMIT, StageWork};
 use crate::status::Holdings;
 
@@ -95,19 +94,6 @@ pub struct Executor {
     /// Close of the newest bar that this incarnation has seen.
     pub last_price: Option<Decimal>,
 }
-
-/// What a cycle brings to the Executor.
-#[derive(Debug)]
-pub enum Findings {
-    /// Enough for a decision.
-    Prediction(Arc<CleanBars>, Probabilities),
-    /// Something kept it from one.
-    Nothing(Undecided),
-}
-
-/// Why a cycle comes without a prediction: what it ends with unless a position has to be closed.
-#[derive(Debug)]
-pub struct Undecided(pub Ending);
 
 impl StageWork for Executor {
     type Load = Findings;

@@ -6,8 +6,7 @@ use crate::cycle_flow::Cycle;
 use crate::domain::bar::CleanBars;
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::feature::{FeatureError, FeatureFrame};
-use crate::domain::freshness::Ending;
-use crate::domain::reason::Reason;
+use crate::domain::reason::{Ending, Reason};
 use crate::ports::{FaultPoint, FeatureSet, PortFuture};
 use crate::stage::StageWork;
 

@@ -11,13 +11,15 @@ use ractor::{Actor, ActorRef};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::competition_clock::{Competition, CompetitionClock, CompetitionClockArgs, CompetitionMsg};
+use crate::competition_clock::{Competition, CompetitionClock, CompetitionClockArgs};
 use crate::heartbeat::{Heartbeat, HeartbeatArgs, HeartbeatMsg};
 use crate::journal::{Journal, JournalArgs, JournalMsg};
+use crate::messages::{CompetitionMsg, PipelineMsg};
 use crate::pipeline::stages::Stages;
-use crate::pipeline::{NodeShared, Pipeline, PipelineMsg, PipelinePlan, PipelinePorts, PipelineSettings};
+use crate::pipeline::{Pipeline, PipelinePlan};
 use crate::ports::{Clock, JournalStore};
 use crate::root_supervisor::{NodeEnd, RootArgs, RootMsg, RootSupervisor};
+use crate::settings::{NodeShared, PipelinePorts, PipelineSettings};
 use crate::status::{Board, BoardEntry, Holdings, PipelineStatus};
 use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
 

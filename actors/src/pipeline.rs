@@ -10,31 +10,22 @@ pub mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
-use tokio::runtime::Handle;
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::competition_clock::CompetitionMsg;
 use crate::cycle_flow::CycleTracker;
-use crate::domain::cycle::{InFlight, SlotMachine, SlotRecord, Stage};
-use crate::domain::decision::TradePolicy;
-use crate::domain::freshness::Freshness;
-use crate::domain::risk::RiskLimits;
-use crate::domain::schedule::{Schedule, Window};
+use crate::domain::cycle::{InFlight, SlotMachine, Stage};
 use crate::domain::time::UtcMs;
 use crate::journal::{JournalHandle, JournalMsg};
-use crate::ports::{
-    BarSource, Chance, Clock, FaultInjector, FaultPoint, FeatureSet, JournalWrite, Model, Quarantine, Recovery, Venue,
-    elapsed_now, inject_fault,
-};
+use crate::messages::{CompetitionMsg, PipelineMsg};
+use crate::ports::{FaultPoint, JournalWrite, elapsed_now, inject_fault};
+use crate::settings::{NodeShared, PipelinePorts, PipelineSettings};
 use crate::status::PipelineStatus;
-use crate::supervision::watch::Progress;
-use crate::supervision::{Address, BeyondBudget, ChildId, CrashLog, Limits, Notice, Supervisor, SupervisorSettings};
+use crate::supervision::{Address, BeyondBudget, ChildId, Limits, Supervisor, SupervisorSettings};
 
 use self::outbox::Outbox;
 use self::stages::{Stages, child_id};
@@ -53,114 +44,6 @@ const LOOK_AT_CLOCK: Duration = Duration::from_secs(60);
 const WAIT_MAX: Duration = Duration::from_secs(600);
 /// Pause before the journal is asked again at a start.
 const RECOVERY_RETRY: Duration = Duration::from_millis(100);
-
-/// Longest duration of each stage, and of a cycle from its start to its last effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadlines {
-    /// DataFetcher.
-    pub fetch: Duration,
-    /// FeatureBuilder.
-    pub features: Duration,
-    /// Predictor.
-    pub predict: Duration,
-    /// Executor.
-    pub execute: Duration,
-    /// Whole cycle; nothing leaves the node after it.
-    pub cycle: Duration,
-    /// A slot that is noticed later than this is missed.
-    pub lateness: Duration,
-}
-
-impl Deadlines {
-    /// When a stage that holds a cycle counts as hung: a fifth more than it may take.
-    #[must_use]
-    pub fn hang_after(&self, stage: Stage) -> Duration {
-        let limit = match stage {
-            Stage::DataFetcher => self.fetch,
-            Stage::FeatureBuilder => self.features,
-            Stage::Predictor => self.predict,
-            Stage::Executor => self.execute,
-        };
-        limit + limit / 5
-    }
-
-    /// Whether schedule time lets the decision of `slot` leave at `now`. Elapsed time stands still while a machine sleeps and
-    /// does not see a clock that is set, so a decision has to be young by both.
-    #[must_use]
-    pub fn lets_leave(&self, slot: UtcMs, now: UtcMs) -> bool {
-        now.since(slot) <= self.lateness + self.cycle && slot.since(now) <= self.lateness
-    }
-
-    /// When a cycle that `holder` has had since `since` can first be found hanging. Stages hand on without telling, so a
-    /// later one with a shorter deadline may have it right after `now`.
-    fn earliest_hang(&self, holder: Stage, since: Instant, now: Instant) -> Instant {
-        let later = Stage::ALL.into_iter().filter(|stage| *stage > holder).map(|stage| now + self.hang_after(stage));
-        later.fold(since + self.hang_after(holder), Instant::min)
-    }
-}
-
-/// What a pipeline is told by its configuration.
-#[derive(Debug, Clone)]
-pub struct PipelineSettings {
-    /// Unique name.
-    pub name: String,
-    /// Symbol at source and venue.
-    pub symbol: String,
-    /// When decisions are due.
-    pub schedule: Schedule,
-    /// The competition.
-    pub window: Window,
-    /// What bars must be like.
-    pub freshness: Freshness,
-    /// A close may lie outside its bar's range by this much.
-    pub tick: f64,
-    /// From probabilities to orders.
-    pub policy: TradePolicy,
-    /// Limits on orders.
-    pub risk: RiskLimits,
-    /// How long things may take.
-    pub deadlines: Deadlines,
-}
-
-/// What a pipeline is plugged into.
-#[derive(Clone)]
-pub struct PipelinePorts {
-    /// Schedule time.
-    pub clock: Arc<dyn Clock>,
-    /// Bars.
-    pub source: Arc<dyn BarSource>,
-    /// Features.
-    pub features: Arc<dyn FeatureSet>,
-    /// Model.
-    pub model: Arc<dyn Model>,
-    /// Venue.
-    pub venue: Arc<dyn Venue>,
-}
-
-/// What all pipelines of a node share.
-#[derive(Clone)]
-pub struct NodeShared {
-    /// The control plane's runtime.
-    pub control: Handle,
-    /// The workers' runtime.
-    pub workers: Handle,
-    /// Chance.
-    pub chance: Arc<dyn Chance>,
-    /// Where faults are injected; nothing happens there in production.
-    pub faults: Arc<dyn FaultInjector>,
-    /// Inputs that ended a stage twice.
-    pub quarantine: Arc<dyn Quarantine>,
-    /// Crash reports.
-    pub crashes: CrashLog,
-    /// What the watchdog demands.
-    pub progress: Arc<Progress>,
-    /// Budgets and timeouts of supervision.
-    pub limits: Limits,
-    /// No effects while this is set.
-    pub safe_mode: Arc<AtomicBool>,
-    /// The state directory as a command takes it: for the advice in log lines.
-    pub state_dir: Arc<str>,
-}
 
 /// A pipeline, built once and started as often as needed.
 #[derive(Clone)]
@@ -183,49 +66,6 @@ pub struct PipelinePlan {
     pub stages: Stages,
     /// Schedule time at which this process took over: slots before it passed while the node was down.
     pub node_started_at: UtcMs,
-}
-
-/// Messages of a Pipeline.
-pub enum PipelineMsg {
-    /// From its supervision.
-    Child(Notice),
-    /// Where it stands.
-    Recovered(Recovery),
-    /// Schedule time may have reached the next slot.
-    Wake,
-    /// Look after the cycle in flight.
-    CheckCycle,
-    /// Look after unconfirmed rows.
-    CheckRows,
-    /// A stage ended the cycle.
-    CycleEnded {
-        /// Which attempt.
-        attempt: u32,
-        /// The complete row.
-        record: Box<SlotRecord>,
-    },
-    /// A cycle was handed to a stage that is not there.
-    NobodyThere {
-        /// Slot.
-        slot: UtcMs,
-        /// Attempt.
-        attempt: u32,
-        /// The missing stage.
-        stage: Stage,
-    },
-    /// A row is durable.
-    Recorded {
-        /// Its number.
-        number: u64,
-    },
-    /// Take no new slot, finish the one in flight, end.
-    Close,
-    /// The competition is over: give each of its slots its end, then end.
-    WindowOver,
-    /// End a stage as an outside hand would; for fault injection.
-    Kill(ChildId),
-    /// Liveness.
-    Ping(RpcReplyPort<()>),
 }
 
 /// The actor.

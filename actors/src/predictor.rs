@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cycle_flow::Cycle;
+use crate::cycle_flow::{Cycle, Findings};
 use crate::domain::bar::CleanBars;
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::feature::FeatureFrame;
-use crate::domain::freshness::Ending;
 use crate::domain::prediction::Probabilities;
-use crate::domain::reason::Reason;
-use crate::executor::Findings;
+use crate::domain::reason::{Ending, Reason};
 use crate::ports::{FaultPoint, Model, ModelError, PortFuture, elapsed_now};
 use crate::stage::StageWork;
 

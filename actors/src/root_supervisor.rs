@@ -13,8 +13,9 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::events;
-use crate::pipeline::{NodeShared, PipelineMsg};
+use crate::messages::PipelineMsg;
 use crate::ports::{Clock, JournalFatal};
+use crate::settings::NodeShared;
 use crate::status::Board;
 use crate::supervision::{
     Address, BeyondBudget, ChildEnd, ChildId, ChildSpec, Limits, Notice, Supervisor, SupervisorEvent,

@@ -8,11 +8,10 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinSet;
 
-use crate::cycle_flow::{Cycle, Work};
+use crate::cycle_flow::{Cycle, Findings, Undecided, Work};
 use crate::domain::cycle::{SlotRecord, Stage};
-use crate::domain::freshness::Ending;
-use crate::executor::{Findings, Undecided};
-use crate::pipeline::PipelineMsg;
+use crate::domain::reason::Ending;
+use crate::messages::PipelineMsg;
 use crate::ports::{FaultInjector, FaultPoint, PortFuture, elapsed_now, inject_fault};
 use crate::supervision::Address;
 

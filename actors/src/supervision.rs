@@ -2,7 +2,7 @@
 //!
 //! * [`policy`]: what to do, as a pure state machine; [`event`] is its vocabulary, [`limits`] its numbers.
 //! * [`supervisor`]: the thin shell that an owner actor keeps in its state; it translates between ractor and the policy.
-//! * [`child`], [`address`]: what is supervised, and how the others reach it across restarts.
+//! * [`identity`], [`child`], [`address`]: what is supervised, and how the others reach it across restarts.
 //! * [`crash`]: what a panic left behind. [`watch`]: the thread that notices when nothing can be supervised any more.
 //!
 //! Nothing in here knows what the children do, awaits a child inside the owner, or uses ractor's registry names.
@@ -14,6 +14,7 @@ pub mod child;
 mod child_state;
 pub mod crash;
 pub mod event;
+pub mod identity;
 pub mod limits;
 pub mod policy;
 mod spawn;
@@ -21,8 +22,9 @@ pub mod supervisor;
 pub mod watch;
 
 pub use address::{Address, CallError};
-pub use child::{ChildClass, ChildEnd, ChildId, ChildSpec, Generation};
+pub use child::ChildSpec;
 pub use crash::{CrashLog, CrashReport};
 pub use event::SupervisorEvent;
+pub use identity::{ChildClass, ChildEnd, ChildId, Generation};
 pub use limits::{BeyondBudget, Limits};
 pub use supervisor::{Notice, Supervisor, SupervisorSettings};

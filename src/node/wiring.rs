@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::pipeline::{Deadlines, PipelinePorts, PipelineSettings};
+use sentinel_actors::settings::{Deadlines, PipelinePorts, PipelineSettings};
 use sentinel_actors::supervision::Limits;
 use sentinel_actors::supervision::backoff::Backoff;
 use sentinel_actors::supervision::budget::Limit;

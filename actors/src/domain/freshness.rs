@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::bar::{CleanBars, DropReason, Interval, OLDEST_BAR, OpenTimes};
 use super::calendar::MarketCalendar;
-use super::reason::Reason;
+use super::reason::{Ending, Reason};
 use super::time::UtcMs;
 
 /// The longest hole in a series of bars that is taken for an outage of its source. What lies further apart than this and a
@@ -26,23 +26,6 @@ pub struct Freshness {
     pub max_missing_bars: u32,
     /// A bar is taken as closed only this long after its close.
     pub settle: Duration,
-}
-
-/// A reason to end the cycle here, with the detail for a person.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
-    /// Reason.
-    pub reason: Reason,
-    /// Detail.
-    pub detail: String,
-}
-
-impl Ending {
-    /// An ending.
-    #[must_use]
-    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
-    }
 }
 
 /// What the judgement found out about usable bars.

@@ -160,6 +160,23 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Why a stage ends its cycle, with the detail for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// How the slot ends.
+    pub reason: Reason,
+    /// One or more sentences for a person; may be empty.
+    pub detail: String,
+}
+
+impl Ending {
+    /// An ending with this reason.
+    #[must_use]
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,9 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::domain::freshness::Ending;
 use crate::domain::intent::{Intent, IntentEvent, IntentState};
-use crate::domain::reason::Reason;
+use crate::domain::reason::{Ending, Reason};
 use crate::domain::time::UtcMs;
 use crate::journal::JournalUnavailable;
 use crate::ports::Submission;

@@ -6,15 +6,14 @@
 
 use rust_decimal::Decimal;
 
+use super::Executor;
 use super::effect::Tally;
-use super::{Executor, Undecided};
-use crate::cycle_flow::Cycle;
+use crate::cycle_flow::{Cycle, Undecided};
 use crate::domain::cycle::SlotRecord;
 use crate::domain::decision::closing;
-use crate::domain::freshness::Ending;
 use crate::domain::intent::{Basis, Mode};
 use crate::domain::order::{Order, Position};
-use crate::domain::reason::Reason;
+use crate::domain::reason::{Ending, Reason};
 
 impl Executor {
     /// What a cycle without a prediction ends with, after its positions were looked after.

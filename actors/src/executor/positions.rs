@@ -1,10 +1,9 @@
 //! Which positions are open: what the venue tells, or what the confirmed orders add up to where it cannot.
 
 use super::Executor;
-use crate::domain::freshness::Ending;
 use crate::domain::netting::net_position;
 use crate::domain::order::Position;
-use crate::domain::reason::Reason;
+use crate::domain::reason::{Ending, Reason};
 use crate::ports::Positions;
 
 /// Positions that are open, as far as anybody knows.

@@ -6,15 +6,15 @@ use std::time::Duration;
 use ractor::{ActorProcessingErr, ActorRef};
 
 use super::{
-    CLOCK_TOLERANCE, Death, JournalHandle, LOOK_AT_CLOCK, PipelineMsg, PipelineState, RECOVERY_RETRY, ROWS_CHECK,
-    ROWS_WAITING_MAX, RunningCycle, Timer, WAIT_MAX, WAITING_TOLD_EVERY, child_id,
+    CLOCK_TOLERANCE, Death, JournalHandle, LOOK_AT_CLOCK, PipelineState, RECOVERY_RETRY, ROWS_CHECK, ROWS_WAITING_MAX,
+    RunningCycle, Timer, WAIT_MAX, WAITING_TOLD_EVERY, child_id,
 };
-use crate::competition_clock::CompetitionMsg;
 use crate::cycle_flow::{Cycle, CycleTracker};
 use crate::domain::cycle::{InFlight, SlotCommand, SlotEvent, SlotMachine, SlotRecord, Stage};
 use crate::domain::reason::{Outcome, Reason};
 use crate::domain::time::UtcMs;
 use crate::events;
+use crate::messages::{CompetitionMsg, PipelineMsg};
 use crate::ports::{Clock, FaultPoint, JournalWrite, Recovery, elapsed_now, inject_fault};
 use crate::supervision::{ChildEnd, ChildId, SupervisorEvent};
 

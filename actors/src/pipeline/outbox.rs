@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use ractor::ActorRef;
 
 use crate::journal::JournalMsg;
-use crate::pipeline::PipelineMsg;
+use crate::messages::PipelineMsg;
 use crate::ports::JournalWrite;
 use crate::supervision::{Address, Generation};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use ractor::{ActorCell, ActorRef, Message, MessagingErr, RpcReplyPort};
 
-use super::child::Generation;
+use super::identity::Generation;
 
 /// EndReason a call has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::budget::Budget;
-use super::child::{ChildClass, ChildEnd, Generation};
 use super::event::Plan;
+use super::identity::{ChildClass, ChildEnd, Generation};
 use super::limits::Limits;
 
 /// Where a child stands.

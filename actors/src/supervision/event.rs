@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::child::{ChildClass, ChildEnd, ChildId, Generation};
+use super::identity::{ChildClass, ChildEnd, ChildId, Generation};
 
 /// What the policy knows about a child.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::budget::{Budget, Limit};
-use super::child::{ChildClass, ChildEnd, ChildId, Generation};
 use super::child_state::{Child, EndReason, Ping, State};
 use super::event::{Command, Event, Plan, SupervisorEvent};
+use super::identity::{ChildClass, ChildEnd, ChildId, Generation};
 use super::limits::{BeyondBudget, Limits};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,8 +14,9 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 
-use super::child::{ChildEnd, ChildId, ChildSpec, Generation};
+use super::child::ChildSpec;
 use super::crash::{CrashLog, CrashReport};
+use super::identity::{ChildEnd, ChildId, Generation};
 use crate::error_chain::chain;
 use crate::ports::elapsed_now;
 

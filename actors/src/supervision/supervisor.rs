@@ -14,9 +14,10 @@ use ractor::{ActorCell, ActorId, SupervisionEvent};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::child::{ChildEnd, ChildId, ChildSpec, Generation};
+use super::child::ChildSpec;
 use super::crash::{CrashLog, CrashReport};
 use super::event::{Command, Event, SupervisorEvent};
+use super::identity::{ChildEnd, ChildId, Generation};
 use super::limits::Limits;
 use super::policy::RestartPolicy;
 pub use super::spawn::Notice;

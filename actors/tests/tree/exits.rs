@@ -9,9 +9,9 @@ use sentinel_actors::domain::order::{Position, Role, Side, Ticket};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::pipeline::PipelineSettings;
 use sentinel_actors::ports::{ModelError, Submission};
 use sentinel_actors::root_supervisor::RootMsg;
+use sentinel_actors::settings::PipelineSettings;
 
 use crate::harness::{HOUR, START, World, settings};
 

@@ -22,12 +22,12 @@ use sentinel_actors::domain::risk::{Exposure, RiskLimits};
 use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::node::{self, NodeSpec, RunningNode};
-use sentinel_actors::pipeline::{Deadlines, NodeShared, PipelinePorts, PipelineSettings};
 use sentinel_actors::ports::{
     BarRequest, BarSource, Chance, Clock, Evidence, FeatureSet, JournalAnswer, JournalFatal, JournalRead, JournalStore,
     JournalWrite, Model, ModelError, PortFuture, Positions, Quarantine, Recovery, SourceError, Submission, Venue,
     VenueError, Written, elapsed_now,
 };
+use sentinel_actors::settings::{Deadlines, NodeShared, PipelinePorts, PipelineSettings};
 use sentinel_actors::supervision::watch::Progress;
 use sentinel_actors::supervision::{CrashLog, Limits};
 use tokio::runtime::Handle;

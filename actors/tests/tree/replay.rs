@@ -5,9 +5,9 @@ use std::time::Duration;
 use sentinel_actors::domain::schedule::Window;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::node::RunningNode;
-use sentinel_actors::pipeline::PipelineSettings;
 use sentinel_actors::ports::{FaultInjector, FaultPoint, InjectedFault};
 use sentinel_actors::root_supervisor::{NodeEnd, RootMsg};
+use sentinel_actors::settings::PipelineSettings;
 
 use crate::harness::{HOUR, START, World, settings};
 

@@ -7,7 +7,7 @@ use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mod
 use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Side, Ticket};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::pipeline::PipelineSettings;
+use sentinel_actors::settings::PipelineSettings;
 
 use crate::harness::{HOUR, START, World, settings};
 

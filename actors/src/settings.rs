@@ -1,0 +1,126 @@
+//! What a node is built from: the configuration of its pipelines, their adapters, and what all of them share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::domain::cycle::Stage;
+use crate::domain::decision::TradePolicy;
+use crate::domain::freshness::Freshness;
+use crate::domain::risk::RiskLimits;
+use crate::domain::schedule::{Schedule, Window};
+use crate::domain::time::UtcMs;
+use crate::ports::{BarSource, Chance, Clock, FaultInjector, FeatureSet, Model, Quarantine, Venue};
+use crate::supervision::watch::Progress;
+use crate::supervision::{CrashLog, Limits};
+
+/// Longest duration of each stage, and of a cycle from its start to its last effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// DataFetcher.
+    pub fetch: Duration,
+    /// FeatureBuilder.
+    pub features: Duration,
+    /// Predictor.
+    pub predict: Duration,
+    /// Executor.
+    pub execute: Duration,
+    /// Whole cycle; nothing leaves the node after it.
+    pub cycle: Duration,
+    /// A slot that is noticed later than this is missed.
+    pub lateness: Duration,
+}
+
+impl Deadlines {
+    /// When a stage that holds a cycle counts as hung: a fifth more than it may take.
+    #[must_use]
+    pub fn hang_after(&self, stage: Stage) -> Duration {
+        let limit = match stage {
+            Stage::DataFetcher => self.fetch,
+            Stage::FeatureBuilder => self.features,
+            Stage::Predictor => self.predict,
+            Stage::Executor => self.execute,
+        };
+        limit + limit / 5
+    }
+
+    /// Whether schedule time lets the decision of `slot` leave at `now`. Elapsed time stands still while a machine sleeps and
+    /// does not see a clock that is set, so a decision has to be young by both.
+    #[must_use]
+    pub fn lets_leave(&self, slot: UtcMs, now: UtcMs) -> bool {
+        now.since(slot) <= self.lateness + self.cycle && slot.since(now) <= self.lateness
+    }
+
+    /// When a cycle that `holder` has had since `since` can first be found hanging. Stages hand on without telling, so a
+    /// later one with a shorter deadline may have it right after `now`.
+    pub(crate) fn earliest_hang(&self, holder: Stage, since: Instant, now: Instant) -> Instant {
+        let later = Stage::ALL.into_iter().filter(|stage| *stage > holder).map(|stage| now + self.hang_after(stage));
+        later.fold(since + self.hang_after(holder), Instant::min)
+    }
+}
+
+/// Configuration of one pipeline.
+#[derive(Debug, Clone)]
+pub struct PipelineSettings {
+    /// Unique name.
+    pub name: String,
+    /// Symbol at source and venue.
+    pub symbol: String,
+    /// When decisions are due.
+    pub schedule: Schedule,
+    /// The competition.
+    pub window: Window,
+    /// What bars must be like.
+    pub freshness: Freshness,
+    /// A close may lie outside its bar's range by this much.
+    pub tick: f64,
+    /// From probabilities to orders.
+    pub policy: TradePolicy,
+    /// Limits on orders.
+    pub risk: RiskLimits,
+    /// How long things may take.
+    pub deadlines: Deadlines,
+}
+
+/// The adapters of one pipeline.
+#[derive(Clone)]
+pub struct PipelinePorts {
+    /// Schedule time.
+    pub clock: Arc<dyn Clock>,
+    /// Bars.
+    pub source: Arc<dyn BarSource>,
+    /// Features.
+    pub features: Arc<dyn FeatureSet>,
+    /// Model.
+    pub model: Arc<dyn Model>,
+    /// Venue.
+    pub venue: Arc<dyn Venue>,
+}
+
+/// What all pipelines of a node share.
+#[derive(Clone)]
+pub struct NodeShared {
+    /// The control plane's runtime.
+    pub control: Handle,
+    /// The workers' runtime.
+    pub workers: Handle,
+    /// Chance.
+    pub chance: Arc<dyn Chance>,
+    /// Where faults are injected; nothing happens there in production.
+    pub faults: Arc<dyn FaultInjector>,
+    /// Inputs that ended a stage twice.
+    pub quarantine: Arc<dyn Quarantine>,
+    /// Crash reports.
+    pub crashes: CrashLog,
+    /// What the watchdog demands.
+    pub progress: Arc<Progress>,
+    /// Budgets and timeouts of supervision.
+    pub limits: Limits,
+    /// No effects while this is set.
+    pub safe_mode: Arc<AtomicBool>,
+    /// The state directory as a command takes it: for the advice in log lines.
+    pub state_dir: Arc<str>,
+}
