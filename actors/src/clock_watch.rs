@@ -28,7 +28,6 @@ pub struct Step {
     pub steps: u32,
 }
 
-/// Compares the two clocks.
 #[derive(Debug, Default)]
 pub struct ClockWatch {
     /// Both clocks at the same moment.

@@ -17,16 +17,13 @@ use crate::ports::{FaultInjector, FaultPoint, inject_fault};
 use crate::status::Board;
 use crate::supervision::Address;
 
-/// One competition.
 #[derive(Clone)]
 pub struct Competition {
     /// Start and end.
     pub window: Window,
-    /// The pipeline that takes part.
     pub pipeline: Address<PipelineMsg>,
 }
 
-/// What the clock is made of.
 #[derive(Clone)]
 pub struct CompetitionClockArgs {
     /// Competitions by pipeline name.
@@ -46,10 +43,8 @@ enum Phase {
     Over,
 }
 
-/// The actor.
 pub struct CompetitionClock;
 
-/// Its state.
 pub struct CompetitionClockState {
     args: CompetitionClockArgs,
     announced: BTreeMap<String, Phase>,

@@ -27,7 +27,6 @@ pub struct Cycle {
     pub last_decided_bar: Option<UtcMs>,
     /// Nothing may leave the node after this.
     pub deadline: Instant,
-    /// Shared with the Pipeline.
     pub tracker: Arc<CycleTracker>,
 }
 
@@ -117,11 +116,9 @@ impl CycleTracker {
 /// A cycle on its way, with the load for the next stage.
 #[derive(Debug)]
 pub struct Work<L> {
-    /// Which attempt.
     pub cycle: Cycle,
     /// The slot's row so far.
     pub record: Box<SlotRecord>,
-    /// What the next stage works on.
     pub load: L,
 }
 

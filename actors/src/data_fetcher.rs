@@ -17,13 +17,9 @@ use crate::stage::StageWork;
 /// A source may drop or delay a few bars; asking for this many more keeps the window full.
 const OVERLAP_BARS: usize = 24;
 
-/// The stage.
 pub struct DataFetcher {
-    /// Where bars come from.
     pub source: Arc<dyn BarSource>,
-    /// The source's symbol.
     pub symbol: String,
-    /// What the bars must be like.
     pub freshness: Freshness,
     /// A close may lie outside its bar's range by this much.
     pub tick: f64,
@@ -31,7 +27,6 @@ pub struct DataFetcher {
     pub window: usize,
     /// What may be decided once.
     pub decide_on: DecideOn,
-    /// Deadline of the whole fetch.
     pub deadline: Duration,
 }
 

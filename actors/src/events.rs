@@ -51,12 +51,10 @@ pub fn slot_ended(
     }
 }
 
-/// A range of slots ended without being worked on.
 pub fn slots_missed(pipeline: &str, after: UtcMs, until: UtcMs, count: u64, reason: Reason) {
     warn!(event = "slots_missed", pipeline, %after, %until, count, %reason, "slots were missed");
 }
 
-/// A pipeline knows where it stands.
 pub fn pipeline_recovered(pipeline: &str, last_slot: Option<UtcMs>, next_due: Option<UtcMs>) {
     let (last, next) = (text(last_slot), text(next_due));
     info!(
@@ -68,7 +66,6 @@ pub fn pipeline_recovered(pipeline: &str, last_slot: Option<UtcMs>, next_due: Op
     );
 }
 
-/// The wall clock was set back.
 pub fn clock_set_back(by: Duration, steps: u32) {
     error!(
         event = "clock_set_back",
@@ -78,7 +75,6 @@ pub fn clock_set_back(by: Duration, steps: u32) {
     );
 }
 
-/// The wall clock moved further than elapsed time.
 pub fn clock_jumped(by: Duration, steps: u32) {
     warn!(
         event = "clock_jumped",
@@ -88,7 +84,6 @@ pub fn clock_jumped(by: Duration, steps: u32) {
     );
 }
 
-/// The clock shows a time whose slots have their end.
 pub fn schedule_waits(pipeline: &str, accounted: UtcMs, now: UtcMs, behind: Duration) {
     error!(
         event = "schedule_waits",
@@ -100,12 +95,10 @@ pub fn schedule_waits(pipeline: &str, accounted: UtcMs, now: UtcMs, behind: Dura
     );
 }
 
-/// The journal could not be read yet.
 pub fn recovery_waits(pipeline: &str, error: &str) {
     warn!(event = "recovery_waits", pipeline, error, "the pipeline waits for the journal");
 }
 
-/// A child ended that should have lived.
 pub fn child_down(path: &str, cause: &ChildEnd) {
     error!(event = "child_down", child = path, %cause, "a part of the node ended and will be replaced");
     if let ChildEnd::Panicked(report) = cause
@@ -115,12 +108,10 @@ pub fn child_down(path: &str, cause: &ChildEnd) {
     }
 }
 
-/// A child is up (again).
 pub fn child_up(path: &str, generation: u64) {
     debug!(event = "child_up", child = path, generation, "a part of the node is up");
 }
 
-/// A child will be started again.
 pub fn child_restarting(path: &str, after: Duration) {
     debug!(
         event = "child_restarting",
@@ -130,7 +121,6 @@ pub fn child_restarting(path: &str, after: Duration) {
     );
 }
 
-/// A child was killed and does not end: its thread is blocked.
 pub fn child_stuck(path: &str) {
     error!(
         event = "child_stuck",
@@ -139,7 +129,6 @@ pub fn child_stuck(path: &str) {
     );
 }
 
-/// A pipeline spent its budget.
 pub fn pipeline_parked(pipeline: &str, probe_after: Duration) {
     error!(
         event = "pipeline_parked",
@@ -149,27 +138,22 @@ pub fn pipeline_parked(pipeline: &str, probe_after: Duration) {
     );
 }
 
-/// A parked pipeline lives again.
 pub fn pipeline_unparked(pipeline: &str) {
     info!(event = "pipeline_unparked", pipeline, "the parked pipeline works again");
 }
 
-/// A cycle is run again after a crash.
 pub fn cycle_rerun(pipeline: &str, slot: UtcMs) {
     warn!(event = "cycle_rerun", pipeline, %slot, "the cycle in flight is run again");
 }
 
-/// An input was put aside.
 pub fn input_quarantined(pipeline: &str, slot: UtcMs, kept_at: &str) {
     error!(event = "input_quarantined", pipeline, %slot, kept_at, "the same input ended a stage twice and was put aside");
 }
 
-/// Open intents could not be settled right after a start.
 pub fn settling_postponed(pipeline: &str, error: &str) {
     warn!(event = "settling_postponed", pipeline, error, "open intents will be settled before the next effect");
 }
 
-/// The venue confirmed an order.
 pub fn order_confirmed(intent: &Intent, receipt: &Receipt) {
     let order = &intent.order;
     info!(
@@ -188,13 +172,11 @@ pub fn order_confirmed(intent: &Intent, receipt: &Receipt) {
     );
 }
 
-/// An open intent has its end.
 pub fn intent_settled(pipeline: &str, key: &str, by: &str, receipt: Option<&Receipt>) {
     let ticket = receipt.map(|receipt| receipt.ticket.to_string());
     info!(event = "intent_settled", pipeline, key, by, ticket, "an open intent was settled by evidence");
 }
 
-/// Asking cannot settle an order.
 pub fn order_held(held: &HeldOrder) {
     let (intent, order) = (&held.intent, &held.intent.order);
     error!(
@@ -229,7 +211,6 @@ pub fn order_confirmed_late(intent: &Intent, receipt: &Receipt, after: Duration)
     );
 }
 
-/// The venue answered about one order with the ticket of another.
 pub fn receipt_disowned(pipeline: &str, key: &IntentKey, ticket: Ticket, owner: &IntentKey) {
     error!(
         event = "receipt_disowned",
@@ -241,17 +222,14 @@ pub fn receipt_disowned(pipeline: &str, key: &IntentKey, ticket: Ticket, owner: 
     );
 }
 
-/// A competition has begun.
 pub fn competition_opened(pipeline: &str) {
     info!(event = "competition_opened", pipeline, "the competition is open");
 }
 
-/// A competition waits for its start.
 pub fn competition_waits(pipeline: &str, start: UtcMs) {
     info!(event = "competition_waits", pipeline, %start, "the competition has not begun");
 }
 
-/// A competition is over.
 pub fn competition_ended(pipeline: &str, status: &PipelineStatus) {
     info!(
         event = "competition_ended",
@@ -262,7 +240,6 @@ pub fn competition_ended(pipeline: &str, status: &PipelineStatus) {
     );
 }
 
-/// The hourly line of one pipeline.
 pub fn heartbeat_pipeline(pipeline: &str, entry: &BoardEntry, lateness: Duration) {
     let (status, holdings) = (entry.status.load(), entry.holdings.load());
     info!(
@@ -319,7 +296,6 @@ pub fn heartbeat(board: &Board, added: &Totals, period: Duration) {
     );
 }
 
-/// A node has nothing left to do.
 pub fn final_summary(board: &Board, root_restarts: u64, now: UtcMs) {
     for (pipeline, entry) in &board.entries {
         heartbeat_pipeline(pipeline, entry, Duration::ZERO);
@@ -340,17 +316,14 @@ pub fn final_summary(board: &Board, root_restarts: u64, now: UtcMs) {
     );
 }
 
-/// The node ends in order.
 pub fn shutdown_began(why: &str) {
     info!(event = "shutdown_began", why, "the node is ending in order");
 }
 
-/// The node gives up.
 pub fn meltdown(why: &str) {
     error!(event = "meltdown", why, "the node gives up and ends, to be started afresh");
 }
 
-/// The journal's disk failed.
 pub fn journal_failed(error: &str) {
     error!(event = "journal_failed", error, "the journal cannot be written; nothing may act any more");
 }

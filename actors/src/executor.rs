@@ -48,25 +48,17 @@ const VENUE_LEAST: u32 = 10;
 /// So many are for a look at open intents between cycles: a cycle that comes meanwhile waits, and needs time of its own.
 const LOOK_FIFTHS: u32 = 2;
 
-/// The stage.
 pub struct Executor {
     /// Pipeline name, part of every key.
     pub pipeline: String,
     /// `pipeline/executor`, for fault points.
     pub path: String,
-    /// The venue's symbol.
     pub symbol: String,
-    /// From probabilities to orders.
     pub policy: TradePolicy,
-    /// Limits.
     pub risk: RiskLimits,
-    /// The competition.
     pub window: Window,
-    /// Schedule time.
     pub clock: Arc<dyn Clock>,
-    /// Where effects go.
     pub venue: Arc<dyn Venue>,
-    /// The durable record.
     pub journal: JournalHandle,
     /// After repeated crashes: no effects.
     pub safe_mode: Arc<AtomicBool>,
@@ -89,7 +81,6 @@ pub struct Executor {
     pub holdings: Arc<ArcSwap<Holdings>>,
     /// As a command takes it.
     pub state_dir: Arc<str>,
-    /// When the market trades.
     pub calendar: MarketCalendar,
     /// Close of the newest bar that this incarnation has seen.
     pub last_price: Option<Decimal>,

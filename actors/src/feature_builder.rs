@@ -10,9 +10,7 @@ use crate::domain::reason::{Ending, Reason};
 use crate::ports::{FaultPoint, FeatureSet, PortFuture};
 use crate::stage::StageWork;
 
-/// The stage.
 pub struct FeatureBuilder {
-    /// What is computed.
     pub features: Arc<dyn FeatureSet>,
 }
 

@@ -17,7 +17,6 @@ use crate::ports::{Clock, FaultInjector, FaultPoint, elapsed_now, inject_fault};
 use crate::status::{Board, Totals};
 use crate::supervision::watch::Progress;
 
-/// What the Heartbeat is made of.
 #[derive(Clone)]
 pub struct HeartbeatArgs {
     /// Elapsed time between two lines.
@@ -36,19 +35,14 @@ pub struct HeartbeatArgs {
     pub faults: Arc<dyn FaultInjector>,
 }
 
-/// Messages of the Heartbeat.
 #[derive(Debug)]
 pub enum HeartbeatMsg {
-    /// Time for a beat.
     Beat,
-    /// Liveness.
     Ping(RpcReplyPort<()>),
 }
 
-/// The actor.
 pub struct Heartbeat;
 
-/// Its state.
 pub struct HeartbeatState {
     args: HeartbeatArgs,
     next_line: Instant,

@@ -33,7 +33,6 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause before a replaced Journal is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
-/// Messages of the Journal.
 pub enum JournalMsg {
     /// Writes in order; the reply has one entry per write and comes when they are durable.
     Write(Vec<JournalWrite>, RpcReplyPort<Vec<Written>>),
@@ -45,22 +44,17 @@ pub enum JournalMsg {
     Done(Box<StoreResult>),
     /// The store panicked over what it was given.
     StoreDied,
-    /// Liveness.
     Ping(RpcReplyPort<()>),
 }
 
 /// What came back from the store.
 pub enum StoreResult {
-    /// A batch.
     Committed(Result<Vec<Written>, JournalFatal>),
-    /// An answer.
     Answered(Result<JournalAnswer, JournalFatal>),
 }
 
-/// What the Journal is made of.
 #[derive(Clone)]
 pub struct JournalArgs {
-    /// The storage.
     pub store: Arc<dyn JournalStore>,
     /// Told once when the storage fails.
     pub on_fatal: Arc<dyn Fn(JournalFatal) + Send + Sync>,
@@ -70,10 +64,8 @@ pub struct JournalArgs {
     pub faults: Arc<dyn FaultInjector>,
 }
 
-/// The actor.
 pub struct Journal;
 
-/// Its state.
 pub struct JournalState {
     args: JournalArgs,
     queue: VecDeque<Item>,

@@ -17,24 +17,24 @@ compile_error!(
     "sentinel survives panics by unwinding and restarting; panic = \"abort\" would turn each of them into a crash"
 );
 
-pub mod clock_watch;
-pub mod competition_clock;
-pub mod cycle_flow;
-pub mod data_fetcher;
+mod clock_watch;
+mod competition_clock;
+mod cycle_flow;
+mod data_fetcher;
 pub mod domain;
 pub mod error_chain;
 pub mod events;
-pub mod executor;
-pub mod feature_builder;
-pub mod heartbeat;
-pub mod journal;
-pub mod messages;
+mod executor;
+mod feature_builder;
+mod heartbeat;
+mod journal;
+mod messages;
 pub mod node;
-pub mod pipeline;
+mod pipeline;
 pub mod ports;
-pub mod predictor;
+mod predictor;
 pub mod root_supervisor;
 pub mod settings;
-pub mod stage;
+mod stage;
 pub mod status;
 pub mod supervision;

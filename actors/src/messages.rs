@@ -8,7 +8,6 @@ use crate::domain::time::UtcMs;
 use crate::ports::Recovery;
 use crate::supervision::{ChildId, Notice};
 
-/// Messages of a Pipeline.
 pub enum PipelineMsg {
     /// From its supervision.
     Child(Notice),
@@ -22,23 +21,18 @@ pub enum PipelineMsg {
     CheckRows,
     /// A stage ended the cycle.
     CycleEnded {
-        /// Which attempt.
         attempt: u32,
         /// The complete row.
         record: Box<SlotRecord>,
     },
     /// A cycle was handed to a stage that is not there.
     NobodyThere {
-        /// Slot.
         slot: UtcMs,
-        /// Attempt.
         attempt: u32,
-        /// The missing stage.
         stage: Stage,
     },
     /// A row is durable.
     Recorded {
-        /// Its number.
         number: u64,
     },
     /// Take no new slot, finish the one in flight, end.
@@ -47,20 +41,15 @@ pub enum PipelineMsg {
     WindowOver,
     /// End a stage as an outside hand would; for fault injection.
     Kill(ChildId),
-    /// Liveness.
     Ping(RpcReplyPort<()>),
 }
 
-/// Messages of the CompetitionClock.
 #[derive(Debug)]
 pub enum CompetitionMsg {
-    /// Time to look.
     Look,
     /// A pipeline has no slot left; look at it at once.
     WindowPassed {
-        /// Its name.
         pipeline: String,
     },
-    /// Liveness.
     Ping(RpcReplyPort<()>),
 }

@@ -27,11 +27,8 @@ use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
 pub struct NodeSpec {
     /// Pipelines with what they are plugged into.
     pub pipelines: Vec<(PipelineSettings, PipelinePorts)>,
-    /// The journal's storage.
     pub store: Arc<dyn JournalStore>,
-    /// Node-wide things.
     pub shared: NodeShared,
-    /// The wall clock.
     pub wall: Arc<dyn Clock>,
     /// Elapsed time between two heartbeat lines.
     pub heartbeat_every: Duration,
@@ -41,15 +38,12 @@ pub struct NodeSpec {
     pub close_within: Duration,
 }
 
-/// A node that runs.
 pub struct RunningNode {
-    /// Its root.
     pub root: ActorRef<RootMsg>,
     /// Ends when the root and with it everything has ended.
     pub ended: JoinHandle<()>,
     /// How it ended; an error means that the root itself died.
     pub done: oneshot::Receiver<NodeEnd>,
-    /// What the pipelines show.
     pub board: Board,
 }
 

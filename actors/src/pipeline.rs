@@ -5,7 +5,7 @@
 //! supervision policy; this is their shell.
 
 mod flow;
-pub mod outbox;
+mod outbox;
 pub mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,30 +48,21 @@ const RECOVERY_RETRY: Duration = Duration::from_millis(100);
 /// A pipeline, built once and started as often as needed.
 #[derive(Clone)]
 pub struct PipelinePlan {
-    /// Configuration.
     pub settings: Arc<PipelineSettings>,
-    /// Ports.
     pub ports: PipelinePorts,
-    /// Node-wide things.
     pub shared: NodeShared,
-    /// Its own stable address.
     pub address: Address<PipelineMsg>,
-    /// The journal.
     pub journal: Address<JournalMsg>,
     /// Who announces the end.
     pub competition: Address<CompetitionMsg>,
-    /// Its place on the board.
     pub status: Arc<ArcSwap<PipelineStatus>>,
-    /// Its stages.
     pub stages: Stages,
     /// Schedule time at which this process took over: slots before it passed while the node was down.
     pub node_started_at: UtcMs,
 }
 
-/// The actor.
 pub struct Pipeline;
 
-/// Its state.
 pub struct PipelineState {
     plan: PipelinePlan,
     supervisor: Supervisor,

@@ -53,12 +53,9 @@ pub trait Chance: Send + Sync {
     fn unit(&self) -> f64;
 }
 
-/// What to fetch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BarRequest {
-    /// The source's symbol.
     pub symbol: String,
-    /// Bar length.
     pub interval: Interval,
     /// Number of newest bars wanted; a source may deliver more.
     pub count: usize,
@@ -79,7 +76,6 @@ pub enum SourceError {
     Failed(String),
 }
 
-/// Where bars come from.
 pub trait BarSource: Send + Sync {
     /// Bars as delivered, in any order.
     fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Vec<RawBar>, SourceError>>;
@@ -87,7 +83,6 @@ pub trait BarSource: Send + Sync {
 
 /// Turns bars into what a model is asked about. One implementation for live, replay and export.
 pub trait FeatureSet: Send + Sync {
-    /// Identity, window included.
     fn id(&self) -> &FeatureSetId;
 
     /// Names of the columns in a frame's row.
@@ -117,7 +112,6 @@ pub enum ModelError {
     Status {
         /// The protocol's status code.
         status: u16,
-        /// What it said.
         text: String,
     },
     /// The answer could not be read.
@@ -125,7 +119,6 @@ pub enum ModelError {
     Unparseable(String),
 }
 
-/// A model.
 pub trait Model: Send + Sync {
     /// This cycle's validation; takes up a changed model when it passes all checks.
     fn validate(&self, deadline: Duration) -> PortFuture<'_, Result<ModelIdentity, ModelError>>;
@@ -141,11 +134,8 @@ pub trait Model: Send + Sync {
 /// What became of a submitted order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Submission {
-    /// Confirmed.
     Acked(Receipt),
-    /// Refused.
     Rejected {
-        /// The venue's code.
         code: Option<i64>,
         /// Its text, shortened.
         text: String,
@@ -161,13 +151,9 @@ pub enum Submission {
 /// What asking the venue about an order brought to light.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Evidence {
-    /// The venue has it.
     Found(Receipt),
-    /// The venue refused it.
     Refused {
-        /// The venue's code.
         code: Option<i64>,
-        /// Its text.
         text: String,
     },
     /// The venue provably does not have it and never will.
@@ -197,7 +183,6 @@ pub struct VenueError(pub String);
 
 /// Where effects go. Every call keeps its deadline.
 pub trait Venue: Send + Sync {
-    /// Dry run or live.
     fn mode(&self) -> Mode;
 
     /// The account, part of every intent key.
@@ -237,17 +222,13 @@ pub enum JournalWrite {
     /// Every slot of `schedule` in `(after, until]` that has no row ends as missed. Slots that have an intent get the
     /// intent's ending instead: what was done is never reported as missed.
     MissSlots {
-        /// Pipeline.
         pipeline: String,
-        /// Dry run or live.
         mode: Mode,
-        /// Its schedule.
         schedule: Schedule,
         /// Exclusive.
         after: UtcMs,
         /// Inclusive.
         until: UtcMs,
-        /// Missed reason.
         reason: Reason,
         /// Schedule time of the note.
         noted_at: UtcMs,
@@ -255,14 +236,7 @@ pub enum JournalWrite {
     /// A new intent in state `planned`.
     Plan(Box<Intent>),
     /// A transition of an intent.
-    Advance {
-        /// Which.
-        key: IntentKey,
-        /// What happened.
-        event: IntentEvent,
-        /// Schedule time.
-        at: UtcMs,
-    },
+    Advance { key: IntentKey, event: IntentEvent, at: UtcMs },
 }
 
 impl JournalWrite {
@@ -279,7 +253,6 @@ impl JournalWrite {
 /// What became of one write, once its batch is durable.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Written {
-    /// As asked.
     Done,
     /// The key exists: this is the intent that stands.
     Exists(Box<Intent>),
@@ -293,40 +266,17 @@ pub enum Written {
 #[derive(Debug, Clone, PartialEq)]
 pub enum JournalRead {
     /// Where a pipeline stands.
-    Recovery {
-        /// Pipeline.
-        pipeline: String,
-    },
+    Recovery { pipeline: String },
     /// What an order would add to.
-    Exposure {
-        /// Account.
-        account: String,
-        /// Symbol.
-        symbol: String,
-        /// Dry run or live.
-        mode: Mode,
-        /// Schedule time.
-        now: UtcMs,
-    },
+    Exposure { account: String, symbol: String, mode: Mode, now: UtcMs },
     /// Intents of a pipeline that are not final.
-    OpenIntents {
-        /// Pipeline.
-        pipeline: String,
-    },
+    OpenIntents { pipeline: String },
     /// Confirmed orders of an account and symbol, oldest first: what a position is counted from.
-    AckedIntents {
-        /// Account.
-        account: String,
-        /// Symbol.
-        symbol: String,
-        /// Dry run or live.
-        mode: Mode,
-    },
+    AckedIntents { account: String, symbol: String, mode: Mode },
     /// Intents of one decision, in whatever state: what an earlier run of the same cycle has done. Those that the same
     /// slot's cycle wrote while it decided on the other kind of basis belong to them: a slot acts once, whatever was
     /// configured in between.
     ExistingIntents {
-        /// Pipeline.
         pipeline: String,
         /// Decided bar or slot.
         basis: Basis,
@@ -349,12 +299,9 @@ pub struct Recovery {
     pub newest_intent_slot: Option<UtcMs>,
 }
 
-/// The answer to a [`JournalRead`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum JournalAnswer {
-    /// To [`JournalRead::Recovery`].
     Recovery(Recovery),
-    /// To [`JournalRead::Exposure`].
     Exposure(Exposure),
     /// To [`JournalRead::OpenIntents`], [`JournalRead::AckedIntents`] and [`JournalRead::ExistingIntents`].
     Intents(Vec<Intent>),
@@ -383,7 +330,6 @@ pub trait Quarantine: Send + Sync {
 /// Named places in the cycle where a process may die, an actor may panic or a call may hang. Production passes through
 /// all of them unharmed; the simulator, the chaos demo and the kill tests do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the names are the documentation: the place in the code that carries them")]
 pub enum FaultPoint {
     PreStart,
     PostStart,
@@ -412,12 +358,10 @@ pub enum FaultPoint {
     BeforeSettle,
 }
 
-/// What happens at a fault point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InjectedFault {
     /// Nothing: always, in production.
     None,
-    /// Panic here.
     Panic,
     /// Await for ever here.
     Hang,
@@ -433,7 +377,6 @@ pub trait FaultInjector: Send + Sync {
     fn at(&self, point: FaultPoint, who: &str) -> InjectedFault;
 }
 
-/// Injects nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoFaults;
 

@@ -12,9 +12,7 @@ use crate::domain::reason::{Ending, Reason};
 use crate::ports::{FaultPoint, Model, ModelError, PortFuture, elapsed_now};
 use crate::stage::StageWork;
 
-/// The stage.
 pub struct Predictor {
-    /// Whom it asks.
     pub model: Arc<dyn Model>,
     /// Classes that an answer must have.
     pub classes: usize,

@@ -47,15 +47,10 @@ impl fmt::Display for NodeEnd {
 
 /// What the root is made of. Specs are in start order by tier.
 pub struct RootArgs {
-    /// The children.
     pub specs: Vec<ChildSpec>,
-    /// The pipelines, by child id.
     pub pipelines: Vec<(ChildId, Address<PipelineMsg>)>,
-    /// Node-wide things.
     pub shared: NodeShared,
-    /// For the final summary.
     pub board: Board,
-    /// For the final summary.
     pub wall: Arc<dyn Clock>,
     /// How long cycles in flight may take to end before their pipelines are stopped under them.
     pub close_within: Duration,
@@ -63,7 +58,6 @@ pub struct RootArgs {
     pub done: oneshot::Sender<NodeEnd>,
 }
 
-/// Messages of the root.
 pub enum RootMsg {
     /// From its supervision.
     Child(Notice),
@@ -77,10 +71,8 @@ pub enum RootMsg {
     Kill(String),
 }
 
-/// The actor.
 pub struct RootSupervisor;
 
-/// Its state.
 pub struct RootState {
     supervisor: Supervisor,
     pipelines: Vec<(ChildId, Address<PipelineMsg>)>,

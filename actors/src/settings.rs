@@ -20,13 +20,9 @@ use crate::supervision::{CrashLog, Limits};
 /// Longest duration of each stage, and of a cycle from its start to its last effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// DataFetcher.
     pub fetch: Duration,
-    /// FeatureBuilder.
     pub features: Duration,
-    /// Predictor.
     pub predict: Duration,
-    /// Executor.
     pub execute: Duration,
     /// Whole cycle; nothing leaves the node after it.
     pub cycle: Duration,
@@ -65,55 +61,41 @@ impl Deadlines {
 /// Configuration of one pipeline.
 #[derive(Debug, Clone)]
 pub struct PipelineSettings {
-    /// Unique name.
     pub name: String,
     /// Symbol at source and venue.
     pub symbol: String,
     /// When decisions are due.
     pub schedule: Schedule,
-    /// The competition.
     pub window: Window,
     /// What bars must be like.
     pub freshness: Freshness,
     /// A close may lie outside its bar's range by this much.
     pub tick: f64,
-    /// From probabilities to orders.
     pub policy: TradePolicy,
-    /// Limits on orders.
     pub risk: RiskLimits,
-    /// How long things may take.
     pub deadlines: Deadlines,
 }
 
 /// The adapters of one pipeline.
 #[derive(Clone)]
 pub struct PipelinePorts {
-    /// Schedule time.
     pub clock: Arc<dyn Clock>,
-    /// Bars.
     pub source: Arc<dyn BarSource>,
-    /// Features.
     pub features: Arc<dyn FeatureSet>,
-    /// Model.
     pub model: Arc<dyn Model>,
-    /// Venue.
     pub venue: Arc<dyn Venue>,
 }
 
 /// What all pipelines of a node share.
 #[derive(Clone)]
 pub struct NodeShared {
-    /// The control plane's runtime.
     pub control: Handle,
-    /// The workers' runtime.
     pub workers: Handle,
-    /// Chance.
     pub chance: Arc<dyn Chance>,
     /// Where faults are injected; nothing happens there in production.
     pub faults: Arc<dyn FaultInjector>,
     /// Inputs that ended a stage twice.
     pub quarantine: Arc<dyn Quarantine>,
-    /// Crash reports.
     pub crashes: CrashLog,
     /// What the watchdog demands.
     pub progress: Arc<Progress>,

@@ -26,7 +26,6 @@ pub trait StageWork: Send + Sync + 'static {
     type Load: Send + 'static;
     /// Load for the next stage; the last stage has none.
     type Next: Send + 'static;
-    /// Which stage this is.
     const STAGE: Stage;
     /// Where faults of this stage are injected.
     const FAULT_POINT: FaultPoint;
@@ -50,12 +49,10 @@ pub trait StageWork: Send + Sync + 'static {
     ) -> PortFuture<'a, Result<Self::Next, Ending>>;
 }
 
-/// Messages of a stage.
 #[derive(Debug)]
 pub enum StageMsg<L> {
     /// First message of each incarnation, and later ones while there is unfinished business.
     WarmUp,
-    /// A cycle.
     Work(Work<L>),
 }
 
@@ -113,7 +110,6 @@ pub struct StageLinks {
     pub faults: Arc<dyn FaultInjector>,
 }
 
-/// The shell.
 pub struct StageActor<W>(PhantomData<fn() -> W>);
 
 impl<W> Default for StageActor<W> {
@@ -122,7 +118,6 @@ impl<W> Default for StageActor<W> {
     }
 }
 
-/// State of the shell.
 pub struct StageState<W: StageWork> {
     work: W,
     next: Box<dyn HandOver<W::Next>>,
@@ -132,7 +127,6 @@ pub struct StageState<W: StageWork> {
 }
 
 impl<W: StageWork> StageState<W> {
-    /// Arguments of the actor.
     pub fn new(work: W, next: impl HandOver<W::Next>, links: StageLinks) -> Self {
         Self { work, next: Box::new(next), links, timer: JoinSet::new() }
     }

@@ -18,7 +18,6 @@ use crate::ports::{Clock, elapsed_now};
 /// A pipeline's state, as of its last slot. Written by its Pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PipelineStatus {
-    /// Dry run or live.
     pub mode: Mode,
     /// Slots that ended, by outcome, in the order of [`Outcome::ALL`], since the process started.
     pub outcomes: [u64; 4],
@@ -34,9 +33,7 @@ pub struct PipelineStatus {
     pub restarts: u64,
     /// Newest bar that was decided.
     pub newest_decided_bar: Option<UtcMs>,
-    /// Newest slot that ended.
     pub last_slot: Option<UtcMs>,
-    /// How it ended.
     pub last_reason: Option<Reason>,
     /// The next slot that will be due; `None` before recovery and after the competition.
     pub next_due: Option<UtcMs>,
@@ -111,7 +108,6 @@ impl PipelineStatus {
 /// An order that only a person can settle. Its symbol takes no new exposure until then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldOrder {
-    /// The order and its key.
     pub intent: Intent,
     /// The command that settles it when it was filled.
     pub if_filled: String,
@@ -142,9 +138,7 @@ pub struct Holdings {
 /// One pipeline's place on the board.
 #[derive(Clone)]
 pub struct BoardEntry {
-    /// Its schedule time.
     pub clock: Arc<dyn Clock>,
-    /// Its state.
     pub status: Arc<ArcSwap<PipelineStatus>>,
     /// What it has at its venue.
     pub holdings: Arc<ArcSwap<Holdings>>,
@@ -226,7 +220,6 @@ impl Board {
         self.safe_mode.load(Ordering::Relaxed)
     }
 
-    /// How many pipelines are parked.
     #[must_use]
     pub fn parked(&self) -> usize {
         self.entries.values().filter(|entry| entry.is_parked()).count()
@@ -245,7 +238,6 @@ impl Board {
         }
     }
 
-    /// Sums over all pipelines.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
@@ -271,7 +263,6 @@ pub struct Totals {
     pub effects: u64,
     /// Replaced incarnations of stages.
     pub restarts: u64,
-    /// Cycles that were run again.
     pub reruns: u64,
 }
 
@@ -291,7 +282,6 @@ impl Totals {
         }
     }
 
-    /// All slots.
     #[must_use]
     pub fn slots(&self) -> u64 {
         self.outcomes.iter().sum()

@@ -7,18 +7,18 @@
 //!
 //! Nothing in here knows what the children do, awaits a child inside the owner, or uses ractor's registry names.
 
-pub mod address;
+mod address;
 pub mod backoff;
 pub mod budget;
-pub mod child;
+mod child;
 mod child_state;
-pub mod crash;
+mod crash;
 pub mod event;
-pub mod identity;
-pub mod limits;
+mod identity;
+mod limits;
 pub mod policy;
 mod spawn;
-pub mod supervisor;
+mod supervisor;
 pub mod watch;
 
 pub use address::{Address, CallError};

@@ -46,7 +46,6 @@ pub struct LogConfig {
 
 /// How important a log line is; the least important is the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names say it all")]
 pub enum LogLevel {
     Error,
     Warn,

@@ -17,13 +17,9 @@ use super::time::UtcMs;
 pub struct RawBar {
     /// Open time.
     pub time: UtcMs,
-    /// First price.
     pub open: Option<f64>,
-    /// Highest price.
     pub high: Option<f64>,
-    /// Lowest price.
     pub low: Option<f64>,
-    /// Last price.
     pub close: Option<f64>,
     /// Traded volume; routinely absent for FX.
     pub volume: Option<f64>,
@@ -34,19 +30,14 @@ pub struct RawBar {
 pub struct Bar {
     /// Open time.
     pub time: UtcMs,
-    /// First price.
     pub open: f64,
-    /// Highest price.
     pub high: f64,
-    /// Lowest price.
     pub low: f64,
-    /// Last price.
     pub close: f64,
     /// Traded volume; `None` when the vendor gave none.
     pub volume: Option<f64>,
 }
 
-/// The length of a bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Interval(Duration);
 
@@ -58,7 +49,6 @@ impl Interval {
         (seconds > 0 && length.subsec_nanos() == 0 && 86_400 % seconds == 0).then_some(Self(length))
     }
 
-    /// The length.
     #[must_use]
     pub fn length(self) -> Duration {
         self.0
@@ -168,7 +158,6 @@ pub struct CleanBars {
 }
 
 impl CleanBars {
-    /// The newest usable bar.
     #[must_use]
     pub fn newest(&self) -> Option<&Bar> {
         self.bars.last()
@@ -213,7 +202,6 @@ impl OpenTimes {
     }
 }
 
-/// How to clean.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cleaning {
     /// A close may lie outside `[low, high]` by this much (quote currency); FX vendors round.

@@ -70,7 +70,6 @@ pub enum InvalidCalendar {
 }
 
 impl MarketCalendar {
-    /// A market that never closes.
     #[must_use]
     pub fn always() -> Self {
         Self { text: "always".to_owned(), rule: Rule::Always }

@@ -19,18 +19,13 @@ use super::time::UtcMs;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Bars.
     DataFetcher,
-    /// Bars to frame.
     FeatureBuilder,
-    /// Frame to prediction.
     Predictor,
-    /// Decision, risk, intent, effect.
     Executor,
 }
 
 impl Stage {
-    /// All, in order.
     pub const ALL: [Self; 4] = [Self::DataFetcher, Self::FeatureBuilder, Self::Predictor, Self::Executor];
 
     /// Position in the flow.
@@ -39,7 +34,6 @@ impl Stage {
         self as usize
     }
 
-    /// Stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -60,11 +54,9 @@ impl fmt::Display for Stage {
 /// The journal's row of one slot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SlotRecord {
-    /// Pipeline.
     pub pipeline: String,
     /// Due time.
     pub slot: UtcMs,
-    /// Dry run or live.
     pub mode: Mode,
     /// How it ended; its outcome follows.
     pub reason: Reason,
@@ -86,15 +78,10 @@ pub struct SlotRecord {
     pub dropped: String,
     /// Bars that should exist inside the window and do not.
     pub missing_bars: Option<u32>,
-    /// Digest of the bars.
     pub bars_digest: Option<String>,
-    /// Feature set.
     pub feature_set: Option<String>,
-    /// Digest of the frame.
     pub features_digest: Option<String>,
-    /// The model that answered.
     pub model: Option<ModelIdentity>,
-    /// Its answer.
     pub raw_output: Option<Vec<f64>>,
     /// The winner, as a signal's code.
     pub signal: Option<String>,
@@ -102,7 +89,6 @@ pub struct SlotRecord {
     pub confidence: Option<f64>,
     /// Open time of the bar that was decided; `None` when no decision was reached.
     pub decided_bar: Option<UtcMs>,
-    /// Intents of this decision.
     pub intents: Vec<IntentKey>,
     /// What the decision was measured against; `None` when no decision was reached, and in rows of older versions.
     pub weighed: Option<Weighed>,
@@ -132,11 +118,9 @@ pub struct WeighedRisk {
     pub max_open_positions: Option<u32>,
     /// Orders of the last hour that may have left.
     pub orders_last_hour: u32,
-    /// Their limit.
     pub max_orders_per_hour: u32,
     /// Orders of the last 24 hours that may have left.
     pub orders_last_day: u32,
-    /// Their limit.
     pub max_orders_per_day: u32,
     /// Other intents of account and symbol that are not settled.
     pub open_intents: u32,
@@ -174,7 +158,6 @@ impl SlotRecord {
         }
     }
 
-    /// Acted, no action, skipped or missed.
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         self.reason.outcome()
@@ -185,20 +168,15 @@ impl SlotRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotEvent {
     /// Schedule time is `now`.
-    Tick {
-        /// Schedule time.
-        now: UtcMs,
-    },
+    Tick { now: UtcMs },
     /// The cycle of this slot and attempt reported its end.
     Ended {
-        /// Slot.
         slot: UtcMs,
         /// Attempt that ended.
         attempt: u32,
     },
     /// The stage that held the cycle died.
     StageDied {
-        /// Slot.
         slot: UtcMs,
         /// Attempt that it held.
         attempt: u32,
@@ -209,43 +187,30 @@ pub enum SlotEvent {
     },
 }
 
-/// What must be done about slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotCommand {
     /// Start a cycle; `attempt` is 1 or 2.
     Begin {
-        /// Slot.
         slot: UtcMs,
         /// 1, or 2 for the re-run.
         attempt: u32,
     },
     /// The slot's record is complete: write what the cycle reported.
-    Finish {
-        /// Slot.
-        slot: UtcMs,
-    },
+    Finish { slot: UtcMs },
     /// The slot ends with this reason without a report.
-    Abort {
-        /// Slot.
-        slot: UtcMs,
-        /// Reason.
-        reason: Reason,
-    },
+    Abort { slot: UtcMs, reason: Reason },
     /// All slots in `(after, until]` end as missed.
     Miss {
         /// Exclusive.
         after: UtcMs,
         /// Inclusive.
         until: UtcMs,
-        /// Reason.
         reason: Reason,
     },
 }
 
-/// A cycle in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InFlight {
-    /// Slot.
     pub slot: UtcMs,
     /// 1 or 2.
     pub attempt: u32,
@@ -281,7 +246,6 @@ impl SlotMachine {
         Self { schedule, window, lateness, accounted, gone, gone_reason, in_flight: None }
     }
 
-    /// The cycle in flight.
     #[must_use]
     pub const fn in_flight(&self) -> Option<InFlight> {
         self.in_flight
@@ -307,7 +271,6 @@ impl SlotMachine {
         self.in_flight.is_none() && self.next_due().is_none()
     }
 
-    /// Reacts to one event.
     #[must_use]
     pub fn on(&mut self, event: SlotEvent) -> Vec<SlotCommand> {
         match event {

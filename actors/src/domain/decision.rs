@@ -14,11 +14,8 @@ use super::time::UtcMs;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Signal {
-    /// Go short.
     Sell,
-    /// Do nothing.
     Hold,
-    /// Go long.
     Buy,
 }
 
@@ -33,7 +30,6 @@ impl Signal {
         }
     }
 
-    /// Stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -50,7 +46,6 @@ impl Signal {
 pub enum OnOpposite {
     /// Leave them to their stop and target.
     Ignore,
-    /// Close them.
     Close,
     /// Close them and open the other way.
     Reverse,
@@ -76,7 +71,6 @@ impl DecideOn {
         }
     }
 
-    /// The one with this code.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
         [Self::Bar, Self::Slot].into_iter().find(|kind| kind.code() == code)
@@ -90,7 +84,6 @@ pub struct TradePolicy {
     pub classes: Vec<Signal>,
     /// Act only when the winner's probability is above this.
     pub threshold: f64,
-    /// Bar or slot.
     pub decide_on: DecideOn,
     /// Volume of each new position, in lots.
     pub volume_lots: Decimal,
@@ -109,9 +102,7 @@ pub struct TradePolicy {
 /// What a cycle decided, before risk.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
-    /// The winner.
     pub signal: Signal,
-    /// Its probability.
     pub confidence: f64,
     /// Orders in the order in which they must be done; closes first.
     pub orders: Vec<Order>,
@@ -122,7 +113,6 @@ pub struct Decision {
 /// What a decision looks at, besides the prediction.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
-    /// The venue's symbol.
     pub symbol: &'a str,
     /// Open positions of the symbol.
     pub positions: &'a [Position],
@@ -130,12 +120,10 @@ pub struct Situation<'a> {
     pub closed_before: Option<Side>,
     /// Close of the newest bar.
     pub reference_price: Decimal,
-    /// Schedule time.
     pub now: UtcMs,
 }
 
 impl TradePolicy {
-    /// Decides.
     #[must_use]
     pub fn decide(&self, probabilities: &Probabilities, situation: &Situation<'_>) -> Decision {
         let (winner, confidence) = probabilities.winner();

@@ -56,7 +56,6 @@ pub enum FeatureError {
     /// Not enough rows for the warm-up; later rows never fill earlier ones.
     #[error("insufficient_history(have={have}, need={need})")]
     InsufficientHistory {
-        /// Usable bars.
         have: usize,
         /// Bars that the set needs.
         need: usize,
@@ -64,7 +63,6 @@ pub enum FeatureError {
     /// A cell has no defined, finite value.
     #[error("feature '{feature}' is undefined {rows_back} rows before the newest")]
     Undefined {
-        /// The feature's name.
         feature: &'static str,
         /// 0 is the newest row.
         rows_back: usize,

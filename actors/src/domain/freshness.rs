@@ -16,9 +16,7 @@ pub const HOLE_MAX: Duration = Duration::from_secs(31 * 86_400);
 /// What a pipeline demands of its bars.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Freshness {
-    /// Bar length.
     pub interval: Interval,
-    /// When bars are expected.
     pub calendar: MarketCalendar,
     /// Open-market time after its close at which the newest bar is too old.
     pub max_age: Duration,

@@ -32,7 +32,6 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -68,7 +67,6 @@ impl Basis {
         }
     }
 
-    /// Bar or slot.
     #[must_use]
     pub const fn kind(self) -> DecideOn {
         match self {
@@ -140,11 +138,9 @@ pub enum IntentState {
 }
 
 impl IntentState {
-    /// All states.
     pub const ALL: [Self; 7] =
         [Self::Planned, Self::Sent, Self::Acked, Self::Rejected, Self::Unknown, Self::Absent, Self::Held];
 
-    /// Stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -158,7 +154,6 @@ impl IntentState {
         }
     }
 
-    /// The state with this code.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.code() == code)
@@ -215,15 +210,11 @@ pub enum IntentEvent {
     Abandon,
     /// The transport proves that no byte left.
     NeverLeft {
-        /// The proof.
         evidence: String,
     },
-    /// The venue confirmed.
     Acked {
-        /// What it said.
         receipt: Receipt,
     },
-    /// The venue refused.
     Rejected {
         /// Its code, when it has one.
         code: Option<i64>,
@@ -237,7 +228,6 @@ pub enum IntentEvent {
     },
     /// The venue was asked and provably does not have it.
     FoundAbsent {
-        /// The proof.
         evidence: String,
     },
     /// Asking cannot settle it; a person must.
@@ -269,7 +259,6 @@ impl IntentEvent {
         }
     }
 
-    /// Stable name.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {

@@ -11,14 +11,11 @@ use super::time::UtcMs;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
-    /// Long.
     Buy,
-    /// Short.
     Sell,
 }
 
 impl Side {
-    /// The other direction.
     #[must_use]
     pub const fn opposite(self) -> Self {
         match self {
@@ -27,7 +24,6 @@ impl Side {
         }
     }
 
-    /// Stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -79,11 +75,9 @@ impl fmt::Display for Role {
 pub struct Order {
     /// What it is for.
     pub role: Role,
-    /// The venue's symbol.
     pub symbol: String,
     /// Direction of the order itself: closing a long position sells.
     pub side: Side,
-    /// Volume in lots.
     pub volume_lots: Decimal,
     /// Price that ends the position at a loss; `None`: no stop.
     pub stop_price: Option<Decimal>,
@@ -93,7 +87,6 @@ pub struct Order {
     pub reference_price: Decimal,
 }
 
-/// A venue's confirmation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The venue's number.
@@ -111,13 +104,9 @@ pub struct Receipt {
 pub struct Position {
     /// The venue's number.
     pub ticket: Ticket,
-    /// Symbol.
     pub symbol: String,
-    /// Direction.
     pub side: Side,
-    /// Volume in lots.
     pub volume_lots: Decimal,
-    /// Entry price.
     pub open_price: Decimal,
     /// When it was opened, when the venue tells.
     pub opened_at: Option<UtcMs>,

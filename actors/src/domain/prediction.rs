@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::reason::Reason;
 
-/// Which model answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelIdentity {
     /// Human name, for example the file's name or the hub's address.
@@ -26,7 +25,6 @@ pub struct RawAnswer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Probabilities(Vec<f64>);
 
-/// Which check an answer failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum AnswerFault {
     /// Not exactly one row.
@@ -34,12 +32,7 @@ pub enum AnswerFault {
     Rows(usize),
     /// Another number of classes than configured.
     #[error("the answer has {have} classes, not {want}")]
-    Classes {
-        /// In the answer.
-        have: usize,
-        /// Configured.
-        want: usize,
-    },
+    Classes { have: usize, want: usize },
     /// NaN or infinity.
     #[error("class {0} is not a finite number")]
     NotFinite(usize),
@@ -48,7 +41,6 @@ pub enum AnswerFault {
     Range {
         /// Index of the class.
         class: usize,
-        /// Its value.
         value: f64,
     },
     /// Does not add up to one.

@@ -25,7 +25,6 @@ impl Outcome {
     /// All outcomes, in the order of the equation.
     pub const ALL: [Self; 4] = [Self::Acted, Self::NoAction, Self::Skipped, Self::Missed];
 
-    /// Stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -74,7 +73,6 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $meaning,)* }
             }
 
-            /// The reason with this code.
             #[must_use]
             pub fn from_code(code: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|reason| reason.code() == code)
@@ -163,14 +161,12 @@ impl fmt::Display for Reason {
 /// Why a stage ends its cycle, with the detail for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
-    /// How the slot ends.
     pub reason: Reason,
     /// One or more sentences for a person; may be empty.
     pub detail: String,
 }
 
 impl Ending {
-    /// An ending with this reason.
     #[must_use]
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }

@@ -89,7 +89,6 @@ impl Schedule {
         Self::every(period, offset)
     }
 
-    /// The time between two slots.
     #[must_use]
     pub fn period(&self) -> Duration {
         Duration::from_millis(self.period_ms.unsigned_abs())
@@ -185,13 +184,11 @@ impl Window {
         !self.is_before(now) && !self.is_over(now)
     }
 
-    /// Whether it has not begun.
     #[must_use]
     pub fn is_before(&self, now: UtcMs) -> bool {
         self.start.is_some_and(|start| now < start)
     }
 
-    /// Whether it has ended.
     #[must_use]
     pub fn is_over(&self, now: UtcMs) -> bool {
         self.end.is_some_and(|end| now >= end)

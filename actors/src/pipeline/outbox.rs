@@ -32,7 +32,6 @@ struct Waiting {
 }
 
 impl Outbox {
-    /// An empty one.
     #[must_use]
     pub fn new(journal: Address<JournalMsg>) -> Self {
         Self { journal, waiting: VecDeque::new(), next_number: 0, sent_to: None }

@@ -26,7 +26,6 @@ pub struct Stages {
     specs: Vec<ChildSpec>,
 }
 
-/// The child id of a stage.
 #[must_use]
 pub fn child_id(stage: Stage) -> ChildId {
     ChildId::from(stage.name())
@@ -89,7 +88,6 @@ impl Stages {
         Self { first: fetcher, specs }
     }
 
-    /// The children.
     #[must_use]
     pub fn specs(&self) -> Vec<ChildSpec> {
         self.specs.clone()

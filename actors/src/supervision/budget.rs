@@ -8,7 +8,6 @@ use std::time::Duration;
 pub struct Limit {
     /// Restarts that are allowed; the failure after the last of them is beyond the budget.
     pub restarts: usize,
-    /// Length of the window.
     pub within: Duration,
 }
 

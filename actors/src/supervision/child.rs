@@ -97,7 +97,6 @@ impl ChildSpec {
         Self { ping: Some(ping), ..self }
     }
 
-    /// Its name.
     #[must_use]
     pub fn id(&self) -> &ChildId {
         &self.id

@@ -17,10 +17,8 @@ const KEPT: usize = 1024;
 const BACKTRACES_PER_SECOND: u32 = 20;
 const NO_TEXT: &str = "a panic without a text";
 
-/// One panic.
 #[derive(Clone)]
 pub struct CrashReport {
-    /// The panic's text.
     pub message: String,
     /// `file:line:column`.
     pub location: String,

@@ -15,7 +15,6 @@ pub struct Plan {
     pub tier: u8,
     /// Time between `stop` and `kill`.
     pub grace: Duration,
-    /// Whether it answers pings.
     pub pinged: bool,
     /// The newest generation of earlier owners; the first one here is the next.
     pub last: Generation,
@@ -23,24 +22,46 @@ pub struct Plan {
 
 /// What happened. Events of any but the live generation change nothing.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "id and generation name the incarnation in every variant")]
 pub enum Event {
     /// The owner is ready: start the first tier.
     Start,
     /// The incarnation passed its start.
-    Started { id: ChildId, generation: Generation },
+    Started {
+        id: ChildId,
+        generation: Generation,
+    },
     /// The incarnation did not pass its start; nothing of it is left.
-    StartFailed { id: ChildId, generation: Generation, cause: ChildEnd },
+    StartFailed {
+        id: ChildId,
+        generation: Generation,
+        cause: ChildEnd,
+    },
     /// The incarnation is ending by itself; nothing more can be asked of it.
-    Dying { id: ChildId, generation: Generation },
+    Dying {
+        id: ChildId,
+        generation: Generation,
+    },
     /// Nothing of the incarnation is left.
-    Ended { id: ChildId, generation: Generation, cause: ChildEnd },
+    Ended {
+        id: ChildId,
+        generation: Generation,
+        cause: ChildEnd,
+    },
     /// A request to the incarnation was not answered in time.
-    DeadlineMissed { id: ChildId, generation: Generation, what: String },
-    /// A ping was answered.
-    PingAnswered { id: ChildId, generation: Generation },
+    DeadlineMissed {
+        id: ChildId,
+        generation: Generation,
+        what: String,
+    },
+    PingAnswered {
+        id: ChildId,
+        generation: Generation,
+    },
     /// A ping was not answered in time.
-    PingMissed { id: ChildId, generation: Generation },
+    PingMissed {
+        id: ChildId,
+        generation: Generation,
+    },
     /// Time has passed: a wake that was asked for, or any other moment.
     Tick,
     /// End everything, in order.
@@ -49,7 +70,6 @@ pub enum Event {
 
 /// What the shell has to do.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "id and generation name the incarnation in every variant")]
 pub enum Command {
     /// Start a new incarnation; answered by `Started` or `StartFailed`.
     Spawn { id: ChildId, generation: Generation },
@@ -67,7 +87,6 @@ pub enum Command {
 
 /// What the owner should know, in the order in which it happened.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "fields are named by their types")]
 pub enum SupervisorEvent {
     /// It runs, and its address points at it.
     Up { id: ChildId, generation: Generation },

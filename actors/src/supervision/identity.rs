@@ -9,7 +9,6 @@ use super::crash::CrashReport;
 pub struct ChildId(Arc<str>);
 
 impl ChildId {
-    /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -70,7 +69,6 @@ pub enum ChildEnd {
     /// Killed by the supervisor, because it did not answer.
     #[error("hung: {0}")]
     Hung(String),
-    /// It did not pass its start.
     #[error("did not start: {0}")]
     StartFailed(String),
     /// It ended normally, by itself.

@@ -17,7 +17,6 @@ pub enum BeyondBudget {
 /// The numbers of one supervisor. The default is a pipeline's; [`Limits::root`] is the root's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Delays between restarts.
     pub backoff: Backoff,
     /// A child up for this long starts again with short delays; a probed pipeline counts as recovered.
     pub healthy_after: Duration,

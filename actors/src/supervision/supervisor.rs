@@ -28,7 +28,6 @@ use crate::ports::{Chance, elapsed_now};
 /// What a supervisor is made of, besides its children.
 #[derive(Clone)]
 pub struct SupervisorSettings {
-    /// Its numbers.
     pub limits: Limits,
     /// For the jitter.
     pub chance: Arc<dyn Chance>,

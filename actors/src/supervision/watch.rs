@@ -56,7 +56,6 @@ impl Progress {
 
 /// How long each counter may stand still; `None` is not watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named as in Progress")]
 pub struct WatchLimits {
     pub control: Option<Duration>,
     pub worker: Option<Duration>,

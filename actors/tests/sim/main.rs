@@ -9,7 +9,6 @@
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     clippy::cast_precision_loss,
-    missing_docs,
     reason = "a failing test should panic"
 )]
 
