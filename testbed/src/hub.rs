@@ -27,6 +27,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use self::answer::{Answer, Reply};
 pub use self::fault::{Fault, FaultRule, FaultRuleError};
@@ -101,17 +102,20 @@ impl HubError {
 /// When a model cannot be served or the address cannot be listened on.
 pub fn serve(
     options: &Options,
-    listening: impl FnOnce(SocketAddr),
-    until: impl Future<Output = ()>,
+    listening: impl FnOnce(SocketAddr) + Send,
+    until: impl Future<Output = ()> + Send,
 ) -> Result<(), HubError> {
-    let scoring = Scoring::new(Model::load(&options.model)?, options.faults.clone())?;
-    server::run(options, scoring, listening, until)
+    let thread = model::thread();
+    thread.run(|| {
+        let model = Model::load_on(&options.model, Arc::clone(&thread))?;
+        server::run(options, Scoring::new(model, options.faults.clone())?, listening, until)
+    })
 }
 
 /// Serves until the process is sent SIGTERM or SIGINT.
 ///
 /// # Errors
 /// As [`serve`].
-pub fn serve_until_signalled(options: &Options, listening: impl FnOnce(SocketAddr)) -> Result<(), HubError> {
+pub fn serve_until_signalled(options: &Options, listening: impl FnOnce(SocketAddr) + Send) -> Result<(), HubError> {
     serve(options, listening, server::signalled())
 }

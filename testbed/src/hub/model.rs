@@ -1,4 +1,5 @@
-//! The ONNX file that is served. One thread runs it, one row at a time, whatever batch its file declares.
+//! The ONNX file that is served. One thread runs it, one row at a time, whatever batch its file declares. A hub lives on that
+//! very thread: to wake another one for each request takes longer than to answer it.
 //!
 //! The list of operators is shorter than the runtime's: what is not linked needs no memory.
 
@@ -88,7 +89,7 @@ pub struct Model {
     sequence: Option<NodeId>,
     output: NodeId,
     takes: Takes,
-    options: RunOptions,
+    thread: Arc<ThreadPool>,
 }
 
 fn registry() -> OpRegistry {
@@ -166,6 +167,16 @@ impl Model {
     /// # Errors
     /// When the file cannot be read, or is no model that can be served.
     pub fn load(path: &Path) -> Result<Self, ModelError> {
+        Self::load_on(path, thread())
+    }
+
+    /// Loads another file for the same thread.
+    pub(super) fn load_beside(&self, path: &Path) -> Result<Self, ModelError> {
+        Self::load_on(path, Arc::clone(&self.thread))
+    }
+
+    /// Loads a file for a thread.
+    pub(super) fn load_on(path: &Path, thread: Arc<ThreadPool>) -> Result<Self, ModelError> {
         let bytes = fs::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
         let graph = ModelOptions::with_ops(registry())
             .load(bytes)
@@ -176,8 +187,7 @@ impl Model {
         };
         let output = *output;
         let (row, sequence, takes) = inputs(&graph).map_err(shape)?;
-        let options = RunOptions::default().with_thread_pool(Some(Arc::new(ThreadPool::with_num_threads(1))));
-        let model = Self { graph, row, sequence, output, takes, options };
+        let model = Self { graph, row, sequence, output, takes, thread };
         let [steps, columns] = model.takes.sequence;
         let zeros =
             Row { tabular: vec![0.0; model.takes.width], sequence: sequence.map(|_| vec![0.0; steps * columns]) };
@@ -189,14 +199,10 @@ impl Model {
         &self.takes
     }
 
-    /// The numbers for each row. They are computed one by one on the model's thread, which is woken once for all of them:
-    /// waking it takes longer than a row.
+    /// The numbers for each row. They are computed one by one on the model's thread, which is woken once for all of them, or
+    /// not at all where it is the caller's.
     pub(super) fn ask_all(&self, rows: &[Row]) -> Result<Vec<Vec<f64>>, Box<dyn Error + Send + Sync>> {
-        let all = || rows.iter().map(|row| self.ask(row)).collect();
-        match &self.options.thread_pool {
-            Some(pool) => pool.run(all),
-            None => all(),
-        }
+        self.thread.run(|| rows.iter().map(|row| self.ask(row)).collect())
     }
 
     /// The numbers for one row.
@@ -207,13 +213,19 @@ impl Model {
             let [steps, columns] = self.takes.sequence;
             inputs.push((node, ValueView::from_shape([1, steps, columns], sequence.as_slice())?.into()));
         }
-        let [output] = self.graph.run_n(inputs, [self.output], Some(self.options.clone()))?;
+        let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.thread)));
+        let [output] = self.graph.run_n(inputs, [self.output], Some(options))?;
         let ([rows, _], values) = output.into_shape_vec::<f32, 2>()?;
         if rows != 1 {
             return Err(format!("the model answers one row with {rows}").into());
         }
         Ok(values.into_iter().map(f64::from).collect())
     }
+}
+
+/// A thread that runs models.
+pub(super) fn thread() -> Arc<ThreadPool> {
+    Arc::new(ThreadPool::with_num_threads(1))
 }
 
 /// The inputs of one row and of one sequence.

@@ -62,8 +62,8 @@ struct FaultRequest {
 }
 
 impl Planned {
-    fn new(order: FaultRule) -> Result<Self, ModelError> {
-        let model = if let Fault::Swap(file) = &order.fault { Some(Model::load(file)?) } else { None };
+    fn new(order: FaultRule, beside: &Model) -> Result<Self, ModelError> {
+        let model = if let Fault::Swap(file) = &order.fault { Some(beside.load_beside(file)?) } else { None };
         Ok(Self { order, model })
     }
 }
@@ -78,7 +78,7 @@ impl Scoring {
         if let Some([before, after]) = faults.array_windows().find(|[before, _]| lasts(before)) {
             return Err(HubError::Unreachable { before: before.fault.clone(), after: after.fault.clone() });
         }
-        let faults = faults.into_iter().map(Planned::new).collect::<Result<_, _>>()?;
+        let faults = faults.into_iter().map(|order| Planned::new(order, &model)).collect::<Result<_, _>>()?;
         Ok(Self { model, faults, seen: Seen::default() })
     }
 
@@ -118,7 +118,7 @@ impl Scoring {
             serde_json::json!(request.count)
         );
         if let Fault::Swap(file) = &fault {
-            self.model = Model::load(file).map_err(|e| format!("{e}: {}", e.advice()))?;
+            self.model = self.model.load_beside(file).map_err(|e| format!("{e}: {}", e.advice()))?;
         } else {
             self.faults = VecDeque::from([Planned { order: FaultRule { fault, count: request.count }, model: None }]);
         }
