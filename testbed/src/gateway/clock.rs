@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -52,7 +53,11 @@ impl Clocks {
 }
 
 fn read(file: &Path, wall_ms: i64) -> Option<i64> {
-    (0..READS_MAX).find_map(|_| fs::read_to_string(file).ok().and_then(|line| parse(&line))).map(|(market, reached)| {
+    let lines = (0..READS_MAX).map_while(|_| match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        read => Some(read.ok()),
+    });
+    lines.flatten().find_map(|line| parse(&line)).map(|(market, reached)| {
         // The wall clock may have been set back meanwhile; the market's time does not go back with it.
         market.saturating_add(wall_ms.saturating_sub(reached).max(0))
     })
