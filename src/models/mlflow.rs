@@ -30,8 +30,8 @@ use self::breaker::Breaker;
 use self::client::{HubClient, Limit};
 pub use self::error::MlflowError;
 use self::identity::{Finding, Identity, IdentityFault};
-use self::payload::Layout;
 pub use self::payload::{FrameFault, Payload, SEQUENCE_ROWS};
+use self::payload::{Layout, Row};
 
 /// How to ask a hub.
 #[derive(Debug, Clone)]
@@ -61,9 +61,7 @@ pub struct MlflowModel {
     layout: Layout,
     classes: Vec<String>,
     deadline: Duration,
-    probes: Vec<FeatureFrame>,
-    /// Requests with one probe row each, ready to be sent.
-    probe_bodies: Vec<Vec<u8>>,
+    probes: Vec<Row>,
     together: Mutex<Together>,
     line: Mutex<Line>,
     /// Locked while the probes are asked, so that two pipelines do not ask them twice.
@@ -105,13 +103,12 @@ impl MlflowModel {
         if probes.len() < 2 {
             return Err(MlflowError::Probes(probes.len()));
         }
-        let layout = Layout { payload, features, columns };
-        let body = |(probe, frame)| layout.body([frame]).map_err(|fault| MlflowError::Probe { probe, fault });
+        let layout = Layout::new(payload, features, columns);
+        let row = |(probe, frame)| layout.row(frame).map_err(|fault| MlflowError::Probe { probe, fault });
         Ok(Self {
             id: address.to_string(),
             hub: HubClient::new(&address, access)?,
-            probe_bodies: probes.iter().enumerate().map(body).collect::<Result<_, _>>()?,
-            probes,
+            probes: probes.iter().enumerate().map(row).collect::<Result<_, _>>()?,
             together: Mutex::default(),
             layout,
             classes,
@@ -220,10 +217,8 @@ impl MlflowModel {
     }
 
     /// The question with the probe rows before it, in one request: who answers it is known without a moment between.
-    async fn ask_with_probes(&self, frame: &FeatureFrame, limit: Limit) -> Result<RawAnswer, ModelError> {
-        let frames = self.probes.iter().chain([frame]);
-        let body = self.layout.body(frames).map_err(|fault| ModelError::Invalid(chain(&fault)))?;
-        let answer = self.ask(&body, limit).await;
+    async fn ask_with_probes(&self, row: &Row, limit: Limit) -> Result<RawAnswer, ModelError> {
+        let answer = self.ask(&self.layout.body(self.probes.iter().chain([row])), limit).await;
         let tried = self.together();
         match answer {
             Ok(mut answer) if answer.rows.len() == self.probes.len() + 1 => {
@@ -252,8 +247,7 @@ impl MlflowModel {
         // The first time. It is another model, or one that cannot take several rows: asking them one by one tells.
         self.check_identity(&mut *self.identity.lock().await, limit).await?;
         self.note_together(Together::Fails);
-        let body = self.layout.body([frame]).map_err(|fault| ModelError::Invalid(chain(&fault)))?;
-        self.ask(&body, limit).await
+        self.ask(&self.layout.body([row]), limit).await
     }
 
     /// An answer that nobody can decide on is handed on as it is, because the domain has a reason for each.
@@ -279,9 +273,9 @@ impl MlflowModel {
     }
 
     async fn ask_probes(&self, limit: Limit) -> Result<Vec<RawAnswer>, ModelError> {
-        let mut answers = Vec::with_capacity(self.probe_bodies.len());
-        for probe in &self.probe_bodies {
-            answers.push(self.ask(probe, limit).await?);
+        let mut answers = Vec::with_capacity(self.probes.len());
+        for probe in &self.probes {
+            answers.push(self.ask(&self.layout.body([probe]), limit).await?);
         }
         Ok(answers)
     }
@@ -330,13 +324,14 @@ impl Model for MlflowModel {
     ) -> PortFuture<'a, Result<RawAnswer, ModelError>> {
         Box::pin(async move {
             let limit = Limit::of(deadline, elapsed_now());
+            let row = self.layout.row(frame).map_err(|fault| ModelError::Invalid(chain(&fault)))?;
             if self.together() != Together::Fails {
                 let (is_sure, is_recorded) = {
                     let identity = self.identity.lock().await;
                     (identity.is_sure(), identity.is_recorded())
                 };
                 if is_sure {
-                    return limit.keep(self.ask_with_probes(frame, limit)).await;
+                    return limit.keep(self.ask_with_probes(&row, limit)).await;
                 }
                 if is_recorded {
                     return Err(ModelError::Invalid(
@@ -345,8 +340,7 @@ impl Model for MlflowModel {
                 }
                 // Nobody has validated it yet, so there is nothing to compare with.
             }
-            let body = self.layout.body([frame]).map_err(|fault| ModelError::Invalid(chain(&fault)))?;
-            self.ask(&body, limit).await
+            self.ask(&self.layout.body([&row]), limit).await
         })
     }
 }

@@ -59,47 +59,53 @@ pub enum FrameFault {
 
 /// What the model was trained on.
 pub(super) struct Layout {
-    pub payload: Payload,
-    pub features: FeatureSetId,
-    pub columns: Vec<String>,
+    payload: Payload,
+    features: FeatureSetId,
+    /// Columns of a row.
+    width: usize,
+    /// Of every body, up to its first row.
+    head: String,
 }
 
-#[derive(Serialize)]
-struct Request<C, R> {
-    dataframe_split: Split<C, R>,
-}
-
-#[derive(Serialize)]
-struct Split<C, R> {
-    columns: C,
-    data: Vec<R>,
-}
+/// One row of a request as JSON. The rows of the probes go with every question and are printed once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row(String);
 
 impl Layout {
-    /// The request's body, with one row per frame.
-    pub(super) fn body<'f>(&self, frames: impl IntoIterator<Item = &'f FeatureFrame>) -> Result<Vec<u8>, FrameFault> {
-        let frames = frames.into_iter().map(|frame| self.check(frame).map(|()| frame));
-        let body = match self.payload {
-            Payload::Columns => {
-                let rows = frames.map(|frame| Ok(&frame?.row));
-                encode(&self.columns, rows.collect::<Result<_, FrameFault>>()?)
-            }
-            Payload::TwoBlocks => {
-                let rows = frames.map(|frame| {
-                    let frame = frame?;
-                    Ok((&frame.row, self.sequence(frame)?))
-                });
-                encode(["X_tabular", "X_sequential"], rows.collect::<Result<_, FrameFault>>()?)
-            }
+    pub(super) fn new(payload: Payload, features: FeatureSetId, columns: Vec<String>) -> Self {
+        let names = match payload {
+            Payload::Columns => encode(&columns),
+            Payload::TwoBlocks => encode(["X_tabular", "X_sequential"]),
         };
-        Ok(body)
+        let head = format!("{{\"dataframe_split\":{{\"columns\":{names},\"data\":[");
+        Self { payload, features, width: columns.len(), head }
+    }
+
+    /// The row of a frame.
+    pub(super) fn row(&self, frame: &FeatureFrame) -> Result<Row, FrameFault> {
+        self.check(frame)?;
+        Ok(Row(match self.payload {
+            Payload::Columns => encode(&frame.row),
+            Payload::TwoBlocks => encode((&frame.row, self.sequence(frame)?)),
+        }))
+    }
+
+    /// The request's body.
+    pub(super) fn body<'r>(&self, rows: impl IntoIterator<Item = &'r Row>) -> Vec<u8> {
+        let mut body = self.head.clone();
+        for (index, Row(row)) in rows.into_iter().enumerate() {
+            body.push_str(if index == 0 { "" } else { "," });
+            body.push_str(row);
+        }
+        body.push_str("]}}");
+        body.into_bytes()
     }
 
     fn check(&self, frame: &FeatureFrame) -> Result<(), FrameFault> {
         if frame.set != self.features {
             return Err(FrameFault::Set { have: frame.set.clone(), want: self.features.clone() });
         }
-        let (have, want) = (frame.row.len(), self.columns.len());
+        let (have, want) = (frame.row.len(), self.width);
         if have != want {
             return Err(FrameFault::Width { have, want });
         }
@@ -108,12 +114,12 @@ impl Layout {
 
     fn sequence<'f>(&self, frame: &'f FeatureFrame) -> Result<Vec<&'f [f64]>, FrameFault> {
         let sequence = frame.sequence.as_ref().ok_or(FrameFault::NoSequence)?;
-        let (have, want) = (sequence.len(), SEQUENCE_ROWS * self.columns.len());
+        let (have, want) = (sequence.len(), SEQUENCE_ROWS * self.width);
         if have != want {
             return Err(FrameFault::Sequence { have, want });
         }
         finite(sequence, "the sequence")?;
-        Ok(sequence.chunks(self.columns.len()).collect())
+        Ok(sequence.chunks(self.width).collect())
     }
 }
 
@@ -122,8 +128,8 @@ fn finite(values: &[f64], place: &'static str) -> Result<(), FrameFault> {
 }
 
 #[expect(clippy::expect_used, reason = "texts and numbers always have a JSON form")]
-fn encode(columns: impl Serialize, data: Vec<impl Serialize>) -> Vec<u8> {
-    serde_json::to_vec(&Request { dataframe_split: Split { columns, data } }).expect("plain values")
+fn encode(value: impl Serialize) -> String {
+    serde_json::to_string(&value).expect("plain values")
 }
 
 #[cfg(test)]
@@ -135,7 +141,13 @@ mod tests {
     use super::*;
 
     fn layout(payload: Payload) -> Layout {
-        Layout { payload, features: set(), columns: ["rsi", "hour \"utc\""].map(String::from).to_vec() }
+        Layout::new(payload, set(), ["rsi", "hour \"utc\""].map(String::from).to_vec())
+    }
+
+    fn body_of(payload: Payload, frames: &[FeatureFrame]) -> Result<Vec<u8>, FrameFault> {
+        let layout = layout(payload);
+        let rows: Vec<Row> = frames.iter().map(|frame| layout.row(frame)).collect::<Result<_, _>>()?;
+        Ok(layout.body(&rows))
     }
 
     fn set() -> FeatureSetId {
@@ -149,21 +161,21 @@ mod tests {
 
     #[test]
     fn columns_are_sent_as_one_row_with_a_cell_per_feature() {
-        let body = layout(Payload::Columns).body([&frame([0.1, 5.0])]).unwrap();
+        let body = body_of(Payload::Columns, &[frame([0.1, 5.0])]).unwrap();
         let expected = r#"{"dataframe_split":{"columns":["rsi","hour \"utc\""],"data":[[0.1,5.0]]}}"#;
         assert_eq!(String::from_utf8(body).unwrap(), expected);
     }
 
     #[test]
     fn several_frames_are_rows_of_one_request_and_one_bad_frame_spoils_it() {
-        let body = layout(Payload::Columns).body([&frame([0.1, 5.0]), &frame([0.2, 6.0])]).unwrap();
+        let body = body_of(Payload::Columns, &[frame([0.1, 5.0]), frame([0.2, 6.0])]).unwrap();
         assert!(String::from_utf8(body).unwrap().ends_with(r#""data":[[0.1,5.0],[0.2,6.0]]}}"#));
-        assert!(layout(Payload::Columns).body([&frame([0.1, 5.0]), &frame([f64::NAN, 6.0])]).is_err());
+        assert!(body_of(Payload::Columns, &[frame([0.1, 5.0]), frame([f64::NAN, 6.0])]).is_err());
     }
 
     #[test]
     fn two_blocks_are_sent_as_one_row_with_a_flat_and_a_nested_cell() {
-        let body = layout(Payload::TwoBlocks).body([&frame([0.1, 5.0])]).unwrap();
+        let body = body_of(Payload::TwoBlocks, &[frame([0.1, 5.0])]).unwrap();
         let start =
             r#"{"dataframe_split":{"columns":["X_tabular","X_sequential"],"data":[[[0.1,5.0],[[0.0,0.5],[1.0,0.5],"#;
         assert!(body.starts_with(start.as_bytes()), "{}", String::from_utf8_lossy(&body));
@@ -174,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_the_model_was_not_trained_on_is_never_sent() {
-        let refused = |payload, frame: FeatureFrame| layout(payload).body([&frame]).unwrap_err().to_string();
+        let refused = |payload, frame: FeatureFrame| body_of(payload, &[frame]).unwrap_err().to_string();
         let good = || frame([0.1, 5.0]);
         let other = FeatureSetId { window: 21, ..set() };
         for (expected, frame) in [
@@ -193,7 +205,7 @@ mod tests {
             ("the sequence holds a value that is not finite", Some(vec![f64::INFINITY; 120])),
         ] {
             let frame = FeatureFrame { sequence, ..good() };
-            assert!(layout(Payload::Columns).body([&frame]).is_ok(), "columns need no sequence");
+            assert!(body_of(Payload::Columns, std::slice::from_ref(&frame)).is_ok(), "columns need no sequence");
             assert!(refused(Payload::TwoBlocks, frame).starts_with(expected), "{expected}");
         }
     }
@@ -201,7 +213,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_number_arrives_as_it_was(value in any::<f64>().prop_filter("finite", |value| value.is_finite())) {
-            let body = layout(Payload::Columns).body([&frame([value, 0.0])]).unwrap();
+            let body = body_of(Payload::Columns, &[frame([value, 0.0])]).unwrap();
             let body: Value = serde_json::from_slice(&body).unwrap();
             let arrived = body["dataframe_split"]["data"][0][0].as_f64().unwrap();
             prop_assert_eq!(arrived.to_bits(), value.to_bits());
