@@ -43,6 +43,8 @@ pub(super) enum Finding {
 #[derive(Debug, Default)]
 pub(super) struct Identity {
     recorded: Option<Vec<Vec<f64>>>,
+    /// Of the recorded answers.
+    hash: Option<String>,
     /// The newest probe answers were the recorded ones.
     sure: bool,
     /// Another model was seen and the recorded one not since.
@@ -93,6 +95,7 @@ impl Identity {
         };
         let finding = match &self.recorded {
             None => {
+                self.hash = Some(hash(&rows));
                 self.recorded = Some(rows);
                 Finding::Recorded
             }
@@ -112,7 +115,7 @@ impl Identity {
 
     /// SHA-256 of the recorded answers, hex; nothing is recorded before the first success.
     pub(super) fn hash(&self) -> Option<String> {
-        self.recorded.as_deref().map(hash)
+        self.hash.clone()
     }
 }
 
