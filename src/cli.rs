@@ -22,33 +22,15 @@ pub mod text;
 pub mod why;
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
+use sentinel_actors::error_chain::causes;
 
 use crate::config::{Env, STATE};
-
-/// Exit codes, the same for every subcommand. They follow `sysexits.h`, which service managers know.
-pub mod exit {
-    /// Done, or the competition is over.
-    pub const OK: u8 = 0;
-    /// Something was proven wrong, or the command found nothing.
-    pub const FAILED: u8 = 1;
-    /// The command line is wrong.
-    pub const USAGE: u8 = 64;
-    /// `run --once` could not decide.
-    pub const UNAVAILABLE: u8 = 69;
-    /// The node gave up and wants to be started again.
-    pub const SOFTWARE: u8 = 70;
-    /// The disk failed.
-    pub const IO: u8 = 74;
-    /// Another node holds the state directory.
-    pub const TEMPORARY: u8 = 75;
-    /// The configuration cannot be used; starting again will not help.
-    pub const CONFIG: u8 = 78;
-}
+pub use crate::exit;
+use crate::exit::ExitError;
 
 /// A supervised node that acts on model predictions around the clock. Dry run unless it is told otherwise.
 #[derive(Debug, Parser)]
@@ -119,22 +101,17 @@ pub struct Failure {
 impl Failure {
     /// From an error and everything that caused it.
     pub fn new(code: u8, error: &dyn Error, advice: Option<String>) -> Self {
-        let mut text = format!("error: {error}");
-        let mut shown = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            // Transparent errors repeat their cause.
-            if !shown.ends_with(&cause_text) {
-                let _ = write!(text, "\n  because: {cause_text}");
-            }
-            shown = cause_text;
-            source = cause.source();
-        }
+        let mut text = format!("error: {}", causes(error).join("\n  because: "));
         if let Some(advice) = advice {
-            let _ = write!(text, "\n  what to do: {advice}");
+            text = format!("{text}\n  what to do: {advice}");
         }
         Self { code, text }
+    }
+}
+
+impl<E: ExitError> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(error.exit_code(), &error, error.advice())
     }
 }
 
@@ -153,29 +130,23 @@ pub fn run(cli: Cli) -> Ended {
         Command::Check(args) => {
             let env = read_env()?;
             let validators = check::Validators { node: &run::judge_node, pipeline: &run::judge };
-            check::run(&args, &env, validators, &mut out)
-                .map(|()| exit::OK)
-                .map_err(|error| Failure::new(error.exit_code(), &error, None))
+            check::run(&args, &env, validators, &mut out)?;
+            Ok(exit::OK)
         }
-        Command::Why(args) => why::run(&args, &args.state.dir()?, &mut out).map(|()| exit::OK).map_err(|error| {
-            let (code, advice) = (error.exit_code(), error.advice());
-            Failure::new(code, &error, advice)
-        }),
+        Command::Why(args) => {
+            why::run(&args, &args.state.dir()?, &mut out)?;
+            Ok(exit::OK)
+        }
         Command::Journal(args) => {
-            journal::run(&args, &args.state().dir()?, &mut out).map(|()| exit::OK).map_err(|error| {
-                let (code, advice) = (error.exit_code(), error.advice());
-                Failure::new(code, &error, advice)
-            })
+            journal::run(&args, &args.state().dir()?, &mut out)?;
+            Ok(exit::OK)
         }
         Command::Report(args) => report::run(&args),
         Command::Prove(args) => prove::run(&args),
-        Command::Features(args) => match features::run(&args) {
-            Ok(report) => {
-                println!("{report}");
-                Ok(exit::OK)
-            }
-            Err(error) => Err(Failure::new(error.exit_code(), &error, None)),
-        },
+        Command::Features(args) => {
+            println!("{}", features::run(&args)?);
+            Ok(exit::OK)
+        }
         Command::Hub(args) => hub::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Resume(args) => resume::run(&args),

@@ -35,6 +35,7 @@ pub use self::error::NodeError;
 use self::health_reporter::HealthReporter;
 pub use self::wiring::{WiredPipeline, survey_bars, try_model, wire};
 use crate::config::Config;
+use crate::exit::{self, ExitError as _, with_advice};
 use crate::journal::{
     BootRecord, BootVerdict, JournalReader, Recovered, SqliteJournal, Start, StateDir, StoreOptions, write_last_exit,
 };
@@ -103,9 +104,9 @@ impl RunReport {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self.end {
-            NodeEnd::Finished | NodeEnd::Asked(_) => 0,
-            NodeEnd::Meltdown(_) => 70,
-            NodeEnd::JournalFailed(_) => 74,
+            NodeEnd::Finished | NodeEnd::Asked(_) => exit::OK,
+            NodeEnd::Meltdown(_) => exit::SOFTWARE,
+            NodeEnd::JournalFailed(_) => exit::IO,
         }
     }
 }
@@ -220,7 +221,7 @@ fn slots_of(wired: &[WiredPipeline]) -> Vec<(String, UtcMs, Option<UtcMs>)> {
 fn close(journal: Arc<SqliteJournal>, end: NodeEnd) -> NodeEnd {
     match (Arc::into_inner(journal).map_or(Ok(()), SqliteJournal::close), end) {
         (Err(error), NodeEnd::Finished | NodeEnd::Asked(_)) => {
-            let text = format!("{}; {}", chain(&error), error.advice());
+            let text = with_advice(&error);
             events::journal_failed(&text);
             NodeEnd::JournalFailed(text)
         }
@@ -417,14 +418,14 @@ impl Aborter {
                 $level!(event = "node_ended", exit_code, cycles, why, "the node has ended")
             };
         }
-        if exit_code == 0 { tell!(info) } else { tell!(error) }
+        if exit_code == exit::OK { tell!(info) } else { tell!(error) }
     }
 
     /// Ends the process at once: exit status 134, no core file (see `main`), a note for the next start.
     fn abort(&self, why: &str) {
         error!(event = "watchdog_abort", why, "the node ends itself to be started afresh");
-        let _ = write_last_exit(&self.state, 134, WallClock.now());
-        self.ended(134, why);
+        let _ = write_last_exit(&self.state, exit::ABORTED.into(), WallClock.now());
+        self.ended(exit::ABORTED, why);
         self.recorder.flush(LAST_LINES_WITHIN);
         std::process::abort();
     }

@@ -2,20 +2,28 @@
 
 use std::error::Error;
 
-/// The error, then each of its sources after a colon. A source that an error already ends with is not repeated.
+/// The error, then each of its sources after a colon, as [`causes`].
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
+    causes(error).join(": ")
+}
+
+/// The text of the error, then that of each source. One that the text before it ends with is left out: transparent errors
+/// repeat their source.
+#[must_use]
+pub fn causes(error: &dyn Error) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
+    let mut before = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.ends_with(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
+        let text = cause.to_string();
+        if !before.ends_with(&text) {
+            texts.push(text.clone());
         }
+        before = text;
         source = cause.source();
     }
-    text
+    texts
 }
 
 #[cfg(test)]

@@ -6,13 +6,10 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use super::exit;
 use super::overrides::Overrides;
 use crate::config::{Config, Env, PipelineConfig};
-
-/// Exit code for a configuration that cannot be used (`EX_CONFIG`); a service manager must not start the node again.
-pub const EXIT_CONFIG: u8 = 78;
-/// Exit code when the report itself cannot be written (`EX_IOERR`).
-const EXIT_IO: u8 = 74;
+use crate::exit::ExitError;
 
 /// Arguments of `check`.
 #[derive(Debug, Clone, clap::Args)]
@@ -54,13 +51,11 @@ pub enum CheckError {
     Output(#[from] io::Error),
 }
 
-impl CheckError {
-    /// What the process ends with.
-    #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+impl ExitError for CheckError {
+    fn exit_code(&self) -> u8 {
         match self {
-            Self::Invalid(_) => EXIT_CONFIG,
-            Self::Output(_) => EXIT_IO,
+            Self::Invalid(_) => exit::CONFIG,
+            Self::Output(_) => exit::IO,
         }
     }
 }

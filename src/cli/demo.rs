@@ -8,6 +8,7 @@ mod progress;
 mod summary;
 mod triangle;
 
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -20,10 +21,12 @@ use self::progress::{Course, Progress};
 use self::triangle::{Server, TriangleError};
 use super::faults::{ChaosFaults, FaultFlags};
 use super::proof::venue::LEDGER_FILE;
-use super::run::{failure, start_logging};
+use super::run::start_logging;
 use super::text::wrapped;
 use super::{Ended, Failure, exit, read_env};
 use crate::config::{Config, Env, Flags, SourceConfig, Speed};
+use crate::exit::ExitError as _;
+use crate::files::{Durability, replace};
 use crate::journal::{StateDir, StateError, how_to_stop};
 use crate::node::{self, RunOptions};
 use crate::telemetry::logging::Console;
@@ -92,7 +95,7 @@ pub fn run(args: &DemoArgs) -> Ended {
     let files = args.state.join("files");
     unpack(&files).map_err(|source| {
         let error = StateError::Unusable { dir: args.state.clone(), action: "writing the demo's files", source };
-        let advice = format!("choose another directory with --state, or {}", error.advice());
+        let advice = format!("choose another directory with --state, or {}", error.advice().unwrap_or_default());
         Failure::new(error.exit_code(), &error, Some(advice))
     })?;
     let (hub, gateway) = start_neighbours(&files, &args.state)?;
@@ -143,7 +146,7 @@ pub fn run(args: &DemoArgs) -> Ended {
     };
     let report = node::run(&config, options);
     let seen = progress.stop();
-    let report = report.map_err(failure)?;
+    let report = report?;
     if report.exit_code() != exit::OK {
         eprintln!("the node ended early, with exit code {}: {}", report.exit_code(), report.end);
         return Ok(report.exit_code());
@@ -202,9 +205,7 @@ fn unpack(dir: &Path) -> std::io::Result<()> {
         if std::fs::read(&path).is_ok_and(|present| present == content) {
             continue;
         }
-        let part = dir.join(format!("{name}.part"));
-        std::fs::write(&part, content)?;
-        std::fs::rename(part, path)?;
+        replace(&path, Durability::None, |file| file.write_all(content))?;
     }
     Ok(())
 }

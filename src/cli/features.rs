@@ -14,7 +14,9 @@ use std::str::FromStr;
 use sentinel_actors::domain::bar::{Bar, Cleaning, DropReason, clean};
 
 use super::exit;
+use crate::exit::ExitError;
 use crate::features::fx23::{COLUMNS, Fx23, NEED_ROW, Row, VolumeAbsent, cells};
+use crate::files::{Durability, replace};
 use crate::sources::csv::{CsvError, read_bars};
 
 /// Arguments of `sentinel features`.
@@ -109,10 +111,8 @@ pub enum FeaturesCommandError {
     },
 }
 
-impl FeaturesCommandError {
-    /// What the process ends with.
-    #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+impl ExitError for FeaturesCommandError {
+    fn exit_code(&self) -> u8 {
         match self {
             Self::Read(_) | Self::NoUsableBars { .. } => exit::FAILED,
             Self::SameFile(_) => exit::USAGE,
@@ -180,7 +180,7 @@ pub fn export(
         return Err(FeaturesCommandError::NoUsableBars { input, delivered, dropped });
     }
     let rows = rows(&bars, window);
-    replace(output, |file| write_rows(file, &bars, &rows))
+    replace(output, Durability::Content, |file| write_rows(file, &bars, &rows))
         .map_err(|source| FeaturesCommandError::Write { output: output.to_owned(), source })?;
     let complete_rows = rows.iter().filter(|row| row.iter().all(|cell| cell.is_finite())).count();
     Ok(ExportReport { rows: rows.len(), complete_rows, dropped })
@@ -215,22 +215,6 @@ fn write_rows(file: &File, bars: &[Bar], rows: &[Row]) -> io::Result<()> {
         writeln!(out, "{line}")?;
     }
     out.flush()
-}
-
-/// Writes beside `output` and renames, so that a reader sees the old file or the whole new one.
-fn replace(output: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
-    let name = output.file_name().ok_or_else(|| io::Error::other("it is not the name of a file"))?;
-    let mut unfinished = name.to_owned();
-    unfinished.push(format!(".{}.unfinished", std::process::id()));
-    let unfinished = output.with_file_name(unfinished);
-    let written = File::create(&unfinished)
-        .and_then(|file| write(&file).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&unfinished, output));
-    if written.is_err() {
-        // The first error is the one to report; what is left of the file has no use.
-        let _ = fs::remove_file(&unfinished);
-    }
-    written
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use self::lines::{CycleLine, CycleSum, IntentLine, IntentSum};
 use super::{StateFlag, examples, exit};
+use crate::exit::ExitError;
 use crate::journal::{Filter, JournalError, JournalReader};
 
 /// Shows what the journal holds.
@@ -152,21 +153,17 @@ impl From<serde_json::Error> for ShowError {
     }
 }
 
-impl ShowError {
-    /// What the process ends with.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
+impl ExitError for ShowError {
+    fn exit_code(&self) -> u8 {
         match self {
             Self::Journal(error) => error.exit_code(),
             Self::Output(_) => exit::IO,
         }
     }
 
-    /// What a person can do.
-    #[must_use]
-    pub fn advice(&self) -> Option<String> {
+    fn advice(&self) -> Option<String> {
         match self {
-            Self::Journal(error) => Some(error.advice()),
+            Self::Journal(error) => error.advice(),
             Self::Output(_) => None,
         }
     }

@@ -18,7 +18,7 @@ use sentinel_actors::domain::time::UtcMs;
 
 use self::ledger::LedgerError;
 use self::venue::{LEDGER, Venue};
-use crate::cli::{Failure, exit};
+use crate::exit::{self, ExitError};
 use crate::journal::{Filter, JournalError, JournalReader, Proof, Verified, proof_of};
 use crate::venues::book::BookError;
 
@@ -29,7 +29,7 @@ const LOOKS: usize = 50;
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {
     /// The journal.
-    #[error("the journal cannot be read")]
+    #[error(transparent)]
     Journal(#[from] JournalError),
     /// The gateway's ledger.
     #[error("the gateway's ledger cannot be read")]
@@ -39,11 +39,18 @@ pub enum ProofError {
     Book(#[from] BookError),
 }
 
-impl From<ProofError> for Failure {
-    fn from(error: ProofError) -> Self {
-        match &error {
-            ProofError::Journal(cause) => Self::new(cause.exit_code(), cause, Some(cause.advice())),
-            ProofError::Ledger(_) | ProofError::Book(_) => Self::new(exit::IO, &error, None),
+impl ExitError for ProofError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Journal(cause) => cause.exit_code(),
+            Self::Ledger(_) | Self::Book(_) => exit::IO,
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            Self::Journal(cause) => cause.advice(),
+            Self::Ledger(_) | Self::Book(_) => None,
         }
     }
 }

@@ -21,11 +21,11 @@ pub fn run(args: &ResumeArgs) -> Ended {
     if let Err(error @ JournalError::Missing { .. }) = JournalReader::open(&state)
         && BootRecord::safe_mode_was_ended(&state)
     {
-        return Err(Failure::new(error.exit_code(), &error, Some(error.advice())));
+        return Err(error.into());
     }
     // Nobody resumes a node that would be refused: the word is about crashes, and this is worse.
     if let Err(error @ JournalError::Lost { .. }) = require_remembered(&state) {
-        return Err(Failure::new(error.exit_code(), &error, Some(error.advice())));
+        return Err(error.into());
     }
     BootRecord::end_safe_mode(&state).map_err(|error| {
         let advice = format!("check that this user may write in {}", state.display());

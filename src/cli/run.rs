@@ -11,6 +11,7 @@ use super::faults::FaultFlags;
 use super::overrides::Overrides;
 use super::{Ended, Failure, exit, read_env};
 use crate::config::{Config, Flags, PipelineConfig, SourceConfig};
+use crate::exit::ExitError;
 use crate::journal::{JournalError, JournalReader, check_state_dir, require_remembered};
 use crate::node::{self, RunOptions, RunReport};
 use crate::telemetry::logging::{self, Console};
@@ -65,13 +66,8 @@ pub fn run(args: &RunArgs) -> Ended {
         faults: args.faults.injector(),
         ..RunOptions::default()
     };
-    let report = node::run(&config, options).map_err(failure)?;
+    let report = node::run(&config, options)?;
     if args.once && report.exit_code() == exit::OK { once_code(&config, &report) } else { Ok(report.exit_code()) }
-}
-
-/// A node's start failed.
-pub(super) fn failure(error: node::NodeError) -> Failure {
-    Failure::new(error.exit_code(), &error, error.advice())
 }
 
 /// Log lines from here on.
@@ -81,17 +77,15 @@ pub(super) fn start_logging(config: &Config, console: Console) -> Result<Recorde
 
 /// Whether the newest slot of every pipeline was decided.
 fn once_code(config: &Config, report: &RunReport) -> Ended {
-    let unreadable =
-        |error: crate::journal::JournalError| Failure::new(error.exit_code(), &error, Some(error.advice()));
-    let reader = JournalReader::open(&config.node.state).map_err(unreadable)?;
+    let reader = JournalReader::open(&config.node.state)?;
     if report.slots.is_empty() {
         println!("stopped before a slot was due");
         return Ok(exit::UNAVAILABLE);
     }
     let mut code = exit::OK;
     for (pipeline, _, _) in &report.slots {
-        let newest = reader.last_slot(pipeline).map_err(unreadable)?;
-        let row = newest.map(|slot| reader.slot(pipeline, slot)).transpose().map_err(unreadable)?.flatten();
+        let newest = reader.last_slot(pipeline)?;
+        let row = newest.map(|slot| reader.slot(pipeline, slot)).transpose()?.flatten();
         let Some(row) = row else {
             println!("{pipeline}: no slot was due");
             code = exit::UNAVAILABLE;
@@ -112,11 +106,11 @@ fn once_code(config: &Config, report: &RunReport) -> Ended {
 pub fn judge_node(config: &Config) -> Vec<String> {
     let state = &config.node.state;
     if let Err(error) = check_state_dir(state) {
-        return vec![text(&error, Some(error.advice()))];
+        return vec![text(error)];
     }
     // What else is wrong with a journal is for the start, which may change it.
     match require_remembered(state) {
-        Err(error @ JournalError::Lost { .. }) => vec![text(&error, Some(error.advice()))],
+        Err(error @ JournalError::Lost { .. }) => vec![text(error)],
         _ => Vec::new(),
     }
 }
@@ -128,15 +122,14 @@ pub fn judge(config: &Config, pipeline: &PipelineConfig) -> Judgement {
     let SourceConfig::Csv(csv) = &pipeline.source;
     match node::survey_bars(pipeline, csv) {
         Ok(survey) => judgement.facts.extend(survey.map(|survey| survey.to_string())),
-        Err(error) => judgement.problems.push(text(&error, error.advice())),
+        Err(error) => judgement.problems.push(text(error)),
     }
     if let Err(error) = node::try_model(config, pipeline, Arc::new(NoFaults)) {
-        judgement.problems.push(text(&error, error.advice()));
+        judgement.problems.push(text(error));
     }
     judgement
 }
 
-fn text(error: &dyn std::error::Error, advice: Option<String>) -> String {
-    let failure = Failure::new(exit::CONFIG, error, advice);
-    failure.text.trim_start_matches("error: ").to_owned()
+fn text(error: impl ExitError) -> String {
+    Failure::from(error).text.trim_start_matches("error: ").to_owned()
 }

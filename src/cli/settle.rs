@@ -11,7 +11,8 @@ use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentStat
 use sentinel_actors::domain::order::{Receipt, Ticket};
 use sentinel_actors::ports::{Clock as _, JournalFatal, JournalStore as _, JournalWrite, NoFaults, Written};
 
-use super::{Ended, Failure, StateFlag, exit};
+use super::{Ended, StateFlag, exit};
+use crate::exit::ExitError;
 use crate::journal::{
     JournalError, JournalReader, SqliteJournal, StateDir, StateError, how_to_stop, process, require_remembered,
 };
@@ -89,15 +90,15 @@ impl From<StateError> for SettleError {
 }
 
 impl SettleError {
-    fn into_failure(self) -> Failure {
-        let (code, advice) = match &self {
+    fn code_and_advice(&self) -> (u8, Option<String>) {
+        match self {
             Self::NodeRuns { pid, .. } => {
                 let stop = how_to_stop(*pid);
                 let advice = format!("stop it ({stop}), give this command again, then start the node");
                 (exit::TEMPORARY, Some(advice))
             }
-            Self::State(error) => (error.exit_code(), Some(error.advice())),
-            Self::Journal(error) => (error.exit_code(), Some(error.advice())),
+            Self::State(error) => (error.exit_code(), error.advice()),
+            Self::Journal(error) => (error.exit_code(), error.advice()),
             Self::Write(_) => (exit::IO, None),
             Self::NoKey(_) | Self::Volume(_) | Self::NoEvidence | Self::NeverLeft(_) => (exit::USAGE, None),
             Self::NotFound(_) | Self::Ambiguous { .. } | Self::NotOpen { .. } => {
@@ -108,8 +109,17 @@ impl SettleError {
             }
             Self::Refused(_) => (exit::FAILED, None),
             Self::Runtime(_) => (exit::SOFTWARE, None),
-        };
-        Failure::new(code, &self, advice)
+        }
+    }
+}
+
+impl ExitError for SettleError {
+    fn exit_code(&self) -> u8 {
+        self.code_and_advice().0
+    }
+
+    fn advice(&self) -> Option<String> {
+        self.code_and_advice().1
     }
 }
 
@@ -118,7 +128,7 @@ impl SettleError {
 /// # Errors
 /// When the node runs, the key is not that of an open order, or the journal cannot be written.
 pub fn run(args: &SettleArgs) -> Ended {
-    let intent = settle(args, &args.state.dir()?).map_err(SettleError::into_failure)?;
+    let intent = settle(args, &args.state.dir()?)?;
     let what = if args.absent { "absent" } else { "acked" };
     println!("{} is settled as {what}; start the node again", intent.key);
     Ok(exit::OK)

@@ -15,6 +15,7 @@ use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::domain::time::UtcMs;
 
 use super::{StateFlag, exit};
+use crate::exit::ExitError;
 use crate::journal::{IntentStep, JournalError, JournalReader, Stored};
 
 /// Slots that are named on either side of a time that has none.
@@ -55,10 +56,8 @@ pub enum WhyError {
     },
 }
 
-impl WhyError {
-    /// What the process ends with.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
+impl ExitError for WhyError {
+    fn exit_code(&self) -> u8 {
         match self {
             Self::Journal(error) => error.exit_code(),
             Self::Output(_) => exit::IO,
@@ -66,11 +65,9 @@ impl WhyError {
         }
     }
 
-    /// What a person can do.
-    #[must_use]
-    pub fn advice(&self) -> Option<String> {
+    fn advice(&self) -> Option<String> {
         match self {
-            Self::Journal(error) => Some(error.advice()),
+            Self::Journal(error) => error.advice(),
             _ => None,
         }
     }

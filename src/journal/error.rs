@@ -9,15 +9,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 
 use super::rows::RowFault;
+use crate::exit::{self, ExitError};
 
 /// How a person goes on with less than the state directory remembers.
 const ACCEPT: &str = "sentinel run --accept-lost-journal";
-/// The disk failed; a restart may help.
-const EXIT_IO: u8 = 74;
-/// Another node holds the state directory.
-const EXIT_LOCKED: u8 = 75;
-/// A person must change something first.
-const EXIT_CONFIG: u8 = 78;
 
 /// The state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -42,25 +37,21 @@ pub enum StateError {
     },
 }
 
-impl StateError {
-    /// The code that the process ends with.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
+impl ExitError for StateError {
+    fn exit_code(&self) -> u8 {
         match self {
-            Self::Locked { .. } => EXIT_LOCKED,
+            Self::Locked { .. } => exit::TEMPORARY,
             Self::Unusable { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-                    EXIT_CONFIG
+                    exit::CONFIG
                 }
-                _ => EXIT_IO,
+                _ => exit::IO,
             },
         }
     }
 
-    /// What a person can do about it.
-    #[must_use]
-    pub fn advice(&self) -> String {
-        match self {
+    fn advice(&self) -> Option<String> {
+        Some(match self {
             Self::Locked { dir, pid } => format!(
                 "stop the other node ({}), or give this one a directory of its own; {} is free again as soon as that \
                  process has ended, whatever ended it",
@@ -70,7 +61,7 @@ impl StateError {
             Self::Unusable { dir, .. } => {
                 format!("make {} a directory that this user may read and write, on a local disk", dir.display())
             }
-        }
+        })
     }
 }
 
@@ -225,16 +216,16 @@ impl JournalError {
             fault @ RowFault::Meaningless { .. } => Self::Damaged { path: path.to_owned(), what: fault.to_string() },
         }
     }
+}
 
-    /// The code that the process ends with.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
+impl ExitError for JournalError {
+    fn exit_code(&self) -> u8 {
         match self {
             Self::Damaged { .. }
             | Self::Moved { .. }
             | Self::DiskFull { .. }
             | Self::Sqlite { .. }
-            | Self::Io { .. } => EXIT_IO,
+            | Self::Io { .. } => exit::IO,
             Self::Missing { .. }
             | Self::DamagedRow { .. }
             | Self::Lost { .. }
@@ -243,14 +234,12 @@ impl JournalError {
             | Self::NoWal { .. }
             | Self::NewerSchema { .. }
             | Self::OlderSchema { .. }
-            | Self::Foreign { .. } => EXIT_CONFIG,
+            | Self::Foreign { .. } => exit::CONFIG,
         }
     }
 
-    /// What a person can do about it.
-    #[must_use]
-    pub fn advice(&self) -> String {
-        match self {
+    fn advice(&self) -> Option<String> {
+        Some(match self {
             Self::Missing { path } => {
                 let dir = path.parent().unwrap_or(path);
                 format!("give --state the directory of a node that has run; {} is not one", dir.display())
@@ -287,7 +276,7 @@ impl JournalError {
             Self::Sqlite { path, .. } | Self::Io { path, .. } => {
                 format!("check the disk and the permissions of {}", path.display())
             }
-        }
+        })
     }
 }
 

@@ -15,7 +15,6 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use sentinel_actors::domain::intent::IntentEvent;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{
     FaultInjector, FaultPoint, InjectedFault, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite,
     PortFuture, Written,
@@ -25,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::opening::{self, Opened};
 use super::rows::RowFault;
 use super::{JournalError, Recovered, Start, StateDir, apply, meta, queries, starts};
+use crate::exit::with_advice;
 
 /// Requests that may wait for the thread. The Journal actor sends one at a time; more than a few mean a stuck disk.
 const QUEUE: usize = 16;
@@ -177,7 +177,7 @@ impl Writer {
             return Err(poison.clone());
         }
         work(self).map_err(|error| {
-            let fatal = JournalFatal(format!("{}; {}", chain(&error), error.advice()));
+            let fatal = JournalFatal(with_advice(&error));
             self.poison = Some(fatal.clone());
             // Closing must not move pages that may exist in the cache only into the main file.
             let _ = self.opened.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::config::FX_CALENDAR;
+use crate::exit::{self, ExitError};
 use crate::journal::{JournalError, StateError};
 use crate::models::mlflow::MlflowError;
 use crate::models::onnx::OnnxError;
@@ -99,10 +100,8 @@ pub enum NodeError {
     Root(String),
 }
 
-impl NodeError {
-    /// The documented exit code.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
+impl ExitError for NodeError {
+    fn exit_code(&self) -> u8 {
         match self {
             Self::State(error) => error.exit_code(),
             Self::Journal(error) => error.exit_code(),
@@ -112,18 +111,16 @@ impl NodeError {
             | Self::Model { .. }
             | Self::Hub { .. }
             | Self::Secret { .. }
-            | Self::Unowned { .. } => 78,
-            Self::Book(_) | Self::ReplayTime { .. } => 74,
-            Self::Runtime(_) | Self::Root(_) => 70,
+            | Self::Unowned { .. } => exit::CONFIG,
+            Self::Book(_) | Self::ReplayTime { .. } => exit::IO,
+            Self::Runtime(_) | Self::Root(_) => exit::SOFTWARE,
         }
     }
 
-    /// What a person can do, when it is not in the error itself.
-    #[must_use]
-    pub fn advice(&self) -> Option<String> {
+    fn advice(&self) -> Option<String> {
         match self {
-            Self::State(error) => Some(error.advice()),
-            Self::Journal(error) => Some(error.advice()),
+            Self::State(error) => error.advice(),
+            Self::Journal(error) => error.advice(),
             Self::TooFewBars { .. } => Some("give the source more bars, or choose a smaller window".to_owned()),
             Self::Unfit { source, .. } => match **source {
                 UnfitBars::Calendar { .. } => Some(format!("for an FX pair write calendar = \"{FX_CALENDAR}\"")),

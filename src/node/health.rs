@@ -6,7 +6,7 @@
 //! with an order that waits for a person. A replay's schedule time is not wall time; only its lateness says nothing.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::elapsed_now;
 use sentinel_actors::status::Board;
 use serde::{Deserialize, Serialize};
+
+use crate::files::{Durability, replace};
 
 /// The file in the state directory.
 pub const HEALTH_FILE: &str = "health.json";
@@ -180,9 +182,8 @@ impl Health {
     /// # Errors
     /// When it cannot be written; the old one then grows old.
     pub fn write(&self, state: &Path) -> io::Result<()> {
-        let new = state.join(format!("{HEALTH_FILE}.new"));
-        std::fs::write(&new, serde_json::to_string(self)?)?;
-        std::fs::rename(new, state.join(HEALTH_FILE))
+        let text = serde_json::to_string(self)?;
+        replace(&state.join(HEALTH_FILE), Durability::None, |file| file.write_all(text.as_bytes()))
     }
 
     /// One line when all is well.

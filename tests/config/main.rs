@@ -21,6 +21,7 @@ use sentinel::cli::overrides::Overrides;
 use sentinel::config::{
     Config, ConfigErrors, Env, Flags, LogLevel, ModelConfig, Origin, PipelineConfig, SourceConfig, Speed,
 };
+use sentinel::exit::ExitError as _;
 use sentinel_actors::domain::decision::OnOpposite;
 
 const EXAMPLE: &str = include_str!("../../config/sentinel.toml");

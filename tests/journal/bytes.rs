@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use sentinel::exit::ExitError as _;
 use sentinel::journal::{SqliteJournal, StateDir};
 use sentinel_actors::domain::intent::{Basis, IntentEvent, Mode};
 use sentinel_actors::domain::reason::Reason;

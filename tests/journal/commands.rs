@@ -6,6 +6,7 @@ use clap::Parser as _;
 use sentinel::cli::{self, Cli, exit};
 use std::sync::Arc;
 
+use sentinel::exit::ExitError as _;
 use sentinel::journal::{JournalReader, SqliteJournal, Start, StateDir, StoreOptions, proof};
 use sentinel_actors::domain::intent::{IntentEvent, IntentState, Mode};
 use sentinel_actors::domain::order::{Role, Ticket};
@@ -55,7 +56,7 @@ async fn why_names_the_slots_nearby_when_there_is_none() {
 fn a_directory_without_a_journal_is_named_by_every_command() {
     let dir = TempDir::new().unwrap();
     let error = JournalReader::open(dir.path()).err().unwrap();
-    assert!(error.to_string().contains("there is no journal") && error.advice().contains("--state"));
+    assert!(error.to_string().contains("there is no journal") && error.advice().unwrap().contains("--state"));
     assert!(show(dir.path(), &["journal", "cycles"]).is_err());
     assert!(show(dir.path(), &["why", "eurusd", NOON]).is_err());
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use sentinel::exit::ExitError as _;
 use sentinel::journal::{JournalError, JournalReader, proof};
 use sentinel_actors::domain::intent::{Basis, IntentEvent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::Role;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sentinel::exit::ExitError as _;
 use sentinel::journal::{
     JournalError, JournalReader, Loss, Recovered, SqliteJournal, StateDir, StateError, StoreOptions, require_remembered,
 };
@@ -39,7 +40,10 @@ fn lost(dir: &Path) -> Loss {
     let before = std::fs::read(journal(dir)).ok();
     let error = refusal(dir);
     assert_eq!(error.exit_code(), 78);
-    assert!(error.advice().contains("backup") && error.advice().contains("sentinel run --accept-lost-journal"));
+    assert!(
+        error.advice().unwrap().contains("backup")
+            && error.advice().unwrap().contains("sentinel run --accept-lost-journal")
+    );
     assert_eq!(require_remembered(dir).unwrap_err().to_string(), error.to_string());
     assert_eq!(std::fs::read(journal(dir)).ok(), before);
     match error {

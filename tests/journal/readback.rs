@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rusqlite::Connection;
+use sentinel::exit::ExitError as _;
 use sentinel::journal::JournalError;
 use sentinel_actors::domain::intent::{Basis, IntentEvent, Mode};
 use sentinel_actors::domain::order::Role;
@@ -65,7 +66,11 @@ fn refused(dir: &Path, row: &str) {
     assert!(matches!(error, JournalError::DamagedRow { .. }), "{error:?}");
     assert_eq!(error.exit_code(), 78);
     assert!(error.to_string().contains(row), "{error} does not name {row}");
-    assert!(error.advice().contains("check at the venue") && error.advice().contains("backup"), "{}", error.advice());
+    assert!(
+        error.advice().unwrap().contains("check at the venue") && error.advice().unwrap().contains("backup"),
+        "{}",
+        error.advice().unwrap()
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Files that are refused or upgraded.
 
 use rusqlite::Connection;
+use sentinel::exit::ExitError as _;
 use sentinel::journal::{JournalError, JournalReader, SCHEMA_VERSION, proof};
 use sentinel_actors::domain::intent::{IntentEvent, IntentState};
 use sentinel_actors::domain::reason::Reason;
@@ -17,7 +18,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     let error = refusal(dir.path());
     assert!(matches!(error, JournalError::NewerSchema { have: 99, known: SCHEMA_VERSION, .. }));
     assert_eq!(error.exit_code(), 78);
-    assert!(error.to_string().contains("99") && error.advice().contains("99"));
+    assert!(error.to_string().contains("99") && error.advice().unwrap().contains("99"));
     assert!(matches!(JournalReader::open(dir.path()), Err(JournalError::NewerSchema { .. })));
 }
 
@@ -46,7 +47,7 @@ async fn a_damaged_file_is_refused_with_advice() {
         let error = refusal(dir.path());
         assert!(matches!(error, JournalError::Damaged { .. }), "{error:?}");
         assert_eq!(error.exit_code(), 74);
-        assert!(error.advice().contains("check at the venue"));
+        assert!(error.advice().unwrap().contains("check at the venue"));
     }
 }
 

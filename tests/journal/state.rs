@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use sentinel::exit::ExitError as _;
 use sentinel::journal::boot::{self, BootRecord};
 use sentinel::journal::{StateDir, StateError, Telemetry, TelemetryEvent};
 use sentinel_actors::domain::reason::Reason;
@@ -72,7 +73,7 @@ fn a_state_directory_that_cannot_exist_is_refused_with_advice() {
         let error = StateDir::open(&path).unwrap_err();
         assert!(matches!(error, StateError::Unusable { .. }));
         assert_eq!(error.exit_code(), 78);
-        assert!(error.advice().contains(&path.display().to_string()));
+        assert!(error.advice().unwrap().contains(&path.display().to_string()));
     }
 }
 
