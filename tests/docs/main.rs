@@ -1,11 +1,18 @@
-//! The documents say what the code does: tables are generated or compared, named tests exist, shown commands are understood.
+//! The documents say what the code does: tables are generated or compared, named tests exist, shown commands are run.
 //!
 //! `SENTINEL_BLESS=1 cargo test --test docs` rewrites what is generated.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test stops at the first surprise; clippy exempts the tests but not their helpers"
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking too")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test of real processes waits in real time and reads its own settings"
 )]
+
+mod commands;
+#[path = "../process/node.rs"]
+#[allow(dead_code, reason = "shared with the tests of the process, which need more of it")]
+mod node;
+mod site;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -97,7 +104,6 @@ A slot's row counts the delivered bars that were not used, by these codes (`drop
         writeln!(expected, "| `{}` | {} |", reason.code(), reason.meaning()).unwrap();
     }
     let path = root().join("docs/reasons.md");
-    #[expect(clippy::disallowed_methods, reason = "a switch of this test, not of the node")]
     if std::env::var("SENTINEL_BLESS").is_ok() {
         std::fs::write(&path, &expected).unwrap();
     }
@@ -146,35 +152,72 @@ fn every_log_event_is_described_and_every_described_event_exists() {
     assert!(missing.is_empty() && gone.is_empty(), "docs/events.md lacks {missing:?} and invents {gone:?}");
 }
 
+/// The longest front page that a newcomer reads.
+const README_BYTES_MAX: usize = 9_000;
+
 #[test]
-fn every_test_and_file_that_the_readme_names_as_proof_exists() {
-    let readme = read("README.md");
-    let code = sources(&["src", "tests", "benches", "actors", "testbed"]);
-    let (mut tests, mut missing) = (0, Vec::new());
-    for cells in rows(section(&readme, "What it promises")) {
-        for name in quoted(cells[2]) {
-            let is_path = name.contains('/');
-            let exists = if is_path { root().join(name).exists() } else { code.contains(&format!("fn {name}(")) };
-            tests += usize::from(!is_path);
-            if !exists {
-                missing.push(name);
-            }
-        }
-    }
-    assert!(missing.is_empty(), "these do not exist: {missing:?}");
-    assert!(tests > 15, "only {tests} tests are named");
+fn the_readme_is_short_enough_to_be_read() {
+    let bytes = read("README.md").len();
+    assert!(bytes <= README_BYTES_MAX, "{bytes} bytes, at most {README_BYTES_MAX} are read: move details to docs/");
 }
 
 #[test]
-fn the_readme_and_the_help_name_the_same_exit_codes() {
+fn every_test_that_is_named_as_proof_of_a_promise_is_in_its_file() {
+    let guarantees = read("docs/guarantees.md");
+    let promises = guarantees.split("\n## ").filter(|part| part.starts_with(|c: char| c.is_ascii_digit()));
+    let (mut tests, mut missing) = (BTreeSet::new(), Vec::new());
+    for promise in promises {
+        let own = rows(promise);
+        assert!(own.len() >= 5, "a promise has {} tests:\n{promise}", own.len());
+        for cells in own {
+            let (name, file) = (cells[0].trim_matches('`'), cells[1].trim_matches('`'));
+            let text = std::fs::read_to_string(root().join(file)).unwrap_or_default();
+            if !text.contains(&format!("fn {name}(")) {
+                missing.push(format!("{name} in {file}"));
+            }
+            tests.insert(name.to_owned());
+        }
+    }
+    assert!(missing.is_empty(), "docs/guarantees.md names tests that do not exist: {missing:#?}");
+    assert!(tests.len() >= 70, "docs/guarantees.md names only {} tests", tests.len());
+    let readme = read("README.md");
+    let lines =
+        section(&readme, "What it promises").lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
+    let headings = guarantees.lines().filter(|line| line.starts_with("## ") && line.contains(". "));
+    assert_eq!(lines.count(), headings.count(), "README.md and docs/guarantees.md promise different things");
+}
+
+/// Test names and paths in running text.
+#[test]
+fn every_test_and_path_that_a_document_quotes_exists() {
+    let code = sources(&["src", "tests", "benches", "actors", "testbed"]);
+    let is_test = |name: &str| {
+        name.matches('_').count() >= 4 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    let folders = ["actors/", "src/", "testbed/", "tests/", "config/", "deploy/", "docs/", "tools/", ".ci/"];
+    let mut found = 0;
+    for document in documents().iter().filter(|path| !path.ends_with("CHANGELOG.md")) {
+        let text = std::fs::read_to_string(document).unwrap();
+        for name in text.lines().flat_map(quoted) {
+            let is_path = folders.iter().any(|folder| name.starts_with(folder)) && !name.contains([' ', '*']);
+            let exists = if is_path { root().join(name).exists() } else { code.contains(&format!("fn {name}(")) };
+            assert!(exists || !(is_path || is_test(name)), "{}: `{name}` does not exist", document.display());
+            found += usize::from(is_path || is_test(name));
+        }
+    }
+    assert!(found > 100, "only {found} tests and paths are quoted");
+}
+
+#[test]
+fn the_documents_and_the_help_name_the_same_exit_codes() {
     let help = Cli::command().get_after_help().unwrap().to_string();
     let (_, list) = help.split_once("Exit codes:\n").unwrap();
     let codes = list.lines().take_while(|line| !line.is_empty());
     let of_help: BTreeSet<u8> = codes.map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect();
-    let readme = read("README.md");
-    let of_readme: BTreeSet<u8> =
-        rows(section(&readme, "Exit codes")).iter().map(|cells| cells[0].parse().unwrap()).collect();
-    assert_eq!(of_readme, of_help);
+    let operations = read("docs/operations.md");
+    let documented: BTreeSet<u8> =
+        rows(section(&operations, "Exit codes")).iter().map(|cells| cells[0].parse().unwrap()).collect();
+    assert_eq!(documented, of_help);
     for code in [
         exit::OK,
         exit::FAILED,
@@ -189,54 +232,60 @@ fn the_readme_and_the_help_name_the_same_exit_codes() {
     }
 }
 
+/// Commands inside a sentence; those in blocks are run, see [`commands`].
 #[test]
-fn every_sentinel_command_in_the_documents_is_understood() {
+fn every_command_that_a_sentence_quotes_is_understood() {
+    let names: BTreeSet<String> = Cli::command().get_subcommands().map(|own| own.get_name().to_owned()).collect();
     let mut commands = 0;
     for document in documents() {
         let text = std::fs::read_to_string(&document).unwrap();
-        let shells = text.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sh\n"));
-        for line in shells.flat_map(str::lines) {
-            let line = line.split(" #").next().unwrap().trim();
-            let Some(arguments) =
-                line.strip_prefix("sentinel ").or_else(|| line.strip_prefix("cargo run --release -- "))
-            else {
-                continue;
-            };
-            let words = std::iter::once("sentinel").chain(arguments.split_whitespace());
-            if let Err(error) = Cli::try_parse_from(words) {
-                assert!(!error.use_stderr(), "{}: {line}\n{error}", document.display());
-            }
+        for command in text.lines().flat_map(quoted) {
+            let Some(arguments) = command.strip_prefix("sentinel ") else { continue };
             commands += 1;
+            if names.contains(arguments) {
+                continue;
+            }
+            if let Err(error) = Cli::try_parse_from(command.split_whitespace()) {
+                assert!(!error.use_stderr(), "{}: {command}\n{error}", document.display());
+            }
         }
     }
-    assert!(commands > 5, "only {commands} commands are shown");
+    assert!(commands > 15, "only {commands} commands are quoted");
+}
+
+/// A heading as GitHub names it in links.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase().replace(' ', "-");
+    kept.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect()
 }
 
 #[test]
 fn every_link_between_the_documents_leads_somewhere() {
+    let mut links = 0;
     for document in documents() {
         let text = std::fs::read_to_string(&document).unwrap();
         for (at, _) in text.match_indices("](") {
             let target = text[at + 2..].split(')').next().unwrap();
-            let file = target.split('#').next().unwrap();
-            let is_local = !target.starts_with("http") && !file.is_empty();
-            assert!(
-                !is_local || document.parent().unwrap().join(file).exists(),
-                "{}: {target} leads nowhere",
-                document.display()
-            );
+            if target.starts_with("http") {
+                continue;
+            }
+            links += 1;
+            let (file, heading) =
+                target.split_once('#').map_or((target, None), |(file, heading)| (file, Some(heading)));
+            let path = if file.is_empty() { document.clone() } else { document.parent().unwrap().join(file) };
+            assert!(path.exists(), "{}: {target} leads nowhere", document.display());
+            if let Some(heading) = heading {
+                let headings = std::fs::read_to_string(&path).unwrap();
+                let mut headings = headings.lines().filter(|line| line.starts_with('#'));
+                let leads = headings.any(|line| anchor(line.trim_start_matches('#').trim()) == heading);
+                assert!(leads, "{}: {target} has no such heading", document.display());
+            }
         }
     }
+    assert!(links > 40, "only {links} links were found");
 }
 
 fn documents() -> Vec<PathBuf> {
-    let own = [
-        "README.md",
-        "CONTRIBUTING.md",
-        "CHANGELOG.md",
-        "deploy/README.md",
-        "config/demo/README.md",
-        "tools/export-model/README.md",
-    ];
+    let own = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/demo/README.md", "tools/export-model/README.md"];
     own.map(|name| root().join(name)).into_iter().chain(files("docs", "md")).collect()
 }
