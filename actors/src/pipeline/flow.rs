@@ -387,7 +387,8 @@ impl PipelineState {
             return;
         }
         let Some(until) = machine.next_due().or(self.plan.settings.window.end) else { return };
-        if machine.is_finished() && clock.now() >= until {
+        // With a cycle in flight too: nothing is left to wait for but its end.
+        if machine.next_due().is_none() && clock.now() >= until {
             let pipeline = self.plan.settings.name.clone();
             let _ = self.plan.competition.send(CompetitionMsg::WindowPassed { pipeline });
             return; // the CompetitionClock looks again by itself, should it not have heard

@@ -84,6 +84,26 @@ async fn rows_that_a_crash_took_at_the_end_of_a_replay_are_worked_on_again_befor
     assert_eq!(slots(&world), all_slots());
 }
 
+/// The end of the competition had come, the cycle had not ended, and the pipeline woke itself again and again: elapsed time
+/// stood still in this test, and a processor was busy for a second in earnest.
+#[test]
+fn a_pipeline_waits_for_the_cycle_that_outlasts_its_competition() {
+    let (told, ends) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let mut settings = settings();
+        settings.window = Window { start: None, end: Some(UtcMs(slot(1).0 + 2)) };
+        let world = World::new();
+        let end = runtime.block_on(async {
+            world.with_fresh_time();
+            end_of(world.start(settings).await).await
+        });
+        told.send((end, slots(&world))).unwrap();
+    });
+    let (end, slots) = ends.recv_timeout(Duration::from_secs(20)).expect("time stands still");
+    assert_eq!((end, slots), (NodeEnd::Finished, vec![slot(1)]));
+}
+
 /// It had said that it has ended, and nobody told the next one.
 #[tokio::test(start_paused = true)]
 async fn a_pipeline_that_is_killed_while_it_ends_ends_after_all() {
