@@ -99,6 +99,11 @@ pub fn after_life(inner: &mut Inner, options: &SimOptions, end: &LifeEnd) {
             if let Some(open) = open {
                 inner.violation(format!("the node is finished, and the competition of {} is not", open.name));
             }
+            // Nobody comes after this life to account for them.
+            if let Some(open) = options.pipelines.iter().find(|pipeline| !has_ended(inner, pipeline)) {
+                let last = inner.disk.last_slot(&open.name);
+                inner.violation(format!("I10: the node is finished, and the last row of {} is {last:?}", open.name));
+            }
         }
         LifeEnd::RootDied => inner.count("root_died"),
         _ => {}
@@ -126,6 +131,11 @@ pub fn liveness(inner: &mut Inner, options: &SimOptions, board: &Board) {
             }
             slot = UtcMs(slot.0 - 60_000);
         }
+    }
+    let is_through =
+        |pipeline: &PipelineOptions| pipeline.window.is_over(now.minus(5 * MINUTE)) && has_ended(inner, pipeline);
+    if options.pipelines.iter().all(is_through) {
+        inner.violation("I6: nothing is left to do, and the node does not end".to_owned());
     }
     let open: Vec<String> = inner
         .disk
