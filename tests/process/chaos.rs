@@ -1,7 +1,8 @@
 //! The demo's chaos on the real binary: panics, hangs, blocked threads and kills, and not one slot or order lost.
 
 use super::config::demo_span;
-use super::evidence::accept;
+use super::evidence::faults;
+use super::facts::Facts;
 use super::node::{Ended, run, setting};
 
 fn chaos(seed: usize, bars: usize) -> Ended {
@@ -13,7 +14,18 @@ fn chaos(seed: usize, bars: usize) -> Ended {
         println!("kept for a look: {}", folder.keep().display());
         panic!("seed {seed}: {ended:#?}");
     }
-    let facts = accept(&folder.path().join("state"), demo_span(bars));
+    let state = folder.path().join("state");
+    let facts = Facts::read(&state);
+    let faults = faults(&facts, demo_span(bars));
+    if !faults.is_empty() {
+        // A chaos does not come twice: whatever explains it has to be said now.
+        let log = std::fs::read_to_string(state.join("logs/sentinel.log")).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(300).collect();
+        let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
+        let rows: Vec<_> = facts.slots.iter().rev().take(3).collect();
+        println!("{tail}\n{ended:#?}\nthe last rows, newest first: {rows:#?}\nkept: {}", folder.keep().display());
+        panic!("seed {seed}: {} faults:\n{}", faults.len(), faults.join("\n"));
+    }
     // Hundreds of parts end in a chaos; the log file has them, and a rerun is no further slot.
     assert!(ended.err.lines().count() < 5, "{}", ended.err);
     let this_run = format!("This run:  {} slots in", facts.slots.len());
