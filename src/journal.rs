@@ -37,7 +37,7 @@ mod store;
 mod telemetry;
 mod usable;
 
-pub use boot::{BootRecord, BootVerdict, write_last_exit};
+pub use boot::{BootRecord, BootVerdict, LastExit, keep_last_exit, read_last_exit, write_last_exit};
 pub use error::{JournalError, Loss, StateError, how_to_stop, process};
 pub use opening::require_remembered;
 pub use proof::{Proof, Proven, proof, proof_of};

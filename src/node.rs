@@ -12,6 +12,7 @@ mod opening;
 mod ownership;
 mod wiring;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -37,7 +38,8 @@ pub use self::wiring::{WiredPipeline, survey_bars, try_model, wire};
 use crate::config::Config;
 use crate::exit::{self, ExitError as _, with_advice};
 use crate::journal::{
-    BootRecord, BootVerdict, JournalReader, Recovered, SqliteJournal, Start, StateDir, StoreOptions, write_last_exit,
+    BootRecord, BootVerdict, JournalReader, LastExit, Recovered, SqliteJournal, Start, StateDir, StoreOptions,
+    keep_last_exit, write_last_exit,
 };
 use crate::system::{QuarantineDir, SystemChance, WallClock};
 use crate::telemetry::record::Recorder;
@@ -109,6 +111,13 @@ impl RunReport {
             NodeEnd::JournalFailed(_) => exit::IO,
         }
     }
+
+    /// By pipeline, the last slot that must have its row; none when the run ended before it was through.
+    #[must_use]
+    pub fn finished(&self) -> BTreeMap<String, UtcMs> {
+        let slots = self.slots.iter().filter(|_| self.end == NodeEnd::Finished);
+        slots.filter_map(|(pipeline, _, last)| Some((pipeline.clone(), (*last)?))).collect()
+    }
 }
 
 /// Runs a node until it ends, and leaves its exit code in the state directory.
@@ -128,7 +137,9 @@ pub fn run(config: &Config, options: RunOptions) -> Result<RunReport, NodeError>
         debug!(event = "start_failed", error = %chain(error), "the node could not be started");
     }
     let code = report.as_ref().map_or_else(NodeError::exit_code, RunReport::exit_code);
-    if let Err(error) = write_last_exit(state.path(), i32::from(code), WallClock.now()) {
+    let finished = report.as_ref().map(RunReport::finished).unwrap_or_default();
+    let exit = LastExit { code: i32::from(code), at: WallClock.now(), finished };
+    if let Err(error) = keep_last_exit(state.path(), &exit) {
         warn!(event = "last_exit_lost", error = %chain(&error), "the exit code could not be kept for the next start");
     }
     aborter.ended(code, &report.as_ref().map_or_else(|error| chain(error), |report| report.end.to_string()));

@@ -62,6 +62,8 @@ pub struct Due {
     pub schedule: Schedule,
     /// The first one; `None`: the first one that has a row.
     pub first: Option<UtcMs>,
+    /// The last one, once everything was to be run; `None`: the newest one that has a row. Later rows are looked at too.
+    pub last: Option<UtcMs>,
 }
 
 /// What was found about one pipeline.
@@ -69,9 +71,9 @@ pub struct Due {
 pub struct PipelineProof {
     /// Its name.
     pub name: String,
-    /// The first slot that has a row.
+    /// The first slot that was looked at.
     pub first: UtcMs,
-    /// The newest one.
+    /// The last one.
     pub last: UtcMs,
     /// Whether its schedule was known; otherwise nobody can say which slots have no row.
     pub by_schedule: bool,
@@ -189,8 +191,15 @@ fn pipelines(reader: &JournalReader, due: &BTreeMap<String, Due>) -> Result<Vec<
         let span = spans.entry(tally.pipeline).or_insert((tally.first, tally.last));
         *span = (span.0.min(tally.first), span.1.max(tally.last));
     }
-    let prove = |(name, (first, last)): (String, (UtcMs, UtcMs))| {
+    // All rows of a pipeline can be missing.
+    for (name, due) in due {
+        if let (Some(first), Some(last)) = (due.first, due.last) {
+            spans.entry(name.clone()).or_insert((first, last));
+        }
+    }
+    let prove = |(name, (first, newest)): (String, (UtcMs, UtcMs))| {
         let due = due.get(&name);
+        let last = due.and_then(|due| due.last).map_or(newest, |last| last.max(newest));
         // Behind what retention has removed, the next due slot must have its row.
         let removed = reader.removed(&name)?.map(|removed| removed.until);
         let first = due.and_then(|due| due.first).or(removed).unwrap_or(first);

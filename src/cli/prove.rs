@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use sentinel_actors::domain::schedule::Schedule;
 
 use super::proof::{Due, prove};
 use super::text::labelled;
 use super::{Ended, Failure, StateFlag, demo, exit, read_env};
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, PipelineConfig};
+use crate::journal::read_last_exit;
 
 /// Proves a state directory.
 #[derive(Debug, Clone, clap::Args)]
@@ -49,8 +49,8 @@ pub fn run(args: &ProveArgs) -> Ended {
         _ => args.state.dir()?,
     };
     let due = match &config {
-        Some(config) => due(config),
-        None => demo::config_of(&state).as_ref().map(due).unwrap_or_default(),
+        Some(config) => due(config, &state),
+        None => demo::config_of(&state).map(|config| due(&config, &state)).unwrap_or_default(),
     };
     let proof = prove(&state, &due, args.ledger.as_deref())?;
     match args.format {
@@ -68,8 +68,13 @@ fn load(file: &Path) -> Result<Config, Failure> {
         .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })
 }
 
-/// What a configuration says of the slots that are due, by pipeline.
-fn due(config: &Config) -> BTreeMap<String, Due> {
-    let due = |schedule: &Schedule| Due { schedule: schedule.clone(), first: None };
-    config.pipelines.iter().map(|pipeline| (pipeline.name.clone(), due(&pipeline.schedule))).collect()
+/// What a configuration says of the slots that are due, by pipeline, and the last run of where they end.
+fn due(config: &Config, state: &Path) -> BTreeMap<String, Due> {
+    let finished = read_last_exit(state).map(|exit| exit.finished).unwrap_or_default();
+    let due = |pipeline: &PipelineConfig| Due {
+        schedule: pipeline.schedule.clone(),
+        first: None,
+        last: finished.get(&pipeline.name).copied(),
+    };
+    config.pipelines.iter().map(|pipeline| (pipeline.name.clone(), due(pipeline))).collect()
 }

@@ -6,6 +6,7 @@
 //! lives in two small files beside the journal, so that it also counts starts that fail because the journal does. Losing it
 //! never stops a node.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -30,13 +31,17 @@ const DELAY_MAX: Duration = Duration::from_secs(60);
 const KEPT: usize = 32;
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastExit {
     /// Exit code; 134 for an abort.
     pub code: i32,
     /// Wall time.
     #[serde(rename = "at_ms")]
     pub at: UtcMs,
+    /// By pipeline, the last slot that was to be run, when the run ended because nothing was left to do: a proof looks
+    /// for rows until there.
+    #[serde(rename = "finished_ms", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub finished: BTreeMap<String, UtcMs>,
 }
 
 /// One start of the node.
@@ -123,7 +128,7 @@ impl BootRecord {
         let last_exit = read_last_exit(dir);
         let mut boots = read_boots(dir);
         let worked_slots = worked_slots(dir);
-        boots.push(Boot { at: now, after: last_exit.map(|exit| exit.code), worked_slots });
+        boots.push(Boot { at: now, after: last_exit.as_ref().map(|exit| exit.code), worked_slots });
         let surplus = boots.len().saturating_sub(KEPT);
         boots.drain(..surplus);
         let text = serde_json::to_string(&boots)?;
@@ -154,7 +159,15 @@ impl BootRecord {
 /// # Errors
 /// When the file cannot be written; the exit then does not count.
 pub fn write_last_exit(dir: &Path, code: i32, at: UtcMs) -> io::Result<()> {
-    replace(dir, LAST_EXIT_FILE, &serde_json::to_string(&LastExit { code, at })?)
+    keep_last_exit(dir, &LastExit { code, at, finished: BTreeMap::new() })
+}
+
+/// The same, with all that there is to say.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn keep_last_exit(dir: &Path, exit: &LastExit) -> io::Result<()> {
+    replace(dir, LAST_EXIT_FILE, &serde_json::to_string(exit)?)
 }
 
 /// How the last run ended, when it said so.

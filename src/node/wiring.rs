@@ -35,7 +35,7 @@ pub struct WiredPipeline {
     pub ports: PipelinePorts,
     /// First slot of its replay.
     pub first_slot: UtcMs,
-    /// Last slot of its replay.
+    /// Last slot of its replay, or of its single run.
     pub last_slot: Option<UtcMs>,
 }
 
@@ -64,6 +64,7 @@ fn wire_one(
     let replay = Replay::new(config, pipeline, csv, state, options)?;
     let venue = venue::venue(config, pipeline, book, &options.faults);
     let window = replay.window(pipeline.window, &pipeline.schedule, options.once);
+    let last_slot = window.end.map(|end| pipeline.schedule.newest_due(end.before()));
     let freshness = Freshness {
         interval: pipeline.interval,
         calendar: pipeline.calendar.clone(),
@@ -84,7 +85,7 @@ fn wire_one(
     };
     let ports =
         PipelinePorts { clock: Arc::new(replay.clock), source: Arc::new(replay.source), features, model, venue };
-    Ok(WiredPipeline { settings, ports, first_slot: replay.first_slot, last_slot: Some(replay.last_slot) })
+    Ok(WiredPipeline { settings, ports, first_slot: replay.first_slot, last_slot })
 }
 
 fn deadlines(config: &config::Deadlines) -> Deadlines {

@@ -89,6 +89,18 @@ fn prove_ends_1_when_the_ledger_or_the_journal_was_changed() {
     prove(1).says(&["1 are damaged", "is held, but its events lead to"]);
 }
 
+/// The newest row was taken for the last due slot.
+#[test]
+fn prove_misses_rows_at_the_end_of_a_run_that_is_through() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), ["demo", "--speed", "max", "--bars", "250", "--state", "state"]).expect(0);
+    let prove = |code: i32| run(folder.path(), ["prove", "--state", "state"]).expect(code);
+    prove(0);
+    let newest = "SELECT slot_ms FROM slots ORDER BY slot_ms DESC LIMIT 3";
+    change(&folder.path().join("state/journal.db"), &format!("DELETE FROM slots WHERE slot_ms IN ({newest})"));
+    prove(1).says(&["without a row 3"]);
+}
+
 #[test]
 fn a_dry_run_is_proven_against_its_paper_book_and_by_its_schedule() {
     let site = Site::new().with_bars(500);

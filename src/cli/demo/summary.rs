@@ -57,16 +57,19 @@ pub(super) fn print(
         return Ok(exit::OK);
     };
     let reader = JournalReader::open(&args.state).map_err(ProofError::from)?;
-    let Some(newest) = reader.last_slot(name).map_err(ProofError::from)? else {
+    let newest = reader.last_slot(name).map_err(ProofError::from)?;
+    // A run that says that it is through owes a row for each slot until the last one.
+    let last = report.finished().remove(name);
+    if newest.is_none() && last.is_none() {
         println!("The demo was stopped before its first slot; the same command goes on from there.");
         return Ok(exit::OK);
-    };
-    let due = Due { schedule: pipeline.schedule.clone(), first: Some(*first) };
+    }
+    let due = Due { schedule: pipeline.schedule.clone(), first: Some(*first), last };
     let proof = prove(&args.state, &BTreeMap::from([(name.clone(), due)]), None)?;
     let slots = reader.slot_count().map_err(ProofError::from)?.saturating_sub(rows_before);
 
     println!();
-    if let Some(text) = existing(args, slots, newest, *planned_last) {
+    if let Some(text) = newest.and_then(|newest| existing(args, slots, newest, (*planned_last)?, last.is_some())) {
         println!("{}", wrapped("", "", &text));
     }
     println!("{}", this_run(slots, seen));
@@ -94,10 +97,10 @@ pub(super) fn print(
 }
 
 /// How far the state is, when it is not just where this run was to bring it.
-fn existing(args: &DemoArgs, slots: u64, newest: UtcMs, planned_last: Option<UtcMs>) -> Option<String> {
-    let planned = planned_last?;
+fn existing(args: &DemoArgs, slots: u64, newest: UtcMs, planned: UtcMs, is_through: bool) -> Option<String> {
     if newest < planned {
-        return Some(format!("Interrupted after {newest}; the same command goes on from there."));
+        // Rows that are missing at the end of a run that is through are for the proof to tell.
+        return (!is_through).then(|| format!("Interrupted after {newest}; the same command goes on from there."));
     }
     if slots > 0 {
         return None;
