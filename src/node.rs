@@ -1,7 +1,7 @@
-//! The node as a process: configuration → ports → tree, on two runtimes, until it ends.
+//! The node as a process: configuration → ports → supervision tree, on two runtimes, until it ends.
 //!
-//! The control plane has a runtime and a thread of its own, so that a worker that blocks never delays its supervisor. A
-//! plain OS thread watches both. Start and recovery are one path: whatever the last run left is taken up from the journal.
+//! The control plane has its own runtime and thread, so that a worker that blocks never delays its supervisor. A plain OS
+//! thread watches both. Start and recovery are one path: what the last run left open is resumed from the journal.
 
 mod disk;
 mod error;
@@ -44,22 +44,23 @@ use crate::journal::{
 use crate::system::{QuarantineDir, SystemChance, WallClock};
 use crate::telemetry::record::Recorder;
 
-/// Elapsed time between two beats of the progress that the watchdog demands.
+/// Elapsed time between two progress beats; the watchdog expects them.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
-/// Share of the shutdown time that cycles in flight get before their pipelines are stopped under them.
+/// Cycles in flight get the shutdown time divided by this before their pipelines are stopped.
 const CLOSE_SHARE: u32 = 2;
 /// How long the end of the process waits for the log file.
-const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
+const LOG_FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
 /// How a caller changes a run. The default is what `sentinel run` does.
 pub struct RunOptions {
-    /// Fault places; production passes them all.
+    /// Injected faults; production injects none.
     pub faults: Arc<dyn FaultInjector>,
     /// Run the newest due slot of each pipeline and end.
     pub once: bool,
-    /// Take a journal that is less than the state directory remembers: a person has compared the account.
+    /// Accept a journal that is missing, foreign or older than the state directory remembers: the operator has checked the
+    /// account.
     pub accept_lost_journal: bool,
-    /// Where warnings are kept besides the log.
+    /// Where warnings go besides the log.
     pub recorder: Recorder,
     /// Stop each replay after this many decided bars.
     pub bars: Option<usize>,
@@ -80,13 +81,13 @@ impl Default for RunOptions {
     }
 }
 
-/// A running node, for whoever watches it.
+/// A running node, for progress displays and fault injection.
 pub struct Running {
-    /// What the pipelines show.
+    /// Status of the pipelines.
     pub board: Board,
     /// The control plane's runtime.
     pub control: Handle,
-    /// The root.
+    /// The root supervisor.
     pub root: ractor::ActorRef<RootMsg>,
     /// As [`RunReport::slots`].
     pub slots: Vec<(String, UtcMs, Option<UtcMs>)>,
@@ -95,7 +96,7 @@ pub struct Running {
 /// How a run ended.
 #[derive(Debug)]
 pub struct RunReport {
-    /// Why.
+    /// Why it ended.
     pub end: NodeEnd,
     /// The slots that each replay or single run covered, first and last, by pipeline; `None` where there is no last one.
     pub slots: Vec<(String, UtcMs, Option<UtcMs>)>,
@@ -133,7 +134,7 @@ pub fn run(config: &Config, options: RunOptions) -> Result<RunReport, NodeError>
         Aborter { state: state.path().to_owned(), recorder: recorder.clone(), board: Arc::new(OnceLock::new()) };
     let report = run_locked(config, &state, options, &health_reporter, &aborter);
     if let Err(error) = &report {
-        // For the log file; on standard error the command line tells it, with advice.
+        // For the log file; the command line prints the error to standard error, with advice.
         debug!(event = "start_failed", error = %chain(error), "the node could not be started");
     }
     let code = report.as_ref().map_or_else(NodeError::exit_code, RunReport::exit_code);
@@ -142,9 +143,9 @@ pub fn run(config: &Config, options: RunOptions) -> Result<RunReport, NodeError>
     if let Err(error) = keep_last_exit(state.path(), &exit) {
         warn!(event = "last_exit_lost", error = %chain(&error), "the exit code could not be kept for the next start");
     }
-    aborter.ended(code, &report.as_ref().map_or_else(|error| chain(error), |report| report.end.to_string()));
+    aborter.log_end(code, &report.as_ref().map_or_else(|error| chain(error), |report| report.end.to_string()));
     health_reporter.ended();
-    recorder.flush(LAST_LINES_WITHIN);
+    recorder.flush(LOG_FLUSH_WITHIN);
     report
 }
 
@@ -156,7 +157,7 @@ fn run_locked(
     aborter: &Aborter,
 ) -> Result<RunReport, NodeError> {
     let control = Builder::new_current_thread().enable_all().build().map_err(NodeError::Runtime)?;
-    // Listened to from the first moment on: a signal during the start is an orderly end too, and not a crash.
+    // Caught from the beginning: a signal during the start is an orderly shutdown too, not a crash.
     let mut signals = {
         let _inside = control.enter();
         Signals::new().map_err(NodeError::Runtime)?
@@ -175,7 +176,7 @@ fn run_locked(
         event = "start_kept",
         version = %start.version,
         config = %start.config_digest,
-        "this start, as the journal keeps it for its slots"
+        "the version and configuration that the journal records for the slots of this run"
     );
     let digest = start.config_digest.clone();
     let store = StoreOptions {
@@ -194,13 +195,13 @@ fn run_locked(
         backup = recovered.backup.as_ref().map(|backup| backup.display().to_string()),
         "the journal is open"
     );
-    tell_what_was_lost(&recovered);
+    log_journal_loss(&recovered);
     let journal = Arc::new(journal);
     let wired = wire(config, state, &options)?;
-    // Of the files that were begun above, before anything depends on them.
+    // The files created above must be durable before anything depends on them.
     state.sync()?;
     ownership::refuse_unowned(&JournalReader::open(state.path())?, config.node.mode, &wired)?;
-    opening::tell(config, state.path(), &digest, &wired);
+    opening::log(config, state.path(), &digest, &wired);
     let slots = slots_of(&wired);
 
     let workers = Builder::new_multi_thread()
@@ -219,7 +220,7 @@ fn run_locked(
         let running = thread.spawn_scoped(scope, work).map_err(NodeError::Runtime)?;
         running.join().unwrap_or_else(|_| Ok(NodeEnd::Meltdown("the control thread panicked".to_owned())))
     })?;
-    // What still runs on a worker was killed or blocks; neither may hold up the end.
+    // What still runs on a worker was killed or blocks; neither may delay the end.
     workers.shutdown_timeout(Duration::from_secs(1));
     Ok(RunReport { end: close(journal, end), slots })
 }
@@ -228,7 +229,7 @@ fn slots_of(wired: &[WiredPipeline]) -> Vec<(String, UtcMs, Option<UtcMs>)> {
     wired.iter().map(|p| (p.settings.name.clone(), p.first_slot, p.last_slot)).collect()
 }
 
-/// Closes the journal, unless something that was killed still has it. A disk that fails last fails too.
+/// Closes the journal, unless a killed task still holds it. A disk failure at this point counts too.
 fn close(journal: Arc<SqliteJournal>, end: NodeEnd) -> NodeEnd {
     match (Arc::into_inner(journal).map_or(Ok(()), SqliteJournal::close), end) {
         (Err(error), NodeEnd::Finished | NodeEnd::Asked(_)) => {
@@ -267,7 +268,7 @@ fn drive(
         progress: progress.clone(),
         limits: wiring::limits(&config.supervision),
         safe_mode: safe_mode.clone(),
-        state_dir: crate::system::in_a_command(state.path()).into(),
+        state_dir: crate::system::shell_path(state.path()).into(),
     };
     let slots = slots_of(&wired);
     let spec = NodeSpec {
@@ -304,23 +305,23 @@ fn drive(
     })
 }
 
-fn tell_what_was_lost(recovered: &Recovered) {
+fn log_journal_loss(recovered: &Recovered) {
     if let Some(loss) = &recovered.accepted_loss {
         error!(
             event = "lost_journal_accepted",
             %loss,
-            "a person accepts that the node does not know what it has sent; start it without --accept-lost-journal from now on"
+            "the operator accepted the loss: the node does not know what it has sent; start it without --accept-lost-journal from now on"
         );
     }
     if recovered.mark_was_missing {
         warn!(
             event = "journal_mark_missing",
-            "what the state directory remembers of its journal was gone, and begins anew with the journal that is there"
+            "the state directory's record of its journal was missing; it starts again from the present journal"
         );
     }
 }
 
-/// Notes this start and waits as long as earlier crashes demand. A lost record never stops a node.
+/// Records this start, and waits if earlier runs crashed. A failure to record never stops a node.
 ///
 /// # Errors
 /// The name of the signal that ended the wait.
@@ -342,14 +343,14 @@ async fn register_boot(
             event = "boot_backoff",
             crashes = verdict.crashes,
             delay_ms = delay.as_millis(),
-            "the node ended badly before; it waits before it starts"
+            "earlier runs crashed; the node waits before it starts"
         );
         health_reporter.backing_off(verdict.crashes, delay);
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             name = signals.first() => {
                 health_reporter.stopping(name);
-                info!(event = "shutdown_began", why = name, "the node is told to end while it waits to start");
+                info!(event = "shutdown_began", why = name, "a signal ends the node while it waits to start");
                 return Err(name);
             }
         }
@@ -358,7 +359,7 @@ async fn register_boot(
         error!(
             event = "safe_mode_entered",
             %until,
-            "the node crashed again and again; it takes no effects until then, or until `sentinel resume`"
+            "the node crashed repeatedly; it sends nothing until then, or until `sentinel resume`"
         );
     }
     Ok(verdict)
@@ -369,7 +370,7 @@ async fn leave_safe_mode(state: Arc<StateDir>, safe_mode: Arc<AtomicBool>, until
         WallClock.wait_until(until).await;
     }
     safe_mode.store(false, Ordering::Release);
-    warn!(event = "safe_mode_left", "the node takes effects again");
+    warn!(event = "safe_mode_left", "the node sends orders again");
 }
 
 struct Signals([tokio::signal::unix::Signal; 3]);
@@ -389,7 +390,7 @@ impl Signals {
         }
     }
 
-    /// Turns the first signal into an orderly end, and makes sure that there is an end.
+    /// Turns the first signal into an orderly shutdown, and aborts if that takes too long.
     async fn forward(
         mut self,
         root: ractor::ActorRef<RootMsg>,
@@ -400,18 +401,18 @@ impl Signals {
         let name = self.first().await;
         health_reporter.stopping(name);
         let _ = root.cast(RootMsg::Shutdown(name.to_owned()));
-        // A thread, because what keeps the node from ending may be the runtime itself.
+        // A thread, because the runtime itself may be what hangs.
         let overdue = move || {
             std::thread::sleep(within);
             aborter.abort("the node did not end in time after a signal");
         };
         if let Err(error) = std::thread::Builder::new().name("shutdown".to_owned()).spawn(overdue) {
-            warn!(event = "shutdown_unwatched", error = %chain(&error), "nothing will force the end");
+            warn!(event = "shutdown_unwatched", error = %chain(&error), "no thread could be started to force the shutdown");
         }
     }
 }
 
-/// What a process leaves behind that ends itself.
+/// Writes the last log line and exit code, and aborts the process when it must.
 #[derive(Clone)]
 struct Aborter {
     state: PathBuf,
@@ -421,23 +422,23 @@ struct Aborter {
 }
 
 impl Aborter {
-    /// The last line of a node, whatever ended it.
-    fn ended(&self, exit_code: u8, why: &str) {
+    /// Logs the last line of a node, whatever ended it.
+    fn log_end(&self, exit_code: u8, why: &str) {
         let cycles = self.board.get().map_or(0, |board| board.totals().slots());
-        macro_rules! tell {
+        macro_rules! log {
             ($level:ident) => {
                 $level!(event = "node_ended", exit_code, cycles, why, "the node has ended")
             };
         }
-        if exit_code == exit::OK { tell!(info) } else { tell!(error) }
+        if exit_code == exit::OK { log!(info) } else { log!(error) }
     }
 
-    /// Ends the process at once: exit status 134, no core file (see `main`), a note for the next start.
+    /// Ends the process at once: exit status 134, no core file (see `main`), and the exit code kept for the next start.
     fn abort(&self, why: &str) {
-        error!(event = "watchdog_abort", why, "the node ends itself to be started afresh");
+        error!(event = "watchdog_abort", why, "the node aborts so that the service manager restarts it");
         let _ = write_last_exit(&self.state, exit::ABORTED.into(), WallClock.now());
-        self.ended(exit::ABORTED, why);
-        self.recorder.flush(LAST_LINES_WITHIN);
+        self.log_end(exit::ABORTED, why);
+        self.recorder.flush(LOG_FLUSH_WITHIN);
         std::process::abort();
     }
 }

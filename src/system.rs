@@ -1,4 +1,4 @@
-//! The plain adapters: the wall clock, chance, free space, and the directory for inputs that ended a stage twice.
+//! Small adapters: the wall clock, chance, memory and disk figures, and the quarantine directory.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Chance, Clock, PortFuture, Quarantine};
 
-/// Longest single sleep until a slot. A suspended machine or a clock that was set is noticed within this.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Longest single sleep until a slot. A suspend or a clock step is noticed within this.
+const SLEEP_MAX: Duration = Duration::from_secs(5);
 
 /// Schedule time of live pipelines.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,11 +23,11 @@ impl Clock for WallClock {
     }
 
     fn wait_until(&self, until: UtcMs) -> PortFuture<'_, ()> {
-        Box::pin(async move { tokio::time::sleep(until.since(self.now()).min(LOOK_EVERY)).await })
+        Box::pin(async move { tokio::time::sleep(until.since(self.now()).min(SLEEP_MAX)).await })
     }
 }
 
-/// What this process has in memory; `None` where the system does not say.
+/// Resident memory of this process in bytes; `None` where the system does not say.
 #[must_use]
 pub fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -35,9 +35,9 @@ pub fn resident_bytes() -> Option<u64> {
     rest.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// A path as a shell takes it from any directory, for commands that a person copies.
+/// A path, absolute and quoted for a shell, for commands that the operator copies.
 #[must_use]
-pub fn in_a_command(path: &Path) -> String {
+pub fn shell_path(path: &Path) -> String {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let text = path.display().to_string();
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,@".contains(&byte));
@@ -49,11 +49,11 @@ pub fn in_a_command(path: &Path) -> String {
 /// # Errors
 /// When the file system does not say.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
-    let told = rustix::fs::statvfs(path)?;
-    Ok(told.f_bavail.saturating_mul(told.f_frsize))
+    let stats = rustix::fs::statvfs(path)?;
+    Ok(stats.f_bavail.saturating_mul(stats.f_frsize))
 }
 
-/// Chance from the operating system's seed.
+/// Random numbers, seeded by the operating system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemChance;
 
@@ -63,7 +63,7 @@ impl Chance for SystemChance {
     }
 }
 
-/// Keeps inputs as JSON files.
+/// Keeps inputs that ended a stage twice, as JSON files.
 #[derive(Debug, Clone)]
 pub struct QuarantineDir(pub PathBuf);
 
@@ -90,12 +90,12 @@ mod tests {
     }
 
     #[test]
-    fn a_path_in_a_command_is_whole_and_quoted_only_when_it_must_be() {
-        assert_eq!(in_a_command(Path::new("/srv/sentinel/no-such-state")), "/srv/sentinel/no-such-state");
-        assert_eq!(in_a_command(Path::new("/srv/it's mine")), r"'/srv/it'\''s mine'");
+    fn a_path_shell_path_is_whole_and_quoted_only_when_it_must_be() {
+        assert_eq!(shell_path(Path::new("/srv/sentinel/no-such-state")), "/srv/sentinel/no-such-state");
+        assert_eq!(shell_path(Path::new("/srv/it's mine")), r"'/srv/it'\''s mine'");
         let dir = tempfile::tempdir().unwrap();
         let here = dir.path().canonicalize().unwrap();
-        assert_eq!(in_a_command(&dir.path().join("../.").join(dir.path())), here.display().to_string());
+        assert_eq!(shell_path(&dir.path().join("../.").join(dir.path())), here.display().to_string());
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub fn slot_ended(
     undecided: Option<Reason>,
 ) {
     let fault = record.reason.is_fault() || undecided.is_some_and(Reason::is_fault);
-    macro_rules! tell {
+    macro_rules! log {
         ($level:ident) => {
             $level!(
                 event = "slot_ended",
@@ -43,11 +43,11 @@ pub fn slot_ended(
         };
     }
     if fault || matches!(record.reason, Reason::OrderUnknown | Reason::OrderRejected) {
-        tell!(warn);
+        log!(warn);
     } else if record.reason == Reason::MarketClosed && before == Some(Reason::MarketClosed) {
-        tell!(debug);
+        log!(debug);
     } else {
-        tell!(info);
+        log!(info);
     }
 }
 

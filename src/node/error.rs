@@ -39,7 +39,7 @@ pub enum NodeError {
         /// What is wrong.
         source: Box<UnfitBars>,
     },
-    /// The file that tells a paper gateway the replay's time.
+    /// The file from which a paper gateway reads the replay's time.
     #[error("{} cannot be written", file.display())]
     ReplayTime {
         /// The file.
@@ -65,7 +65,7 @@ pub enum NodeError {
         /// What is wrong.
         source: Box<OnnxError>,
     },
-    /// The model server of a pipeline cannot be asked, ever.
+    /// The configuration of a model server can never work.
     #[error("pipeline {pipeline}: {source}")]
     Hub {
         /// Its name.
@@ -83,7 +83,7 @@ pub enum NodeError {
         /// Why not.
         source: io::Error,
     },
-    /// Open orders that nobody would ask about.
+    /// Open orders that no pipeline would settle.
     #[error("open orders belong to no pipeline of this configuration: {orders}")]
     Unowned {
         /// Each with its key and where it belongs.
@@ -127,7 +127,7 @@ impl ExitError for NodeError {
                 _ => None,
             },
             Self::Unowned { .. } => Some(
-                "put the name back that the pipeline or its account had, or look at the venue what became of each and say it: \
+                "restore the former name of the pipeline or account, or look up each order at the venue and settle it: \
                  `sentinel settle KEY --ticket N --evidence TEXT`, or --absent"
                     .to_owned(),
             ),

@@ -1,9 +1,9 @@
-//! Health, for whoever can read a file: `health.json` in the state directory, and the verdict on it.
+//! Health as a file: `health.json` in the state directory, and the verdict on it.
 //!
-//! Promise kept: healthy means that useful work is done. The file is written only while everything in the node makes
-//! progress, so that one of a dead or hung node grows old. A pipeline that is parked, has not taken up its schedule, owes a
-//! decision or fails at one after the other is not healthy, however alive the process is; nor is a node in safe mode or one
-//! with an order that waits for a person. A replay's schedule time is not wall time; only its lateness says nothing.
+//! Promise kept: healthy means that useful work is done. The file is written only while every part of the node makes
+//! progress, so the file of a dead or hung node becomes too old. A pipeline that is parked, has not started its schedule, is
+//! overdue with a decision or fails slot after slot is unhealthy even if the process is alive; so is a node in safe mode, or
+//! with an order that the operator must settle. A replay's schedule time is not wall time, so its lateness is ignored.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -22,13 +22,13 @@ use crate::files::{Durability, replace};
 pub const HEALTH_FILE: &str = "health.json";
 /// Elapsed time between two looks at the node, and so between two writings of the file.
 pub(super) const WRITTEN_EVERY: Duration = Duration::from_secs(5);
-/// A younger file is never too old, however often the node would write it.
-const FRESH_FOR_LEAST: Duration = Duration::from_secs(15);
+/// A file younger than this is never too old, whatever `ping_every` is.
+const FRESH_FOR_MIN: Duration = Duration::from_secs(15);
 
-/// A clock that is this much behind what was decided was set back.
+/// A wall clock further than this behind the newest decided slot was set back.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 
-/// So many slots in a row without a decision are no hiccup any more.
+/// This many slots in a row without a decision are unhealthy.
 const FAULTS_MAX: u64 = 5;
 
 /// What the file says.
@@ -48,7 +48,7 @@ pub struct Health {
     pub fresh_for_ms: u64,
     /// How late a decision may be.
     pub late_after_ms: u64,
-    /// After repeated crashes: nothing is sent.
+    /// Set after repeated crashes: nothing is sent.
     #[serde(default)]
     pub safe_mode: bool,
     /// By name.
@@ -60,34 +60,34 @@ pub struct Health {
 pub struct PipelineHealth {
     /// Its slots are due at wall time; false for a replay.
     pub wall_time: bool,
-    /// Newest slot that has its end.
+    /// Newest slot that has ended.
     #[serde(rename = "last_slot_ms")]
     pub last_slot: Option<UtcMs>,
-    /// The next one; `None` before the pipeline has taken up its schedule, and when it has ended.
+    /// The next one; `None` before the schedule has started, and when the competition has ended.
     #[serde(rename = "next_due_ms")]
     pub next_due: Option<UtcMs>,
-    /// How late that was when the file was written.
+    /// How late the next slot was when the file was written.
     pub late_ms: u64,
-    /// Newest slots in a row that something kept from a decision.
+    /// How many of the newest slots, in a row, a fault kept from a decision.
     pub faults_in_a_row: u64,
-    /// What kept the newest of them from it.
+    /// The fault of the newest of them.
     #[serde(default)]
     pub last_fault: Option<Reason>,
     /// How the newest slot ended.
     pub last_reason: Option<Reason>,
-    /// How long it has had to take up its schedule when the file was written; `None` once it has.
+    /// How long it had been starting its schedule when the file was written; `None` once it has started.
     #[serde(default)]
     pub waiting_ms: Option<u64>,
-    /// It is beyond its restart budget and stands still.
+    /// It is beyond its restart budget and does not run.
     #[serde(default)]
     pub parked: bool,
-    /// Keys of orders that wait for a person.
+    /// Keys of orders that the operator must settle.
     #[serde(default)]
     pub held: Vec<String>,
-    /// Every slot up to here has its end, or is worked on; a clock that shows less was set back.
+    /// Every slot up to here has ended or is in work; a clock that shows less was set back.
     #[serde(rename = "accounted_ms", default)]
     pub accounted: Option<UtcMs>,
-    /// Every slot of the competition has its end.
+    /// Every slot of the competition has ended.
     pub ended: bool,
 }
 
@@ -95,7 +95,7 @@ pub struct PipelineHealth {
 #[derive(Debug, thiserror::Error)]
 pub enum Unhealthy {
     /// No file.
-    #[error("{} is missing: no node runs there, or it has not come so far yet", path.display())]
+    #[error("{} is missing: no node is running there, or it is still starting", path.display())]
     Missing {
         /// Where it should be.
         path: PathBuf,
@@ -108,7 +108,7 @@ pub enum Unhealthy {
         /// Why not.
         source: io::Error,
     },
-    /// The node stands still or is gone.
+    /// The node has stalled or is gone.
     #[error("process {pid} has shown no progress for {}", humantime::format_duration(*.age))]
     Still {
         /// The process.
@@ -116,7 +116,7 @@ pub enum Unhealthy {
         /// Since when.
         age: Duration,
     },
-    /// The clock was set back: nobody knows how old the file is.
+    /// The clock was set back, so the age of the file is unknown.
     #[error("process {pid} last showed progress at {at}, which is in the future")]
     FromTheFuture {
         /// The process.
@@ -124,13 +124,13 @@ pub enum Unhealthy {
         /// When it says.
         at: UtcMs,
     },
-    /// Decisions are not made when they are due, or a person has to do something first.
+    /// Decisions are overdue, or the operator has to act.
     #[error("{}", .0.join("; "))]
     Trouble(Vec<String>),
 }
 
 impl Health {
-    /// As it is now. `late_after` is how late a decision may be, `ping_every` how long an idle part may stay unasked.
+    /// The present state. `late_after`: how late a decision may be; `ping_every`: time between two pings of an idle part.
     #[must_use]
     pub fn new(board: &Board, started_at: UtcMs, now: UtcMs, late_after: Duration, ping_every: Duration) -> Self {
         let pipelines = board.entries.iter().map(|(name, entry)| {
@@ -156,7 +156,7 @@ impl Health {
             started_at,
             pid: std::process::id(),
             version: env!("SENTINEL_VERSION").to_owned(),
-            fresh_for_ms: whole_ms(FRESH_FOR_LEAST.max(ping_every + WRITTEN_EVERY)),
+            fresh_for_ms: whole_ms(FRESH_FOR_MIN.max(ping_every + WRITTEN_EVERY)),
             late_after_ms: whole_ms(late_after),
             safe_mode: board.is_safe_mode(),
             pipelines: pipelines.collect(),
@@ -177,10 +177,10 @@ impl Health {
         serde_json::from_str(&text).map_err(|error| Unhealthy::Unreadable { path, source: error.into() })
     }
 
-    /// Writes the file: the old one or the new one, never a half. It need not survive a power cut.
+    /// Replaces the file. It need not survive a power cut.
     ///
     /// # Errors
-    /// When it cannot be written; the old one then grows old.
+    /// When it cannot be written; the old one then becomes too old.
     pub fn write(&self, state: &Path) -> io::Result<()> {
         let text = serde_json::to_string(self)?;
         replace(&state.join(HEALTH_FILE), Durability::None, |file| file.write_all(text.as_bytes()))
@@ -212,13 +212,15 @@ impl Health {
         }
         for (name, pipeline) in &self.pipelines {
             trouble.extend(pipeline.held.iter().map(|key| {
-                format!("{name} holds the order {key}: look at the venue, stop the node, then `sentinel settle {key}`")
+                format!(
+                    "{name} holds the order {key}: check it at the venue, stop the node, then `sentinel settle {key}`"
+                )
             }));
         }
-        if trouble.is_empty() { Ok(self.praise(age)) } else { Err(Unhealthy::Trouble(trouble)) }
+        if trouble.is_empty() { Ok(self.healthy_line(age)) } else { Err(Unhealthy::Trouble(trouble)) }
     }
 
-    fn praise(&self, age: Duration) -> String {
+    fn healthy_line(&self, age: Duration) -> String {
         let last = self.pipelines.values().filter_map(|pipeline| pipeline.last_slot).max();
         let last = last.map_or_else(|| "none".to_owned(), |last| last.to_string());
         let age = humantime::format_duration(age);
@@ -235,19 +237,17 @@ impl Health {
 }
 
 impl PipelineHealth {
-    /// Why it does no useful work, when it does none.
+    /// Why it does no useful work; `None` when it does some.
     fn idle(&self, now: UtcMs, late_after: Duration) -> Option<String> {
         if self.ended {
             return None;
         }
         if self.parked {
-            return Some(
-                "is parked: it failed again and again, and only a probe from time to time may wake it".to_owned(),
-            );
+            return Some("is parked: it failed repeatedly and is retried only from time to time".to_owned());
         }
         let waiting = self.waiting_ms.map(Duration::from_millis).filter(|waiting| *waiting > late_after);
         if let Some(waiting) = waiting {
-            return Some(format!("has not taken up its schedule since {}", humantime::format_duration(waiting)));
+            return Some(format!("has not started its schedule for {}", humantime::format_duration(waiting)));
         }
         if let Some(failing) = self.failing(FAULTS_MAX) {
             return Some(failing);
@@ -255,13 +255,13 @@ impl PipelineHealth {
         let behind = self.accounted.filter(|_| self.wall_time).map_or(Duration::ZERO, |accounted| accounted.since(now));
         if behind > CLOCK_TOLERANCE {
             let behind = humantime::format_duration(behind);
-            return Some(format!("waits for the clock, which is {behind} behind what it has decided"));
+            return Some(format!("waits for the clock, which is {behind} behind its newest decided slot"));
         }
         let due = self.next_due.filter(|due| self.wall_time && now.since(*due) > late_after)?;
-        Some(format!("owes the decision of {due} since {}", humantime::format_duration(now.since(due))))
+        Some(format!("decision of {due} overdue since {}", humantime::format_duration(now.since(due))))
     }
 
-    /// That something kept at least its `least` newest slots from a decision, and what.
+    /// What kept at least the `least` newest slots from a decision.
     fn failing(&self, least: u64) -> Option<String> {
         let fault = self.last_fault.or(self.last_reason).map_or("unknown", Reason::code);
         (self.faults_in_a_row >= least && !self.ended)
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn an_overdue_decision_is_unhealthy_even_if_the_process_is_alive() {
         let error = health(pipeline(Some(ago(41)))).judge(NOW).unwrap_err().to_string();
-        assert_eq!(error, "no useful work is done: eurusd owes the decision of 2023-11-14T22:12:39Z since 41s");
+        assert_eq!(error, "no useful work is done: eurusd decision of 2023-11-14T22:12:39Z overdue since 41s");
     }
 
     #[test]
@@ -342,7 +342,7 @@ mod tests {
             let error = existing(true, None).unwrap_err();
             assert!(error.starts_with("no useful work is done: eurusd is parked"), "{error}");
             let error = existing(false, Some(41_000)).unwrap_err();
-            assert_eq!(error, "no useful work is done: eurusd has not taken up its schedule since 41s");
+            assert_eq!(error, "no useful work is done: eurusd has not started its schedule for 41s");
             assert!(existing(false, Some(40_000)).is_ok(), "a start may take so long");
         }
     }
@@ -352,7 +352,7 @@ mod tests {
         let held = PipelineHealth { held: vec!["abcdefgh".to_owned()], ..pipeline(Some(ago(-30))) };
         let error = health(held.clone()).judge(NOW).unwrap_err().to_string();
         assert!(error.starts_with("eurusd holds the order abcdefgh") && error.contains("sentinel settle abcdefgh"));
-        assert!(health(PipelineHealth { ended: true, ..held }).judge(NOW).is_err(), "nobody else will settle it");
+        assert!(health(PipelineHealth { ended: true, ..held }).judge(NOW).is_err(), "only the operator can settle it");
         let safe = Health { safe_mode: true, ..health(pipeline(Some(ago(-30)))) };
         let error = safe.judge(NOW).unwrap_err().to_string();
         assert!(error.starts_with("safe mode") && error.contains("sentinel resume"), "{error}");
@@ -362,7 +362,7 @@ mod tests {
     fn a_clock_set_back_behind_a_decided_slot_is_unhealthy() {
         let waiting = |accounted| PipelineHealth { accounted: Some(accounted), ..pipeline(Some(ago(-7_230))) };
         let error = health(waiting(ago(-7_200))).judge(NOW).unwrap_err().to_string();
-        let expected = "no useful work is done: eurusd waits for the clock, which is 2h behind what it has decided";
+        let expected = "no useful work is done: eurusd waits for the clock, which is 2h behind its newest decided slot";
         assert_eq!(error, expected);
         assert!(health(waiting(UtcMs(NOW.0 + 2_000))).judge(NOW).is_ok(), "a small correction");
         let replay = PipelineHealth { wall_time: false, ..waiting(ago(-7_200)) };

@@ -1,7 +1,7 @@
-//! Signs of life for those who watch the process from outside: the service manager and `health.json`.
+//! Reports health outside the process: to the service manager and in `health.json`.
 //!
-//! Promise kept: it vouches for the node only while the watchdog sees everything in it move, and it can hold up nothing:
-//! news come through a bounded queue to a thread of its own, which alone talks to the manager and to the disk.
+//! Promise kept: it reports a healthy node only while the watchdog sees progress in every part, and it blocks nothing: updates
+//! come through a bounded queue to a thread of its own, which alone talks to the manager and to the disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -21,37 +21,37 @@ use super::notify::{Notify, status};
 use crate::config::Config;
 use crate::system::{WallClock, free_bytes, resident_bytes};
 
-/// HealthUpdate that may wait.
+/// Updates that may be queued.
 const QUEUE: usize = 64;
-/// While the node starts, the manager is asked for so much more time at each look.
+/// While the node starts, the manager is asked for this much more time at each turn.
 const MORE_TIME: Duration = Duration::from_secs(20);
-/// A start that takes longer than this hangs, and the manager is asked no more.
+/// A start that takes longer than this hangs; the manager is then asked for no more time.
 const START_WITHIN: Duration = Duration::from_secs(600);
 /// How long the end of the process waits for the last message.
-const LAST_WORD_WITHIN: Duration = Duration::from_secs(1);
+const LAST_MESSAGE_WITHIN: Duration = Duration::from_secs(1);
 
 enum HealthUpdate {
     /// The start waits, because earlier ones crashed.
     BackingOff { crashes: usize, delay: Duration },
     /// The tree runs.
     Running(Board),
-    /// Everything has moved since this was last said.
+    /// Every part has made progress since the last update of this kind.
     Moved,
-    /// The end has begun.
+    /// The shutdown has begun.
     Stopping(String),
-    /// The end has come.
+    /// The node has ended; answered once the last message is sent.
     Ended(SyncSender<()>),
 }
 
-/// Where the node's parts say how it is.
+/// The sending side.
 #[derive(Clone)]
 pub(super) struct HealthReporter(SyncSender<HealthUpdate>);
 
 impl HealthReporter {
-    /// Starts to tell. A `health.json` that an earlier run left is removed: it speaks of nobody.
+    /// Starts the thread. A `health.json` of an earlier run is removed: that process is gone.
     pub(super) fn start(config: &Config, state: &Path) -> Self {
         let _ = std::fs::remove_file(state.join(HEALTH_FILE));
-        let (news, inbox) = sync_channel(QUEUE);
+        let (updates, inbox) = sync_channel(QUEUE);
         let reporter = ReporterThread {
             notify: Notify::from_env(),
             state: state.to_owned(),
@@ -61,41 +61,41 @@ impl HealthReporter {
             began: elapsed_now(),
             running: None,
             stopping: false,
-            moved: false,
+            has_progress: false,
             wrote: None,
-            told: false,
+            failure_logged: false,
         };
-        // Without a thread nobody outside hears anything, and the node is taken for dead; it can do no more about it.
+        // Without the thread nothing is reported, and the service manager takes the node for dead.
         let _ = std::thread::Builder::new().name("health_reporter".to_owned()).spawn(move || reporter.run(&inbox));
-        Self(news)
+        Self(updates)
     }
 
     pub(super) fn backing_off(&self, crashes: usize, delay: Duration) {
-        self.say(HealthUpdate::BackingOff { crashes, delay });
+        self.send(HealthUpdate::BackingOff { crashes, delay });
     }
 
     pub(super) fn running(&self, board: Board) {
-        self.say(HealthUpdate::Running(board));
+        self.send(HealthUpdate::Running(board));
     }
 
     pub(super) fn moved(&self) {
-        self.say(HealthUpdate::Moved);
+        self.send(HealthUpdate::Moved);
     }
 
     pub(super) fn stopping(&self, why: &str) {
-        self.say(HealthUpdate::Stopping(why.to_owned()));
+        self.send(HealthUpdate::Stopping(why.to_owned()));
     }
 
-    /// The last message; waits until it is sent, but not for ever.
+    /// Sends the last message and waits for that, but at most `LAST_MESSAGE_WITHIN`.
     pub(super) fn ended(&self) {
         let (done, wait) = sync_channel(1);
-        self.say(HealthUpdate::Ended(done));
-        let _ = wait.recv_timeout(LAST_WORD_WITHIN);
+        self.send(HealthUpdate::Ended(done));
+        let _ = wait.recv_timeout(LAST_MESSAGE_WITHIN);
     }
 
-    fn say(&self, news: HealthUpdate) {
-        // A queue that is full means that the thread is stuck, and then nobody should vouch for the node.
-        let _ = self.0.try_send(news);
+    fn send(&self, update: HealthUpdate) {
+        // A full queue means that the thread is stuck, and then no sign of life must be sent.
+        let _ = self.0.try_send(update);
     }
 }
 
@@ -108,27 +108,27 @@ struct ReporterThread {
     began: Instant,
     running: Option<(Board, UtcMs)>,
     stopping: bool,
-    /// Everything has moved since the file was written.
-    moved: bool,
+    /// Every part has made progress since the file was written.
+    has_progress: bool,
     wrote: Option<Instant>,
-    /// That the file cannot be written has been told.
-    told: bool,
+    /// Whether the warning that the file cannot be written has been logged.
+    failure_logged: bool,
 }
 
 impl ReporterThread {
     fn run(mut self, inbox: &Receiver<HealthUpdate>) {
-        let mut next_look = self.began + WRITTEN_EVERY;
+        let mut next_turn = self.began + WRITTEN_EVERY;
         loop {
-            match inbox.recv_timeout(next_look.saturating_duration_since(elapsed_now())) {
+            match inbox.recv_timeout(next_turn.saturating_duration_since(elapsed_now())) {
                 Ok(HealthUpdate::Ended(done)) => {
                     self.end();
                     let _ = done.try_send(());
                     return;
                 }
-                Ok(news) => self.hear(news),
+                Ok(update) => self.handle(update),
                 Err(RecvTimeoutError::Timeout) => {
-                    self.look();
-                    next_look = elapsed_now() + WRITTEN_EVERY;
+                    self.turn();
+                    next_turn = elapsed_now() + WRITTEN_EVERY;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -136,43 +136,43 @@ impl ReporterThread {
         }
     }
 
-    fn hear(&mut self, news: HealthUpdate) {
-        match news {
+    fn handle(&mut self, update: HealthUpdate) {
+        match update {
             HealthUpdate::BackingOff { crashes, delay } => {
                 self.began += delay;
                 let text = format!("waiting {:.1} s before the start, after {crashes} crashes", delay.as_secs_f64());
-                self.say(&[NotifyState::Status(&text)]);
+                self.notify(&[NotifyState::Status(&text)]);
                 if let Some(notify) = &mut self.notify {
                     notify.extend(delay + MORE_TIME);
                 }
             }
             HealthUpdate::Running(board) => {
                 let text = status(&board);
-                self.say(&[NotifyState::Ready, NotifyState::Status(&text)]);
+                self.notify(&[NotifyState::Ready, NotifyState::Status(&text)]);
                 self.note_machine(&board);
                 self.running = Some((board, WallClock.now()));
-                self.warn_of_an_impatient_manager();
+                self.warn_of_a_short_watchdog();
             }
             HealthUpdate::Moved => {
-                self.moved = true;
-                self.say(&[NotifyState::Watchdog]);
+                self.has_progress = true;
+                self.notify(&[NotifyState::Watchdog]);
             }
             HealthUpdate::Stopping(why) => {
                 self.stopping = true;
-                self.say(&[NotifyState::Stopping, NotifyState::Status(&format!("stopping: {why}"))]);
+                self.notify(&[NotifyState::Stopping, NotifyState::Status(&format!("stopping: {why}"))]);
             }
             HealthUpdate::Ended(_) => {}
         }
     }
 
-    fn look(&mut self) {
-        self.disk.look();
+    fn turn(&mut self) {
+        self.disk.check();
         match &self.running {
             _ if self.stopping => {}
             Some((board, _)) => {
                 self.note_machine(board);
                 let text = status(board);
-                self.say(&[NotifyState::Status(&text)]);
+                self.notify(&[NotifyState::Status(&text)]);
             }
             None if elapsed_now() < self.began + START_WITHIN => {
                 if let Some(notify) = &mut self.notify {
@@ -186,28 +186,28 @@ impl ReporterThread {
     fn write_health(&mut self) {
         let Some((board, started_at)) = &self.running else { return };
         let is_due = self.wrote.is_none_or(|wrote| elapsed_now() >= wrote + WRITTEN_EVERY);
-        if !self.moved || !is_due {
+        if !self.has_progress || !is_due {
             return;
         }
         let health = Health::new(board, *started_at, WallClock.now(), self.late_after, self.ping_every);
-        (self.moved, self.wrote) = (false, Some(elapsed_now()));
+        (self.has_progress, self.wrote) = (false, Some(elapsed_now()));
         match health.write(&self.state) {
-            Ok(()) => self.told = false,
+            Ok(()) => self.failure_logged = false,
             Err(error) => {
-                if !std::mem::replace(&mut self.told, true) {
+                if !std::mem::replace(&mut self.failure_logged, true) {
                     warn!(event = "health_file_failed", error = %chain(&error), "health.json cannot be written");
                 }
             }
         }
     }
 
-    /// Here and not where the heartbeat is: asking a disk can take as long as the disk likes.
+    /// On this thread and not in the heartbeat: asking a disk may block.
     fn note_machine(&self, board: &Board) {
         board.machine.note(free_bytes(&self.state).ok(), resident_bytes());
     }
 
-    /// An idle journal moves only when it is asked.
-    fn warn_of_an_impatient_manager(&self) {
+    /// An idle journal shows progress only when it is pinged.
+    fn warn_of_a_short_watchdog(&self) {
         let Some(limit) = self.notify.as_ref().and_then(Notify::watchdog) else { return };
         if limit < self.ping_every * 2 {
             warn!(
@@ -221,14 +221,14 @@ impl ReporterThread {
 
     fn end(&mut self) {
         if !self.stopping {
-            self.say(&[NotifyState::Stopping, NotifyState::Status("ended")]);
+            self.notify(&[NotifyState::Stopping, NotifyState::Status("ended")]);
         }
         let _ = std::fs::remove_file(self.state.join(HEALTH_FILE));
     }
 
-    fn say(&mut self, states: &[NotifyState<'_>]) {
+    fn notify(&mut self, states: &[NotifyState<'_>]) {
         if let Some(notify) = &mut self.notify {
-            notify.say(states);
+            notify.send(states);
         }
     }
 }

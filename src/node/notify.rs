@@ -1,7 +1,7 @@
 //! The service manager's socket: `sd_notify` of systemd, which others understand too.
 //!
-//! Without `NOTIFY_SOCKET` in the environment there is no [`Notify`], and nothing of this happens. What a message says is
-//! decided by [`super::health_reporter`], on a thread of its own: sending blocks when the manager does not read.
+//! Without `NOTIFY_SOCKET` in the environment there is no [`Notify`], and nothing is sent. What a message says is
+//! decided by [`super::health_reporter`], on its own thread: sending blocks when the manager does not read.
 
 use std::time::Duration;
 
@@ -13,14 +13,16 @@ use tracing::warn;
 
 /// A service manager that listens.
 pub(super) struct Notify {
-    /// A failure has been told.
-    told: bool,
+    /// Whether the failure to send has been logged.
+    failure_logged: bool,
 }
 
 impl Notify {
-    /// The manager that started this process, when it wants to hear from it.
+    /// The manager that started this process, when it listens.
     pub(super) fn from_env() -> Option<Self> {
-        std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty()).then_some(Self { told: false })
+        std::env::var_os("NOTIFY_SOCKET")
+            .is_some_and(|socket| !socket.is_empty())
+            .then_some(Self { failure_logged: false })
     }
 
     /// How long the manager waits for a sign of life before it ends the process.
@@ -29,24 +31,24 @@ impl Notify {
     }
 
     /// Sends one message. The variable stays in the environment: changing that is unsound in a process with threads.
-    pub(super) fn say(&mut self, states: &[NotifyState<'_>]) {
+    pub(super) fn send(&mut self, states: &[NotifyState<'_>]) {
         match sd_notify::notify(states) {
-            Ok(()) => self.told = false,
-            Err(error) if self.told => drop(error),
+            Ok(()) => self.failure_logged = false,
+            Err(error) if self.failure_logged => drop(error),
             Err(error) => {
-                self.told = true;
-                warn!(event = "notify_failed", error = %chain(&error), "the service manager cannot be told anything");
+                self.failure_logged = true;
+                warn!(event = "notify_failed", error = %chain(&error), "the service manager cannot be notified");
             }
         }
     }
 
-    /// The start takes longer: the manager waits at least so long from now.
+    /// Asks the manager to wait for the start at least this long from now.
     pub(super) fn extend(&mut self, by: Duration) {
-        self.say(&[NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))]);
+        self.send(&[NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))]);
     }
 }
 
-/// What the node has done and will do, in one line.
+/// The status line: counts by outcome, the newest reason, the next due slot, and what needs attention.
 pub(super) fn status(board: &Board) -> String {
     let totals = board.totals();
     let counts: Vec<String> =

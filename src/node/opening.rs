@@ -1,4 +1,4 @@
-//! The first lines of a node: five of them say what it is about to do, the whole configuration only at debug.
+//! The first log lines of a node: five of them say what it is about to do; the whole configuration follows at debug.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::config::{Config, ModelConfig, PipelineConfig, SourceConfig, VenueConf
 /// More pipelines than this are counted and not named: the log file has all of them, at debug.
 const NAMED_MAX: usize = 4;
 
-/// Says how the node is set up.
-pub(super) fn tell(config: &Config, state: &Path, digest: &str, wired: &[WiredPipeline]) {
+/// Logs how the node is set up.
+pub(super) fn log(config: &Config, state: &Path, digest: &str, wired: &[WiredPipeline]) {
     for line in config.banner() {
-        debug!(event = "configuration", setting = line, "a setting that the node starts with, and where it comes from");
+        debug!(event = "configuration", setting = line, "a setting, its value, and where the value comes from");
     }
     let mode = match config.node.mode {
         Mode::DryRun => "dry run: orders go to a local paper book, nothing leaves this node",
@@ -45,7 +45,7 @@ pub(super) fn tell(config: &Config, state: &Path, digest: &str, wired: &[WiredPi
     info!(event = "starting", about = "competition", "{}", listed(ends));
 }
 
-/// `name: text; name, name: text`: pipelines that share a text share its place.
+/// `name: text; name, name: text`: pipelines with the same text are listed together.
 fn listed<'n>(pipelines: impl Iterator<Item = (&'n str, String)>) -> String {
     let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
     for (name, text) in pipelines {

@@ -1,16 +1,16 @@
-//! Whose an open order is. A pipeline asks about its own only: those with its name, its account and its mode. After a rename
-//! nobody would ask about the rest, and their symbol would be traded on over them; so the node does not start.
+//! Which pipeline owns an open order. A pipeline settles only its own: those with its name, its account and its mode. After a
+//! rename no pipeline would settle the rest, and their symbols would be traded regardless; so the node does not start.
 
 use sentinel_actors::domain::intent::{Intent, Mode};
 
 use super::{NodeError, WiredPipeline};
 use crate::journal::JournalReader;
 
-/// Orders that an error names.
+/// How many orders an error names.
 const NAMED_MAX: usize = 10;
 
-/// Refuses a start that would forget an open order. Orders of the other mode are no business of this run: a dry run beside a
-/// live node's orders does not touch them, and the next live start finds them here.
+/// Refuses a start that would forget an open order. Orders of the other mode are left alone: a dry run does not touch a live
+/// node's orders, and the next live start checks them here.
 ///
 /// # Errors
 /// When there is such an order, or the journal cannot be read.

@@ -29,9 +29,9 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A pipeline that is ready to start.
 pub struct WiredPipeline {
-    /// What it is told.
+    /// Its configuration.
     pub settings: PipelineSettings,
-    /// What it is wired into.
+    /// Its adapters.
     pub ports: PipelinePorts,
     /// First slot of its replay.
     pub first_slot: UtcMs,

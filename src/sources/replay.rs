@@ -1,9 +1,9 @@
-//! A replay: recorded bars as a source, and schedule time that moves only when it is told to.
+//! A replay: recorded bars as a source, and schedule time that moves only when a cycle waits for it.
 //!
 //! [`ReplaySource`] shows a cycle exactly what was closed at its schedule time, so a replay decides what the live node
 //! would have decided (promise 5). [`ReplayClock`] never moves by itself: the pipeline waits for its next slot when its
 //! cycle has ended, and only that wait moves it. A slow machine therefore misses no slot of a replay. It goes back only
-//! when a restarted pipeline takes up its schedule: to the last slot that has its row.
+//! when a restarted pipeline resumes its schedule: to the last slot that has its row.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -55,7 +55,7 @@ impl ReplaySource {
     /// `window` of usable bars before it, and the close time of the last bar. `None` when the data is too short.
     #[must_use]
     pub fn bounds(&self, window: usize) -> Option<(UtcMs, UtcMs)> {
-        // A close outside its range by a tick or more is the pipeline's to judge, with its own tick.
+        // The pipeline checks with its own tick whether a close lies outside its range.
         let usable = clean(&self.bars, &Cleaning { tick: f64::INFINITY, times: None, window: None }).bars;
         let first = usable.get(window)?.time;
         Some((first, self.interval.close_of(self.bars.last()?.time)))
@@ -83,8 +83,8 @@ pub enum Speed {
     BarsPerSecond(f64),
 }
 
-/// Schedule time of one replayed pipeline. Clones share their time; give each pipeline its own, or one pipeline's wait
-/// carries the others past their slots.
+/// Schedule time of one replayed pipeline. Clones share their time; give each pipeline its own, or one
+/// pipeline's wait moves the others past their slots.
 #[derive(Debug, Clone)]
 pub struct ReplayClock(Arc<Shared>);
 
@@ -93,9 +93,9 @@ struct Shared {
     now: AtomicI64,
     interval: Interval,
     speed: Speed,
-    /// Told whenever the time moves.
-    told: Option<ReplayTime>,
-    /// Where pacing counts from, set by the first wait: a start that takes a while is not hurried after.
+    /// Written whenever the time moves.
+    time_file: Option<ReplayTime>,
+    /// Where pacing counts from, set by the first wait: the time that the start takes is not made up for.
     anchor: OnceLock<Anchor>,
 }
 
@@ -109,26 +109,31 @@ impl ReplayClock {
     /// A clock that stands at `start`.
     #[must_use]
     pub fn new(start: UtcMs, interval: Interval, speed: Speed) -> Self {
-        Self::told(start, interval, speed, None)
+        Self::with_time_file(start, interval, speed, None)
     }
 
-    /// The same, and whoever reads `told` knows its time.
+    /// The same, and it writes its time to `time_file`.
     #[must_use]
-    pub fn told(start: UtcMs, interval: Interval, speed: Speed, told: Option<ReplayTime>) -> Self {
-        let clock =
-            Self(Arc::new(Shared { now: AtomicI64::new(start.0), interval, speed, told, anchor: OnceLock::new() }));
-        clock.tell();
+    pub fn with_time_file(start: UtcMs, interval: Interval, speed: Speed, time_file: Option<ReplayTime>) -> Self {
+        let clock = Self(Arc::new(Shared {
+            now: AtomicI64::new(start.0),
+            interval,
+            speed,
+            time_file,
+            anchor: OnceLock::new(),
+        }));
+        clock.publish();
         clock
     }
 
-    fn tell(&self) {
-        if let Some(told) = &self.0.told {
-            told.tell(self.now());
+    fn publish(&self) {
+        if let Some(file) = &self.0.time_file {
+            file.write(self.now());
         }
     }
 
     /// When, in elapsed time, schedule time may reach `until`. Counted from the anchor and not from the last wait, so
-    /// that the time which cycles take does not add up to a slower replay.
+    /// that the duration of cycles does not add up to a slower replay.
     fn due(&self, until: UtcMs, bars_per_second: f64) -> tokio::time::Instant {
         let Anchor { elapsed, schedule } =
             *self.0.anchor.get_or_init(|| Anchor { elapsed: elapsed_now(), schedule: self.now() });
@@ -151,9 +156,9 @@ impl Clock for ReplayClock {
             if let Speed::BarsPerSecond(rate) = self.0.speed {
                 tokio::time::sleep_until(self.due(until, rate)).await;
             }
-            // Moved only after the wait: a wait that is given up has moved nothing. The maximum: never backwards.
+            // Moved only after the wait: a wait that is cancelled has moved nothing. The maximum: never backwards.
             self.0.now.fetch_max(until.0, Ordering::SeqCst);
-            self.tell();
+            self.publish();
         })
     }
 
@@ -163,7 +168,7 @@ impl Clock for ReplayClock {
 
     fn take_up_after(&self, accounted: UtcMs) {
         self.0.now.fetch_min(accounted.0, Ordering::SeqCst);
-        self.tell();
+        self.publish();
     }
 }
 
@@ -251,19 +256,19 @@ mod tests {
     async fn the_time_file_follows_a_replay_forwards_and_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("replay/eurusd.time");
-        let told = || {
+        let time = || {
             let line = std::fs::read_to_string(&path).unwrap();
             let numbers: Vec<i64> = line.split_whitespace().map(|number| number.parse().unwrap()).collect();
             assert_eq!((numbers[0] ^ numbers[1], line.len()), (numbers[2], 63));
             UtcMs(numbers[0])
         };
         let file = ReplayTime::open(&path).unwrap();
-        let clock = ReplayClock::told(open(5), hour(), Speed::Max, Some(file));
-        assert_eq!(told(), open(5));
+        let clock = ReplayClock::with_time_file(open(5), hour(), Speed::Max, Some(file));
+        assert_eq!(time(), open(5));
         clock.wait_until(open(100_000)).await;
-        assert_eq!(told(), open(100_000));
+        assert_eq!(time(), open(100_000));
         clock.take_up_after(open(7));
-        assert_eq!(told(), open(7));
+        assert_eq!(time(), open(7));
     }
 
     #[tokio::test(start_paused = true)]

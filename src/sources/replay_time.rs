@@ -1,4 +1,4 @@
-//! The time of a replay, told to a paper gateway through a file, so that orders need not be believed when they say it.
+//! The time of a replay, written to a file that a paper gateway reads, so that the gateway need not trust the orders for it.
 //!
 //! One line of fixed width: schedule time and the wall time at which it was reached, both in Unix milliseconds, and the
 //! exclusive or of the two, by which a reader knows a line that is half written. The node never reads it.
@@ -13,12 +13,12 @@ use sentinel_actors::ports::Clock as _;
 
 use crate::system::WallClock;
 
-/// The file.
+/// The file that holds the time.
 #[derive(Debug)]
 pub struct ReplayTime(File);
 
 impl ReplayTime {
-    /// Opens or creates it, and the folder that it is in. Whoever reads it keeps reading the same file after a restart.
+    /// Opens or creates it, and its directory. It is never replaced, so a reader may keep it open across restarts.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -27,8 +27,8 @@ impl ReplayTime {
         File::options().create(true).truncate(false).write(true).open(path).map(Self)
     }
 
-    /// Tells that schedule time is `now` from here on. Not synced: nobody needs it after the machine is down.
-    pub(super) fn tell(&self, now: UtcMs) {
+    /// Writes that schedule time is `now`. Not synced: it is of no use after a power cut.
+    pub(super) fn write(&self, now: UtcMs) {
         let wall = WallClock.now();
         let line = format!("{:>20} {:>20} {:>20}\n", now.0, wall.0, now.0 ^ wall.0);
         if let Err(error) = self.0.write_all_at(line.as_bytes(), 0) {

@@ -1,7 +1,7 @@
-//! What a file of bars holds, and whether that is what its pipeline says it is.
+//! What a file of bars holds, and whether it fits its pipeline's configuration.
 //!
-//! `check` and `run` ask the same question here before anything starts. What it costs is bounded by the number of bars and by
-//! the longest hole that is taken, never by what a time in the file says.
+//! `check` and `run` both ask this before anything starts. The cost is bounded by the number of bars and the longest
+//! accepted gap, never by the times in the file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,13 +14,13 @@ use sentinel_actors::domain::time::UtcMs;
 
 use super::csv::BarLine;
 
-/// When this program was made: a machine's clock that says less is not set yet, and is no judge of bars.
-const MADE: UtcMs = UtcMs::from_secs(1_790_812_800);
+/// When this program was written: a machine's clock before it is not set yet, and bars are not compared with it.
+const WRITTEN_AT: UtcMs = UtcMs::from_secs(1_790_812_800);
 /// Clocks differ, and some vendors write local time.
 const AHEAD_MAX: Duration = Duration::from_secs(86_400);
-/// Holes that the calendar does not explain are its fault when they repeat and make up more than this share of the bars: an FX
-/// week has 29 % of its hours on the weekend.
-const HOLES_PERCENT_MAX: u64 = 20;
+/// Gaps that the calendar does not explain mean a wrong calendar when they repeat and make up more than this share of the
+/// bars: an FX week has 29 % of its hours on the weekend.
+const GAPS_PERCENT_MAX: u64 = 20;
 
 /// What the pipeline says about its bars.
 #[derive(Debug, Clone, Copy)]
@@ -46,10 +46,10 @@ pub struct Survey {
     pub first: UtcMs,
     /// The newest.
     pub last: UtcMs,
-    /// Most neighbours are so far apart.
+    /// The most frequent distance between two neighbours.
     pub spacing: Duration,
-    /// How many are.
-    pub so_spaced: usize,
+    /// How many neighbours have it.
+    pub with_spacing: usize,
     /// The longest distance between two neighbours, and where it begins.
     pub longest: (Duration, UtcMs),
 }
@@ -71,8 +71,8 @@ impl fmt::Display for Span {
 
 impl fmt::Display for Survey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bars, first, last, spacing, so_spaced, longest: (longest, from) } = self;
-        write!(f, "{bars} bars from {first} to {last}, {} apart {so_spaced} times", Span(*spacing))?;
+        let Self { bars, first, last, spacing, with_spacing, longest: (longest, from) } = self;
+        write!(f, "{bars} bars from {first} to {last}, {} apart {with_spacing} times", Span(*spacing))?;
         if longest > spacing {
             write!(f, "; the longest hole, {}, follows {from}", Span(*longest))?;
         }
@@ -114,7 +114,7 @@ pub enum UnfitBars {
     /// Bars of another length.
     #[error(
         "its bars are {} apart ({} of {} times), and `interval` is {interval}: give the interval of the file, or another file",
-        Span(survey.spacing), survey.so_spaced, survey.bars - 1
+        Span(survey.spacing), survey.with_spacing, survey.bars - 1
     )]
     Spacing {
         /// What it holds.
@@ -122,10 +122,10 @@ pub enum UnfitBars {
         /// Configured.
         interval: Interval,
     },
-    /// The market is closed when the calendar says it is open.
+    /// The calendar calls the market open when it is closed.
     #[error(
         "`calendar` expects {expected} bars, and {missing} of them are missing in {holes} holes, the longest of {} after {from}: \
-         give the market's own hours, or allow so many with data.max_missing_bars",
+         give the market's own hours, or allow more with data.max_missing_bars",
         Span(*longest)
     )]
     Calendar {
@@ -160,7 +160,7 @@ pub enum UnfitBars {
 /// # Errors
 /// When one is not, or they are bars of another length.
 pub fn survey(lines: &[BarLine], expected: &Expected<'_>) -> Result<Option<Survey>, UnfitBars> {
-    let latest = expected.now.max(MADE).plus(AHEAD_MAX);
+    let latest = expected.now.max(WRITTEN_AT).plus(AHEAD_MAX);
     if let Some(BarLine { line, bar }) = lines.iter().find(|line| !(OLDEST_BAR..=latest).contains(&line.bar.time)) {
         return Err(UnfitBars::Time { line: *line, time: bar.time, latest });
     }
@@ -184,7 +184,7 @@ pub fn survey(lines: &[BarLine], expected: &Expected<'_>) -> Result<Option<Surve
     let most = spacings.iter().find(|(_, times)| **times == often).map(|(spacing, _)| *spacing);
     let Some(spacing) = (if wanted { Some(expected.interval.length()) } else { most }) else { return Ok(None) };
     let bars = spacings.values().sum::<usize>() + 1;
-    let survey = Survey { bars, first: first.bar.time, last: last.bar.time, spacing, so_spaced: often, longest };
+    let survey = Survey { bars, first: first.bar.time, last: last.bar.time, spacing, with_spacing: often, longest };
     if wanted {
         Ok(Some(survey))
     } else {
@@ -211,7 +211,7 @@ pub fn judge_hours(lines: &[BarLine], expected: &Expected<'_>) -> Result<(), Unf
     let longest = holes.iter().map(|((_, from), to)| (to.since(**from), **from)).max();
     if let Some((longest, from)) = longest
         && holes.len() > 1
-        && in_holes * 100 > expected_bars * HOLES_PERCENT_MAX
+        && in_holes * 100 > expected_bars * GAPS_PERCENT_MAX
     {
         let (expected, missing, holes) = (expected_bars, in_holes, holes.len());
         return Err(UnfitBars::Calendar { expected, missing, holes, longest, from });

@@ -120,10 +120,10 @@ fn events_of_the_code() -> BTreeMap<String, BTreeSet<String>> {
         let name = code[at..].split('"').nth(1).unwrap();
         let (before, _) = code[..at].rsplit_once("!(").unwrap();
         let levels = match last_word(before).as_str() {
-            // An event with more than one level is a macro that takes the level: `tell!(warn)`.
+            // An event with more than one level is a macro that takes the level: `log!(warn)`.
             "level" => {
                 let (rest, _) = code[at..].split_once("\n}\n").unwrap();
-                rest.split("tell!(").skip(1).map(|call| call.split(')').next().unwrap().to_owned()).collect()
+                rest.split("log!(").skip(1).map(|call| call.split(')').next().unwrap().to_owned()).collect()
             }
             level => BTreeSet::from([level.to_owned()]),
         };

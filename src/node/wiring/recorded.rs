@@ -1,4 +1,4 @@
-//! Recorded bars as a pipeline's source, judged before anything starts: by `run` and by `check` alike.
+//! Recorded bars as a pipeline's source, checked before anything starts, by `run` and by `check` alike.
 
 use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::domain::schedule::{Schedule, Window};
@@ -59,7 +59,7 @@ impl Recorded {
     }
 }
 
-/// A replay that goes on where the journal ends.
+/// A replay that continues where the journal ends.
 pub(super) struct Replay {
     pub(super) source: ReplaySource,
     pub(super) clock: ReplayClock,
@@ -92,8 +92,8 @@ impl Replay {
         };
         let reader = JournalReader::open(state.path())?;
         let start = reader.last_slot(&pipeline.name)?.unwrap_or(first_slot.before());
-        let told = told(config, pipeline, state)?;
-        let clock = ReplayClock::told(start, pipeline.interval, speed, told);
+        let time_file = time_file(config, pipeline, state)?;
+        let clock = ReplayClock::with_time_file(start, pipeline.interval, speed, time_file);
         Ok(Self { source, clock, first_slot, last_slot })
     }
 
@@ -104,11 +104,11 @@ impl Replay {
     }
 }
 
-/// Where a paper gateway reads what time it is in this replay.
-fn told(config: &Config, pipeline: &PipelineConfig, state: &StateDir) -> Result<Option<ReplayTime>, NodeError> {
-    let is_told =
+/// Where a paper gateway reads the time of this replay.
+fn time_file(config: &Config, pipeline: &PipelineConfig, state: &StateDir) -> Result<Option<ReplayTime>, NodeError> {
+    let is_read =
         config.node.mode == Mode::Live && matches!(&pipeline.venue, VenueConfig::Gateway(gateway) if gateway.replay);
-    if !is_told {
+    if !is_read {
         return Ok(None);
     }
     let file = state.path().join("replay").join(format!("{}.time", pipeline.name));
