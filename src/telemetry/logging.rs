@@ -8,12 +8,13 @@ use std::io::{self, IsTerminal as _};
 
 use sentinel_actors::domain::intent::Mode;
 use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Format, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use super::file::LogFile;
 use super::logfmt::Logfmt;
@@ -87,10 +88,16 @@ where
     }
 }
 
-fn filter(level: LogLevel) -> EnvFilter {
-    let others = if level == LogLevel::Error { "error" } else { "warn" };
-    let own = level.word();
-    EnvFilter::new(format!("{others},sentinel={own},sentinel_actors={own}"))
+fn filter(level: LogLevel) -> Targets {
+    let own = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    // A target begins with its crate's name.
+    Targets::new().with_default(own.min(LevelFilter::WARN)).with_target("sentinel", own)
 }
 
 #[cfg(test)]
