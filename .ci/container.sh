@@ -3,7 +3,8 @@
 # command, a root that cannot be written, no capabilities, one volume. Its health check must be green at work, while slots are
 # decided, and red when the node stands still.
 #
-# Usage: container.sh SENTINEL CACHE      (CACHE: a directory that may keep the base system between runs)
+# Usage: container.sh SENTINEL CACHE      (SENTINEL: built with the profile `dist`, as the Dockerfile does it; CACHE: a directory
+# that may keep the base system between runs)
 #
 # Needs root, debootstrap, buildah, jq, procps and util-linux. There is no registry and no daemon in it: the base is Debian's
 # own, built by debootstrap and given the name that the Dockerfile asks for. It brings the certificates that the Dockerfile
