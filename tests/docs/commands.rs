@@ -16,7 +16,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("cargo test --workspace", ".ci/run", "cargo test --workspace"),
     ("cargo fmt --all", ".ci/run", "cargo fmt --all --check"),
     ("cargo clippy --workspace --all-targets -- -D warnings", ".ci/run", "--workspace --all-targets -- -D warnings"),
-    ("cargo build --release", ".ci/run", "cargo build --locked --release"),
+    ("cargo build --profile dist", ".ci/run", "cargo build --locked --profile dist"),
     ("SENTINEL_BLESS=1 cargo test --test docs", "tests/docs/main.rs", "SENTINEL_BLESS"),
     ("cargo test -p sentinel-actors --test sim", ".ci/run", "-p sentinel-actors --test sim"),
     ("SIM_SEED=42 cargo test --profile sim -p sentinel-actors --test sim", "actors/tests/sim/main.rs", "SIM_SEED"),
@@ -288,7 +288,7 @@ fn what_the_documents_install_is_where_they_say() {
         shown(&read("docs/operations.md")).into_iter().filter(|line| is_installation(line)).collect();
     assert!(lines.len() >= 5, "{lines:?}");
     for line in lines {
-        let line = line.replace(" target/release/sentinel ", &format!(" {} ", super::node::SENTINEL));
+        let line = line.replace(" target/dist/sentinel ", &format!(" {} ", super::node::SENTINEL));
         let line = ["/usr/local", "/etc", "/var"].iter().fold(line, |line, folder| {
             line.replace(&format!(" {folder}/"), &format!(" {}{folder}/", target.display()))
         });
