@@ -32,7 +32,7 @@ use crate::config::{Env, STATE};
 pub use crate::exit;
 use crate::exit::ExitError;
 
-/// A supervised node that acts on model predictions around the clock. Dry run unless it is told otherwise.
+/// A supervised node that acts on model predictions around the clock. A dry run is the default.
 #[derive(Debug, Parser)]
 #[command(name = "sentinel", version = env!("SENTINEL_VERSION"), after_help = examples::PROGRAM, max_term_width = 80)]
 pub struct Cli {
@@ -47,10 +47,10 @@ pub enum Command {
     /// Watch a node decide on a recorded year of EURUSD hours, beside a model hub and a paper gateway of its own.
     #[command(after_help = examples::DEMO)]
     Demo(demo::DemoArgs),
-    /// Run a node until its competitions end or it is told to stop.
+    /// Run a node until its competitions end or a signal stops it.
     #[command(after_help = examples::RUN)]
     Run(run::RunArgs),
-    /// Judge a configuration and everything that it names, without starting anything.
+    /// Check a configuration and everything that it names, without starting a node.
     #[command(after_help = examples::CHECK)]
     Check(check::CheckArgs),
     /// Explain one slot: what was due, seen, predicted, decided and done.
@@ -59,7 +59,7 @@ pub enum Command {
     /// Show the journal's rows.
     #[command(after_help = examples::JOURNAL)]
     Journal(journal::JournalArgs),
-    /// Show what a node has done so far: slots by reason, orders, positions, profit, and what waits for a person.
+    /// Show what a node has done so far: slots by reason, orders, positions, profit, and what waits for an operator.
     #[command(after_help = examples::REPORT)]
     Report(report::ReportArgs),
     /// Prove that the journal agrees with itself, with the schedule, and with the venue's own record.
@@ -81,7 +81,7 @@ pub enum Command {
     /// End the safe mode of a node that crashed again and again.
     #[command(after_help = examples::RESUME)]
     Resume(resume::ResumeArgs),
-    /// Say what became of an order that asking the venue cannot settle.
+    /// Record what an operator found out about an order that asking the venue cannot settle.
     #[command(after_help = examples::SETTLE)]
     Settle(settle::SettleArgs),
     /// Play a trade gateway on paper: the ZeroMQ server that orders go to, with a ledger of its own.

@@ -1,15 +1,15 @@
-//! Flags that go before the configuration, the same for whoever runs it and whoever judges it.
+//! Flags that override the configuration, the same for `run` and `check`.
 
 use crate::config::Flags;
 
-/// What goes before the configuration.
+/// What overrides the configuration.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Overrides {
     /// Send orders to the gateways of the configuration; without it they go to a local paper book. This version reaches
     /// gateways and model servers on this machine only.
     #[arg(long, conflicts_with = "dry_run")]
     pub live: bool,
-    /// Take no effect outside this machine, whatever the configuration says. This is the default.
+    /// Send no order to a gateway, whatever the configuration says. This is the default.
     #[arg(long)]
     pub dry_run: bool,
     /// Host of the model server; overrides the configuration.

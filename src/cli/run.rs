@@ -1,4 +1,4 @@
-//! `sentinel run`: a node until its competitions end or it is told to stop.
+//! `sentinel run`: a node until its competitions end or a signal stops it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,8 +37,8 @@ pub struct RunArgs {
     /// State directory; overrides the configuration.
     #[arg(long, value_name = "DIR")]
     pub state: Option<String>,
-    /// Once, after the account was compared by hand: take a journal that is missing, another one, or older than this state
-    /// directory remembers.
+    /// Once, after the account was compared by hand: start although the journal is missing, another one, or older than this
+    /// state directory remembers.
     #[arg(long)]
     pub accept_lost_journal: bool,
     /// For crash tests.

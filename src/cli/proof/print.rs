@@ -23,7 +23,7 @@ impl StateProof {
         lines.extend(self.venues.iter().flat_map(venue));
         if self.unconfirmed > 0 {
             let text = format!(
-                "{} live orders are acked, and there is no ledger here to hold them against; `--ledger FILE` names that of \
+                "{} live orders are acked, and there is no ledger here to compare them with; `--ledger FILE` names that of \
                  a paper gateway, and the terminal shows those of a real one.",
                 self.unconfirmed
             );
@@ -36,7 +36,7 @@ impl StateProof {
         let states: Vec<String> = self.intents.iter().map(|(state, count)| format!("{count} {state}")).collect();
         let states = if states.is_empty() { "none".to_owned() } else { states.join(", ") };
         let holds = verdict(self.astray.is_empty());
-        let mut lines = vec![labelled("Intents", &format!("{states}; each stands where its events lead: {holds}"))];
+        let mut lines = vec![labelled("Intents", &format!("{states}; their states agree with their events: {holds}"))];
         lines.extend(self.astray.iter().map(|astray| labelled("", astray)));
         lines
     }
@@ -83,7 +83,7 @@ impl StateProof {
 
 fn rows(rows: &Verified) -> String {
     let holds = verdict(rows.damaged_rows == 0);
-    let mut text = labelled("Rows", &format!("{} with the checksum that was written: {holds}", rows.rows));
+    let mut text = labelled("Rows", &format!("{}; their checksums match: {holds}", rows.rows));
     if rows.damaged_rows > 0 {
         let damaged = format!("{} are damaged: {}", rows.damaged_rows, rows.damaged.join(", "));
         text = format!("{text}\n{}", labelled("", &damaged));
