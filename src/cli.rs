@@ -70,9 +70,9 @@ pub enum Command {
     Features(features::FeaturesArgs),
     /// Serve a model as MLflow would, for a node to ask.
     ///
-    /// Prints the line `listening on http://ADDRESS` once it can be asked, and ends with SIGTERM or SIGINT. For tests of a
-    /// client it also misbehaves: with --fault, or told so while it runs by `POST /testbed/fault {"fault":"nan","count":3}`,
-    /// where "none" ends it; `GET /testbed/asked` counts what has reached it.
+    /// Prints the line `listening on http://ADDRESS` once it listens, and ends with SIGTERM or SIGINT. For tests of a client
+    /// it also misbehaves: with --fault, or with `POST /testbed/fault {"fault":"nan@1-3"}` while it runs, counted from then
+    /// on; `GET /testbed/asked` counts what has reached it.
     #[command(after_help = examples::HUB)]
     Hub(hub::HubArgs),
     /// Say whether a running node does useful work: 0 and one line, or 1 and the reason.

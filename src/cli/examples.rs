@@ -50,9 +50,27 @@ Examples:
   sentinel features --input bars.csv --output features.csv --window all";
 
 pub const HUB: &str = "\
+Faults (--fault FAULT[@N[-M]], may be repeated, the first rule that names an
+invocation decides). N counts invocations since the process began; without N
+every one is meant.
+  drop            closes the connection without an answer
+  error=CODE      answers with this status, 400 to 599
+  hang            never answers
+  dribble=DUR     sends the right answer byte by byte, over DUR
+  nan             every number is NaN
+  two-rows        two rows for one
+  scalar          a bare number instead of rows
+  sum             probabilities that add up to 2.75
+  four-classes    one number too many
+  not-json        an HTML page with status 200
+  huge            the right answer in a body of 2 MiB
+  negative        a probability of -0.1
+  swap=FILE       serves another ONNX file from the Nth invocation on
+  none            no fault, as in --fault none@1-4 --fault nan
+
 Examples:
   sentinel hub --model config/demo/model.onnx
-  sentinel hub --model config/demo/model.onnx --port 0 --fault nan*3";
+  sentinel hub --model config/demo/model.onnx --port 0 --fault nan@1-3";
 
 pub const HEALTH: &str = "\
 Examples:
@@ -72,9 +90,9 @@ Examples:
   sentinel settle sn:r3ar6lghirja --absent --evidence 'Ann: not in MT5'";
 
 pub const GATEWAY: &str = "\
-Faults (--fault FAULT[@N[-M]], may be repeated, the first that names an order
-counts). N counts order requests since the process began: ORDER_SEND, OPEN_ORDER
-and place_order; without N every one is meant.
+Faults (--fault FAULT[@N[-M]], may be repeated, the first rule that names an
+order decides). N counts order requests since the process began: ORDER_SEND,
+OPEN_ORDER and place_order; without N every one is meant.
   delay=DUR       fills at once, replies after DUR
   slow=DUR        waits DUR, then fills and replies
   frozen=DUR      its process is stopped (SIGSTOP) for DUR, then fills, replies
@@ -92,6 +110,7 @@ and place_order; without N every one is meant.
                   comes back after DUR
   die             fills, then kills itself (SIGKILL)
   die-before      kills itself before it fills
+  none            no fault, as in --fault none@1-4 --fault placed
 
 Examples:
   sentinel gateway --paper

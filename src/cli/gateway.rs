@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rust_decimal::Decimal;
-use sentinel_testbed::gateway::{self, AccountMode, FaultRule, GatewayError, GatewayOptions};
+use sentinel_testbed::FaultRule;
+use sentinel_testbed::gateway::{self, AccountMode, Fault, GatewayError, GatewayOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::parent::ParentFlag;
@@ -63,7 +64,7 @@ pub struct GatewayArgs {
     pub seed: Option<u64>,
     /// Misbehave; see below.
     #[arg(long, alias = "mood", value_name = "RULE")]
-    pub fault: Vec<FaultRule>,
+    pub fault: Vec<FaultRule<Fault>>,
     /// For the process that starts it.
     #[command(flatten)]
     pub parent: ParentFlag,

@@ -5,7 +5,7 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use sentinel_testbed::hub::{self, FaultRule, HubError, Options};
+use sentinel_testbed::hub::{self, FaultArg, HubError, Options};
 
 use super::parent::ParentFlag;
 use super::{Ended, Failure, exit};
@@ -22,11 +22,9 @@ pub struct HubArgs {
     /// Port to listen on; 0 takes any free one.
     #[arg(long, default_value_t = 5001)]
     pub port: u16,
-    /// How the first invocations go wrong, N of them or all: drop, error=CODE, hang, dribble=DURATION, nan, two-rows,
-    /// scalar, sum, four-classes, not-json, huge, negative, swap=FILE (another model from then on), or none. Several are
-    /// gone through in turn.
-    #[arg(long = "fault", alias = "mood", value_name = "FAULT[*N]")]
-    pub faults: Vec<FaultRule>,
+    /// Misbehave; see below.
+    #[arg(long = "fault", alias = "mood", value_name = "RULE")]
+    pub faults: Vec<FaultArg>,
     /// For the process that starts it.
     #[command(flatten)]
     pub parent: ParentFlag,
@@ -40,8 +38,8 @@ pub fn run(args: &HubArgs) -> Ended {
     if !args.parent.arm() {
         return Ok(exit::OK);
     }
-    let options =
-        Options { model: args.model.clone(), host: args.host.clone(), port: args.port, faults: args.faults.clone() };
+    let faults = hub::fault_rules(&args.faults);
+    let options = Options { model: args.model.clone(), host: args.host.clone(), port: args.port, faults };
     let listening = |address| {
         let mut out = io::stdout();
         // Whoever started it may have closed the pipe; it serves all the same.
@@ -50,7 +48,6 @@ pub fn run(args: &HubArgs) -> Ended {
     hub::serve_until_signalled(&options, listening).map(|()| exit::OK).map_err(|error| {
         let code = match error {
             HubError::Model(_) => exit::CONFIG,
-            HubError::Unreachable { .. } => exit::USAGE,
             HubError::Listen { .. } | HubError::System(_) => exit::UNAVAILABLE,
         };
         let advice = error.advice();

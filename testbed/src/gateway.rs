@@ -24,7 +24,7 @@ mod server;
 pub use self::core::{Arrival, Core, Numbers, OrderRow, OrderState, Step, Turn};
 pub use book::{AccountMode, Book, Change, Closing, Deal, POSITIONS_MAX, Position};
 pub use clock::Now;
-pub use fault::{Fault, FaultRule, FaultRuleError};
+pub use fault::{Fault, FaultError};
 pub use ledger::{RAW_MAX, SCHEMA};
 pub use market::{Bar, Exit, Market, PRICE_MAX, Prices, Quote, Side, Watched, digits, read_bars, rounded};
 pub use memory::{IDS_MAX, REMEMBERED_MS};

@@ -1,11 +1,11 @@
 //! A model server that speaks MLflow's scoring protocol (version 3.17.2), for one ONNX file.
 //!
 //! It is the hub of the demo, and the one that clients are tested against: it has the statuses, bodies and error codes of a
-//! real MLflow, with words of its own in its errors, and on request it misbehaves in the ways in which model servers do. It must never share code
-//! with the client that it judges.
+//! real MLflow, with words of its own in its errors, and on request it misbehaves in the ways in which model servers do. It
+//! must never share code with the client that it judges.
 //!
-//! Two paths are not MLflow's. `POST /testbed/fault` with `{"fault": "nan", "count": 3}` makes the next three invocations go
-//! wrong, or all of them until it is told `{"fault": "none"}` when `count` is left out; [`Fault`] lists the faults.
+//! Two paths are not MLflow's. `POST /testbed/fault` with `{"fault": "nan@1-3"}` replaces the [rules](FaultRule) by one that
+//! counts invocations from now on; `{"fault": "none"}` ends all faults. [`Fault`] lists them.
 //! `GET /testbed/asked` tells what has reached it: `{"invocations": 7, "connections": 2, "payloads": ["inputs", null]}`,
 //! the last being the payload key of each of the latest invocations, null when there was not exactly one.
 //!
@@ -30,9 +30,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::answer::{Answer, Reply};
-pub use self::fault::{Fault, FaultRule, FaultRuleError};
+pub use self::fault::{Fault, FaultArg, FaultError, fault_rules};
 pub use self::model::{Model, ModelError};
 pub use self::scoring::{Asked, Scoring};
+use crate::FaultRule;
 
 /// What a hub serves, and where.
 #[derive(Debug, Clone)]
@@ -43,8 +44,8 @@ pub struct Options {
     pub host: String,
     /// Port to listen on; 0 takes any free one.
     pub port: u16,
-    /// How the first invocations go wrong, one after the other.
-    pub faults: Vec<FaultRule>,
+    /// Which invocations go wrong, and how.
+    pub faults: Vec<FaultRule<Fault>>,
 }
 
 /// Why a hub cannot serve.
@@ -62,14 +63,6 @@ pub enum HubError {
         port: u16,
         /// What the system said.
         source: io::Error,
-    },
-    /// A fault follows one that never ends.
-    #[error("the fault '{after}' is never reached: '{before}' before it has no count")]
-    Unreachable {
-        /// The one without a count.
-        before: Fault,
-        /// The first of those behind it.
-        after: Fault,
     },
     /// The system refused what every server needs.
     #[error("cannot start the server")]
@@ -89,7 +82,6 @@ impl HubError {
                 io::ErrorKind::PermissionDenied => "choose a --port above 1023".to_owned(),
                 _ => "choose with --host an address of this machine, such as 127.0.0.1".to_owned(),
             },
-            Self::Unreachable { before, .. } => format!("say how often, as in --fault '{before}*3'"),
             Self::System(_) => "check the limits on open files and memory of this user".to_owned(),
         }
     }

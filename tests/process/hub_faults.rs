@@ -102,7 +102,7 @@ fn answers_that_are_no_probabilities_are_never_a_decision() {
         let dir = site.path();
         let (port, model) = (port.to_string(), demo_file("model.onnx").display().to_string());
         // Three probes and one question go well.
-        let args = ["hub", "--model", &model, "--port", &port, "--fault", "none*4", "--fault", fault];
+        let args = ["hub", "--model", &model, "--port", &port, "--fault", "none@1-4", "--fault", fault];
         let mut hub = Node::start(dir, args);
         hub.wait_for("listening hub", |node| node.said().0.contains("listening on"));
         site.start(&[]).end().expect(0);

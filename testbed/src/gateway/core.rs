@@ -9,11 +9,12 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use super::book::{Book, Change, Closing, Deal, Position};
 use super::clock::Now;
 use super::codes;
-use super::fault::{Fault, FaultRule};
+use super::fault::Fault;
 use super::market::{Market, Quote, Side, digits};
 use super::memory::IdMemory;
 use super::reply::{AccountView, Answer, PositionView, STRANGER, render};
 use super::request::{Ask, Dialect, Order, Parsed, RequestError, parse};
+use crate::FaultRule;
 
 /// Lots of a position are margined at this ratio.
 const LEVERAGE: Decimal = Decimal::ONE_HUNDRED;
@@ -138,7 +139,7 @@ pub struct Core {
     market: Market,
     book: Book,
     memory: IdMemory,
-    faults: Vec<FaultRule>,
+    faults: Vec<FaultRule<Fault>>,
     /// Order requests since the process began.
     orders: u64,
     /// What the newest of them was answered in truth.
@@ -156,7 +157,7 @@ impl Core {
         market: Market,
         book: Book,
         numbers: Numbers,
-        faults: Vec<FaultRule>,
+        faults: Vec<FaultRule<Fault>>,
         slippage: Decimal,
         chance: fastrand::Rng,
     ) -> Self {
@@ -233,7 +234,7 @@ impl Core {
 
     fn next_fault(&mut self) -> Option<Fault> {
         self.orders += 1;
-        FaultRule::of(&self.faults, self.orders)
+        FaultRule::decide(&self.faults, self.orders).copied()
     }
 
     fn answer(&mut self, turn: &mut Turn, now: &Now) -> Answer {

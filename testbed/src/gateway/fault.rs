@@ -1,6 +1,7 @@
-//! How the gateway misbehaves, and on which orders. A fault is a rule that its user wrote down, never chance: a test says
-//! which order meets which trouble.
+//! How the gateway misbehaves. Which orders meet a fault is said by a [`FaultRule`](crate::FaultRule); it counts order requests
+//! since the process began.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -66,98 +67,67 @@ impl Fault {
     }
 }
 
-/// Why a rule cannot be read.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum FaultRuleError {
-    /// No fault has this name.
+/// Why something is no fault.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum FaultError {
     #[error(
         "'{0}' is no fault; there are delay=DUR, slow=DUR, frozen=DUR, lost-reply, garbage, stranger-id, previous-reply, \
-         reused-ticket, refuse=CODE, placed, partial, deaf=DUR, away=DUR, die and die-before"
+         reused-ticket, refuse=CODE, placed, partial, deaf=DUR, away=DUR, die, die-before and none"
     )]
     Unknown(String),
     /// The value is missing, superfluous or wrong.
     #[error("'{fault}' needs {needs}, for example {example}")]
-    Value {
-        /// Which fault.
-        fault: String,
-        /// What its value is.
-        needs: &'static str,
-        /// How it is written.
-        example: &'static str,
-    },
-    /// What follows the `@` names no orders.
-    #[error("'{0}' names no orders; write @3 for the third order, @3-5 for three of them, and nothing for every order")]
-    Orders(String),
+    Value { fault: String, needs: &'static str, example: &'static str },
 }
 
-/// A fault and the orders that meet it: `FAULT[@N[-M]]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FaultRule {
-    /// What happens.
-    pub fault: Fault,
-    /// First and last order, counted from 1 since the process began.
-    pub orders: (u64, u64),
-}
-
-impl FaultRule {
-    /// The fault of the order with this number: that of the first rule which names it.
-    #[must_use]
-    pub fn of(rules: &[Self], number: u64) -> Option<Fault> {
-        rules.iter().find(|rule| (rule.orders.0..=rule.orders.1).contains(&number)).map(|rule| rule.fault)
-    }
-}
-
-impl FromStr for FaultRule {
-    type Err = FaultRuleError;
-
-    fn from_str(text: &str) -> Result<Self, FaultRuleError> {
-        let (fault, orders) = match text.split_once('@') {
-            Some((fault, orders)) => {
-                (fault, parse_orders(orders).ok_or_else(|| FaultRuleError::Orders(orders.to_owned()))?)
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::Delay(time) | Self::Slow(time) | Self::Frozen(time) | Self::Deaf(time) | Self::Away(time) => {
+                write!(f, "={}", humantime::format_duration(*time))
             }
-            None => (text, (1, u64::MAX)),
-        };
-        Ok(Self { fault: parse_fault(fault)?, orders })
+            Self::Refuse(code) => write!(f, "={code}"),
+            _ => Ok(()),
+        }
     }
 }
 
-fn parse_orders(text: &str) -> Option<(u64, u64)> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (1 <= first && first <= last).then_some((first, last))
-}
+impl FromStr for Fault {
+    type Err = FaultError;
 
-fn parse_fault(text: &str) -> Result<Fault, FaultRuleError> {
-    let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
-    let refused = |needs, example| FaultRuleError::Value { fault: text.to_owned(), needs, example };
-    let lasting = || {
-        let duration = value.and_then(|value| humantime::parse_duration(value).ok());
-        duration.ok_or_else(|| refused("a duration", "delay=500ms"))
-    };
-    let fault = match name {
-        "delay" => return lasting().map(Fault::Delay),
-        "slow" => return lasting().map(Fault::Slow),
-        "frozen" => return lasting().map(Fault::Frozen),
-        "deaf" => return lasting().map(Fault::Deaf),
-        "away" => return lasting().map(Fault::Away),
-        "refuse" => {
-            let code = value.and_then(|value| value.parse().ok());
-            // A fill with `error` and no order behind it is no refusal, and nothing that a gateway does.
-            let code = code.filter(|code| !(codes::PLACED..=codes::DONE_PARTIALLY).contains(code));
-            return code.map(Fault::Refuse).ok_or_else(|| refused("a return code that refuses", "refuse=10018"));
-        }
-        "lost-reply" => Fault::LostReply,
-        "garbage" => Fault::Garbage,
-        "stranger-id" => Fault::StrangerId,
-        "previous-reply" => Fault::PreviousReply,
-        "reused-ticket" => Fault::ReusedTicket,
-        "placed" => Fault::Placed,
-        "partial" => Fault::Partial,
-        "die" => Fault::Die,
-        "die-before" => Fault::DieBefore,
-        _ => return Err(FaultRuleError::Unknown(text.to_owned())),
-    };
-    if value.is_some() { Err(refused("no value", "lost-reply@2")) } else { Ok(fault) }
+    fn from_str(text: &str) -> Result<Self, FaultError> {
+        let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+        let refused = |needs, example| FaultError::Value { fault: text.to_owned(), needs, example };
+        let lasting = || {
+            let duration = value.and_then(|value| humantime::parse_duration(value).ok());
+            duration.ok_or_else(|| refused("a duration", "delay=500ms"))
+        };
+        let fault = match name {
+            "delay" => return lasting().map(Self::Delay),
+            "slow" => return lasting().map(Self::Slow),
+            "frozen" => return lasting().map(Self::Frozen),
+            "deaf" => return lasting().map(Self::Deaf),
+            "away" => return lasting().map(Self::Away),
+            "refuse" => {
+                let code = value.and_then(|value| value.parse().ok());
+                // A fill with `error` and no order behind it is no refusal, and nothing that a gateway does.
+                let code = code.filter(|code| !(codes::PLACED..=codes::DONE_PARTIALLY).contains(code));
+                return code.map(Self::Refuse).ok_or_else(|| refused("a return code that refuses", "refuse=10018"));
+            }
+            "lost-reply" => Self::LostReply,
+            "garbage" => Self::Garbage,
+            "stranger-id" => Self::StrangerId,
+            "previous-reply" => Self::PreviousReply,
+            "reused-ticket" => Self::ReusedTicket,
+            "placed" => Self::Placed,
+            "partial" => Self::Partial,
+            "die" => Self::Die,
+            "die-before" => Self::DieBefore,
+            _ => return Err(FaultError::Unknown(text.to_owned())),
+        };
+        if value.is_some() { Err(refused("no value", "lost-reply@2")) } else { Ok(fault) }
+    }
 }
 
 #[cfg(test)]
@@ -165,24 +135,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rules_name_a_fault_and_its_orders() {
-        let rule = |text: &str| text.parse::<FaultRule>();
+    fn a_fault_that_cannot_be_meant_is_refused() {
         let half = Duration::from_millis(500);
-        assert_eq!(rule("delay=500ms@3-5"), Ok(FaultRule { fault: Fault::Delay(half), orders: (3, 5) }));
-        assert_eq!(rule("die-before@2"), Ok(FaultRule { fault: Fault::DieBefore, orders: (2, 2) }));
-        assert_eq!(rule("refuse=-4"), Ok(FaultRule { fault: Fault::Refuse(-4), orders: (1, u64::MAX) }));
-        for wrong in
-            ["", "moody", "delay", "delay=soon", "garbage=1", "refuse=10009", "refuse", "die@0", "die@3-2", "die@"]
-        {
-            assert!(rule(wrong).is_err(), "'{wrong}' was taken");
+        assert_eq!("delay=500ms".parse(), Ok(Fault::Delay(half)));
+        assert_eq!("refuse=-4".parse(), Ok(Fault::Refuse(-4)));
+        for wrong in ["", "moody", "delay", "delay=soon", "garbage=1", "refuse=10009", "refuse", "die=1"] {
+            assert!(wrong.parse::<Fault>().is_err(), "'{wrong}' was taken");
         }
-    }
-
-    #[test]
-    fn the_first_rule_that_names_an_order_decides() {
-        let rules = ["die@2", "placed@1-2", "partial"].map(|text| text.parse().unwrap());
-        let faults = [1, 2, 3].map(|number| FaultRule::of(&rules, number));
-        assert_eq!(faults, [Some(Fault::Placed), Some(Fault::Die), Some(Fault::Partial)]);
-        assert_eq!(FaultRule::of(&rules[..2], 3), None);
     }
 }

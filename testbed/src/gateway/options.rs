@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use rust_decimal::Decimal;
 
 use super::book::AccountMode;
-use super::fault::FaultRule;
+use super::fault::Fault;
 use super::market::{Market, PRICE_MAX, Prices, read_bars};
+use crate::FaultRule;
 
 /// What is traded when nothing is given.
 const DEFAULT_SYMBOL: &str = "EURUSD";
@@ -40,8 +41,8 @@ pub struct GatewayOptions {
     pub balance: Decimal,
     /// Makes slippage repeatable.
     pub seed: Option<u64>,
-    /// How it misbehaves.
-    pub faults: Vec<FaultRule>,
+    /// Which orders meet a fault, and which.
+    pub faults: Vec<FaultRule<Fault>>,
 }
 
 impl Default for GatewayOptions {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::answer::{Answer, Reply};
+use crate::{FaultRule, FaultRuleError};
 
 /// Size of an answer that is too large: twice what a client should read.
 const HUGE: usize = 2 * 1024 * 1024;
@@ -13,8 +14,6 @@ const HUGE: usize = 2 * 1024 * 1024;
 /// One way to go wrong, with its name on the command line and in `POST /testbed/fault`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// `none`: it does not go wrong.
-    None,
     /// `drop`: closes the connection without an answer.
     Drop,
     /// `error=CODE`: answers with this status, 400 to 599, and an error of MLflow.
@@ -39,25 +38,25 @@ pub enum Fault {
     Huge,
     /// `negative`: a probability of -0.1, and a sum of 1.
     Negative,
-    /// `swap=FILE`: serves another ONNX file from now on. It happens once, whatever its count.
+    /// `swap=FILE`: serves another ONNX file, from the first invocation that its rule names. It never goes back, and other
+    /// rules go on.
     Swap(PathBuf),
 }
 
 /// Why something is no fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is no fault; there are none, drop, error=CODE (400 to 599), hang, dribble=DURATION (such as 5s), nan, two-rows, \
-     scalar, sum, four-classes, not-json, huge, negative and swap=FILE, each with *N behind it for N invocations"
+    "'{0}' is no fault; there are drop, error=CODE (400 to 599), hang, dribble=DURATION (such as 5s), nan, two-rows, scalar, \
+     sum, four-classes, not-json, huge, negative, swap=FILE and none"
 )]
-pub struct FaultRuleError(String);
+pub struct FaultError(String);
 
 impl FromStr for Fault {
-    type Err = FaultRuleError;
+    type Err = FaultError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fault = match text.split_once('=') {
             None => match text {
-                "none" => Some(Self::None),
                 "drop" => Some(Self::Drop),
                 "hang" => Some(Self::Hang),
                 "nan" => Some(Self::Nan),
@@ -75,14 +74,13 @@ impl FromStr for Fault {
             Some(("swap", file)) if !file.is_empty() => Some(Self::Swap(file.into())),
             Some(_) => None,
         };
-        fault.ok_or_else(|| FaultRuleError(text.to_owned()))
+        fault.ok_or_else(|| FaultError(text.to_owned()))
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::None => f.write_str("none"),
             Self::Drop => f.write_str("drop"),
             Self::Error(code) => write!(f, "error={code}"),
             Self::Hang => f.write_str("hang"),
@@ -100,23 +98,50 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A fault and for how many invocations; without a number until something else is said.
+/// A rule as the command line takes it: also `FAULT*N` of earlier versions, which meant the N invocations after those of the
+/// rule before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FaultRule {
-    /// How it goes wrong.
-    pub fault: Fault,
-    /// How often.
-    pub count: Option<u64>,
+pub struct FaultArg {
+    rule: FaultRule<Fault>,
+    count: Option<u64>,
 }
 
-impl FromStr for FaultRule {
-    type Err = FaultRuleError;
+impl FromStr for FaultArg {
+    type Err = FaultRuleError<FaultError>;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let counted = text.rsplit_once('*').and_then(|(fault, count)| Some((fault, count.parse().ok()?)));
-        let (fault, count) = counted.map_or((text, None), |(fault, count)| (fault, Some(count)));
-        fault.parse().map(|fault| Self { fault, count }).map_err(|_| FaultRuleError(text.to_owned()))
+        let (rule, count) = counted.map_or((text, None), |(fault, count)| (fault, Some(count)));
+        let rule: FaultRule<Fault> = rule.parse()?;
+        if count.is_some() && !rule.is_always() {
+            return Err(FaultRuleError::Requests(text.to_owned()));
+        }
+        Ok(Self { rule, count })
     }
+}
+
+/// The rules of a command line, with ranges in place of the counts of earlier versions.
+pub fn fault_rules(args: &[FaultArg]) -> Vec<FaultRule<Fault>> {
+    let mut rules = Vec::new();
+    let mut counted = 0_u64;
+    for FaultArg { rule, count } in args {
+        let mut rule = rule.clone();
+        match count {
+            // Another model came after the counted rules before it and took no invocation of its own.
+            _ if rule.is_always() && matches!(rule.fault, Some(Fault::Swap(_))) => {
+                rule.first = counted.saturating_add(1);
+            }
+            None => {}
+            Some(0) => continue,
+            Some(count) => {
+                rule.first = counted.saturating_add(1);
+                counted = counted.saturating_add(*count);
+                rule.last = counted;
+            }
+        }
+        rules.push(rule);
+    }
+    rules
 }
 
 impl Fault {
@@ -187,5 +212,5 @@ fn error(status: u16) -> Answer {
         503 => "TEMPORARILY_UNAVAILABLE",
         _ => "INTERNAL_ERROR",
     };
-    Answer::error(status, code, "The hub was told to answer so.", ["XX000", code], None)
+    Answer::error(status, code, "This error was asked for with a fault rule.", ["XX000", code], None)
 }

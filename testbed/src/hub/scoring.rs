@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::HubError;
 use super::answer::{Answer, JSON, Reply};
-use super::fault::{Fault, FaultRule};
+use super::fault::{Fault, FaultArg, FaultError, fault_rules};
 use super::json;
 use super::model::{Model, ModelError};
 use super::payload::{self, Key};
 use super::refusal::Refusal;
+use crate::{FaultRule, FaultRuleError};
 
 /// The version that it behaves as.
 const VERSION: &str = "3.17.2";
@@ -31,19 +31,16 @@ pub struct Asked<'a> {
     pub body: &'a [u8],
 }
 
-/// A hub's model, faults and memory.
+/// A hub's model, faults and counters.
 #[derive(Debug)]
 pub struct Scoring {
     model: Model,
-    faults: VecDeque<Planned>,
+    /// Models that replace it, each from this invocation on.
+    swaps: Vec<(u64, Model)>,
+    faults: Vec<FaultRule<Fault>>,
+    /// Invocations before the rules were set; the rules do not count them.
+    before_faults: u64,
     seen: Seen,
-}
-
-/// A fault that waits for its turn, with its model when it brings one.
-#[derive(Debug)]
-struct Planned {
-    order: FaultRule,
-    model: Option<Model>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -61,25 +58,25 @@ struct FaultRequest {
     count: Option<u64>,
 }
 
-impl Planned {
-    fn new(order: FaultRule, beside: &Model) -> Result<Self, ModelError> {
-        let model = if let Fault::Swap(file) = &order.fault { Some(beside.load_beside(file)?) } else { None };
-        Ok(Self { order, model })
-    }
-}
-
 impl Scoring {
-    /// A hub that goes through `faults` one after the other.
-    ///
     /// # Errors
-    /// When a fault cannot be reached, or one brings a model that cannot be served.
-    pub fn new(model: Model, faults: Vec<FaultRule>) -> Result<Self, HubError> {
-        let lasts = |order: &FaultRule| order.count.is_none() && !matches!(order.fault, Fault::Swap(_));
-        if let Some([before, after]) = faults.array_windows().find(|[before, _]| lasts(before)) {
-            return Err(HubError::Unreachable { before: before.fault.clone(), after: after.fault.clone() });
+    /// When a rule brings a model that cannot be served.
+    pub fn new(model: Model, rules: Vec<FaultRule<Fault>>) -> Result<Self, ModelError> {
+        let (swaps, faults, seen) = (Vec::new(), Vec::new(), Seen::default());
+        let mut scoring = Self { model, swaps, faults, before_faults: 0, seen };
+        rules.into_iter().try_for_each(|rule| scoring.add(rule))?;
+        Ok(scoring)
+    }
+
+    fn add(&mut self, rule: FaultRule<Fault>) -> Result<(), ModelError> {
+        match &rule.fault {
+            Some(Fault::Swap(file)) if rule.first == 1 => self.model = self.model.load_beside(file)?,
+            Some(Fault::Swap(file)) => {
+                self.swaps.push((self.seen.invocations.saturating_add(rule.first), self.model.load_beside(file)?));
+            }
+            _ => self.faults.push(rule),
         }
-        let faults = faults.into_iter().map(|order| Planned::new(order, &model)).collect::<Result<_, _>>()?;
-        Ok(Self { model, faults, seen: Seen::default() })
+        Ok(())
     }
 
     /// Notes that a connection was accepted.
@@ -110,39 +107,30 @@ impl Scoring {
 
     fn set_fault(&mut self, body: &[u8]) -> Result<Answer, String> {
         let request: FaultRequest =
-            serde_json::from_slice(body).map_err(|e| format!("send {{\"fault\": \"nan\", \"count\": 3}}: {e}"))?;
-        let fault: Fault = request.fault.parse().map_err(|e: super::FaultRuleError| e.to_string())?;
-        let said = format!(
-            "{{\"fault\":{},\"count\":{}}}",
-            serde_json::json!(fault.to_string()),
-            serde_json::json!(request.count)
-        );
-        if let Fault::Swap(file) = &fault {
-            self.model = self.model.load_beside(file).map_err(|e| format!("{e}: {}", e.advice()))?;
-        } else {
-            self.faults = VecDeque::from([Planned { order: FaultRule { fault, count: request.count }, model: None }]);
+            serde_json::from_slice(body).map_err(|e| format!("send {{\"fault\": \"nan@1-3\"}}: {e}"))?;
+        let text = match request.count {
+            Some(count) => format!("{}*{count}", request.fault),
+            None => request.fault,
+        };
+        let arg: FaultArg = text.parse().map_err(|e: FaultRuleError<FaultError>| e.to_string())?;
+        let rules = fault_rules(&[arg]);
+        let answer = Answer::json(json!({ "fault": rules.first().map(ToString::to_string) }).to_string());
+        if !matches!(rules.as_slice(), [FaultRule { fault: Some(Fault::Swap(_)), .. }]) {
+            self.swaps.clear();
+            self.faults.clear();
+            self.before_faults = self.seen.invocations;
         }
-        Ok(Answer::json(said))
+        rules.into_iter().try_for_each(|rule| self.add(rule)).map_err(|e| format!("{e}: {}", e.advice()))?;
+        Ok(answer)
     }
 
-    /// The fault of this invocation.
-    fn fault(&mut self) -> Fault {
-        while let Some(planned) = self.faults.front_mut() {
-            if let Some(model) = planned.model.take() {
-                self.model = model;
-            } else if !matches!(planned.order.fault, Fault::Swap(_)) {
-                match &mut planned.order.count {
-                    Some(0) => {}
-                    Some(left) => {
-                        *left -= 1;
-                        return planned.order.fault.clone();
-                    }
-                    None => return planned.order.fault.clone(),
-                }
-            }
-            self.faults.pop_front();
+    /// The fault of this invocation, which has been counted already.
+    fn fault(&mut self) -> Option<Fault> {
+        let number = self.seen.invocations;
+        if let Some((_, model)) = self.swaps.extract_if(.., |(first, _)| *first <= number).last() {
+            self.model = model;
         }
-        Fault::None
+        FaultRule::decide(&self.faults, number - self.before_faults).cloned()
     }
 
     fn invocation(&mut self, asked: &Asked<'_>) -> Reply {
@@ -150,11 +138,14 @@ impl Scoring {
         let payload = document.as_ref().map_err(Clone::clone).and_then(payload::payload);
         self.remember(payload.as_ref().ok().map(|(key, _)| *key));
         let fault = self.fault();
-        if let Some(reply) = fault.before_reading() {
+        if let Some(reply) = fault.as_ref().and_then(Fault::before_reading) {
             return reply;
         }
         match payload.and_then(|(key, payload)| self.predict(key, payload)) {
-            Ok(rows) => fault.spoil(rows),
+            Ok(rows) => match fault {
+                Some(fault) => fault.spoil(rows),
+                None => Reply::Whole(Answer::predictions(&rows)),
+            },
             Err(refusal) => Reply::Whole(refusal.answer()),
         }
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
+use sentinel_testbed::FaultRule;
 use sentinel_testbed::gateway::{
-    AccountMode, Bar, Book, Core, FaultRule, Market, Now, Numbers, Position, Prices, Turn, parse,
+    AccountMode, Bar, Book, Core, Fault, Market, Now, Numbers, Position, Prices, Turn, parse,
 };
 use serde_json::{Value, json};
 
@@ -40,7 +41,7 @@ impl Desk {
         let yen = ("USDJPY".to_owned(), Prices::Fixed(d("110.1234")));
         let market = Market::new(BTreeMap::from([("EURUSD".to_owned(), prices), yen]), d("0.0001"));
         let book = Book::new(mode, d("100000"), d("10000"), Vec::new());
-        let faults: Vec<FaultRule> = faults.iter().map(|fault| fault.parse().unwrap()).collect();
+        let faults: Vec<FaultRule<Fault>> = faults.iter().map(|fault| fault.parse().unwrap()).collect();
         let numbers = Numbers { seq: 1, ticket: 101 };
         let core = Core::new(market, book, numbers, faults, d(slippage), fastrand::Rng::with_seed(7));
         Self { core, now_ms: T0_MS }

@@ -1,9 +1,10 @@
 //! Each fault is wrong in its one way, as often as it was told.
 
-use sentinel_testbed::hub::{Answer, Asked, Fault, FaultRule, HubError, Model, Reply, Scoring};
+use sentinel_testbed::FaultRule;
+use sentinel_testbed::hub::{Answer, Asked, Fault, FaultArg, Model, Reply, Scoring, fault_rules};
 use serde_json::{Value, json};
 
-use super::{ask, body, demo_model, file, hub, invoke, predictions, probe, valid};
+use super::{ask, body, file, hub, invoke, predictions, probe, valid};
 
 fn tell(hub: &mut Scoring, order: &Value) -> Answer {
     let body = order.to_string();
@@ -13,7 +14,7 @@ fn tell(hub: &mut Scoring, order: &Value) -> Answer {
 }
 
 fn spoilt(fault: &str) -> Answer {
-    let mut hub = hub(&[&format!("{fault}*1")]);
+    let mut hub = hub(&[&format!("{fault}@1")]);
     let answer = ask(&mut hub, &valid());
     assert_eq!(predictions(&ask(&mut hub, &valid())), [probe(0).1], "{fault} ends");
     answer
@@ -53,7 +54,7 @@ fn an_error_has_the_status_that_was_asked_for() {
 
 #[test]
 fn what_concerns_the_connection_is_left_to_it() {
-    let mut hub = hub(&["drop*1", "hang*1", "dribble=2s*1"]);
+    let mut hub = hub(&["drop@1", "hang@2", "dribble=2s@3"]);
     let body = valid().to_string();
     assert_eq!(invoke(&mut hub, body.as_bytes()), Reply::Drop);
     assert_eq!(invoke(&mut hub, b"not even JSON"), Reply::Hang);
@@ -63,7 +64,7 @@ fn what_concerns_the_connection_is_left_to_it() {
 
 #[test]
 fn faults_follow_each_other_and_a_bad_request_stays_one() {
-    let mut hub = hub(&["none*1", "two-rows*2", "sum"]);
+    let mut hub = hub(&["none@1", "two-rows@2-3", "sum"]);
     assert_eq!(predictions(&ask(&mut hub, &valid())).len(), 1);
     assert_eq!(ask(&mut hub, &json!({ "inputs": [[1]] })).status, 400);
     assert_eq!(predictions(&ask(&mut hub, &valid())).len(), 2);
@@ -75,7 +76,7 @@ fn faults_follow_each_other_and_a_bad_request_stays_one() {
 #[test]
 fn a_fault_can_be_changed_while_it_runs() {
     let mut hub = hub(&["drop"]);
-    assert_eq!(tell(&mut hub, &json!({ "fault": "two-rows", "count": 1 })).status, 200);
+    assert_eq!(tell(&mut hub, &json!({ "fault": "two-rows@1" })).status, 200);
     assert_eq!([(); 2].map(|()| predictions(&ask(&mut hub, &valid())).len()), [2, 1]);
     tell(&mut hub, &json!({ "fault": "two-rows" }));
     assert_eq!([(); 3].map(|()| predictions(&ask(&mut hub, &valid())).len()), [2, 2, 2]);
@@ -87,12 +88,42 @@ fn a_fault_can_be_changed_while_it_runs() {
     assert_eq!(predictions(&ask(&mut hub, &valid())), [probe(0).1]);
 }
 
+/// Each version that scripts may hold, and how many rows the next invocations have.
 #[test]
-fn the_earlier_path_and_field_of_a_fault_are_still_taken() {
-    let mut hub = hub(&[]);
-    let asked = Asked { method: "POST", path: "/devnet/mood", content_type: None, body: br#"{"mood":"two-rows"}"# };
-    assert!(matches!(hub.reply(&asked), Reply::Whole(answer) if answer.status == 200));
-    assert_eq!(predictions(&ask(&mut hub, &valid())).len(), 2);
+fn the_earlier_path_and_fields_of_a_fault_are_still_taken() {
+    let path = "/devnet/mood";
+    for (body, rows) in [
+        (r#"{"mood":"two-rows"}"#, [2, 2, 2]),
+        (r#"{"mood":"two-rows","count":2}"#, [2, 2, 1]),
+        (r#"{"fault":"two-rows","count":0}"#, [1, 1, 1]),
+        (r#"{"fault":"two-rows@2"}"#, [1, 2, 1]),
+    ] {
+        let mut hub = hub(&["drop@2"]);
+        ask(&mut hub, &valid());
+        let asked = Asked { method: "POST", path, content_type: None, body: body.as_bytes() };
+        assert!(matches!(hub.reply(&asked), Reply::Whole(answer) if answer.status == 200), "{body}");
+        assert_eq!([(); 3].map(|()| predictions(&ask(&mut hub, &valid())).len()), rows, "{body}");
+    }
+    assert_eq!(tell(&mut hub(&[]), &json!({ "fault": "nan@1-3", "count": 2 })).status, 400);
+}
+
+#[test]
+fn earlier_counted_rules_become_the_ranges_that_they_meant() {
+    let rules = |texts: &[&str]| {
+        let args: Vec<FaultArg> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        fault_rules(&args).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(rules(&["none*4", "nan"]), ["none@1-4", "nan"]);
+    assert_eq!(rules(&["none*1", "two-rows*2", "nan*0", "sum*1"]), ["none@1", "two-rows@2-3", "sum@4"]);
+    let last = u64::MAX;
+    assert_eq!(
+        rules(&["none*3", "swap=b*9", "nan*2"]),
+        ["none@1-3".into(), format!("swap=b@4-{last}"), "nan@4-5".into()]
+    );
+    assert_eq!(rules(&["nan@3-5", "swap=a*b.onnx"]), ["nan@3-5", "swap=a*b.onnx"]);
+    for wrong in ["nan*", "nan*-1", "nan@1*2"] {
+        assert!(wrong.parse::<FaultArg>().is_err(), "{wrong}");
+    }
 }
 
 #[test]
@@ -102,8 +133,8 @@ fn a_swap_serves_another_model_from_then_on() {
     let [a, b] = ["good_a", "good_b"]
         .map(|name| predictions(&ask(&mut Scoring::new(Model::load(&good(name)).unwrap(), vec![]).unwrap(), &asked)));
     assert_ne!(a, b);
-    let orders = vec!["none*1".parse().unwrap(), FaultRule { fault: Fault::Swap(good("good_b")), count: None }];
-    let mut hub = Scoring::new(Model::load(&good("good_a")).unwrap(), orders).unwrap();
+    let second = FaultRule { fault: Some(Fault::Swap(good("good_b"))), first: 2, last: 2 };
+    let mut hub = Scoring::new(Model::load(&good("good_a")).unwrap(), vec![second]).unwrap();
     assert_eq!([(); 3].map(|()| predictions(&ask(&mut hub, &asked))), [a.clone(), b.clone(), b]);
     let swap = format!("swap={}", good("good_a").display());
     assert_eq!(tell(&mut hub, &json!({ "fault": swap })).status, 200);
@@ -111,16 +142,8 @@ fn a_swap_serves_another_model_from_then_on() {
 }
 
 #[test]
-fn fault_rules_are_read_as_they_are_written() {
-    for text in ["none", "drop", "error=500", "hang", "dribble=1s 500ms", "nan", "huge", "negative", "swap=a*b.onnx"] {
-        assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
+fn a_fault_that_cannot_be_meant_is_refused() {
+    for wrong in ["", "error=200", "error=", "dribble=soon", "swap=", "nan=1"] {
+        assert!(wrong.parse::<Fault>().is_err(), "{wrong}");
     }
-    let order: FaultRule = "nan*3".parse().unwrap();
-    assert_eq!((order.fault, order.count), (Fault::Nan, Some(3)));
-    for wrong in ["", "error=200", "error=", "dribble=soon", "swap=", "nan*", "nan*-1", "nan=1"] {
-        assert!(wrong.parse::<FaultRule>().is_err(), "{wrong}");
-    }
-    let unreachable = vec!["nan".parse().unwrap(), "drop".parse().unwrap()];
-    let refused = Scoring::new(Model::load(&demo_model()).unwrap(), unreachable).unwrap_err();
-    assert!(matches!(refused, HubError::Unreachable { .. }) && refused.advice().contains("nan*3"));
 }

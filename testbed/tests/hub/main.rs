@@ -11,7 +11,7 @@ mod sockets;
 
 use std::path::PathBuf;
 
-use sentinel_testbed::hub::{Answer, Asked, FaultRule, Model, Reply, Scoring};
+use sentinel_testbed::hub::{Answer, Asked, FaultArg, Model, Reply, Scoring, fault_rules};
 use serde_json::{Value, json};
 
 /// Columns of the demo's model.
@@ -29,8 +29,8 @@ pub fn demo_model() -> PathBuf {
 
 /// A hub of the demo's model.
 pub fn hub(faults: &[&str]) -> Scoring {
-    let faults: Vec<FaultRule> = faults.iter().map(|fault| fault.parse().unwrap()).collect();
-    Scoring::new(Model::load(&demo_model()).unwrap(), faults).unwrap()
+    let faults: Vec<FaultArg> = faults.iter().map(|fault| fault.parse().unwrap()).collect();
+    Scoring::new(Model::load(&demo_model()).unwrap(), fault_rules(&faults)).unwrap()
 }
 
 /// A row that the demo's model was asked when it was exported, and what the hub answers to it: what it said then, up to

@@ -145,14 +145,14 @@ fn a_dribbled_answer_arrives_byte_by_byte() {
 
 #[test]
 fn a_dropped_connection_ends_without_a_byte() {
-    let hub = Running::start(&["drop*1"]);
+    let hub = Running::start(&["drop@1"]);
     assert_eq!(hub.connect().invoke(), None);
     assert_eq!(String::from_utf8(hub.connect().invoke().unwrap().1).unwrap(), right());
 }
 
 #[test]
 fn a_hung_invocation_is_not_answered_and_holds_up_nobody() {
-    let hub = Running::start(&["hang*1"]);
+    let hub = Running::start(&["hang@1"]);
     let mut hung = hub.connect();
     hung.send("POST", "/invocations", valid().to_string().as_bytes());
     let deadline = Instant::now() + LONG;
