@@ -4,13 +4,10 @@
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rust_decimal::Decimal;
-use sentinel_testbed::FaultRule;
 use sentinel_testbed::gateway::{self, AccountMode, Fault, GatewayError, GatewayOptions};
-use tokio::signal::unix::{SignalKind, signal};
+use sentinel_testbed::{FaultRule, shutdown_on_signal};
 
 use super::parent::ParentFlag;
 use super::{Ended, Failure, exit};
@@ -84,8 +81,8 @@ pub fn run(args: &GatewayArgs) -> Ended {
     if !args.parent.arm() {
         return Ok(exit::OK);
     }
-    let stop = stop_on_signal().map_err(|error| Failure::new(exit::SOFTWARE, &error, None))?;
-    gateway::serve(options(args), &stop).map(|()| exit::OK).map_err(|error| {
+    let shutdown = shutdown_on_signal().map_err(|error| Failure::new(exit::SOFTWARE, &error, None))?;
+    gateway::serve(options(args), &shutdown).map(|()| exit::OK).map_err(|error| {
         let code = exit_code(&error);
         Failure::new(code, &error, None)
     })
@@ -107,27 +104,6 @@ fn options(args: &GatewayArgs) -> GatewayOptions {
         seed: args.seed,
         faults: args.fault.clone(),
     }
-}
-
-/// A flag that the first SIGTERM or SIGINT sets. The signals are caught from here on.
-fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let (mut term, mut int) = {
-        let _inside = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
-    };
-    let stop = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&stop);
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
-            }
-        });
-        seen.store(true, Ordering::Release);
-    })?;
-    Ok(stop)
 }
 
 const fn exit_code(error: &GatewayError) -> u8 {

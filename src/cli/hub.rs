@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use sentinel_testbed::hub::{self, FaultArg, HubError, Options};
+use sentinel_testbed::shutdown_on_signal;
 
 use super::parent::ParentFlag;
 use super::{Ended, Failure, exit};
@@ -40,12 +41,13 @@ pub fn run(args: &HubArgs) -> Ended {
     }
     let faults = hub::fault_rules(&args.faults);
     let options = Options { model: args.model.clone(), host: args.host.clone(), port: args.port, faults };
+    let shutdown = shutdown_on_signal().map_err(|error| Failure::new(exit::UNAVAILABLE, &error, None))?;
     let listening = |address| {
         let mut out = io::stdout();
         // Whoever started it may have closed the pipe; it serves all the same.
         let _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());
     };
-    hub::serve_until_signalled(&options, listening).map(|()| exit::OK).map_err(|error| {
+    hub::serve(&options, listening, &shutdown).map(|()| exit::OK).map_err(|error| {
         let code = match error {
             HubError::Model(_) => exit::CONFIG,
             HubError::Listen { .. } | HubError::System(_) => exit::UNAVAILABLE,

@@ -23,11 +23,12 @@ mod scoring;
 mod server;
 mod table;
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
 
 pub use self::answer::{Answer, Reply};
 pub use self::fault::{Fault, FaultArg, FaultError, fault_rules};
@@ -87,7 +88,7 @@ impl HubError {
     }
 }
 
-/// Serves until `until` is ready; then answers what it has begun, for at most a second, and returns. `listening` hears
+/// Serves until `shutdown` is cancelled; then answers what it has begun, for at most a second, and returns. `listening` hears
 /// the address once connections are accepted.
 ///
 /// # Errors
@@ -95,19 +96,11 @@ impl HubError {
 pub fn serve(
     options: &Options,
     listening: impl FnOnce(SocketAddr) + Send,
-    until: impl Future<Output = ()> + Send,
+    shutdown: &CancellationToken,
 ) -> Result<(), HubError> {
     let thread = model::thread();
     thread.run(|| {
         let model = Model::load_on(&options.model, Arc::clone(&thread))?;
-        server::run(options, Scoring::new(model, options.faults.clone())?, listening, until)
+        server::run(options, Scoring::new(model, options.faults.clone())?, listening, shutdown)
     })
-}
-
-/// Serves until the process is sent SIGTERM or SIGINT.
-///
-/// # Errors
-/// As [`serve`].
-pub fn serve_until_signalled(options: &Options, listening: impl FnOnce(SocketAddr) + Send) -> Result<(), HubError> {
-    serve(options, listening, server::signalled())
 }

@@ -8,5 +8,7 @@
 mod fault_rule;
 pub mod gateway;
 pub mod hub;
+mod shutdown;
 
 pub use fault_rule::{FaultRule, FaultRuleError};
+pub use shutdown::shutdown_on_signal;

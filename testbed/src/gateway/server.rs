@@ -2,8 +2,9 @@
 //! in their order. It decides nothing itself, and replies to nothing that is not durable.
 
 use std::io::Write as _;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
 
 use super::book::Book;
 use super::clock::Clocks;
@@ -12,8 +13,8 @@ use super::ledger::Ledger;
 use super::options::{GatewayError, GatewayOptions};
 use super::reply::Answer;
 
-/// The longest that a wish to stop is not seen.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The longest that a shutdown is not noticed.
+const CHECK_EVERY: Duration = Duration::from_millis(50);
 /// A message beyond this is not read; its sender is cut off.
 const MESSAGE_MAX: i64 = 1 << 20;
 /// What was sent before the socket closes is given this long to leave.
@@ -32,16 +33,16 @@ pub struct Gateway {
     ledger: Ledger,
 }
 
-/// Runs a paper gateway until `stop` is set, and prints `listening on ENDPOINT` on standard output once it does.
+/// Runs a paper gateway until `shutdown` is cancelled, and prints `listening on ENDPOINT` on standard output once it does.
 ///
 /// # Errors
 /// When it cannot start, or the socket or the ledger fails.
-pub fn serve(options: GatewayOptions, stop: &AtomicBool) -> Result<(), GatewayError> {
+pub fn serve(options: GatewayOptions, shutdown: &CancellationToken) -> Result<(), GatewayError> {
     let gateway = Gateway::bind(options)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "listening on {}", gateway.endpoint()).and_then(|()| out.flush()).map_err(GatewayError::Output)?;
     drop(out);
-    gateway.run(stop)
+    gateway.run(shutdown)
 }
 
 impl Gateway {
@@ -83,22 +84,22 @@ impl Gateway {
         &self.endpoint
     }
 
-    /// Answers until `stop` is set.
+    /// Answers until `shutdown` is cancelled.
     ///
     /// # Errors
     /// When the socket or the ledger fails.
-    pub fn run(mut self, stop: &AtomicBool) -> Result<(), GatewayError> {
-        while !stop.load(Ordering::Acquire) {
+    pub fn run(mut self, shutdown: &CancellationToken) -> Result<(), GatewayError> {
+        while !shutdown.is_cancelled() {
             if let Some(raw) = self.next_message()? {
                 let arrival = self.core.take(&raw, self.clocks.now());
                 if let Some(step) = arrival.first() {
-                    self.step(step, stop)?;
-                    if stop.load(Ordering::Acquire) {
+                    self.step(step, shutdown)?;
+                    if shutdown.is_cancelled() {
                         break; // what was still to come, a fill or a reply, does not come any more
                     }
                 }
                 let turn = self.core.deal(arrival, &self.clocks.now());
-                self.carry_out(&raw, &turn, stop)?;
+                self.carry_out(&raw, &turn, shutdown)?;
             }
         }
         Ok(())
@@ -107,7 +108,7 @@ impl Gateway {
     fn next_message(&mut self) -> Result<Option<Vec<u8>>, GatewayError> {
         let socket = self.socket()?;
         let failed = |source| GatewayError::Socket { action: "reading", source };
-        match socket.poll(zmq::POLLIN, millis(LOOK_EVERY)) {
+        match socket.poll(zmq::POLLIN, millis(CHECK_EVERY)) {
             Ok(0) | Err(zmq::Error::EINTR) => return Ok(None),
             Ok(_) => {}
             Err(source) => return Err(failed(source)),
@@ -120,7 +121,7 @@ impl Gateway {
         }
     }
 
-    fn carry_out(&mut self, raw: &[u8], turn: &Turn, stop: &AtomicBool) -> Result<(), GatewayError> {
+    fn carry_out(&mut self, raw: &[u8], turn: &Turn, shutdown: &CancellationToken) -> Result<(), GatewayError> {
         for step in &turn.steps {
             match step {
                 Step::Commit => {
@@ -132,8 +133,8 @@ impl Gateway {
                     self.ledger.note_reply(turn.seq)?;
                 }
                 step => {
-                    self.step(*step, stop)?;
-                    if matches!(step, Step::Wait(_)) && stop.load(Ordering::Acquire) {
+                    self.step(*step, shutdown)?;
+                    if matches!(step, Step::Wait(_)) && shutdown.is_cancelled() {
                         break;
                     }
                 }
@@ -143,14 +144,14 @@ impl Gateway {
     }
 
     /// A step that needs no turn.
-    fn step(&mut self, step: Step, stop: &AtomicBool) -> Result<(), GatewayError> {
+    fn step(&mut self, step: Step, shutdown: &CancellationToken) -> Result<(), GatewayError> {
         match step {
             Step::Commit | Step::Reply => {}
-            Step::Wait(duration) => wait(duration, stop),
+            Step::Wait(duration) => wait(duration, shutdown),
             Step::Freeze(duration) => freeze(duration).map_err(GatewayError::Freeze)?,
             Step::Reopen(after) => {
                 self.socket = None;
-                wait(after, stop);
+                wait(after, shutdown);
             }
             Step::Die => {
                 let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
@@ -215,14 +216,14 @@ fn freeze(duration: Duration) -> std::io::Result<()> {
 
 /// Sleeps, and wakes up early to stop.
 #[expect(clippy::disallowed_methods, reason = "a fault lasts in real time")]
-fn wait(duration: Duration, stop: &AtomicBool) {
+fn wait(duration: Duration, shutdown: &CancellationToken) {
     let began = Instant::now();
-    while !stop.load(Ordering::Acquire) {
+    while !shutdown.is_cancelled() {
         let left = duration.saturating_sub(began.elapsed());
         if left.is_zero() {
             break;
         }
-        std::thread::sleep(left.min(LOOK_EVERY));
+        std::thread::sleep(left.min(CHECK_EVERY));
     }
 }
 

@@ -4,7 +4,7 @@
 //! reads more than [`BODY_MAX`] of a body.
 
 use std::cell::RefCell;
-use std::future::{self, Future};
+use std::future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -19,7 +19,6 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
@@ -51,44 +50,31 @@ pub(super) fn run(
     options: &Options,
     scoring: Scoring,
     listening: impl FnOnce(SocketAddr),
-    until: impl Future<Output = ()>,
+    shutdown: &CancellationToken,
 ) -> Result<(), HubError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HubError::System)?;
     LocalSet::new().block_on(&runtime, async {
         let refused = |source| HubError::Listen { host: options.host.clone(), port: options.port, source };
         let listener = TcpListener::bind((options.host.as_str(), options.port)).await.map_err(refused)?;
         listening(listener.local_addr().map_err(HubError::System)?);
-        accept(&listener, Rc::new(RefCell::new(scoring)), until).await;
+        accept(&listener, Rc::new(RefCell::new(scoring)), shutdown).await;
         Ok(())
     })
 }
 
-/// Ready when the process is told to end; at once when signals cannot be heard, because such a process could not be ended.
-pub(super) async fn signalled() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-}
-
-async fn accept(listener: &TcpListener, scoring: Rc<RefCell<Scoring>>, until: impl Future<Output = ()>) {
-    let (ending, connections) = (CancellationToken::new(), TaskTracker::new());
+async fn accept(listener: &TcpListener, scoring: Rc<RefCell<Scoring>>, shutdown: &CancellationToken) {
+    let connections = TaskTracker::new();
     let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut until = pin!(until);
     loop {
         let next = async { (Arc::clone(&free).acquire_owned().await, listener.accept().await) };
         let (permit, accepted) = tokio::select! {
-            () = &mut until => break,
+            () = shutdown.cancelled() => break,
             next = next => next,
         };
         match accepted {
             Ok((stream, _)) => {
                 scoring.borrow_mut().connected();
-                let connection = connection(stream, Rc::clone(&scoring), ending.clone());
+                let connection = connection(stream, Rc::clone(&scoring), shutdown.clone());
                 spawn_local(connections.track_future(async move {
                     let _permit = permit;
                     connection.await;
@@ -97,12 +83,11 @@ async fn accept(listener: &TcpListener, scoring: Rc<RefCell<Scoring>>, until: im
             Err(_) => sleep(ACCEPT_AGAIN).await,
         }
     }
-    ending.cancel();
     connections.close();
     let _ = timeout(GRACE, connections.wait()).await;
 }
 
-async fn connection(stream: TcpStream, scoring: Rc<RefCell<Scoring>>, ending: CancellationToken) {
+async fn connection(stream: TcpStream, scoring: Rc<RefCell<Scoring>>, shutdown: CancellationToken) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| answer(request, &scoring));
     let connection = http1::Builder::new()
@@ -113,7 +98,7 @@ async fn connection(stream: TcpStream, scoring: Rc<RefCell<Scoring>>, ending: Ca
     // A client that goes away or sends no HTTP is its own affair.
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = ending.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }

@@ -6,10 +6,10 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::AtomicBool;
 
 use sentinel_testbed::gateway::{GatewayOptions, serve};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::desk::{order, status};
 use super::server::rows;
@@ -24,7 +24,7 @@ fn plays_a_gateway() {
     let Ok(ledger) = std::env::var(LEDGER) else { return };
     let faults = vec![std::env::var(FAULT).unwrap().parse().unwrap()];
     let options = GatewayOptions { port: 0, ledger: ledger.into(), faults, ..GatewayOptions::default() };
-    serve(options, &AtomicBool::new(false)).unwrap();
+    serve(options, &CancellationToken::new()).unwrap();
 }
 
 struct Process {

@@ -1,8 +1,6 @@
 //! The server on a thread of the test, and its ledger read with plain SQL.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -10,6 +8,7 @@ use rusqlite::Connection;
 use sentinel_testbed::gateway::{AccountMode, Gateway, GatewayError, GatewayOptions};
 use serde_json::json;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::desk::{command, d, id, order, status};
 use super::socket::Peer;
@@ -17,7 +16,7 @@ use super::socket::Peer;
 /// A running server; it is stopped when it goes.
 struct Server {
     endpoint: String,
-    stop: Arc<AtomicBool>,
+    shutdown: CancellationToken,
     thread: Option<JoinHandle<Result<(), GatewayError>>>,
 }
 
@@ -35,9 +34,9 @@ fn options(directory: &Path, faults: &[&str]) -> GatewayOptions {
 impl Server {
     fn start(options: GatewayOptions) -> Self {
         let gateway = Gateway::bind(options).unwrap();
-        let (endpoint, stop) = (gateway.endpoint().to_owned(), Arc::new(AtomicBool::new(false)));
-        let seen = Arc::clone(&stop);
-        Self { endpoint, stop, thread: Some(std::thread::spawn(move || gateway.run(&seen))) }
+        let (endpoint, shutdown) = (gateway.endpoint().to_owned(), CancellationToken::new());
+        let token = shutdown.clone();
+        Self { endpoint, shutdown, thread: Some(std::thread::spawn(move || gateway.run(&token))) }
     }
 
     fn peer(&self) -> Peer {
@@ -45,14 +44,14 @@ impl Server {
     }
 
     fn stop(mut self) {
-        self.stop.store(true, Ordering::Release);
+        self.shutdown.cancel();
         self.thread.take().unwrap().join().unwrap().unwrap();
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
+        self.shutdown.cancel();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

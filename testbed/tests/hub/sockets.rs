@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sentinel_testbed::hub::{self, HubError, Options};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::{demo_model, probe, valid};
 
@@ -23,21 +23,17 @@ fn options(faults: &[&str]) -> Options {
 /// A hub on a thread of its own, ended with its guard.
 struct Running {
     address: SocketAddr,
-    end: Option<oneshot::Sender<()>>,
+    shutdown: CancellationToken,
     thread: Option<JoinHandle<Result<(), HubError>>>,
 }
 
 impl Running {
     fn start(faults: &[&str]) -> Self {
         let (options, (heard, address)) = (options(faults), mpsc::channel());
-        let (end, ended) = oneshot::channel::<()>();
-        let thread = thread::spawn(move || {
-            let until = async move {
-                let _ = ended.await;
-            };
-            hub::serve(&options, |address| heard.send(address).unwrap(), until)
-        });
-        Self { address: address.recv_timeout(LONG).unwrap(), end: Some(end), thread: Some(thread) }
+        let shutdown = CancellationToken::new();
+        let token = shutdown.clone();
+        let thread = thread::spawn(move || hub::serve(&options, |address| heard.send(address).unwrap(), &token));
+        Self { address: address.recv_timeout(LONG).unwrap(), shutdown, thread: Some(thread) }
     }
 
     fn connect(&self) -> Client {
@@ -53,7 +49,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.end.take());
+        self.shutdown.cancel();
         let ended = self.thread.take().unwrap().join();
         if !thread::panicking() {
             ended.unwrap().unwrap();
@@ -188,7 +184,7 @@ fn what_is_no_http_ends_only_its_own_connection() {
 fn a_taken_port_is_named_with_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let error = hub::serve(&Options { port, ..options(&[]) }, |_| {}, std::future::pending()).unwrap_err();
+    let error = hub::serve(&Options { port, ..options(&[]) }, |_| {}, &CancellationToken::new()).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot listen on 127.0.0.1:{port}"));
     assert!(error.advice().contains("--port 0"), "{}", error.advice());
 }
