@@ -1,5 +1,5 @@
-//! Puts the commit into `--version`, and tells the tests which programs from outside there are: a test without its program is
-//! ignored, with the reason, and never called passed.
+//! Puts the commit into `--version`, and finds the external programs that tests need: a test without its program is ignored with
+//! that reason, and does not count as passed.
 
 use std::env;
 use std::path::Path;

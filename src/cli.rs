@@ -1,5 +1,5 @@
-//! The command line: one file per subcommand. A subcommand returns its exit code or an error that knows one; only the
-//! binary ends the process.
+//! The command line: one file per subcommand. A subcommand returns its exit code or an error with one; only the binary ends
+//! the process.
 
 pub mod check;
 pub mod demo;
@@ -78,7 +78,7 @@ pub enum Command {
     /// Say whether a running node does useful work: 0 and one line, or 1 and the reason.
     #[command(after_help = examples::HEALTH)]
     Health(health::HealthArgs),
-    /// End the safe mode of a node that crashed again and again.
+    /// End the safe mode of a node that crashed repeatedly.
     #[command(after_help = examples::RESUME)]
     Resume(resume::ResumeArgs),
     /// Record what an operator found out about an order that asking the venue cannot settle.
@@ -155,7 +155,7 @@ pub fn run(cli: Cli) -> Ended {
     }
 }
 
-/// Where a node keeps its state, for commands that look at it: a flag, else SENTINEL_STATE, else `state`.
+/// The state directory of a node: a flag, else SENTINEL_STATE, else `state`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct StateFlag {
     /// State directory of the node; SENTINEL_STATE or 'state' when left out.

@@ -1,4 +1,4 @@
-//! The configuration: one TOML file, typed and judged as a whole before anything starts.
+//! The configuration: one TOML file, typed and checked as a whole before anything starts.
 //!
 //! Precedence is file < environment < flags. Paths in the file are relative to the file; a path in the environment or in
 //! a flag is relative to where the node was started. Unknown keys are errors. Everything that is wrong is reported in
@@ -65,7 +65,7 @@ pub struct Setting {
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody said anything else.
+    /// Not set anywhere.
     Default,
     /// The file.
     File,
@@ -85,7 +85,7 @@ impl fmt::Display for Setting {
 }
 
 impl Config {
-    /// Reads and judges a file.
+    /// Reads and checks a file.
     ///
     /// # Errors
     /// Everything that is wrong with it.
@@ -100,7 +100,7 @@ impl Config {
         Self::from_str_at(&text, &file, path.parent().unwrap_or(Path::new("")), env, flags)
     }
 
-    /// Judges a text as if it were the file called `file` in the directory `base`.
+    /// Checks a text as if it were the file called `file` in the directory `base`.
     ///
     /// # Errors
     /// Everything that is wrong with it.

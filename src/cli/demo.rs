@@ -5,8 +5,8 @@
 //! ledger, which know nothing of each other, that nothing was lost, doubled or invented.
 
 mod progress;
+mod servers;
 mod summary;
-mod triangle;
 
 use std::io::Write as _;
 use std::num::NonZeroUsize;
@@ -18,7 +18,7 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::FaultInjector;
 
 use self::progress::{Course, Progress};
-use self::triangle::{Server, TriangleError};
+use self::servers::{Server, ServerError};
 use super::faults::{ChaosFaults, FaultFlags};
 use super::proof::venue::LEDGER_FILE;
 use super::run::start_logging;
@@ -98,14 +98,14 @@ pub fn run(args: &DemoArgs) -> Ended {
         let advice = format!("choose another directory with --state, or {}", error.advice().unwrap_or_default());
         Failure::new(error.exit_code(), &error, Some(advice))
     })?;
-    let (hub, gateway) = start_neighbours(&files, &args.state)?;
+    let (hub, gateway) = start_servers(&files, &args.state)?;
     let mut config = read_config(args, &files, (hub.port, gateway.port))?;
     let SourceConfig::Csv(csv) = &mut config.pipelines[0].source;
     csv.speed = args.speed.0;
     args.faults.shorten(&mut config.supervision);
-    // Chaos brings down hundreds of parts, and a line for each would bury what is said of it.
-    let is_told = !args.chaos || read_env()?.get(crate::config::LOG_LEVEL).is_some();
-    let recorder = start_logging(&config, if is_told { Console::Error } else { Console::Silent })?;
+    // Chaos ends hundreds of parts; a line for each would bury the summary.
+    let is_logged = !args.chaos || read_env()?.get(crate::config::LOG_LEVEL).is_some();
+    let recorder = start_logging(&config, if is_logged { Console::Error } else { Console::Silent })?;
     println!("{}", summary::opening(args, &hub, &gateway));
 
     let chaos = args.chaos.then(|| Arc::new(ChaosFaults::new(args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)))));
@@ -163,9 +163,9 @@ pub(super) fn config_of(state: &Path) -> Option<Config> {
 }
 
 /// The hub and the gateway, listening.
-fn start_neighbours(files: &Path, state: &Path) -> Result<(Server, Server), Failure> {
-    let failed = |error: TriangleError| match error {
-        TriangleError::InUse { .. } => {
+fn start_servers(files: &Path, state: &Path) -> Result<(Server, Server), Failure> {
+    let failed = |error: ServerError| match error {
+        ServerError::InUse { .. } => {
             let stop = how_to_stop(StateDir::holder(state));
             let advice = format!("stop the other demo ({stop}), or give this one another --state");
             Failure::new(exit::TEMPORARY, &error, Some(advice))

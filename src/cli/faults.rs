@@ -1,4 +1,4 @@
-//! Faults that the demo and the crash tests bring into a real node, through the same places that every node passes unharmed.
+//! Faults that the demo and the crash tests inject into a real node, at the fault points that every node has.
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,11 +11,11 @@ use sentinel_actors::root_supervisor::RootMsg;
 use crate::config::Supervision;
 use crate::node::Running;
 
-/// Out of so many passed places, on average, one panics.
+/// One in this many passes of a fault point panics.
 const PANIC_ONE_IN: u64 = 1_500;
-/// The same for awaiting for ever.
+/// One in this many never returns.
 const HANG_ONE_IN: u64 = 12_000;
-/// The same for blocking a thread for a while.
+/// One in this many blocks its thread for a while.
 const BLOCK_ONE_IN: u64 = 10_000;
 /// Shorter than what counts as stuck: a blocked thread is a slow one, not a dead one.
 const BLOCK_FOR: Duration = Duration::from_millis(40);
@@ -58,7 +58,7 @@ pub struct FaultCounts {
 }
 
 impl ChaosFaults {
-    /// Chaos from a seed. The order in which threads draw from it is theirs, so a seed repeats the kind and not the run.
+    /// Chaos from a seed. Threads draw from it in their own order, so a seed repeats the kind of chaos, not the run.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let zero = || AtomicU64::new(0);
@@ -109,7 +109,7 @@ impl FaultInjector for ChaosFaults {
     fn at(&self, point: FaultPoint, _: &str) -> InjectedFault {
         let number = self.draw(|rng| rng.u64(..));
         let one_in = |n: u64, salt: u32| number.rotate_left(salt).is_multiple_of(n);
-        // The writer's thread and the book's are the process's own; losing one of them is the process's end, not a part's.
+        // The journal's writer and the paper book run on threads outside the tree: their end is the end of the process.
         let on_a_thread = matches!(point, FaultPoint::BeforeCommit | FaultPoint::AfterCommit);
         if !on_a_thread && one_in(PANIC_ONE_IN, 0) {
             self.panics.fetch_add(1, Ordering::Relaxed);
@@ -127,7 +127,7 @@ impl FaultInjector for ChaosFaults {
     }
 }
 
-/// Places at which a crash test may end the process, by name.
+/// Fault points at which a crash test may end the process, by name.
 const CRASH_POINTS: [(&str, FaultPoint); 14] = [
     ("before-plan", FaultPoint::BeforePlan),
     ("after-plan", FaultPoint::AfterPlan),
@@ -145,19 +145,19 @@ const CRASH_POINTS: [(&str, FaultPoint); 14] = [
     ("journal", FaultPoint::JournalHandle),
 ];
 
-/// With `--hang-at`, so that a test of the watchdog need not wait as long as the watchdog should.
+/// With `--hang-at`, so that a test of the watchdog does not wait for the configured time.
 const WATCHDOG_OF_TESTS: Duration = Duration::from_secs(2);
 
 /// Hidden flags of crash tests.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct FaultFlags {
-    /// Kill the process with SIGKILL when it passes this place for the n-th time.
+    /// Kill the process with SIGKILL at the n-th pass of this point.
     #[arg(long, hide = true, value_name = "PLACE[:N]")]
     pub die_at: Option<Passing>,
-    /// Block the thread that passes this place for the n-th time for ever, under a watchdog that is soon out of patience.
+    /// Block the thread at the n-th pass of this point and never return, with a short watchdog.
     #[arg(long, hide = true, value_name = "PLACE[:N]", conflicts_with = "die_at")]
     pub hang_at: Option<Passing>,
-    /// Panic at this place from the n-th passing on.
+    /// Panic at this point from the n-th pass on.
     #[arg(long, hide = true, value_name = "PLACE[:N]", conflicts_with_all = ["die_at", "hang_at"])]
     pub panic_from: Option<Passing>,
 }
@@ -174,7 +174,7 @@ impl FaultFlags {
         }
     }
 
-    /// Takes the watchdog's patience when the test is about it.
+    /// Shortens the watchdog for `--hang-at`.
     pub fn shorten(&self, supervision: &mut Supervision) {
         if self.hang_at.is_some() {
             supervision.watchdog = WATCHDOG_OF_TESTS;
@@ -183,7 +183,7 @@ impl FaultFlags {
     }
 }
 
-/// The n-th passing of a place, as a crash test names it: `after-sent:3`.
+/// The n-th pass of a fault point, as a crash test names it: `after-sent:3`.
 #[derive(Debug, Clone)]
 pub struct Passing {
     point: FaultPoint,
@@ -191,14 +191,14 @@ pub struct Passing {
 }
 
 impl Passing {
-    /// How many passings are left before this one; `None` at another place.
+    /// How many passes come before this one is reached; `None` at another point.
     fn left(&self, point: FaultPoint) -> Option<u64> {
         let count_down = |left: u64| Some(left.saturating_sub(1));
         (point == self.point)
             .then(|| self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down).unwrap_or_default())
     }
 
-    /// Whether `place` is passed just now for the n-th time.
+    /// Whether this is the n-th pass.
     fn is_now(&self, point: FaultPoint) -> bool {
         self.left(point) == Some(1)
     }
@@ -220,7 +220,7 @@ impl FromStr for Passing {
     }
 }
 
-/// Ends the process as a power cut would.
+/// Ends the process without any cleanup.
 struct DieAt(Passing);
 
 impl FaultInjector for DieAt {
@@ -232,7 +232,7 @@ impl FaultInjector for DieAt {
     }
 }
 
-/// Blocks the thread that passes the place, for ever.
+/// Blocks the thread at the point and never returns.
 struct HangAt(Passing);
 
 impl FaultInjector for HangAt {
@@ -241,7 +241,7 @@ impl FaultInjector for HangAt {
     }
 }
 
-/// Panics whenever the place is passed, from the n-th time on: what restarts cannot cure.
+/// Panics at every pass from the n-th on: a fault that a restart does not cure.
 struct PanicFrom(Passing);
 
 impl FaultInjector for PanicFrom {

@@ -57,7 +57,7 @@ pub struct IntentSelection {
     /// What slots can be selected by too.
     #[command(flatten)]
     pub rows: Selection,
-    /// Only orders whose fate is open: planned, sent, unknown or held.
+    /// Only open orders: planned, sent, unknown or held.
     #[arg(long)]
     pub open: bool,
 }

@@ -5,7 +5,7 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 /// The flag of such a server.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct ParentFlag {
-    /// End when the process that started this one ends, however that comes about.
+    /// End when the process that started this one ends, however that happens.
     #[arg(long, hide = true)]
     pub end_with_parent: bool,
 }
@@ -19,7 +19,7 @@ impl ParentFlag {
         }
         let before = getppid();
         let armed = set_parent_process_death_signal(Some(Signal::TERM)).is_ok();
-        // It may have ended in between: then nobody will send the signal.
+        // The parent may have ended in between: then no signal will come.
         armed && getppid() == before && before.is_some_and(|parent| !parent.is_init())
     }
 }

@@ -22,7 +22,7 @@ use crate::exit::{self, ExitError};
 use crate::journal::{Filter, JournalError, JournalReader, Proof, Verified, proof_of};
 use crate::venues::book::BookError;
 
-/// A node that orders without a pause keeps the proof from seeing both sides at rest; after so many looks the last one counts.
+/// A node that orders without a pause keeps changing both records while they are read; after this many reads the last counts.
 const LOOKS: usize = 50;
 
 /// What can keep the proof from being made.
@@ -55,7 +55,7 @@ impl ExitError for ProofError {
     }
 }
 
-/// What is known of the slots that a pipeline owes.
+/// Which slots of a pipeline are due.
 #[derive(Debug, Clone)]
 pub struct Due {
     /// When they are due.
@@ -75,7 +75,7 @@ pub struct PipelineProof {
     pub first: UtcMs,
     /// The last one.
     pub last: UtcMs,
-    /// Whether its schedule was known; otherwise nobody can say which slots have no row.
+    /// Whether its schedule was known; otherwise slots without a row cannot be found.
     pub by_schedule: bool,
     /// Slots and intents.
     pub slots: Proof,
@@ -103,7 +103,7 @@ pub struct StateProof {
     pub pipelines: Vec<PipelineProof>,
     /// Intents by state.
     pub intents: BTreeMap<IntentState, u64>,
-    /// Intents that do not stand where their events lead, and slots that name an intent which is not there.
+    /// Intents whose state does not follow from their events, and slots that name a missing intent.
     pub astray: Vec<String>,
     /// Each record of a venue.
     pub venues: Vec<VenueProof>,
@@ -112,7 +112,7 @@ pub struct StateProof {
 }
 
 impl StateProof {
-    /// Whether nothing is wrong. An order whose fate is unknown is no failure: that is the truth about it.
+    /// Whether nothing is wrong. An unknown order is no failure: the journal says truly that it is unknown.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.rows.damaged_rows == 0

@@ -1,7 +1,7 @@
 //! `sentinel report`: what a node has done so far, on any state directory, running or not.
 //!
-//! Positions and profit are those of the venue's own record, where there is one. Where there is none, positions are counted
-//! from the node's confirmed orders, as the node does it, and nothing is said about profit.
+//! Positions and profit are those of the venue's own record, where there is one. Where there is none, positions are derived
+//! from the node's confirmed orders, as the node does it, and profit is unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -57,17 +57,17 @@ struct ReasonCount {
     last: String,
 }
 
-/// Positions and profit by one record, or by counting.
+/// Positions and profit from one venue's record, or derived from confirmed orders.
 #[derive(Debug, Serialize)]
 struct Holdings {
-    /// What says so.
+    /// The source.
     by: &'static str,
     file: Option<String>,
     mode: Mode,
     positions: Vec<OpenPosition>,
-    /// `None`: nobody here knows.
+    /// `None` without a venue's own record.
     realised: Option<Realised>,
-    /// Why positions are not all that is open, when they are not.
+    /// Why the list of positions is incomplete, when it is.
     unknown: Option<String>,
 }
 
@@ -90,9 +90,9 @@ struct Report {
     pipelines: Vec<PipelineReport>,
     intents: BTreeMap<IntentState, u64>,
     holdings: Vec<Holdings>,
-    /// Waiting for a person.
+    /// The operator must settle these.
     held: Vec<OpenOrder>,
-    /// Being asked about.
+    /// The node still asks the venue about these.
     open: Vec<OpenOrder>,
 }
 
@@ -134,7 +134,7 @@ fn read(dir: &Path, ledger: Option<&Path>) -> Result<Report, ProofError> {
     })
 }
 
-/// What the node says of itself.
+/// The verdict of `sentinel health`.
 fn node(dir: &Path) -> String {
     let Some(pid) = StateDir::holder(dir) else { return "not running".to_owned() };
     match Health::read(dir).and_then(|health| health.judge(WallClock.now())) {
@@ -178,13 +178,13 @@ fn holdings(dir: &Path, ledger: Option<&Path>, intents: &[Intent]) -> Result<Vec
     }
     let is_live = |intent: &&Intent| intent.mode == Mode::Live;
     if !all.iter().any(|holdings| holdings.mode == Mode::Live) && intents.iter().any(|intent| is_live(&intent)) {
-        all.push(counted(intents.iter().filter(is_live)));
+        all.push(derived(intents.iter().filter(is_live)));
     }
     Ok(all)
 }
 
-/// Positions as the node counts them where the venue cannot be asked.
-fn counted<'i>(live: impl Iterator<Item = &'i Intent>) -> Holdings {
+/// Positions as the node derives them from confirmed orders where the venue cannot report them.
+fn derived<'i>(live: impl Iterator<Item = &'i Intent>) -> Holdings {
     let acked: Vec<&Intent> = live.filter(|intent| intent.state == IntentState::Acked).collect();
     let symbols: BTreeSet<(&str, &str)> =
         acked.iter().map(|intent| (intent.account.as_str(), intent.order.symbol.as_str())).collect();
@@ -241,12 +241,12 @@ fn text(report: &Report) -> String {
     line(labelled("Orders", &if states.is_empty() { "none".to_owned() } else { states.join(", ") }));
     report.holdings.iter().flat_map(holdings_text).for_each(&mut line);
     for order in &report.open {
-        line(labelled("Open", &format!("{} {}, {}, is asked about", order.key, order.order, order.state)));
+        line(labelled("Open", &format!("{} {}, {}, not settled yet", order.key, order.order, order.state)));
     }
     for order in &report.held {
         let what = format!("{} on account {}, slot {} of {}", order.order, order.account, order.slot, order.pipeline);
         line(labelled("HELD", &what));
-        line(labelled("", "look in the terminal, stop the node, then one of"));
+        line(labelled("", "check it in the terminal, stop the node, then run one of"));
         for seen in ["--ticket TICKET", "--absent"] {
             line(format!("  sentinel settle {} {seen} \\", order.key));
             line(format!("    --evidence 'WHO LOOKED, WHERE, WHAT WAS SEEN' --state {}", report.state));
@@ -288,7 +288,7 @@ fn holdings_text(holdings: &Holdings) -> Vec<String> {
         lines.push(format!("  {ticket:<20} {symbol} {side:<4} {lots:>8} {price:>10} {opened_at}"));
     }
     if let Some(unknown) = &holdings.unknown {
-        lines.push(labelled("", &format!("cannot be counted: {unknown}")));
+        lines.push(labelled("", &format!("cannot be derived: {unknown}")));
     }
     lines.push(match &holdings.realised {
         Some(realised) => {

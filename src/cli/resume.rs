@@ -1,4 +1,4 @@
-//! `sentinel resume`: a person's word that a crash loop is understood.
+//! `sentinel resume`: the operator's confirmation that a crash loop is understood.
 
 use super::{Ended, Failure, StateFlag, exit};
 use crate::journal::{BootRecord, JournalError, JournalReader, require_remembered};
@@ -11,19 +11,19 @@ pub struct ResumeArgs {
     pub state: StateFlag,
 }
 
-/// Forgets the crash loop; a running node leaves its safe mode within seconds.
+/// Removes the record of crashes; a running node leaves its safe mode within seconds.
 ///
 /// # Errors
 /// When no node has run there, or the record cannot be removed.
 pub fn run(args: &ResumeArgs) -> Ended {
     let state = args.state.dir()?;
-    // A mistyped directory must not look like a node that was told.
+    // A mistyped directory must not look like a success.
     if let Err(error @ JournalError::Missing { .. }) = JournalReader::open(&state)
         && BootRecord::safe_mode_was_ended(&state)
     {
         return Err(error.into());
     }
-    // Nobody resumes a node that would be refused: the word is about crashes, and this is worse.
+    // A node whose journal is lost would be refused at its start: that comes first.
     if let Err(error @ JournalError::Lost { .. }) = require_remembered(&state) {
         return Err(error.into());
     }

@@ -31,7 +31,7 @@ pub struct RunArgs {
     /// Run the next due slot of each pipeline and end: 0 when every one was decided, 69 when one was not.
     #[arg(long)]
     pub once: bool,
-    /// What goes before the configuration.
+    /// What overrides the configuration.
     #[command(flatten)]
     pub overrides: Overrides,
     /// State directory; overrides the configuration.

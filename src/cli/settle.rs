@@ -1,7 +1,7 @@
-//! `sentinel settle`: a person's word about an order that asking cannot settle.
+//! `sentinel settle`: the operator's confirmation of an order that the node cannot settle.
 //!
-//! The node never ends such an order by itself (promise 2), so this is the one way out. It writes what the person saw into
-//! the intent's history, beside everything that the node knew.
+//! The node never ends such an order by itself (promise 2), so this is the one way out. It adds what the operator saw to
+//! the intent's history.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::journal::{
 };
 use crate::system::WallClock;
 
-/// Fewer characters of a key could mean several by chance.
+/// With fewer characters several keys could match by chance.
 const KEY_CHARS_MIN: usize = 6;
 
 /// Settles a held order.
@@ -58,17 +58,17 @@ enum SettleError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Write(#[from] JournalFatal),
-    #[error("'{0}' is no key: at least {KEY_CHARS_MIN} of its 32 characters a-z and 2-7")]
+    #[error("'{0}' is not a key: at least {KEY_CHARS_MIN} of its 32 characters a-z and 2-7")]
     NoKey(String),
     #[error("no intent begins with '{0}'")]
     NotFound(String),
     #[error("{count} intents begin with '{prefix}'")]
     Ambiguous { prefix: String, count: usize },
-    #[error("the intent {key} is {state}: only an order whose fate is open can be settled")]
+    #[error("the intent {key} is {state}: only an open order can be settled")]
     NotOpen { key: String, state: IntentState },
     #[error("the intent {0} is planned: nothing of it ever left the node, so it is --absent")]
     NeverLeft(String),
-    #[error("{0} lots is not more than nothing, at most what was ordered, and in steps of 0.01")]
+    #[error("{0} lots: the volume is above 0, at most what was ordered, and in steps of 0.01")]
     Volume(Decimal),
     #[error("--evidence is empty: say who looked, where, and what was seen")]
     NoEvidence,
@@ -102,10 +102,10 @@ impl SettleError {
             Self::Write(_) => (exit::IO, None),
             Self::NoKey(_) | Self::Volume(_) | Self::NoEvidence | Self::NeverLeft(_) => (exit::USAGE, None),
             Self::NotFound(_) | Self::Ambiguous { .. } | Self::NotOpen { .. } => {
-                (exit::FAILED, Some("`sentinel journal intents` shows the keys and where they stand".to_owned()))
+                (exit::FAILED, Some("`sentinel journal intents` shows the keys and their states".to_owned()))
             }
             Self::TicketTaken { .. } => {
-                (exit::FAILED, Some("look in the terminal which ticket carries this order's comment".to_owned()))
+                (exit::FAILED, Some("check in the terminal which ticket has this order's comment".to_owned()))
             }
             Self::Refused(_) => (exit::FAILED, None),
             Self::Runtime(_) => (exit::SOFTWARE, None),
@@ -183,7 +183,7 @@ fn find(reader: &JournalReader, prefix: &str) -> Result<Intent, SettleError> {
     }
 }
 
-/// The journal would refuse it too, but only after the steps that lead there.
+/// The journal would refuse it too, but only after some of the steps were written.
 fn refuse_taken(reader: &JournalReader, intent: &Intent, ticket: Ticket) -> Result<(), SettleError> {
     let mut owner = None;
     reader.each_intent::<JournalError>(None, None, |stored| {
@@ -209,12 +209,16 @@ fn ending(args: &SettleArgs, intent: &Intent) -> Result<IntentEvent, SettleError
     if volume_lots <= Decimal::ZERO || volume_lots > intent.order.volume_lots || is_fine {
         return Err(SettleError::Volume(volume_lots));
     }
-    let receipt =
-        Receipt { ticket: Ticket(ticket), volume_lots, price: args.price, text: "seen by a person".to_owned() };
+    let receipt = Receipt {
+        ticket: Ticket(ticket),
+        volume_lots,
+        price: args.price,
+        text: "confirmed by the operator".to_owned(),
+    };
     Ok(IntentEvent::SettledAcked { receipt, evidence })
 }
 
-/// The way from where the intent stands to its ending: a person may also speak for an order that the node still asks about.
+/// The events from the intent's state to its end: an order that the node still asks about may be settled too.
 fn steps(from: IntentState, ending: IntentEvent, evidence: &str) -> Vec<IntentEvent> {
     if from == IntentState::Planned {
         return vec![IntentEvent::Abandon];

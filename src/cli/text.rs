@@ -38,7 +38,7 @@ pub fn wrapped(first: &str, next: &str, text: &str) -> String {
     lines.trim_end().replace(TIED, " ")
 }
 
-/// `text` in `columns` columns: filled up with spaces, or cut with a mark that says so.
+/// `text` in `columns` columns: padded with spaces, or cut and marked as cut.
 #[must_use]
 pub fn cell(text: &str, columns: usize) -> String {
     if width(text) <= columns {

@@ -20,7 +20,7 @@ use crate::journal::{IntentStep, JournalError, JournalReader, Stored};
 
 /// Slots that are named on either side of a time that has none.
 const NEIGHBOURS: u32 = 3;
-/// So much of a hash tells models apart.
+/// Characters of a hash that are shown.
 const HASH_PREFIX: usize = 12;
 
 /// Explains one slot.
@@ -39,7 +39,7 @@ pub struct WhyArgs {
 #[derive(Debug, thiserror::Error)]
 pub enum WhyError {
     /// The journal cannot be read.
-    #[error("the journal cannot be asked")]
+    #[error("the journal cannot be read")]
     Journal(#[from] JournalError),
     /// The output cannot be written.
     #[error("the output cannot be written")]
@@ -96,7 +96,7 @@ pub fn run(args: &WhyArgs, state: &Path, out: &mut dyn Write) -> Result<(), WhyE
     written(&reader, &record, &mut text)?;
     for intent in intents {
         let steps = reader.steps(&intent.record.key)?;
-        tell_intent(&intent, &steps, &mut text);
+        describe_intent(&intent, &steps, &mut text);
     }
     durations(&record, &mut text);
     Ok(out.write_all(text.as_bytes())?)
@@ -174,7 +174,7 @@ fn course(record: &SlotRecord, text: &mut String) {
             let late = started.since(record.slot).as_millis();
             let _ = writeln!(text, "It started at {started}, {late} ms after it was due.");
         }
-        // A row that was recovered from intents tells of a cycle that ran and could not report.
+        // A row that was recovered from intents belongs to a cycle that ran and could not report.
         None if record.attempts > 0 || !record.intents.is_empty() => {
             text.push_str("The journal does not hold when it started.\n");
         }
@@ -226,11 +226,11 @@ fn prediction(record: &SlotRecord, text: &mut String) {
         let _ = writeln!(text, "The winner was {signal}{confidence}.");
     }
     if let Some(weighed) = &record.weighed {
-        tell_weighed(record, weighed, text);
+        describe_weighed(record, weighed, text);
     }
 }
 
-fn tell_weighed(record: &SlotRecord, weighed: &Weighed, text: &mut String) {
+fn describe_weighed(record: &SlotRecord, weighed: &Weighed, text: &mut String) {
     // A hold is a hold, however confident.
     if let Some(confidence) = record.confidence.filter(|_| record.signal.as_deref() != Some(Signal::Hold.code())) {
         let _ = writeln!(text, "Against the threshold: {}.", compared(confidence, weighed.threshold));
@@ -256,7 +256,7 @@ fn tell_weighed(record: &SlotRecord, weighed: &Weighed, text: &mut String) {
     );
 }
 
-/// Both numbers with as many decimals as the threshold has and as it takes to tell them apart, and at least two.
+/// Both numbers with the decimals of the threshold, at least two, and as many as it takes to show that they differ.
 fn compared(confidence: f64, threshold: f64) -> String {
     let verdict = if confidence > threshold { "is above" } else { "is not above" };
     let shown = |digits: usize| (format!("{confidence:.digits$}"), format!("{threshold:.digits$}"));
@@ -305,7 +305,11 @@ fn written(reader: &JournalReader, record: &SlotRecord, text: &mut String) -> Re
     Ok(())
 }
 
-fn tell_intent(Stored { record: intent, is_intact }: &Stored<Intent>, steps: &[Stored<IntentStep>], text: &mut String) {
+fn describe_intent(
+    Stored { record: intent, is_intact }: &Stored<Intent>,
+    steps: &[Stored<IntentStep>],
+    text: &mut String,
+) {
     let order = &intent.order;
     let kind = if intent.mode == Mode::DryRun { "Dry-run intent" } else { "Intent" };
     let _ = writeln!(text, "\n{kind} {} is {}.", intent.key, intent.state);
@@ -325,11 +329,11 @@ fn tell_intent(Stored { record: intent, is_intact }: &Stored<Intent>, steps: &[S
     }
     for step in steps {
         let at = step.record.at.map_or_else(|| "first".to_owned(), |at| format!("at {at}"));
-        let _ = writeln!(text, "  {at}: {}", tell_step(step.record.event.as_ref()));
+        let _ = writeln!(text, "  {at}: {}", describe_step(step.record.event.as_ref()));
     }
 }
 
-fn tell_step(event: Option<&IntentEvent>) -> String {
+fn describe_step(event: Option<&IntentEvent>) -> String {
     use IntentEvent as E;
     match event {
         None => "planned; nothing had left the node.".to_owned(),
@@ -344,13 +348,13 @@ fn tell_step(event: Option<&IntentEvent>) -> String {
         Some(E::Rejected { code, text }) => {
             format!("refused{}: {text}", code.map(|code| format!(" with code {code}")).unwrap_or_default())
         }
-        Some(E::LostTrack { evidence }) => format!("its fate became unknown: {evidence}"),
+        Some(E::LostTrack { evidence }) => format!("its outcome became unknown: {evidence}"),
         Some(E::FoundAbsent { evidence }) => format!("the venue does not have it: {evidence}"),
-        Some(E::Hold { evidence }) => format!("held for a person to settle: {evidence}"),
+        Some(E::Hold { evidence }) => format!("held for the operator to settle: {evidence}"),
         Some(E::SettledAcked { receipt, evidence }) => {
-            format!("settled by a person as ticket {}, {} lots: {evidence}", receipt.ticket, receipt.volume_lots)
+            format!("settled by the operator as ticket {}, {} lots: {evidence}", receipt.ticket, receipt.volume_lots)
         }
-        Some(E::SettledAbsent { evidence }) => format!("settled by a person as not done: {evidence}"),
+        Some(E::SettledAbsent { evidence }) => format!("settled by the operator as not done: {evidence}"),
     }
 }
 

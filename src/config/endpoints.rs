@@ -1,7 +1,7 @@
-//! `[pipeline.model]` and `[pipeline.venue]`: whom a pipeline asks, and where its orders go.
+//! `[pipeline.model]` and `[pipeline.venue]`: which model a pipeline asks, and where its orders go.
 //!
-//! A gateway that speaks `order-send` cannot say which positions are open. What it cannot say is never guessed: the rules
-//! below refuse every combination of account, exits and limits that would need it.
+//! A gateway with the dialect `order-send` cannot report open positions, and they are never guessed: the rules below refuse
+//! every combination of account, exits and limits that would need them.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -33,13 +33,13 @@ pub struct HubConfig {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// Form of a question.
+    /// Form of a request.
     pub payload: HubPayload,
-    /// How the node proves who it is.
+    /// How the node authenticates.
     pub access: HubAccess,
 }
 
-/// Form of a question to a model server.
+/// Form of a request to a model server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HubPayload {
     /// One column per feature.
@@ -48,10 +48,10 @@ pub enum HubPayload {
     TwoBlocks,
 }
 
-/// How the node proves who it is to a model server. Secrets stand in files of their own.
+/// How the node authenticates to a model server. Secrets are in files of their own.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HubAccess {
-    /// It need not.
+    /// Not at all.
     Open,
     /// By the token in a file.
     Bearer(PathBuf),
@@ -84,15 +84,15 @@ pub struct GatewayConfig {
     pub account: String,
     /// The number that every order of this pipeline carries.
     pub magic: u32,
-    /// Recorded bars may trade on it, because it is one on paper.
+    /// It is a paper gateway, so a replay may trade on it.
     pub replay: bool,
-    /// Whether the position is counted from confirmed orders: on a netting account without stops and targets. Otherwise
-    /// positions are unseen.
-    pub counted: bool,
+    /// Whether positions are derived from confirmed orders: on a netting account without stops and targets. Otherwise they
+    /// are untracked.
+    pub derives_positions: bool,
 }
 
 impl GatewayConfig {
-    /// The host as it is compared: in one spelling, and this machine always under one name.
+    /// The host in one spelling for comparisons; this machine has one name.
     #[must_use]
     pub fn endpoint(&self) -> String {
         match address(&self.host) {
@@ -185,7 +185,7 @@ fn gateway(s: &mut Section<'_, '_>, policy: Option<&TradePolicy>, risk: Option<R
     let mode = s.choice("account_mode", Required, &modes);
     let magic = s.count("magic", Required, 0..=2_147_483_647);
     let replay = s.boolean("replay", Default("false"));
-    let counted = match (mode, policy, risk) {
+    let derives_positions = match (mode, policy, risk) {
         (Some(mode), Some(policy), Some(risk)) => judge(s, mode, policy, risk),
         _ => return None,
     };
@@ -196,11 +196,11 @@ fn gateway(s: &mut Section<'_, '_>, policy: Option<&TradePolicy>, risk: Option<R
         account: account?,
         magic: magic?,
         replay: replay?,
-        counted,
+        derives_positions,
     }))
 }
 
-/// Whether positions can be counted, and complaints about everything that would need to see them when they cannot.
+/// Whether positions can be derived; if not, reports every setting that would need them.
 fn judge(s: &mut Section<'_, '_>, mode: AccountMode, policy: &TradePolicy, risk: RiskLimits) -> bool {
     let lots = policy.volume_lots.normalize();
     if lots < Decimal::new(1, 2) || lots > Decimal::from(100) || lots.scale() > 2 {
@@ -214,26 +214,29 @@ fn judge(s: &mut Section<'_, '_>, mode: AccountMode, policy: &TradePolicy, risk:
         }
         return true;
     }
-    let unseen = match mode {
+    let untracked = match mode {
         AccountMode::Netting => {
-            "order-send cannot say when the broker's stop or target ended a position, so positions are unseen \
-             (stop_distance and target_distance = \"none\" would let the node count them)"
+            "order-send cannot say when the broker's stop or target ended a position, so positions are untracked \
+             (stop_distance and target_distance = \"none\" would let the node derive them from its orders)"
         }
         AccountMode::Hedging => {
             "order-send cannot say which positions are open, and on a hedging account it cannot close one"
         }
     };
     if policy.on_opposite != OnOpposite::Ignore {
-        s.report("account_mode", format!("{unseen}; it needs decision.on_opposite = \"ignore\""));
+        s.report("account_mode", format!("{untracked}; it needs decision.on_opposite = \"ignore\""));
     }
     if risk.max_open_positions.is_some() {
-        s.report("account_mode", format!("{unseen}; it needs risk.max_open_positions = \"none\""));
+        s.report("account_mode", format!("{untracked}; it needs risk.max_open_positions = \"none\""));
     }
     if policy.max_holding.is_some() {
-        s.report("account_mode", format!("{unseen}; decision.max_holding cannot be kept"));
+        s.report("account_mode", format!("{untracked}; decision.max_holding cannot be kept"));
     }
     if !leaves_exits {
-        s.report("account_mode", format!("{unseen}; without stop_distance and target_distance nothing ever ends one"));
+        s.report(
+            "account_mode",
+            format!("{untracked}; without stop_distance and target_distance nothing ever ends one"),
+        );
     }
     false
 }
@@ -253,7 +256,7 @@ fn port(s: &mut Section<'_, '_>, default: &str) -> Option<u16> {
     s.count("port", WhenAbsent::Default(default), 1..=65_535).and_then(|port| u16::try_from(port).ok())
 }
 
-/// A live node reaches nothing beyond this machine until it can be armed.
+/// A live node connects to this machine only, until arming exists.
 fn refuse_far(s: &mut Section<'_, '_>, host: &str) {
     if !is_here(host) {
         let what = format!(

@@ -10,10 +10,10 @@ use sentinel_actors::domain::intent::Mode;
 use super::reader::{Section, WhenAbsent};
 use super::values::{LONG, SHORT, beside};
 
-/// A day at least: what people ask `why` about.
+/// A day at least, for questions with `sentinel why`.
 const RETENTION: RangeInclusive<Duration> = Duration::from_secs(86_400)..=Duration::from_secs(36_500 * 86_400);
 
-/// Two beats of the progress that the watchdog looks at.
+/// Twice the time between two progress beats.
 const WATCHDOG_LEAST: Duration = Duration::from_secs(2);
 
 /// `[node]`: the process.
@@ -27,7 +27,7 @@ pub struct NodeConfig {
     pub mode: Mode,
     /// Time between two heartbeat lines.
     pub heartbeat: Duration,
-    /// How long slots are kept in the journal; `None` for ever.
+    /// How long slots are kept in the journal; `None` keeps them all.
     pub retention: Option<Duration>,
     /// Less free space than this under the state directory is a warning, in megabytes; 0 never warns.
     pub disk_warning_mb: u32,
@@ -106,11 +106,11 @@ pub struct Supervision {
     pub global_restarts: u32,
     /// See `global_restarts`.
     pub global_window: Duration,
-    /// Share of parked pipelines beyond which the environment is to blame, and the process ends.
+    /// Share of parked pipelines beyond which the cause is the environment, and the process ends.
     pub parked_share: f64,
     /// A child that has not started by then has failed.
     pub start_timeout: Duration,
-    /// A thread that has not moved for this long is stuck.
+    /// A thread without progress for this long is stuck.
     pub stuck_after: Duration,
     /// Time between two pings of an idle child.
     pub ping_every: Duration,
@@ -212,7 +212,7 @@ pub(super) fn supervision(mut s: Section<'_, '_>) -> Option<Supervision> {
     {
         s.report("backoff_base", "is longer than backoff_max");
     }
-    // An idle journal shows that it lives only when it is asked, and everyone else about once a second.
+    // An idle journal shows progress only when it is pinged; all other parts about once a second.
     if let (Some(watchdog), Some(ping)) = (watchdog, ping_every) {
         let least = (ping * 2).max(WATCHDOG_LEAST);
         if watchdog < least {

@@ -1,7 +1,7 @@
 //! `[[pipeline]]`: one symbol, from its bars to its orders.
 //!
-//! What to trade, how much, and how far the stop lies has no default: a person writes it down. Everything else starts
-//! with values for an FX pair of five digits.
+//! What to trade, how much, and how far the stop lies has no default: the operator must set it. Everything else has
+//! defaults for an FX pair of five digits.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -44,9 +44,9 @@ pub struct PipelineConfig {
     pub source: SourceConfig,
     /// What bars must be like.
     pub data: DataConfig,
-    /// What the model is asked about.
+    /// What the model sees.
     pub features: FeaturesConfig,
-    /// Who is asked.
+    /// Which model is asked.
     pub model: ModelConfig,
     /// From probabilities to orders.
     pub policy: TradePolicy,

@@ -1,5 +1,5 @@
-//! What is wrong with a configuration, said so that it can be put right: where, which key, what, what is allowed there,
-//! and what was probably meant. All problems are collected; nobody repairs a file one error at a time.
+//! What is wrong with a configuration, and how to fix it: where, which key, what, what is allowed there, and what was
+//! probably meant. All problems are collected, so that one run reports them all.
 
 use std::fmt;
 

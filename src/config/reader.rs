@@ -67,7 +67,7 @@ impl Reading {
         Some(value.clone())
     }
 
-    /// Notes every replacement from outside that no key wanted.
+    /// Reports every override that matched no key.
     pub(super) fn report_unused(&mut self) {
         let unused: Vec<_> = self.overrides.iter().filter(|(key, _)| !self.used.contains(*key)).collect();
         let problems = unused.into_iter().map(|(key, value)| Problem {
@@ -175,7 +175,7 @@ impl<'t> Section<'_, 't> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    /// Notes a problem with `key` that only shows in view of other keys.
+    /// Reports a problem with `key` that only shows together with other keys.
     pub(super) fn report(&mut self, key: &str, what: impl Into<String>) {
         let (location, path) = (self.location_of(key), self.path_of(key));
         self.reading.report(location, path, what.into());
@@ -258,7 +258,7 @@ impl<'t> Section<'_, 't> {
         tables.into_iter().find(|path| last(path) == key).map(str::to_owned)
     }
 
-    /// Notes every key that nobody read.
+    /// Reports every key that was not read.
     pub(super) fn finish(self) {
         let Some(entries) = self.entries else { return };
         for (name, _) in entries.iter().filter(|(name, _)| !self.known.contains(&name.get_ref().as_ref())) {

@@ -1,4 +1,4 @@
-//! What two pipelines must not share: a position that both would move and each takes for its own.
+//! What two pipelines must not share: a position that both would change and each takes for its own.
 //!
 //! Symbols are compared without regard to case: a terminal that knows `EURUSD` takes an order for `eurusd`.
 
@@ -18,7 +18,7 @@ pub(super) fn refuse(root: &mut Section<'_, '_>, pipelines: &[PipelineConfig], l
     }
 }
 
-/// A position that is counted from one pipeline's orders must not be moved by another's, whatever the account is called.
+/// A position that is derived from one pipeline's orders must not be changed by another's, whatever the account is called.
 fn at_gateways(pipeline: &PipelineConfig, other: &PipelineConfig) -> Option<String> {
     let (VenueConfig::Gateway(own), VenueConfig::Gateway(theirs)) = (&pipeline.venue, &other.venue) else {
         return None;
@@ -31,7 +31,9 @@ fn at_gateways(pipeline: &PipelineConfig, other: &PipelineConfig) -> Option<Stri
             pipeline.name, own.account, other.name, theirs.account
         ));
     }
-    let is_shared = (same_gateway || same_account) && same_symbol(pipeline, other) && (own.counted || theirs.counted);
+    let is_shared = (same_gateway || same_account)
+        && same_symbol(pipeline, other)
+        && (own.derives_positions || theirs.derives_positions);
     is_shared.then(|| {
         format!(
             "'{}' trades {} on the account {} as '{}' does; order-send cannot tell their positions apart",

@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn bars_of_1h_are_no_bars_of_4h_and_the_other_way_round() {
-        for (hours, interval, told) in [
+        for (hours, interval, expected) in [
             (lines(fx_weeks(4)), "4h", "its bars are 1h apart (475 of 479 times), and `interval` is 4h"),
             (
                 lines((0..480).map(|bar| bar * 4)),
@@ -292,7 +292,7 @@ mod tests {
             ),
         ] {
             let error = judged(&hours, interval, "always").unwrap_err().to_string();
-            assert!(error.starts_with(told), "{error}");
+            assert!(error.starts_with(expected), "{error}");
         }
     }
 
@@ -306,9 +306,9 @@ mod tests {
             assert!(far(hour).starts_with("line 482: "), "{hour}: {}", far(hour));
         }
         let month = far(27 * 24 + 23 + 31 * 24 + 1);
-        let told = "line 482: 2017-03-02T00:00:00Z lies 31d 1h after the bar before it, 2017-01-29T23:00:00Z in line 481; a hole \
+        let expected = "line 482: 2017-03-02T00:00:00Z lies 31d 1h after the bar before it, 2017-01-29T23:00:00Z in line 481; a hole \
                     is 31d at most";
-        assert!(month.starts_with(told), "{month}");
+        assert!(month.starts_with(expected), "{month}");
         judged(&lines(fx_weeks(4).chain([27 * 24 + 23 + 31 * 24])), "1h", FX).unwrap();
     }
 
@@ -324,8 +324,8 @@ mod tests {
     #[test]
     fn an_fx_file_is_refused_with_calendar_always_and_fits_its_own_hours() {
         let error = judged(&lines(fx_weeks(4)), "1h", "always").unwrap_err();
-        let told = "`calendar` expects 672 bars, and 192 of them are missing in 4 holes, the longest of 49h after";
-        assert!(error.to_string().starts_with(told), "{error}");
+        let expected = "`calendar` expects 672 bars, and 192 of them are missing in 4 holes, the longest of 49h after";
+        assert!(error.to_string().starts_with(expected), "{error}");
         judged(&lines(fx_weeks(4)), "1h", FX).unwrap();
         judged(&lines(0..1000), "1h", "always").unwrap();
         // One outage is none of the calendar's business.

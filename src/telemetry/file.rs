@@ -1,8 +1,8 @@
 //! The log file: more lines than the console shows, rotated before it grows too long, kept in the state directory.
 //!
-//! Promise kept: it never stops or slows the node. Lines go through a bounded queue to a thread of their own; a full disk, a
-//! slow one or one that may not be written loses lines, which are counted and told of once. Nothing is written before the
-//! state directory is locked: a second node there must not turn over the files of the first one.
+//! Promise kept: it never stops or slows the node. Lines go through a bounded queue to a thread of their own; when the disk
+//! is full, slow or read-only, lines are lost, counted and reported once. Nothing is written before the
+//! state directory is locked: a second node there must not rotate the files of the first.
 
 use std::fs::DirBuilder;
 use std::io::{self, Write as _};
@@ -19,9 +19,9 @@ use sentinel_actors::ports::elapsed_now;
 use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Length at which a file is put aside.
+/// Size in bytes at which the file is rotated.
 const BYTES_MAX: u64 = 50 * 1024 * 1024;
-/// Files that were put aside; with the current one there are five.
+/// Rotated files that are kept; with the current one there are five.
 const ASIDE_MAX: u64 = 4;
 /// Lines that may wait for the disk, or for the state directory to be locked.
 const QUEUE: usize = 4096;
@@ -33,7 +33,7 @@ enum Job {
     Flush(SyncSender<()>),
 }
 
-/// The way of lines into the file.
+/// Sends lines to the file.
 #[derive(Clone)]
 pub struct LogFile(Arc<Shared>);
 
@@ -59,11 +59,11 @@ impl LogFile {
         let Some(inbox) = self.0.inbox.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let (path, shared) = (state.join(&self.0.path), self.0.clone());
         let file = Rotating::new(path, BYTES_MAX);
-        // Without a thread the queue stays full and every line is lost, which harms nobody.
+        // Without the thread the queue stays full and every line is lost; the node goes on.
         let _ = std::thread::Builder::new().name("log".to_owned()).spawn(move || keep(file, &inbox, &shared.lost));
     }
 
-    /// Waits until all lines so far are written, at most so long: before the process ends.
+    /// Waits until all lines so far are written, but not longer than `within`: before the process ends.
     pub fn flush(&self, within: Duration) {
         let (done, wait) = sync_channel(1);
         if self.0.jobs.try_send(Job::Flush(done)).is_ok() {
@@ -102,10 +102,10 @@ fn keep(mut file: Rotating, inbox: &Receiver<Job>, lost: &AtomicU64) {
             Job::Line(line) => {
                 if !file.is_resting() {
                     match file.write(&line) {
-                        Ok(()) => tell_of_the_lost(&mut file, lost),
+                        Ok(()) => report_lost_lines(&mut file, lost),
                         Err(error) => {
                             lost.fetch_add(1, Ordering::Relaxed);
-                            tell_once(&mut file, &error);
+                            report_failure_once(&mut file, &error);
                         }
                     }
                 } else {
@@ -120,8 +120,8 @@ fn keep(mut file: Rotating, inbox: &Receiver<Job>, lost: &AtomicU64) {
     }
 }
 
-fn tell_once(file: &mut Rotating, error: &io::Error) {
-    if !std::mem::replace(&mut file.told, true) {
+fn report_failure_once(file: &mut Rotating, error: &io::Error) {
+    if !std::mem::replace(&mut file.failure_logged, true) {
         tracing::warn!(
             event = "log_file_failed",
             file = %file.path.display(),
@@ -131,12 +131,12 @@ fn tell_once(file: &mut Rotating, error: &io::Error) {
     }
 }
 
-/// At most once a minute: a queue that is too short would otherwise fill itself with complaints.
-fn tell_of_the_lost(file: &mut Rotating, lost: &AtomicU64) {
-    file.told = false;
+/// At most once a minute: the reports themselves go through the queue.
+fn report_lost_lines(file: &mut Rotating, lost: &AtomicU64) {
+    file.failure_logged = false;
     let now = elapsed_now();
-    if lost.load(Ordering::Relaxed) > 0 && file.counted.is_none_or(|counted| now >= counted + RETRY_AFTER) {
-        file.counted = Some(now);
+    if lost.load(Ordering::Relaxed) > 0 && file.reported_at.is_none_or(|at| now >= at + RETRY_AFTER) {
+        file.reported_at = Some(now);
         let lines = lost.swap(0, Ordering::Relaxed);
         tracing::warn!(
             event = "log_lines_lost",
@@ -152,15 +152,15 @@ struct Rotating {
     bytes_max: u64,
     open: Option<LogRoller>,
     rests_until: Option<Instant>,
-    /// Its failure has been told.
-    told: bool,
-    /// When lost lines were told of.
-    counted: Option<Instant>,
+    /// Whether the failure has been logged.
+    failure_logged: bool,
+    /// When lost lines were last reported.
+    reported_at: Option<Instant>,
 }
 
 impl Rotating {
     const fn new(path: PathBuf, bytes_max: u64) -> Self {
-        Self { path, bytes_max, open: None, rests_until: None, told: false, counted: None }
+        Self { path, bytes_max, open: None, rests_until: None, failure_logged: false, reported_at: None }
     }
 
     fn is_resting(&self) -> bool {

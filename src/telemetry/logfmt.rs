@@ -1,8 +1,8 @@
-//! Log lines as `key=value` pairs (logfmt): a person reads them, and so does every log collector.
+//! Log lines as `key=value` pairs (logfmt): readable for people and for log collectors.
 //!
 //! Promise kept: one event is one line, whatever its texts hold. A value with a space, a quote, an equals sign or anything
-//! unprintable is quoted and escaped, and no key comes twice. Every line begins with the mode: nobody should have to wonder
-//! whether it was about real money.
+//! unprintable is quoted and escaped, and no key comes twice. Every line begins with the mode, so that it is clear
+//! whether real money was involved.
 
 use std::fmt::{self, Write as _};
 
@@ -68,7 +68,7 @@ impl Visit for Fields {
         match field.name() {
             "event" => value.clone_into(&mut self.event),
             "message" => value.clone_into(&mut self.message),
-            // Said at the beginning of the line already.
+            // Already at the beginning of the line.
             "mode" | "ts" | "level" | "msg" | "target" => self.add(&format!("field_{}", field.name()), value),
             name => {
                 if !self.names.contains(&name) {
@@ -93,7 +93,7 @@ impl Fields {
     }
 }
 
-/// A value as a parser takes it.
+/// A value, quoted and escaped where it must be.
 struct Value<'t>(&'t str);
 
 impl fmt::Display for Value<'_> {

@@ -1,8 +1,8 @@
 //! Log lines on standard error: as logfmt, coloured only on a terminal, or one JSON object per line; and the same lines and more
 //! in a file.
 //!
-//! The configured level is for the node's own lines on standard error; the file gets them from `debug` up. Libraries speak
-//! from `warn` up in both: their `info` is not the operator's.
+//! The configured level is for the node's own lines on standard error; the file gets them from `debug` up. Libraries log
+//! from `warn` up in both: their `info` is of no use to the operator.
 
 use std::io::{self, IsTerminal as _};
 
@@ -35,7 +35,7 @@ pub enum Console {
     Silent,
 }
 
-/// Sends log lines from here on, for the whole process, to the console and to the recorder what it is to keep.
+/// Sets up logging for the whole process: to the console, the log file and the recorder.
 ///
 /// # Errors
 /// When it was done before.
@@ -66,7 +66,7 @@ where
     }
 }
 
-/// Puts the mode into every object, whoever wrote it: nobody should have to wonder whether a line was about real money.
+/// Puts the mode into every object, so that it is clear whether real money was involved.
 struct WithMode<L> {
     lines: L,
     mode: Mode,

@@ -1,5 +1,5 @@
-//! Keeps what went wrong: every warning and error of the node goes into its telemetry file too, backtraces included, so
-//! that a person can still ask after the console has scrolled away.
+//! Keeps every warning and error, backtraces included, in the telemetry file, for questions after the console has scrolled
+//! away.
 
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, OnceLock};
@@ -15,7 +15,7 @@ use super::file::LogFile;
 use crate::journal::{StateDir, Telemetry, TelemetryEvent};
 use crate::system::WallClock;
 
-/// The way from log lines to what keeps them: the telemetry file and the log file. Nothing is written until a state
+/// Sends log lines to the telemetry file and the log file. Nothing is written until a state
 /// directory is attached, which is locked only after logging began.
 #[derive(Clone, Default)]
 pub struct Recorder {
@@ -38,7 +38,7 @@ impl Recorder {
         }
     }
 
-    /// Waits until the log file has all lines so far, at most so long: before the process ends.
+    /// Waits until the log file has all lines so far, but not longer than `within`: before the process ends.
     pub fn flush(&self, within: Duration) {
         if let Some(file) = &self.file {
             file.flush(within);

@@ -46,16 +46,16 @@ fn the_example_of_a_gateway_states_the_defaults_of_its_two_sections() {
 
 #[test]
 fn a_netting_account_without_stops_is_counted_and_nothing_else_is() {
-    assert!(gateway(&read(MT5).unwrap()).counted);
+    assert!(gateway(&read(MT5).unwrap()).derives_positions);
     let risk = "\n[pipeline.risk]\nmax_open_positions = ";
     check_refused(&format!("{MT5}{risk}2\n"), "one position per symbol");
     read(&format!("{MT5}{risk}\"none\"\n")).unwrap();
     let with_stop = mt5("stop_distance = \"none\"", "stop_distance = \"0.0050\"")
         .replace("on_opposite = \"reverse\"", "on_opposite = \"ignore\"")
         + "\n[pipeline.risk]\nmax_open_positions = \"none\"\n";
-    assert!(!gateway(&read(&with_stop).unwrap()).counted);
+    assert!(!gateway(&read(&with_stop).unwrap()).derives_positions);
     let hedging = with_stop.replace("\"netting\" #", "\"hedging\" #");
-    assert!(!gateway(&read(&hedging).unwrap()).counted);
+    assert!(!gateway(&read(&hedging).unwrap()).derives_positions);
 }
 
 #[test]

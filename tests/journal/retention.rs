@@ -102,7 +102,7 @@ async fn retention_stops_at_the_slot_of_the_oldest_open_order() {
         node.write(vec![miss(2000, 2000)]).await;
     }
     assert_eq!(first_kept(dir.path()), 50);
-    assert!(show(dir.path(), &["why", "eurusd", &minute(50).to_string()]).unwrap().contains("held for a person"));
+    assert!(show(dir.path(), &["why", "eurusd", &minute(50).to_string()]).unwrap().contains("held for the operator"));
     let proof = proof(dir.path(), "eurusd", &minutely(), minute(1), minute(2000)).unwrap();
     assert_eq!((proof.holds(), proof.open, proof.due), (true, 1, 1951));
 

@@ -14,7 +14,7 @@ use sentinel_actors::status::{Board, Totals};
 use crate::cli::text::{WIDTH, cell};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Without a terminal each look would be a line in somebody's log.
+/// Without a terminal, one line per this many looks.
 const LOOKS_PER_LINE: u32 = 20;
 
 enum Note {
@@ -60,7 +60,7 @@ pub struct Progress {
     thread: JoinHandle<Seen>,
 }
 
-/// Tells the display what to look at.
+/// Gives the display the board to show.
 pub struct Handle(Sender<Note>);
 
 impl Handle {
@@ -79,7 +79,7 @@ impl Progress {
         Self { notes, thread }
     }
 
-    /// For whoever starts the node.
+    /// For the code that starts the node.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle(self.notes.clone())
@@ -98,7 +98,7 @@ fn show(inbox: &Receiver<Note>) -> Seen {
     let began = elapsed_now();
     let terminal = std::io::stdout().is_terminal();
     let mut looks = 0_u32;
-    let mut place = FaultPoint::default();
+    let mut range = SlotRange::default();
     loop {
         let stop = match inbox.recv_timeout(LOOK_EVERY) {
             Err(RecvTimeoutError::Timeout) => false,
@@ -106,18 +106,18 @@ fn show(inbox: &Receiver<Note>) -> Seen {
             Ok(Note::Stop) | Err(RecvTimeoutError::Disconnected) => true,
         };
         let seen = Seen { totals: board.totals(), elapsed: elapsed_now() - began };
-        place.look(&board, seen.elapsed);
+        range.update(&board, seen.elapsed);
         looks += 1;
         if terminal {
             // The last column stays free: a terminal may break the line there.
-            let line = line(course.as_ref(), &place, &seen);
+            let line = line(course.as_ref(), &range, &seen);
             print!("\r\x1b[K{}", cell(&line, columns().saturating_sub(1)).trim_end());
             let _ = std::io::stdout().flush();
             if stop {
                 println!();
             }
         } else if looks.is_multiple_of(LOOKS_PER_LINE) {
-            println!("{}", line(course.as_ref(), &place, &seen));
+            println!("{}", line(course.as_ref(), &range, &seen));
         }
         if stop {
             return seen;
@@ -131,16 +131,16 @@ fn columns() -> usize {
     size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(WIDTH)
 }
 
-/// How far the schedule has come: a part that was replaced may count its slots anew.
+/// How far the schedule has come, by slot times: the counters of a restarted part begin at 0 again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct FaultPoint {
+struct SlotRange {
     /// The newest slot at the first look that saw one, and when that was.
     first: Option<(UtcMs, Duration)>,
     newest: Option<UtcMs>,
 }
 
-impl FaultPoint {
-    fn look(&mut self, board: &Board, elapsed: Duration) {
+impl SlotRange {
+    fn update(&mut self, board: &Board, elapsed: Duration) {
         let newest = board.entries.values().filter_map(|entry| entry.status.load().last_slot).max();
         self.newest = self.newest.max(newest);
         self.first = self.first.or(newest.map(|newest| (newest, elapsed)));
@@ -148,8 +148,8 @@ impl FaultPoint {
 }
 
 /// One line of fewer than 80 columns.
-fn line(course: Option<&Course>, place: &FaultPoint, seen: &Seen) -> String {
-    let (Some((first, began)), Some(newest), Some(course)) = (place.first, place.newest, course) else {
+fn line(course: Option<&Course>, range: &SlotRange, seen: &Seen) -> String {
+    let (Some((first, began)), Some(newest), Some(course)) = (range.first, range.newest, course) else {
         return "  0 % | waiting for the first slot".to_owned();
     };
     let behind = course.behind(newest);
@@ -169,7 +169,7 @@ fn line(course: Option<&Course>, place: &FaultPoint, seen: &Seen) -> String {
     line
 }
 
-/// Until `left` slots are done; `None` while nobody can say.
+/// Until `left` slots are done; `None` while the speed is unknown.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -203,16 +203,16 @@ mod tests {
     fn the_progress_line_has_percent_and_remaining_time_and_fits_80_columns() {
         let at = |text: &str| Some(text.parse::<UtcMs>().unwrap());
         let first = at("2017-01-12T06:00:02Z").map(|slot| (slot, Duration::from_secs(1)));
-        let place = FaultPoint { first, newest: at("2017-07-06T01:00:02Z") };
-        let line = line(Some(&course()), &place, &seen(43, 0, 22));
+        let range = SlotRange { first, newest: at("2017-07-06T01:00:02Z") };
+        let line = line(Some(&course()), &range, &seen(43, 0, 22));
         assert_eq!(line, " 49 % | 2017-07-06 01:00 | 43 orders | 200 slots/s | 22s left");
-        let line = super::line(Some(&course()), &place, &seen(123, 1234, 3));
+        let line = super::line(Some(&course()), &range, &seen(123, 1234, 3));
         assert!(line.contains("1234 restarts") && line.chars().count() < 80, "{line}");
-        let at_first = FaultPoint { newest: first.map(|first| first.0), ..place };
+        let at_first = SlotRange { newest: first.map(|first| first.0), ..range };
         let line = super::line(Some(&course()), &at_first, &seen(0, 0, 1));
-        assert_eq!(line, "  0 % | 2017-01-12 06:00 | 0 orders", "nobody can say yet how long it takes");
+        assert_eq!(line, "  0 % | 2017-01-12 06:00 | 0 orders", "the speed is not known yet");
         assert_eq!(
-            super::line(Some(&course()), &FaultPoint::default(), &seen(0, 0, 0)),
+            super::line(Some(&course()), &SlotRange::default(), &seen(0, 0, 0)),
             "  0 % | waiting for the first slot"
         );
     }

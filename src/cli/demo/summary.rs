@@ -7,7 +7,7 @@ use std::path::Path;
 use sentinel_actors::domain::time::UtcMs;
 
 use super::progress::{Seen, rate};
-use super::triangle::Server;
+use super::servers::Server;
 use super::{ChaosFaults, DemoArgs};
 use crate::cli::proof::ledger::{Ledger, Realised};
 use crate::cli::proof::venue::LEDGER_FILE;
@@ -19,8 +19,8 @@ use crate::journal::JournalReader;
 use crate::models::manifest::Manifest;
 use crate::node::RunReport;
 
-/// Where the model's unseen bars begin.
-pub(super) fn unseen_from(manifest: &Path) -> Option<UtcMs> {
+/// Where the bars begin that the model was not trained on.
+pub(super) fn out_of_sample_from(manifest: &Path) -> Option<UtcMs> {
     Manifest::peek(manifest).ok().map(|manifest| UtcMs(manifest.out_of_sample.from.as_millisecond()))
 }
 
@@ -29,7 +29,7 @@ pub(super) fn rows(state: &Path) -> u64 {
     JournalReader::open(state).and_then(|reader| reader.slot_count()).unwrap_or_default()
 }
 
-/// What a newcomer should know first.
+/// The first lines of the demo.
 pub(super) fn opening(args: &DemoArgs, hub: &Server, gateway: &Server) -> String {
     let what = format!(
         "sentinel demo: EURUSD hours of 2017 in three processes on loopback: this node, a model hub (port {}, process {}) \
@@ -80,11 +80,11 @@ pub(super) fn print(
         );
         println!("{}", labelled("Chaos", &text));
     }
-    if let Some(boundary) = unseen_from(&args.state.join("files/model.json")) {
+    if let Some(boundary) = out_of_sample_from(&args.state.join("files/model.json")) {
         let ledger = Ledger::open(&args.state.join(LEDGER_FILE)).map_err(ProofError::from)?;
-        let (training, unseen) = ledger.realised(boundary).map_err(ProofError::from)?;
+        let (training, out_of_sample) = ledger.realised(boundary).map_err(ProofError::from)?;
         println!("{}", labelled("Paper", &money("in training bars", &training)));
-        println!("{}", labelled("", &money("in unseen bars", &unseen)));
+        println!("{}", labelled("", &money("in unseen bars", &out_of_sample)));
         println!("{}", labelled("", "The model has no edge: expect the unseen part to lose its costs."));
     }
     println!("{}", proof.text());

@@ -10,7 +10,7 @@ use crate::cli::text::{cell, wrapped};
 use crate::cli::why;
 use crate::journal::{IntentTally, JournalReader, SlotTally, Stored};
 
-/// Where a second line begins: under what its row is about.
+/// Indent of a second line.
 const INDENT: usize = 21;
 
 #[derive(Debug, Serialize)]
@@ -43,7 +43,7 @@ pub(super) struct CycleLine {
     decided_bar: Option<String>,
     intents: String,
     intact: bool,
-    /// How an order of unknown fate was settled after the slot: `acked`, `rejected` or `absent`.
+    /// How an unknown order was settled after the slot: `acked`, `rejected` or `absent`.
     settled_later: Option<&'static str>,
     decide_on: Option<&'static str>,
     threshold: Option<f64>,
@@ -61,7 +61,7 @@ fn time(time: Option<UtcMs>) -> Option<String> {
     time.map(|time| time.to_string())
 }
 
-/// What is no number stands as text, as it does in the journal.
+/// NaN and infinities stand as text, as in the journal.
 fn raw_output(raw: &[f64]) -> String {
     let cells: Vec<String> = raw
         .iter()

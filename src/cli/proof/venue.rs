@@ -120,7 +120,7 @@ impl Venue {
         }
     }
 
-    /// How this venue names the order of an intent (gateway.md: `sn:` and 20 characters of the key).
+    /// How this venue names the order of an intent; at a gateway the comment is `sn:` and 20 characters of the key.
     pub(super) fn name(&self, intent: &Intent) -> String {
         let key = intent.key.as_str();
         match self.record {

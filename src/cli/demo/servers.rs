@@ -1,7 +1,7 @@
-//! The two neighbours of the demo's node: a model hub and a trade gateway, each a process of its own on loopback.
+//! The servers beside the demo's node: a model hub and a trade gateway, each a process of its own on loopback.
 //!
-//! They are this same program under other subcommands. Whatever happens to the demo, they end with it: in order when it
-//! ends, by the kernel's word when it is killed.
+//! They are subcommands of this program. They always end with the demo: in order when it ends, by a signal of the kernel
+//! when it is killed.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -14,15 +14,15 @@ use sentinel_actors::ports::elapsed_now;
 
 use crate::cli::exit;
 
-/// A server that says nothing for this long after its start has failed.
+/// A server that has not printed its address within this has failed.
 const START_WITHIN: Duration = Duration::from_secs(20);
-/// One that does not end in order within this is killed.
+/// A server that does not end in order within this is killed.
 const END_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A server could not be started.
 #[derive(Debug, thiserror::Error)]
-pub enum TriangleError {
+pub enum ServerError {
     /// The operating system refused.
     #[error("the {name} could not be started")]
     Spawn {
@@ -32,15 +32,15 @@ pub enum TriangleError {
         source: std::io::Error,
     },
     /// What it needs belongs to another process.
-    #[error("another {name} uses the files of this state; what it said is in {}", log.display())]
+    #[error("another {name} uses the files of this state; its log is {}", log.display())]
     InUse {
         /// Which.
         name: &'static str,
         /// Its standard error.
         log: PathBuf,
     },
-    /// It ended, or never said where it listens.
-    #[error("the {name} did not come up; what it said is in {}", log.display())]
+    /// It ended, or did not print its address in time.
+    #[error("the {name} did not come up; its log is {}", log.display())]
     Silent {
         /// Which.
         name: &'static str,
@@ -58,21 +58,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `sentinel ARGS` and waits until it says where it listens. Its log goes to `NAME.log` in `dir`.
+    /// Starts `sentinel ARGS` and waits until it prints its address. Its log goes to `NAME.log` in `dir`.
     ///
     /// The servers of a demo that was killed end a moment after it. Until then the ledger is theirs, and a new demo waits.
-    pub fn start(name: &'static str, args: &[&str], dir: &Path) -> Result<Self, TriangleError> {
+    pub fn start(name: &'static str, args: &[&str], dir: &Path) -> Result<Self, ServerError> {
         let until = elapsed_now() + END_WITHIN;
         loop {
             match Self::try_start(name, args, dir) {
-                Err(TriangleError::InUse { .. }) if elapsed_now() < until => std::thread::sleep(LOOK_EVERY),
+                Err(ServerError::InUse { .. }) if elapsed_now() < until => std::thread::sleep(LOOK_EVERY),
                 started => return started,
             }
         }
     }
 
-    fn try_start(name: &'static str, args: &[&str], dir: &Path) -> Result<Self, TriangleError> {
-        let spawn = |source| TriangleError::Spawn { name, source };
+    fn try_start(name: &'static str, args: &[&str], dir: &Path) -> Result<Self, ServerError> {
+        let spawn = |source| ServerError::Spawn { name, source };
         let log = dir.join(format!("{name}.log"));
         let file = std::fs::File::options().create(true).append(true).open(&log).map_err(spawn)?;
         let program = std::env::current_exe().map_err(spawn)?;
@@ -90,21 +90,21 @@ impl Server {
             .map_err(spawn)?;
         let said = child.stdout.take();
         let mut server = Self { name, child, port: 0 };
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         // A thread, because the line may never come; it ends with the server.
         std::thread::spawn(move || {
             let mut line = String::new();
             if said.is_some_and(|said| BufReader::new(said).read_line(&mut line).is_ok()) {
-                let _ = tell.send(line);
+                let _ = sender.send(line);
             }
         });
-        let line = told.recv_timeout(START_WITHIN).unwrap_or_default();
+        let line = receiver.recv_timeout(START_WITHIN).unwrap_or_default();
         if let Some(port) = line.trim().rsplit(':').next().and_then(|port| port.parse().ok()) {
             server.port = port;
             return Ok(server);
         }
         let in_use = server.ended_within(LOOK_EVERY * 10).and_then(|end| end.code()) == Some(exit::TEMPORARY.into());
-        Err(if in_use { TriangleError::InUse { name, log } } else { TriangleError::Silent { name, log } })
+        Err(if in_use { ServerError::InUse { name, log } } else { ServerError::Silent { name, log } })
     }
 
     /// Its process id.
