@@ -92,7 +92,6 @@ pub enum Command {
 /// An error with its exit code and what to do about it.
 #[derive(Debug)]
 pub struct Failure {
-    /// Exit code.
     pub code: u8,
     /// What is wrong, with its causes, and what to do.
     pub text: String,

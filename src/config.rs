@@ -39,7 +39,6 @@ use reader::{Reading, Section};
 pub struct Config {
     /// The process.
     pub node: NodeConfig,
-    /// What is logged, and how.
     pub log: LogConfig,
     /// When parts are restarted, parked or given up.
     pub supervision: Supervision,
@@ -56,18 +55,14 @@ pub struct Config {
 pub struct Setting {
     /// Its path, for example `pipeline.eurusd.decision.threshold`.
     pub key: String,
-    /// Its text.
     pub value: String,
-    /// Where it came from.
     pub origin: Origin,
 }
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Not set anywhere.
     Default,
-    /// The file.
     File,
     /// The environment or a flag, by name.
     Outside(String),

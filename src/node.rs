@@ -83,20 +83,15 @@ impl Default for RunOptions {
 
 /// A running node, for progress displays and fault injection.
 pub struct Running {
-    /// Status of the pipelines.
     pub board: Board,
-    /// The control plane's runtime.
     pub control: Handle,
-    /// The root supervisor.
     pub root: ractor::ActorRef<RootMsg>,
     /// As [`RunReport::slots`].
     pub slots: Vec<(String, UtcMs, Option<UtcMs>)>,
 }
 
-/// How a run ended.
 #[derive(Debug)]
 pub struct RunReport {
-    /// Why it ended.
     pub end: NodeEnd,
     /// The slots that each replay or single run covered, first and last, by pipeline; `None` where there is no last one.
     pub slots: Vec<(String, UtcMs, Option<UtcMs>)>,

@@ -36,15 +36,14 @@ pub struct Judgement {
 pub struct Validators<'v> {
     /// At what all pipelines share; each string is one problem.
     pub node: &'v dyn Fn(&Config) -> Vec<String>,
-    /// At one pipeline.
     pub pipeline: &'v dyn Fn(&Config, &PipelineConfig) -> Judgement,
 }
 
 /// The check did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// The problems have been printed.
     #[error("the configuration has {0} problem(s)")]
+    /// The problems have been printed.
     Invalid(usize),
     /// The report could not be written.
     #[error("the report cannot be written")]

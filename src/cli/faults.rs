@@ -47,13 +47,10 @@ pub struct ChaosFaults {
 /// How often each kind of fault happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FaultCounts {
-    /// Panics.
     pub panics: u64,
     /// Calls that never returned.
     pub hangs: u64,
-    /// Threads that were blocked.
     pub blocks: u64,
-    /// Killed actors.
     pub kills: u64,
 }
 
@@ -66,7 +63,6 @@ impl ChaosFaults {
         Self { seed, chance, panics: zero(), hangs: zero(), blocks: zero(), kills: zero() }
     }
 
-    /// The seed.
     #[must_use]
     pub const fn seed(&self) -> u64 {
         self.seed

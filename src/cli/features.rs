@@ -85,30 +85,15 @@ impl FromStr for Window {
 /// Why there is no feature file.
 #[derive(Debug, thiserror::Error)]
 pub enum FeaturesCommandError {
-    /// The bars cannot be read.
     #[error("the bars cannot be read")]
     Read(#[from] CsvError),
-    /// Every bar was dropped.
     #[error("none of the {delivered} bars in {} is usable ({})", input.display(), list(dropped))]
-    NoUsableBars {
-        /// Which file.
-        input: PathBuf,
-        /// Bars in it.
-        delivered: usize,
-        /// Why they were dropped.
-        dropped: BTreeMap<DropReason, u32>,
-    },
+    NoUsableBars { input: PathBuf, delivered: usize, dropped: BTreeMap<DropReason, u32> },
     /// The output would replace the input.
     #[error("{} is the input and would be overwritten; choose another output", .0.display())]
     SameFile(PathBuf),
-    /// The output cannot be written.
     #[error("{} cannot be written", output.display())]
-    Write {
-        /// Which file.
-        output: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Write { output: PathBuf, source: io::Error },
 }
 
 impl ExitError for FeaturesCommandError {
@@ -121,7 +106,6 @@ impl ExitError for FeaturesCommandError {
     }
 }
 
-/// What an export did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportReport {
     /// Rows written: one per usable bar.

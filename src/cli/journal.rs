@@ -108,16 +108,13 @@ pub enum Format {
 /// Why rows could not be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum ShowError {
-    /// The journal cannot be read.
     #[error("the journal cannot be shown")]
     Journal(#[from] JournalError),
-    /// The output cannot be written.
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
 }
 
 impl JournalArgs {
-    /// Whose journal.
     #[must_use]
     pub const fn state(&self) -> &StateFlag {
         &self.selection().state
@@ -213,7 +210,6 @@ trait Line: Serialize {
     const FIELDS: &'static [&'static str];
     /// Fields that hold JSON and stay JSON in JSON.
     const NESTED: &'static [&'static str];
-    /// The table's line.
     fn table(&self) -> String;
 }
 

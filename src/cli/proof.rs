@@ -28,13 +28,10 @@ const LOOKS: usize = 50;
 /// What can keep the proof from being made.
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {
-    /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The gateway's ledger.
     #[error("the gateway's ledger cannot be read")]
     Ledger(#[from] LedgerError),
-    /// The paper book.
     #[error("the paper book cannot be read")]
     Book(#[from] BookError),
 }
@@ -58,7 +55,6 @@ impl ExitError for ProofError {
 /// Which slots of a pipeline are due.
 #[derive(Debug, Clone)]
 pub struct Due {
-    /// When they are due.
     pub schedule: Schedule,
     /// The first one; `None`: the first one that has a row.
     pub first: Option<UtcMs>,
@@ -69,11 +65,9 @@ pub struct Due {
 /// What was found about one pipeline.
 #[derive(Debug)]
 pub struct PipelineProof {
-    /// Its name.
     pub name: String,
     /// The first slot that was looked at.
     pub first: UtcMs,
-    /// The last one.
     pub last: UtcMs,
     /// Whether its schedule was known; otherwise slots without a row cannot be found.
     pub by_schedule: bool,
@@ -84,11 +78,8 @@ pub struct PipelineProof {
 /// What was found about one venue.
 #[derive(Debug)]
 pub struct VenueProof {
-    /// Its kind of record.
     pub kind: &'static str,
-    /// Its file.
     pub file: String,
-    /// Orders that it filled.
     pub filled: usize,
     /// Where it and the journal disagree.
     pub wrong: Vec<String>,
@@ -101,11 +92,9 @@ pub struct StateProof {
     pub rows: Verified,
     /// By name.
     pub pipelines: Vec<PipelineProof>,
-    /// Intents by state.
     pub intents: BTreeMap<IntentState, u64>,
     /// Intents whose state does not follow from their events, and slots that name a missing intent.
     pub astray: Vec<String>,
-    /// Each record of a venue.
     pub venues: Vec<VenueProof>,
     /// Live orders that no record at hand can confirm.
     pub unconfirmed: u64,

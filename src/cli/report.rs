@@ -60,7 +60,6 @@ struct ReasonCount {
 /// Positions and profit from one venue's record, or derived from confirmed orders.
 #[derive(Debug, Serialize)]
 struct Holdings {
-    /// The source.
     by: &'static str,
     file: Option<String>,
     mode: Mode,
@@ -82,7 +81,6 @@ struct OpenOrder {
     account: String,
 }
 
-/// Everything.
 #[derive(Debug, Serialize)]
 struct Report {
     state: String,

@@ -38,20 +38,15 @@ pub struct WhyArgs {
 /// Why a slot could not be explained.
 #[derive(Debug, thiserror::Error)]
 pub enum WhyError {
-    /// The journal cannot be read.
     #[error("the journal cannot be read")]
     Journal(#[from] JournalError),
-    /// The output cannot be written.
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
-    /// There is no such slot.
     #[error("no slot of '{pipeline}' was due at {time}, and none decided a bar that opened then{hint}")]
     NoSlot {
-        /// Pipeline.
         pipeline: String,
         /// What was asked for.
         time: UtcMs,
-        /// What there is instead.
         hint: String,
     },
 }

@@ -16,10 +16,7 @@ use super::reader::{Section, WhenAbsent};
 #[derive(Debug, Clone, PartialEq)]
 pub enum ModelConfig {
     /// `kind = "onnx"`: a file, run in the process.
-    Onnx {
-        /// The file.
-        path: PathBuf,
-    },
+    Onnx { path: PathBuf },
     /// `kind = "mlflow"`: a model server.
     Hub(HubConfig),
 }
@@ -29,20 +26,15 @@ pub enum ModelConfig {
 pub struct HubConfig {
     /// Whether it is asked by https.
     pub tls: bool,
-    /// Host name or address.
     pub host: String,
-    /// TCP port.
     pub port: u16,
-    /// Form of a request.
     pub payload: HubPayload,
-    /// How the node authenticates.
     pub access: HubAccess,
 }
 
 /// Form of a request to a model server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HubPayload {
-    /// One column per feature.
     Columns,
     /// The columns `X_tabular` and `X_sequential`.
     TwoBlocks,
@@ -51,15 +43,12 @@ pub enum HubPayload {
 /// How the node authenticates to a model server. Secrets are in files of their own.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HubAccess {
-    /// Not at all.
     Open,
     /// By the token in a file.
     Bearer(PathBuf),
     /// By a name and the password in a file.
     Basic {
-        /// The name.
         user: String,
-        /// The password's file.
         password: PathBuf,
     },
 }
@@ -76,9 +65,7 @@ pub enum VenueConfig {
 /// A trade gateway that speaks `order-send`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GatewayConfig {
-    /// Host name or address.
     pub host: String,
-    /// TCP port.
     pub port: u16,
     /// The account's name, part of every intent key.
     pub account: String,

@@ -23,7 +23,6 @@ pub struct NodeConfig {
     pub name: String,
     /// Directory of journal, books and quarantine. One process at a time.
     pub state: PathBuf,
-    /// Whether effects are real.
     pub mode: Mode,
     /// Time between two heartbeat lines.
     pub heartbeat: Duration,
@@ -38,7 +37,6 @@ pub struct NodeConfig {
 pub struct LogConfig {
     /// The least important lines on standard error.
     pub level: LogLevel,
-    /// The form of all lines.
     pub format: LogFormat,
     /// The file that gets more of them, relative to the state directory; `None` keeps none.
     pub file: Option<PathBuf>,
@@ -55,7 +53,6 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// As it is written.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -71,9 +68,7 @@ impl LogLevel {
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
     Pretty,
-    /// One JSON object per line.
     Json,
 }
 
@@ -123,13 +118,10 @@ pub struct Supervision {
 /// `[deadlines]`: how long each stage of a cycle may take.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deadlines {
-    /// Bars.
     pub fetch: Duration,
-    /// Features.
     pub features: Duration,
     /// Validation of the model and its prediction.
     pub predict: Duration,
-    /// Decision, risk, intent, order.
     pub execute: Duration,
     /// A slot that is noticed later than this is missed.
     pub slot_lateness: Duration,

@@ -25,7 +25,6 @@ const FX23_BARS: (u32, u32) = (21, 80);
 /// The hours of an FX pair: the default calendar.
 pub const FX_CALENDAR: &str = "America/New_York; Sun 17:00-Fri 17:00; closed 12-25 00:00-17:00, 01-01 00:00-17:00";
 
-/// One pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PipelineConfig {
     /// Unique in the node, part of every intent key.
@@ -34,27 +33,19 @@ pub struct PipelineConfig {
     pub symbol: String,
     /// Bar length.
     pub interval: Interval,
-    /// When a decision is due.
     pub schedule: Schedule,
-    /// When the market is open.
     pub calendar: MarketCalendar,
     /// When the pipeline takes part.
     pub window: Window,
-    /// Where bars come from.
     pub source: SourceConfig,
-    /// What bars must be like.
     pub data: DataConfig,
-    /// What the model sees.
     pub features: FeaturesConfig,
-    /// Which model is asked.
     pub model: ModelConfig,
-    /// From probabilities to orders.
     pub policy: TradePolicy,
     /// Limits on orders.
     pub risk: RiskLimits,
     /// Where orders go when the node is live.
     pub venue: VenueConfig,
-    /// The dry run's venue.
     pub paper: PaperConfig,
 }
 
@@ -65,23 +56,18 @@ pub enum SourceConfig {
     Csv(CsvSource),
 }
 
-/// A file of bars.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CsvSource {
-    /// The file.
     pub path: PathBuf,
-    /// How fast its clock goes.
     pub speed: Speed,
     /// Stop after this many bars; `None`: at the end of the file.
     pub bars: Option<NonZeroUsize>,
 }
 
-/// Speed of a replay.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Speed {
     /// The next bar as soon as the cycle has ended.
     Max,
-    /// This many bars per second.
     BarsPerSecond(f64),
 }
 

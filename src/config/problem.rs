@@ -6,7 +6,6 @@ use std::fmt;
 /// Where a wrong value was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Location {
-    /// The file as a whole.
     File,
     /// A line of the file, from 1.
     Line(usize),
@@ -17,15 +16,12 @@ pub enum Location {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where.
     pub location: Location,
     /// The key's path, for example `pipeline.eurusd.model.path`; empty when it concerns the whole file.
     pub key: String,
-    /// What is wrong.
     pub what: String,
     /// What is allowed there, when that can be said in general.
     pub allowed: Option<String>,
-    /// What was probably meant.
     pub suggestion: Option<String>,
 }
 

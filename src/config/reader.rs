@@ -89,11 +89,8 @@ impl Reading {
 /// What a missing key means.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum WhenAbsent<'d> {
-    /// It is an error.
     Required,
-    /// There is no value.
     Optional,
-    /// This text is the value.
     Default(&'d str),
 }
 
@@ -123,7 +120,6 @@ impl Kind {
 pub(super) struct Key<'k> {
     pub(super) name: &'static str,
     pub(super) kinds: &'static [Kind],
-    /// What is allowed, in words.
     pub(super) allowed: &'k str,
     pub(super) when_absent: WhenAbsent<'k>,
 }
@@ -159,7 +155,6 @@ impl<'t> Section<'_, 't> {
         Section { reading, path: path.to_owned(), location, entries: Some(entries), known: Vec::new() }
     }
 
-    /// Where the table begins.
     pub(super) fn location(&self) -> Location {
         self.location.clone()
     }

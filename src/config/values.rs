@@ -60,7 +60,6 @@ impl Section<'_, '_> {
         })
     }
 
-    /// A whole number.
     pub(super) fn count(
         &mut self,
         name: &'static str,
@@ -172,7 +171,6 @@ impl Section<'_, '_> {
         self.read(&key, |text| text.parse().map_err(|error: InvalidTime| error.to_string().into()))
     }
 
-    /// A name.
     pub(super) fn name(&mut self, name: &'static str, when_absent: WhenAbsent<'_>) -> Option<String> {
         self.parsed_by(name, when_absent, "1 to 32 of a-z, 0-9, _ and -", |text| {
             if is_name(text) { Ok(text.to_owned()) } else { Err(format!("'{text}' is not a name")) }

@@ -13,10 +13,8 @@ use ta::indicators::{ExponentialMovingAverage, MovingAverageConvergenceDivergenc
 
 use super::indicators::{change, cutler_rsi, difference, mean, sample_std};
 
-/// Number of features.
 pub const WIDTH: usize = 23;
 
-/// Rows in a sequence.
 pub const SEQUENCE_ROWS: usize = 60;
 
 /// Bars that the longest windowed feature needs (`volatility_20`: 20 returns); the averages use more when they get more.
@@ -82,7 +80,6 @@ pub const NAMES: [&str; WIDTH] = [
 /// One row of features, in the order of [`COLUMNS`]; a cell that is not defined is not finite.
 pub type Row = [f64; WIDTH];
 
-/// The feature set.
 #[derive(Debug, Clone)]
 pub struct Fx23 {
     id: FeatureSetId,

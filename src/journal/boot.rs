@@ -30,7 +30,6 @@ const DELAY_MAX: Duration = Duration::from_secs(60);
 /// Boots that are remembered.
 const KEPT: usize = 32;
 
-/// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastExit {
     /// Exit code; 134 for an abort.
@@ -110,11 +109,9 @@ fn delay_max(crashes: usize) -> Duration {
 /// The record of a state directory.
 #[derive(Debug)]
 pub struct BootRecord {
-    /// How the run before ended.
     pub last_exit: Option<LastExit>,
     /// Boots, oldest first; the last one is this one.
     pub boots: Vec<Boot>,
-    /// What follows from them.
     pub verdict: BootVerdict,
 }
 

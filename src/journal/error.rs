@@ -20,21 +20,13 @@ pub enum StateError {
     /// A second node on one directory would be a second writer of orders.
     #[error("another node is running on the state directory {}: {}", dir.display(), process(*pid))]
     Locked {
-        /// The directory.
         dir: PathBuf,
         /// The process that holds it, when its lock names one.
         pid: Option<u32>,
     },
     /// It cannot be created, read or written.
     #[error("the state directory {} cannot be used: {action} failed", dir.display())]
-    Unusable {
-        /// The directory.
-        dir: PathBuf,
-        /// What was tried.
-        action: &'static str,
-        /// Why it failed.
-        source: io::Error,
-    },
+    Unusable { dir: PathBuf, action: &'static str, source: io::Error },
 }
 
 impl ExitError for StateError {
@@ -83,10 +75,7 @@ pub fn how_to_stop(pid: Option<u32>) -> String {
 pub enum JournalError {
     /// There is no journal to read.
     #[error("there is no journal at {}", path.display())]
-    Missing {
-        /// Where it should be.
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// SQLite older than the fix of a corruption bug in WAL mode.
     #[error("SQLite {have} can corrupt a journal in WAL mode; at least {need} is needed")]
     OldSqlite {
@@ -97,102 +86,41 @@ pub enum JournalError {
     },
     /// The file system cannot carry a write-ahead log.
     #[error("the journal {} cannot use a write-ahead log here; SQLite chose '{mode}'", path.display())]
-    NoWal {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite chose instead.
-        mode: String,
-    },
-    /// Written by a newer sentinel.
+    NoWal { path: PathBuf, mode: String },
     #[error("the journal {} has schema version {have}; this sentinel knows versions up to {known}", path.display())]
     NewerSchema {
-        /// The file.
         path: PathBuf,
-        /// Its version.
         have: i64,
         /// Newest version that this program knows.
         known: i64,
     },
     /// Written by an older sentinel, and opened for reading only.
     #[error("the journal {} has schema version {have}, which needs an upgrade to {known} first", path.display())]
-    OlderSchema {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        have: i64,
-        /// Version that this program reads.
-        known: i64,
-    },
+    OlderSchema { path: PathBuf, have: i64, known: i64 },
     /// A database of some other program.
     #[error("{} is a database, but not a journal", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
+    Foreign { path: PathBuf },
     /// Bytes on disk are not what was written.
     #[error("the journal {} is damaged: {what}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What was found.
-        what: String,
-    },
+    Damaged { path: PathBuf, what: String },
     /// A row is not what was written.
     #[error("the journal {} is damaged in the row '{row}': {what}", path.display())]
-    DamagedRow {
-        /// The file.
-        path: PathBuf,
-        /// Table and key.
-        row: String,
-        /// How it shows.
-        what: String,
-    },
+    DamagedRow { path: PathBuf, row: String, what: String },
     /// The journal is not the one that its state directory remembers, or less of it.
     #[error("the journal {} is not what its state directory remembers: {loss}", path.display())]
-    Lost {
-        /// The file.
-        path: PathBuf,
-        /// What is missing.
-        loss: Loss,
-    },
+    Lost { path: PathBuf, loss: Loss },
     /// A loss was to be accepted, and there is none.
     #[error("--accept-lost-journal: the journal {} is what its state directory remembers", path.display())]
-    NothingLost {
-        /// The file.
-        path: PathBuf,
-    },
+    NothingLost { path: PathBuf },
     /// A file was taken away from under the running node.
     #[error("{} was removed, replaced or cut off while the node had it open", path.display())]
-    Moved {
-        /// The file.
-        path: PathBuf,
-    },
-    /// No space left.
+    Moved { path: PathBuf },
     #[error("the disk of {} is full", path.display())]
-    DiskFull {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Anything else that SQLite reports.
+    DiskFull { path: PathBuf },
     #[error("the journal {}: {action} failed", path.display())]
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-        /// What was tried.
-        action: &'static str,
-        /// Why it failed.
-        source: rusqlite::Error,
-    },
-    /// The operating system refused.
+    Sqlite { path: PathBuf, action: &'static str, source: rusqlite::Error },
     #[error("the journal {}: {action} failed", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What was tried.
-        action: &'static str,
-        /// Why it failed.
-        source: io::Error,
-    },
+    Io { path: PathBuf, action: &'static str, source: io::Error },
 }
 
 impl JournalError {
@@ -285,28 +213,13 @@ impl ExitError for JournalError {
 pub enum Loss {
     /// There is no file, or an empty one.
     #[error("it is missing or empty, and had {commits} commits")]
-    Gone {
-        /// Commits that were made.
-        commits: i64,
-    },
+    Gone { commits: i64 },
     /// A journal, but not this one.
     #[error("it is another journal; the one that was here had {commits} commits")]
-    Another {
-        /// Commits that were made.
-        commits: i64,
-    },
+    Another { commits: i64 },
     /// An earlier state of this one: a backup, or one whose newest part is gone.
     #[error("it ends with commit {have}, and {commits} were made")]
-    Younger {
-        /// Its newest commit.
-        have: i64,
-        /// Commits that were made.
-        commits: i64,
-    },
-    /// The memory itself is damaged.
+    Younger { have: i64, commits: i64 },
     #[error("what it had come to cannot be read in {}", mark.display())]
-    Unreadable {
-        /// The file.
-        mark: PathBuf,
-    },
+    Unreadable { mark: PathBuf },
 }

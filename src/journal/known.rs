@@ -22,9 +22,7 @@ const OPENINGS_KEPT: Duration = Duration::from_secs(2 * 86_400);
 /// The writer's own knowledge.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// All intents.
     pub(super) intents: i64,
-    /// All their events.
     pub(super) events: i64,
     /// Intents that are not final.
     open: BTreeMap<IntentKey, Intent>,

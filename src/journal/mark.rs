@@ -25,7 +25,6 @@ const RECORD: usize = 128;
 pub(super) struct Progress {
     /// Its id, `[0-9a-f]+`.
     pub(super) id: Arc<str>,
-    /// Its commits.
     pub(super) commits: i64,
 }
 
@@ -73,7 +72,6 @@ impl Mark {
         Ok(Self { file: OpenOptions::new().write(true).open(&path)?, path })
     }
 
-    /// The file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

@@ -13,7 +13,6 @@ use super::rows::{RowFault, sealed};
 pub(super) const ID: &str = "journal_id";
 /// Commits so far. It only grows.
 pub(super) const COMMITS: &str = "commits";
-/// Intents that were written.
 pub(super) const INTENTS: &str = "intents";
 /// Events of intents that were written.
 pub(super) const EVENTS: &str = "intent_events";
@@ -26,7 +25,6 @@ pub(super) const LOSS_ACCEPTED_MS: &str = "loss_accepted_ms";
 /// Checksum over all other entries.
 const SEAL: &str = "seal";
 
-/// All entries.
 #[derive(Debug, Default)]
 pub(super) struct Meta {
     values: BTreeMap<String, Value>,

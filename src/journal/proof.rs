@@ -21,15 +21,11 @@ const LISTED: usize = 20;
 /// An order that the venue confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Proven {
-    /// Its intent.
     pub key: IntentKey,
-    /// Dry run or live.
     pub mode: Mode,
-    /// Slot whose cycle wrote it.
     pub slot: UtcMs,
     /// Open, or the close of a position.
     pub role: Role,
-    /// Direction.
     pub side: Side,
     /// The confirmation, with the ticket; `None` when a person settled it.
     pub receipt: Option<Receipt>,
@@ -42,13 +38,10 @@ pub struct Proof {
     pub due: u64,
     /// Slots up to this one were removed by retention; they are neither due here nor counted.
     pub removed_until: Option<UtcMs>,
-    /// Rows.
     pub rows: u64,
-    /// Rows per outcome.
     pub outcomes: BTreeMap<Outcome, u64>,
     /// Due slots without a row.
     pub holes: u64,
-    /// The first of them.
     pub first_holes: Vec<UtcMs>,
     /// Rows of slots that are not due.
     pub strays: u64,
@@ -56,7 +49,6 @@ pub struct Proof {
     pub damaged: u64,
     /// Slots that are not `acted` although an order of theirs was confirmed.
     pub contradictions: u64,
-    /// Intents per state.
     pub intents: BTreeMap<IntentState, u64>,
     /// Intents that are not final.
     pub open: u64,
@@ -74,7 +66,6 @@ impl Proof {
             && self.holes + self.strays + self.damaged + self.contradictions == 0
     }
 
-    /// Rows with this outcome.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> u64 {
         self.outcomes.get(&outcome).copied().unwrap_or(0)

@@ -25,7 +25,6 @@ pub(super) const PIPELINES: &str = "WITH RECURSIVE names (name) AS (
          SELECT (SELECT min(pipeline) FROM slots WHERE pipeline > name) FROM names WHERE name IS NOT NULL
      ) SELECT name FROM names WHERE name IS NOT NULL";
 
-/// Answers one question.
 pub(super) fn answer(connection: &Connection, known: &Known, asked: &JournalRead) -> Result<JournalAnswer, RowFault> {
     Ok(match asked {
         JournalRead::Recovery { pipeline } => {

@@ -24,7 +24,6 @@ pub use self::select::{Filter, IntentTally, SlotTally, Snapshot};
 /// A record as it was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored<T> {
-    /// The record.
     pub record: T,
     /// Whether its checksum still fits: `false` means that the row was changed by something else than a node.
     pub is_intact: bool,
@@ -62,7 +61,6 @@ impl JournalReader {
         Ok(Self { connection: schema::open_for_reading(&path)?, path })
     }
 
-    /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

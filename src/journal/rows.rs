@@ -25,7 +25,6 @@ use super::starts::Start;
 
 /// A table with a checksum per row.
 pub(super) struct Table {
-    /// Name.
     pub(super) name: &'static str,
     /// How many of the first columns are the primary key.
     pub(super) keys: usize,
@@ -211,25 +210,14 @@ fn finish(hash: Sha256) -> i64 {
 /// A stored value that means nothing to this program.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RowFault {
-    /// SQLite could not deliver it.
     #[error("a column cannot be read")]
     Sqlite(#[from] rusqlite::Error),
     /// It was delivered, and has no meaning.
     #[error("column {column} holds '{text}', which has no meaning")]
-    Meaningless {
-        /// Column.
-        column: &'static str,
-        /// What it holds.
-        text: String,
-    },
+    Meaningless { column: &'static str, text: String },
     /// It is not what was written.
     #[error("the row '{row}' is damaged: {what}")]
-    Damaged {
-        /// Table and key.
-        row: String,
-        /// How it shows.
-        what: String,
-    },
+    Damaged { row: String, what: String },
 }
 
 impl RowFault {

@@ -40,7 +40,6 @@ const STEPS: &[Step] = &[
 pub const SCHEMA_VERSION: i64 = 3;
 const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize);
 
-/// What opening found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovered {
     /// The version that the file had, when it was upgraded.

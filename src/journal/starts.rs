@@ -11,11 +11,8 @@ use super::rows::{self, INSERT_START, RowFault, sealed};
 pub struct Start {
     /// Wall time.
     pub at: UtcMs,
-    /// The program.
     pub version: String,
-    /// Dry run or live.
     pub mode: Mode,
-    /// Digest of the effective configuration.
     pub config_digest: String,
 }
 

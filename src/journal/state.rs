@@ -82,13 +82,11 @@ impl StateDir {
         if is_gone { None } else { u32::try_from(pid).ok() }
     }
 
-    /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.dir
     }
 
-    /// The journal's file.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.dir.join(JOURNAL_FILE)

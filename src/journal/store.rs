@@ -141,7 +141,6 @@ impl Drop for SqliteJournal {
 struct Writer {
     opened: Opened,
     path: PathBuf,
-    /// Number of the node's start.
     start: Option<i64>,
     retention: Option<Duration>,
     faults: Arc<dyn FaultInjector>,

@@ -30,7 +30,6 @@ pub struct TelemetryEvent {
     pub kind: String,
     /// Pipeline; empty for the node itself.
     pub pipeline: String,
-    /// The report.
     pub text: String,
 }
 

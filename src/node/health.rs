@@ -31,7 +31,6 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 /// This many slots in a row without a decision are unhealthy.
 const FAULTS_MAX: u64 = 5;
 
-/// What the file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// When it was written; wall time.
@@ -42,7 +41,6 @@ pub struct Health {
     pub started_at: UtcMs,
     /// The process.
     pub pid: u32,
-    /// The program.
     pub version: String,
     /// How old the file may grow.
     pub fresh_for_ms: u64,
@@ -55,12 +53,10 @@ pub struct Health {
     pub pipelines: BTreeMap<String, PipelineHealth>,
 }
 
-/// One pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineHealth {
     /// Its slots are due at wall time; false for a replay.
     pub wall_time: bool,
-    /// Newest slot that has ended.
     #[serde(rename = "last_slot_ms")]
     pub last_slot: Option<UtcMs>,
     /// The next one; `None` before the schedule has started, and when the competition has ended.
@@ -73,7 +69,6 @@ pub struct PipelineHealth {
     /// The fault of the newest of them.
     #[serde(default)]
     pub last_fault: Option<Reason>,
-    /// How the newest slot ended.
     pub last_reason: Option<Reason>,
     /// How long it had been starting its schedule when the file was written; `None` once it has started.
     #[serde(default)]
@@ -94,26 +89,16 @@ pub struct PipelineHealth {
 /// Why a node is not healthy.
 #[derive(Debug, thiserror::Error)]
 pub enum Unhealthy {
-    /// No file.
     #[error("{} is missing: no node is running there, or it is still starting", path.display())]
-    Missing {
-        /// Where it should be.
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// Not a file of this program.
     #[error("{} cannot be read", path.display())]
-    Unreadable {
-        /// Where it is.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    Unreadable { path: PathBuf, source: io::Error },
     /// The node has stalled or is gone.
     #[error("process {pid} has shown no progress for {}", humantime::format_duration(*.age))]
     Still {
         /// The process.
         pid: u32,
-        /// Since when.
         age: Duration,
     },
     /// The clock was set back, so the age of the file is unknown.
@@ -121,7 +106,6 @@ pub enum Unhealthy {
     FromTheFuture {
         /// The process.
         pid: u32,
-        /// When it says.
         at: UtcMs,
     },
     /// Decisions are overdue, or the operator has to act.

@@ -32,18 +32,18 @@ const LAST_MESSAGE_WITHIN: Duration = Duration::from_secs(1);
 
 enum HealthUpdate {
     /// The start waits, because earlier ones crashed.
-    BackingOff { crashes: usize, delay: Duration },
-    /// The tree runs.
+    BackingOff {
+        crashes: usize,
+        delay: Duration,
+    },
     Running(Board),
     /// Every part has made progress since the last update of this kind.
     Moved,
-    /// The shutdown has begun.
     Stopping(String),
     /// The node has ended; answered once the last message is sent.
     Ended(SyncSender<()>),
 }
 
-/// The sending side.
 #[derive(Clone)]
 pub(super) struct HealthReporter(SyncSender<HealthUpdate>);
 

@@ -29,11 +29,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A pipeline that is ready to start.
 pub struct WiredPipeline {
-    /// Its configuration.
     pub settings: PipelineSettings,
-    /// Its adapters.
     pub ports: PipelinePorts,
-    /// First slot of its replay.
     pub first_slot: UtcMs,
     /// Last slot of its replay, or of its single run.
     pub last_slot: Option<UtcMs>,

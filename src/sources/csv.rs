@@ -21,62 +21,37 @@ const SECONDS_MAX: i64 = 100_000_000_000;
 /// Why a file gives no bars.
 #[derive(Debug, thiserror::Error)]
 pub enum CsvError {
-    /// The file cannot be opened.
     #[error("{} cannot be opened", file.display())]
-    Open {
-        /// Which file.
-        file: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// There is nothing in it.
+    Open { file: PathBuf, source: std::io::Error },
     #[error("{} is empty; the first line must be {}", file.display(), COLUMNS.join(","))]
-    Empty {
-        /// Which file.
-        file: PathBuf,
-    },
+    Empty { file: PathBuf },
     /// The first line has none of the column names.
     #[error("{} has no header; the first line must be {}", file.display(), COLUMNS.join(","))]
-    MissingHeader {
-        /// Which file.
-        file: PathBuf,
-    },
-    /// The header lacks a column.
+    MissingHeader { file: PathBuf },
     #[error("{} has no column '{column}'; the header must name {} (cells may be empty)", file.display(), COLUMNS.join(","))]
     MissingColumn {
-        /// Which file.
         file: PathBuf,
         /// The first column that is missing.
         column: &'static str,
     },
-    /// A header and nothing else.
     #[error("{} has a header but no bars", file.display())]
-    NoBars {
-        /// Which file.
-        file: PathBuf,
-    },
+    NoBars { file: PathBuf },
     /// The line is no CSV record of the header's length, or reading failed.
     #[error("{} line {line} is not a row of as many cells as the header has", file.display())]
     Row {
-        /// Which file.
         file: PathBuf,
         /// Counted from 1, the header included.
         line: u64,
-        /// Why.
         source: csv::Error,
     },
     /// A cell does not hold what its column is for.
     #[error("{} line {line}: {column} is '{text}'; expected {expected}", file.display())]
     Cell {
-        /// Which file.
         file: PathBuf,
         /// Counted from 1, the header included.
         line: u64,
-        /// Which column.
         column: &'static str,
-        /// What it holds.
         text: String,
-        /// What it should hold.
         expected: &'static str,
     },
 }
@@ -86,7 +61,6 @@ pub enum CsvError {
 pub struct BarLine {
     /// Counted from 1, the header included.
     pub line: u64,
-    /// The bar.
     pub bar: RawBar,
 }
 

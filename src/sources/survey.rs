@@ -25,9 +25,7 @@ const GAPS_PERCENT_MAX: u64 = 20;
 /// What the pipeline says about its bars.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'e> {
-    /// Length of a bar.
     pub interval: Interval,
-    /// When bars are expected.
     pub calendar: &'e MarketCalendar,
     /// Bars that may be missing in one window.
     pub max_missing_bars: u32,
@@ -37,14 +35,11 @@ pub struct Expected<'e> {
     pub now: UtcMs,
 }
 
-/// What the file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Survey {
-    /// Different open times.
     pub bars: usize,
     /// The oldest.
     pub first: UtcMs,
-    /// The newest.
     pub last: UtcMs,
     /// The most frequent distance between two neighbours.
     pub spacing: Duration,
@@ -86,7 +81,6 @@ pub enum UnfitBars {
     /// Older than any bar, or from the future.
     #[error("line {line}: {time} is no plausible open time of a bar; expected {OLDEST_BAR} to {latest}")]
     Time {
-        /// Where.
         line: u64,
         /// What it says.
         time: UtcMs,
@@ -106,7 +100,6 @@ pub enum UnfitBars {
         time: UtcMs,
         /// Where it begins.
         line_before: u64,
-        /// The bar there.
         before: UtcMs,
         /// How far apart they are, in whole seconds.
         hole: Duration,
@@ -117,7 +110,6 @@ pub enum UnfitBars {
         Span(survey.spacing), survey.with_spacing, survey.bars - 1
     )]
     Spacing {
-        /// What it holds.
         survey: Box<Survey>,
         /// Configured.
         interval: Interval,
@@ -150,7 +142,6 @@ pub enum UnfitBars {
         windows: usize,
         /// Bars of one.
         window: usize,
-        /// Allowed.
         allowed: u32,
     },
 }

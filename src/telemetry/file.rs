@@ -146,7 +146,6 @@ fn report_lost_lines(file: &mut Rotating, lost: &AtomicU64) {
     }
 }
 
-/// The file as such.
 struct Rotating {
     path: PathBuf,
     bytes_max: u64,

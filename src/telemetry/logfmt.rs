@@ -14,7 +14,6 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Writes events as logfmt.
 pub(super) struct Logfmt {
     pub(super) mode: Mode,
     /// Colours the level, for a terminal.

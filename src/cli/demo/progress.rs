@@ -54,7 +54,6 @@ pub struct Seen {
     pub elapsed: Duration,
 }
 
-/// The running display.
 pub struct Progress {
     notes: Sender<Note>,
     thread: JoinHandle<Seen>,
@@ -64,14 +63,12 @@ pub struct Progress {
 pub struct Handle(Sender<Note>);
 
 impl Handle {
-    /// From now on.
     pub fn watch(&self, board: Board, course: Option<Course>) {
         let _ = self.0.send(Note::Watch(board, course));
     }
 }
 
 impl Progress {
-    /// Starts the display.
     #[must_use]
     pub fn start() -> Self {
         let (notes, inbox) = channel();
@@ -85,7 +82,6 @@ impl Progress {
         Handle(self.notes.clone())
     }
 
-    /// Ends the display.
     #[must_use]
     pub fn stop(self) -> Seen {
         let _ = self.notes.send(Note::Stop);

@@ -23,18 +23,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// A server could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The operating system refused.
     #[error("the {name} could not be started")]
-    Spawn {
-        /// Which.
-        name: &'static str,
-        /// Why.
-        source: std::io::Error,
-    },
+    Spawn { name: &'static str, source: std::io::Error },
     /// What it needs belongs to another process.
     #[error("another {name} uses the files of this state; its log is {}", log.display())]
     InUse {
-        /// Which.
         name: &'static str,
         /// Its standard error.
         log: PathBuf,
@@ -42,14 +35,12 @@ pub enum ServerError {
     /// It ended, or did not print its address in time.
     #[error("the {name} did not come up; its log is {}", log.display())]
     Silent {
-        /// Which.
         name: &'static str,
         /// Its standard error.
         log: PathBuf,
     },
 }
 
-/// One server.
 pub struct Server {
     name: &'static str,
     child: Child,

@@ -12,14 +12,11 @@ use super::venue::{Filled, OpenPosition};
 /// The ledger of a gateway that may be running.
 pub struct Ledger(Connection);
 
-/// What closed positions brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Realised {
     /// Profit in the quote currency.
     pub profit: Decimal,
-    /// Positions that were closed.
     pub closed: u64,
-    /// Those with a profit.
     pub won: u64,
 }
 
@@ -35,7 +32,6 @@ impl Realised {
 /// The ledger cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// SQLite refused.
     #[error("the gateway's ledger cannot be read")]
     Sql(#[from] rusqlite::Error),
     /// A number in it is none.

@@ -41,7 +41,6 @@ impl StateProof {
         lines
     }
 
-    /// One object.
     #[must_use]
     pub fn json(&self) -> Value {
         let pipelines = self.pipelines.iter().map(|pipeline| {

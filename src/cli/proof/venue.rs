@@ -21,11 +21,9 @@ pub const LEDGER: &str = "ledger";
 /// An order that a venue filled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filled {
-    /// Its ticket.
     pub ticket: u64,
     /// How the venue names it: its comment, which carries the beginning of the intent's key, or in a paper book the key.
     pub comment: String,
-    /// Symbol.
     pub symbol: String,
     /// `buy` or `sell`.
     pub side: String,
@@ -38,15 +36,12 @@ pub struct Filled {
 /// A position that is open at a venue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OpenPosition {
-    /// Its ticket.
     pub ticket: u64,
-    /// Symbol.
     pub symbol: String,
     /// `buy` or `sell`.
     pub side: String,
     /// Volume in lots.
     pub volume_lots: Decimal,
-    /// Entry price.
     pub open_price: Decimal,
     /// When it was opened, in the market's time.
     #[serde(serialize_with = "as_text")]
@@ -96,7 +91,6 @@ impl Venue {
         Ok(venues)
     }
 
-    /// The file.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file

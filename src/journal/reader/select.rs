@@ -13,7 +13,6 @@ use crate::journal::JournalError;
 /// Which rows; the default is all of them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Filter<'f> {
-    /// Of this pipeline.
     pub pipeline: Option<&'f str>,
     /// Of slots from this one on.
     pub since: Option<UtcMs>,
@@ -71,26 +70,19 @@ impl Filter<'_> {
 /// Slots of one pipeline that ended for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotTally {
-    /// The pipeline.
     pub pipeline: String,
-    /// Why they ended so.
     pub reason: Reason,
-    /// How many they are.
     pub count: u64,
     /// The oldest one.
     pub first: UtcMs,
-    /// The newest one.
     pub last: UtcMs,
 }
 
 /// Intents of one pipeline that stand in one state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntentTally {
-    /// The pipeline.
     pub pipeline: String,
-    /// Where they stand.
     pub state: IntentState,
-    /// How many they are.
     pub count: u64,
     /// The slot of the oldest one.
     pub first: UtcMs,
