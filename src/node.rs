@@ -102,7 +102,7 @@ impl RunReport {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self.end {
-            NodeEnd::Finished | NodeEnd::Asked(_) => exit::OK,
+            NodeEnd::Finished | NodeEnd::ShutdownRequested(_) => exit::OK,
             NodeEnd::Meltdown(_) => exit::SOFTWARE,
             NodeEnd::JournalFailed(_) => exit::IO,
         }
@@ -159,7 +159,7 @@ fn run_locked(
     };
     let verdict = match control.block_on(register_boot(state, health_reporter, &mut signals)) {
         Ok(verdict) => verdict,
-        Err(name) => return Ok(RunReport { end: NodeEnd::Asked(name.to_owned()), slots: Vec::new() }),
+        Err(name) => return Ok(RunReport { end: NodeEnd::ShutdownRequested(name.to_owned()), slots: Vec::new() }),
     };
     let start = Start {
         at: WallClock.now(),
@@ -227,7 +227,7 @@ fn slots_of(wired: &[WiredPipeline]) -> Vec<(String, UtcMs, Option<UtcMs>)> {
 /// Closes the journal, unless a killed task still holds it. A disk failure at this point counts too.
 fn close(journal: Arc<SqliteJournal>, end: NodeEnd) -> NodeEnd {
     match (Arc::into_inner(journal).map_or(Ok(()), SqliteJournal::close), end) {
-        (Err(error), NodeEnd::Finished | NodeEnd::Asked(_)) => {
+        (Err(error), NodeEnd::Finished | NodeEnd::ShutdownRequested(_)) => {
             let text = with_advice(&error);
             events::journal_failed(&text);
             NodeEnd::JournalFailed(text)

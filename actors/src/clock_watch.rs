@@ -1,7 +1,7 @@
-//! Whether the wall clock keeps pace with elapsed time. When it does not, the machine slept or somebody set the clock.
+//! Whether the wall clock keeps pace with elapsed time. When it does not, the machine slept or the clock was set.
 //!
 //! Nothing is decided here: the Executor compares each order's schedule time itself, and a pipeline never works on a slot
-//! twice. This makes a step visible, and no more often than a person can read.
+//! twice. This logs a step, at a limited rate.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use crate::ports::{Clock, elapsed_now};
 
 /// A clock that moved this much more or less than elapsed time was set, or the machine slept.
 const STEP: Duration = Duration::from_secs(2);
-/// The comparison starts anew after this long, so that a clock that is slowly corrected is no step.
+/// The comparison starts again after this long, so that a slow correction of the clock does not add up to a step.
 const COMPARED_FOR: Duration = Duration::from_secs(60);
-/// Readings of the two clocks that lie further apart say nothing: the thread was stopped between them.
+/// Readings of the two clocks that lie further apart are not compared: the thread was stopped between them.
 const READ_WITHIN: Duration = Duration::from_millis(100);
-/// Steps in the same direction are told at most this often.
-const TOLD_EVERY: Duration = Duration::from_secs(600);
+/// Steps in the same direction are logged at most this often.
+const LOG_EVERY: Duration = Duration::from_secs(600);
 
 /// A step of the wall clock that is worth a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
     /// How far wall time moved beyond elapsed time, in milliseconds; negative when it was set back.
     pub by_ms: i64,
-    /// Steps in this direction since the last one that was told, this one included.
+    /// Steps in this direction since the last one that was logged, this one included.
     pub steps: u32,
 }
 
@@ -32,19 +32,19 @@ pub struct Step {
 pub struct ClockWatch {
     /// Both clocks at the same moment.
     anchor: Option<(Instant, UtcMs)>,
-    back: Told,
-    forward: Told,
+    back: Steps,
+    forward: Steps,
 }
 
 #[derive(Debug, Default)]
-struct Told {
-    at: Option<Instant>,
+struct Steps {
+    logged_at: Option<Instant>,
     steps: u32,
 }
 
 impl ClockWatch {
     /// Reads both clocks and compares them with the reading before.
-    pub fn look(&mut self, wall: &dyn Clock) -> Option<Step> {
+    pub fn check(&mut self, wall: &dyn Clock) -> Option<Step> {
         let before = elapsed_now();
         let now = wall.now();
         let after = elapsed_now();
@@ -62,13 +62,13 @@ impl ClockWatch {
         if !is_step {
             return None;
         }
-        let told = if by_ms < 0 { &mut self.back } else { &mut self.forward };
-        told.steps = told.steps.saturating_add(1);
-        if told.at.is_some_and(|at| elapsed.duration_since(at) < TOLD_EVERY) {
+        let direction = if by_ms < 0 { &mut self.back } else { &mut self.forward };
+        direction.steps = direction.steps.saturating_add(1);
+        if direction.logged_at.is_some_and(|at| elapsed.duration_since(at) < LOG_EVERY) {
             return None;
         }
-        told.at = Some(elapsed);
-        Some(Step { by_ms, steps: std::mem::take(&mut told.steps) })
+        direction.logged_at = Some(elapsed);
+        Some(Step { by_ms, steps: std::mem::take(&mut direction.steps) })
     }
 }
 
@@ -76,7 +76,7 @@ impl ClockWatch {
 mod tests {
     use super::*;
 
-    /// Looks once a second, at a wall clock that is off by these milliseconds.
+    /// Checks once a second; the wall clock is off by these milliseconds.
     fn steps(offsets: impl IntoIterator<Item = i64>) -> Vec<(u64, Step)> {
         let (start, mut watch) = (elapsed_now(), ClockWatch::default());
         let looks = (0_u64..).zip(offsets).filter_map(|(second, offset)| {
@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn a_swinging_clock_is_logged_six_times_an_hour_in_each_direction() {
-        let told = steps((0..3 * 3600).map(|second| if second % 2 == 0 { 0 } else { -5_000 }));
-        assert_eq!(told.len(), 2 * 18);
-        assert_eq!(told.last().map(|(_, step)| step.steps), Some(300));
+        let logged = steps((0..3 * 3600).map(|second| if second % 2 == 0 { 0 } else { -5_000 }));
+        assert_eq!(logged.len(), 2 * 18);
+        assert_eq!(logged.last().map(|(_, step)| step.steps), Some(300));
     }
 }

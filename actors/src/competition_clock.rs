@@ -30,8 +30,8 @@ pub struct CompetitionClockArgs {
     pub competitions: BTreeMap<String, Competition>,
     /// Schedule time and state of each pipeline.
     pub board: Board,
-    /// Elapsed time between two looks.
-    pub look_every: Duration,
+    /// Elapsed time between two checks.
+    pub check_every: Duration,
     /// Where faults are injected; nothing happens there in production.
     pub faults: Arc<dyn FaultInjector>,
 }
@@ -71,7 +71,7 @@ impl Actor for CompetitionClock {
         state: &mut CompetitionClockState,
     ) -> Result<(), ActorProcessingErr> {
         inject_fault(&*state.args.faults, FaultPoint::PostStart, "competition_clock").await;
-        state.look(&myself);
+        state.check(&myself);
         Ok(())
     }
 
@@ -82,9 +82,9 @@ impl Actor for CompetitionClock {
         state: &mut CompetitionClockState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            CompetitionMsg::Look => {
+            CompetitionMsg::Check => {
                 inject_fault(&*state.args.faults, FaultPoint::CompetitionClockHandle, "competition_clock").await;
-                state.look(&myself);
+                state.check(&myself);
             }
             CompetitionMsg::WindowPassed { pipeline } => state.announce(&pipeline),
             CompetitionMsg::Ping(reply) => {
@@ -96,16 +96,16 @@ impl Actor for CompetitionClock {
 }
 
 impl CompetitionClockState {
-    fn look(&mut self, myself: &ActorRef<CompetitionMsg>) {
+    fn check(&mut self, myself: &ActorRef<CompetitionMsg>) {
         while self.timer.try_join_next().is_some() {}
         let names: Vec<String> = self.args.competitions.keys().cloned().collect();
         for name in names {
             self.announce(&name);
         }
-        let (pause, myself) = (self.args.look_every, myself.clone());
+        let (pause, myself) = (self.args.check_every, myself.clone());
         self.timer.spawn(async move {
             tokio::time::sleep(pause).await;
-            let _ = myself.cast(CompetitionMsg::Look);
+            let _ = myself.cast(CompetitionMsg::Check);
         });
     }
 

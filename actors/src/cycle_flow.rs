@@ -1,7 +1,7 @@
 //! What travels through a pipeline: one cycle, handed forward from stage to stage.
 //!
-//! Nobody asks back. Whoever hands a cycle on first marks the receiver as its holder, so that the Pipeline can tell at
-//! any moment whose death or silence means the loss of the cycle.
+//! Cycles flow forward only. A stage marks the receiver as the holder before it hands the cycle on, so that the Pipeline knows
+//! at any moment which stage loses the cycle if it crashes or hangs.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -38,7 +38,7 @@ impl Cycle {
     }
 }
 
-/// Where an attempt is. Plain atomics and not messages: a stage that hangs cannot report that it hangs.
+/// Which stage has an attempt. Atomics and not messages, because a stage that hangs cannot send any.
 #[derive(Debug)]
 pub struct CycleTracker {
     began: Instant,
@@ -71,7 +71,7 @@ impl CycleTracker {
         self.holder.store((stage.index() as u64) << 56 | millis, Ordering::Release);
     }
 
-    /// Who holds it, and since when.
+    /// The stage that holds it, and since when.
     #[must_use]
     pub fn holder(&self) -> (Stage, Instant) {
         let packed = self.holder.load(Ordering::Acquire);
@@ -90,7 +90,7 @@ impl CycleTracker {
         self.revoked.load(Ordering::Acquire)
     }
 
-    /// Remembers the input, so that the Pipeline can recognise and keep it when it ends a stage twice.
+    /// Keeps the input, so that the Pipeline can quarantine it when a stage crashes on it twice.
     pub fn set_input(&self, bars: Arc<CleanBars>) {
         let _ = self.input.set(bars);
     }
@@ -100,7 +100,7 @@ impl CycleTracker {
         let _ = self.undecided.set(reason);
     }
 
-    /// What kept it from a prediction, if something did.
+    /// Why it has no prediction, if it goes on without one.
     #[must_use]
     pub fn undecided(&self) -> Option<Reason> {
         self.undecided.get().copied()
@@ -122,15 +122,12 @@ pub struct Work<L> {
     pub load: L,
 }
 
-/// What a cycle brings to the Executor.
 #[derive(Debug)]
-pub enum Findings {
-    /// Enough for a decision.
+pub enum ExecutorInput {
     Prediction(Arc<CleanBars>, Probabilities),
-    /// Something kept it from one.
-    Nothing(Undecided),
+    NoPrediction(Undecided),
 }
 
-/// Why a cycle comes without a prediction: what it ends with unless a position has to be closed.
+/// Why there is no prediction: the slot ends with this, unless a position has to be closed.
 #[derive(Debug)]
 pub struct Undecided(pub Ending);

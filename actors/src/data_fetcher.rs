@@ -1,4 +1,4 @@
-//! DataFetcher: bars for the due slot, cleaned and judged, inside the cycle's deadline.
+//! DataFetcher: bars for the due slot, cleaned and checked, inside the cycle's deadline.
 //!
 //! A bar that was decided already is not fetched again. No price is ever invented.
 
@@ -25,7 +25,7 @@ pub struct DataFetcher {
     pub tick: f64,
     /// Bars that the feature set looks at.
     pub window: usize,
-    /// What may be decided once.
+    /// What is decided only once.
     pub decide_on: DecideOn,
     pub deadline: Duration,
 }

@@ -1,5 +1,5 @@
-//! Typed events: the one place where log lines of the tree are worded. Names and fields are a contract with whoever
-//! greps for them; docs and alerts refer to the `event` field.
+//! The log lines of the tree, one function per event. Names and fields are stable: docs/events.md, alerts and searches rely on
+//! them.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::domain::time::UtcMs;
 use crate::status::{Board, BoardEntry, HeldOrder, PipelineStatus, Totals};
 use crate::supervision::ChildEnd;
 
-/// A slot has its end, the `cycle`th of its pipeline since the process started. A warning when something that should work kept
-/// it from a decision, also when a position was closed all the same (`undecided`), or left its order in doubt; only the first
-/// hour of a closed market is worth a line.
+/// A slot ended, the `cycle`th of its pipeline since the process started. `undecided`: why it had no decision although a position
+/// was closed. A warning when it ended with a fault or with an order that was refused or is unknown. After the first slot of a
+/// closed market the others are logged at level debug.
 pub fn slot_ended(
     record: &SlotRecord,
     cycle: u64,
@@ -290,8 +290,8 @@ pub fn heartbeat(board: &Board, added: &Totals, period: Duration) {
         parked = board.parked(),
         reducing = board.reducing(),
         safe_mode = board.is_safe_mode(),
-        free_disk_mb = board.machine.free_disk_mb(),
-        memory_mb = board.machine.memory_mb(),
+        free_disk_mb = board.usage.free_disk_mb(),
+        memory_mb = board.usage.memory_mb(),
         "the node is alive; see the pipelines for useful work"
     );
 }

@@ -1,7 +1,7 @@
 //! Heartbeat: an hourly line that carries useful work, and the progress that the watchdog demands.
 //!
-//! It beats for the control plane by running at all, and for the workers by making one of them run. It never beats on
-//! behalf of somebody else. Beside that it notices when the wall clock was set or the machine slept.
+//! Its own beat proves that the control plane runs; for the workers it has one of them run a task. It never reports progress
+//! that it did not see. It also detects that the wall clock was set or that the machine slept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +23,11 @@ pub struct HeartbeatArgs {
     pub line_every: Duration,
     /// Elapsed time between two beats.
     pub beat_every: Duration,
-    /// Whom it reports on.
     pub board: Board,
     /// The wall clock, to be compared with elapsed time at each beat.
     pub wall: Arc<dyn Clock>,
-    /// What it beats.
     pub progress: Arc<Progress>,
-    /// The workers that must prove themselves.
+    /// The runtime of the workers, which must run a task at each beat.
     pub workers: Handle,
     /// Where faults are injected; nothing happens there in production.
     pub faults: Arc<dyn FaultInjector>,
@@ -48,7 +46,7 @@ pub struct HeartbeatState {
     next_line: Instant,
     clock: ClockWatch,
     last_line: Instant,
-    /// As of the last line.
+    /// Totals at the last line.
     totals: Totals,
     timer: JoinSet<()>,
 }
@@ -104,7 +102,7 @@ impl HeartbeatState {
         self.args.progress.beat_control();
         let progress = self.args.progress.clone();
         self.timer.spawn_on(async move { progress.beat_worker() }, &self.args.workers);
-        match self.clock.look(&*self.args.wall) {
+        match self.clock.check(&*self.args.wall) {
             Some(Step { by_ms, steps }) if by_ms < 0 => {
                 events::clock_set_back(Duration::from_millis(by_ms.unsigned_abs()), steps);
             }
@@ -114,7 +112,7 @@ impl HeartbeatState {
         let now = elapsed_now();
         if now >= self.next_line {
             self.write_lines(now);
-            // From now on and not from when it was due: a suspended machine owes no lines.
+            // Counted from now: after a suspend the missed lines are not made up for.
             self.next_line = now + self.args.line_every;
         }
         let (pause, myself) = (self.args.beat_every, myself.clone());

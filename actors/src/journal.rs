@@ -1,7 +1,7 @@
 //! Journal: the one way to the durable record.
 //!
-//! Groups what queued up during the last commit into the next transaction, without ever waiting for more. Replies only
-//! when the batch is durable. A commit that fails ends all action: the root is told, and the process exits 74.
+//! Writes that arrive during a commit go into the next transaction together; it never waits for more of them. It replies only
+//! when they are durable. After a failed commit nothing may act: it reports to the root, and the process exits with 74.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use crate::supervision::{Address, CallError};
 /// Writes of one transaction at most.
 const BATCH_MAX: usize = 256;
 
-/// A transaction that has so many rows takes no further write: others wait for it.
+/// A transaction with this many rows takes no further write, so that other writers do not wait too long.
 const BATCH_ROWS_MAX: u64 = 1000;
 
-/// Longest wait for a commit: a disk that is slower than this is broken.
+/// Longest wait for a commit; a slower disk counts as failed.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pause before a replaced Journal is asked again.
@@ -36,18 +36,17 @@ const RETRY_PAUSE: Duration = Duration::from_millis(5);
 pub enum JournalMsg {
     /// Writes in order; the reply has one entry per write and comes when they are durable.
     Write(Vec<JournalWrite>, RpcReplyPort<Vec<Written>>),
-    /// One write whose end is told by a callback on success.
+    /// One write; the callback runs when it is durable.
     Record(JournalWrite, Box<dyn FnOnce() + Send>),
-    /// A question, answered after every write that was queued before it.
+    /// A query. It sees every write that was queued before it.
     Read(JournalRead, RpcReplyPort<JournalAnswer>),
-    /// The store is done with what it was given.
+    /// A call of the store has returned.
     Done(Box<StoreResult>),
-    /// The store panicked over what it was given.
-    StoreDied,
+    /// A call of the store panicked.
+    StorePanicked,
     Ping(RpcReplyPort<()>),
 }
 
-/// What came back from the store.
 pub enum StoreResult {
     Committed(Result<Vec<Written>, JournalFatal>),
     Answered(Result<JournalAnswer, JournalFatal>),
@@ -56,9 +55,9 @@ pub enum StoreResult {
 #[derive(Clone)]
 pub struct JournalArgs {
     pub store: Arc<dyn JournalStore>,
-    /// Told once when the storage fails.
+    /// Called once, when the storage fails.
     pub on_fatal: Arc<dyn Fn(JournalFatal) + Send + Sync>,
-    /// Beaten with each commit, and when pinged while idle.
+    /// Gets a beat with each commit, and with each ping while idle.
     pub progress: Arc<Progress>,
     /// Where faults are injected; nothing happens there in production.
     pub faults: Arc<dyn FaultInjector>,
@@ -81,7 +80,7 @@ enum Item {
 
 enum InFlight {
     Batch(Vec<Waiter>),
-    Question(RpcReplyPort<JournalAnswer>),
+    Query(RpcReplyPort<JournalAnswer>),
 }
 
 enum Waiter {
@@ -113,10 +112,10 @@ impl Actor for Journal {
         match message {
             JournalMsg::Write(writes, reply) => state.queue.push_back(Item::Write(writes, reply)),
             JournalMsg::Record(write, done) => state.queue.push_back(Item::Record(write, done)),
-            JournalMsg::Read(question, reply) => state.queue.push_back(Item::Read(question, reply)),
+            JournalMsg::Read(query, reply) => state.queue.push_back(Item::Read(query, reply)),
             JournalMsg::Done(result) => state.finish(*result)?,
-            // Those who wait learn that nobody answers; a new incarnation finds out what is durable.
-            JournalMsg::StoreDied => return Err("the store panicked".into()),
+            // Waiting callers get an error; the next incarnation finds out what is durable.
+            JournalMsg::StorePanicked => return Err("the store panicked".into()),
             JournalMsg::Ping(reply) => {
                 if state.in_flight.is_none() {
                     state.args.progress.beat_journal();
@@ -130,39 +129,40 @@ impl Actor for Journal {
     }
 }
 
-/// Tells the Journal what came of a call of the store, also when that panicked: otherwise it would wait for ever.
-struct Teller(Option<ActorRef<JournalMsg>>);
+/// Reports the result of a call of the store to the Journal, also when the call panicked: otherwise the Journal would wait
+/// for it without end.
+struct CompletionGuard(Option<ActorRef<JournalMsg>>);
 
-impl Teller {
-    fn tell(mut self, result: StoreResult) {
+impl CompletionGuard {
+    fn complete(mut self, result: StoreResult) {
         if let Some(journal) = self.0.take() {
             let _ = journal.cast(JournalMsg::Done(Box::new(result)));
         }
     }
 }
 
-impl Drop for Teller {
+impl Drop for CompletionGuard {
     fn drop(&mut self) {
         if let Some(journal) = self.0.take() {
-            let _ = journal.cast(JournalMsg::StoreDied);
+            let _ = journal.cast(JournalMsg::StorePanicked);
         }
     }
 }
 
 impl JournalState {
-    /// Gives the store what has queued up, when it is free.
+    /// Passes what has queued up to the store, when the store is free.
     fn start_next(&mut self, myself: &ActorRef<JournalMsg>) {
         if self.in_flight.is_some() {
             return;
         }
         let store = self.args.store.clone();
         if let Some(Item::Read(..)) = self.queue.front() {
-            let Some(Item::Read(question, reply)) = self.queue.pop_front() else { return };
-            self.in_flight = Some(InFlight::Question(reply));
-            let teller = Teller(Some(myself.clone()));
+            let Some(Item::Read(query, reply)) = self.queue.pop_front() else { return };
+            self.in_flight = Some(InFlight::Query(reply));
+            let guard = CompletionGuard(Some(myself.clone()));
             self.tasks.spawn(async move {
-                let answer = store.read(question).await;
-                teller.tell(StoreResult::Answered(answer));
+                let answer = store.read(query).await;
+                guard.complete(StoreResult::Answered(answer));
             });
             return;
         }
@@ -171,10 +171,10 @@ impl JournalState {
             return;
         }
         self.in_flight = Some(InFlight::Batch(waiters));
-        let teller = Teller(Some(myself.clone()));
+        let guard = CompletionGuard(Some(myself.clone()));
         self.tasks.spawn(async move {
             let written = store.commit(batch).await;
-            teller.tell(StoreResult::Committed(written));
+            guard.complete(StoreResult::Committed(written));
         });
     }
 
@@ -220,7 +220,7 @@ impl JournalState {
                 }
                 Ok(())
             }
-            (Some(InFlight::Question(reply)), StoreResult::Answered(Ok(answer))) => {
+            (Some(InFlight::Query(reply)), StoreResult::Answered(Ok(answer))) => {
                 let _ = reply.send(answer);
                 Ok(())
             }
@@ -233,18 +233,17 @@ impl JournalState {
     }
 }
 
-/// The journal did not confirm in time. What was asked may or may not have happened.
+/// The journal did not confirm in time. A write may or may not have happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JournalUnavailable {
-    /// Nobody was there, it died, or it was too slow.
     #[error("the journal did not confirm: {0}")]
     Call(CallError),
-    /// It answered something else than it was asked.
+    /// A bug: the answer does not belong to the query.
     #[error("the journal gave an answer of the wrong kind")]
     WrongAnswer,
 }
 
-/// How everyone else speaks to the Journal.
+/// The client side of the Journal.
 #[derive(Clone)]
 pub struct JournalHandle {
     address: Address<JournalMsg>,
@@ -252,13 +251,12 @@ pub struct JournalHandle {
 }
 
 impl JournalHandle {
-    /// Speaks to the Journal at this address.
     #[must_use]
     pub const fn new(address: Address<JournalMsg>) -> Self {
         Self { address, until: None }
     }
 
-    /// From now on no call waits beyond this, besides the limit that each has: the caller itself must answer by then.
+    /// From now on every call ends by then, because the caller itself has to answer by then.
     pub const fn give_up_at(&mut self, until: Instant) {
         self.until = Some(until);
     }
@@ -271,7 +269,7 @@ impl JournalHandle {
         self.write(JournalWrite::Plan(Box::new(intent))).await
     }
 
-    /// Moves an intent durably.
+    /// Applies an event to an intent durably.
     ///
     /// # Errors
     /// When it was not confirmed; it may be written.
@@ -279,9 +277,8 @@ impl JournalHandle {
         self.write(JournalWrite::Advance { key: key.clone(), event, at }).await
     }
 
-    /// Moves an intent, after everything that was asked for before, and does not wait for it. A Journal that dies first
-    /// forgets it.
-    pub fn note(&self, key: &IntentKey, event: IntentEvent, at: UtcMs) {
+    /// Moves an intent, after all earlier writes, and does not wait. The change is lost when the Journal ends before it.
+    pub fn advance_without_waiting(&self, key: &IntentKey, event: IntentEvent, at: UtcMs) {
         let write = JournalWrite::Advance { key: key.clone(), event, at };
         let _ = self.address.send(JournalMsg::Record(write, Box::new(|| {})));
     }
@@ -291,8 +288,8 @@ impl JournalHandle {
         written.into_iter().next().ok_or(JournalUnavailable::WrongAnswer)
     }
 
-    /// Asks, and asks a replaced Journal again. Every write is safe to repeat: a plan finds itself, a transition that was
-    /// made finds its result.
+    /// Calls the Journal, and calls again when it was replaced meanwhile. Every write is safe to repeat: a plan finds the same
+    /// intent, a transition finds that it was made.
     async fn ask<R: Send + 'static>(
         &self,
         make: impl Fn(RpcReplyPort<R>) -> JournalMsg,
@@ -303,7 +300,7 @@ impl JournalHandle {
             let left = give_up.saturating_duration_since(elapsed_now());
             match self.address.call(&make, left).await {
                 Ok(answer) => return Ok(answer),
-                Err(CallError::NotThere | CallError::Died) if left > RETRY_PAUSE => {
+                Err(CallError::NotRunning | CallError::Ended) if left > RETRY_PAUSE => {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 Err(error) => return Err(JournalUnavailable::Call(error)),
@@ -311,7 +308,7 @@ impl JournalHandle {
         }
     }
 
-    /// Where a pipeline stands.
+    /// What a pipeline has to know at its start.
     ///
     /// # Errors
     /// When there was no answer.
@@ -322,7 +319,7 @@ impl JournalHandle {
         }
     }
 
-    /// What an order would add to.
+    /// Open intents and recent orders of an account and symbol.
     ///
     /// # Errors
     /// When there was no answer.
@@ -333,8 +330,8 @@ impl JournalHandle {
         mode: Mode,
         now: UtcMs,
     ) -> Result<Exposure, JournalUnavailable> {
-        let question = JournalRead::Exposure { account: account.to_owned(), symbol: symbol.to_owned(), mode, now };
-        match self.read(question).await? {
+        let query = JournalRead::Exposure { account: account.to_owned(), symbol: symbol.to_owned(), mode, now };
+        match self.read(query).await? {
             JournalAnswer::Exposure(exposure) => Ok(exposure),
             _ => Err(JournalUnavailable::WrongAnswer),
         }
@@ -362,7 +359,7 @@ impl JournalHandle {
         self.intents(JournalRead::AckedIntents { account, symbol, mode }).await
     }
 
-    /// Intents of one decision, whatever became of them.
+    /// Intents of one decision, in any state.
     ///
     /// # Errors
     /// When there was no answer.
@@ -375,14 +372,14 @@ impl JournalHandle {
         self.intents(JournalRead::ExistingIntents { pipeline: pipeline.to_owned(), basis, slot }).await
     }
 
-    async fn intents(&self, question: JournalRead) -> Result<Vec<Intent>, JournalUnavailable> {
-        match self.read(question).await? {
+    async fn intents(&self, query: JournalRead) -> Result<Vec<Intent>, JournalUnavailable> {
+        match self.read(query).await? {
             JournalAnswer::Intents(intents) => Ok(intents),
             _ => Err(JournalUnavailable::WrongAnswer),
         }
     }
 
-    async fn read(&self, question: JournalRead) -> Result<JournalAnswer, JournalUnavailable> {
-        self.ask(|reply| JournalMsg::Read(question.clone(), reply)).await
+    async fn read(&self, query: JournalRead) -> Result<JournalAnswer, JournalUnavailable> {
+        self.ask(|reply| JournalMsg::Read(query.clone(), reply)).await
     }
 }

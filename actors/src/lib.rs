@@ -2,12 +2,11 @@
 //!
 //! * [`domain`]: plain data and pure rules. No actors, no clock, no I/O.
 //! * [`ports`]: what the node needs from outside: bars, features, a model, a venue, a journal, time and chance.
-//! * [`supervision`]: a pure restart policy behind a thin ractor shell; crash reports; watchdog.
-//! * [`node`]: the tree put together. [`root_supervisor`], [`journal`], [`competition_clock`], [`heartbeat`], [`pipeline`].
-//! * [`cycle_flow`] and [`stage`]: one cycle on its way through [`data_fetcher`], [`feature_builder`], [`predictor`] and
-//!   [`executor`].
-//! * [`clock_watch`]: whether the wall clock was set, or the machine slept.
-//! * [`status`] and [`events`]: what the node shows of itself; [`error_chain`]: how it tells an error with its causes.
+//! * [`supervision`]: a pure restart policy and its ractor shell; crash reports; watchdog.
+//! * [`node`] builds the tree from its [`settings`]: [`root_supervisor`], `journal`, `competition_clock`, `heartbeat`, `pipeline`.
+//! * `cycle_flow` and `stage`: how a cycle passes through `data_fetcher`, `feature_builder`, `predictor` and `executor`.
+//! * `messages`: what actors send to each other. `clock_watch`: detects that the wall clock was set, or that the machine slept.
+//! * [`status`] and [`events`]: what the node shows and logs. [`error_chain`]: an error with its causes, in one line.
 //!
 //! Arrows go one way: actor files → supervision, ports → domain. This crate names no vendor: no HTTP, no SQL, no ZeroMQ, no
 //! ONNX.

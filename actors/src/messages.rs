@@ -9,15 +9,14 @@ use crate::ports::Recovery;
 use crate::supervision::{ChildId, Notice};
 
 pub enum PipelineMsg {
-    /// From its supervision.
     Child(Notice),
-    /// Where it stands.
+    /// The journal has answered at its start.
     Recovered(Recovery),
     /// Schedule time may have reached the next slot.
     Wake,
-    /// Look after the cycle in flight.
+    /// Check whether a stage holds the cycle in flight for too long.
     CheckCycle,
-    /// Look after unconfirmed rows.
+    /// Send unconfirmed rows again if the journal was replaced.
     CheckRows,
     /// A stage ended the cycle.
     CycleEnded {
@@ -25,8 +24,8 @@ pub enum PipelineMsg {
         /// The complete row.
         record: Box<SlotRecord>,
     },
-    /// A cycle was handed to a stage that is not there.
-    NobodyThere {
+    /// A cycle was handed to a stage that is not running.
+    StageNotRunning {
         slot: UtcMs,
         attempt: u32,
         stage: Stage,
@@ -39,15 +38,15 @@ pub enum PipelineMsg {
     Close,
     /// The competition is over: give each of its slots its end, then end.
     WindowOver,
-    /// End a stage as an outside hand would; for fault injection.
+    /// For fault injection: end a stage as if from outside.
     Kill(ChildId),
     Ping(RpcReplyPort<()>),
 }
 
 #[derive(Debug)]
 pub enum CompetitionMsg {
-    Look,
-    /// A pipeline has no slot left; look at it at once.
+    Check,
+    /// A pipeline has no slot left; check it at once.
     WindowPassed {
         pipeline: String,
     },

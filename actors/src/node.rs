@@ -1,5 +1,4 @@
-//! The whole tree, put together: plans and addresses in, a running node out. The command line and the simulator start the
-//! same tree through this one function.
+//! Builds and starts the whole tree. The command line and the simulator use this same function.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,16 +24,16 @@ use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
 
 /// Everything that a node is started from.
 pub struct NodeSpec {
-    /// Pipelines with what they are plugged into.
+    /// Each pipeline with its adapters.
     pub pipelines: Vec<(PipelineSettings, PipelinePorts)>,
     pub store: Arc<dyn JournalStore>,
     pub shared: NodeShared,
     pub wall: Arc<dyn Clock>,
     /// Elapsed time between two heartbeat lines.
     pub heartbeat_every: Duration,
-    /// Elapsed time between two beats, and between two looks at the competitions.
+    /// Elapsed time between two beats of the heartbeat, and between two checks of the competitions.
     pub beat_every: Duration,
-    /// How long pipelines may take to finish their cycles at the end.
+    /// How long pipelines may take to finish their cycles at a shutdown.
     pub close_within: Duration,
 }
 
@@ -42,7 +41,7 @@ pub struct RunningNode {
     pub root: ActorRef<RootMsg>,
     /// Ends when the root and with it everything has ended.
     pub ended: JoinHandle<()>,
-    /// How it ended; an error means that the root itself died.
+    /// How it ended; an error means that the root itself failed.
     pub done: oneshot::Receiver<NodeEnd>,
     pub board: Board,
 }
@@ -102,7 +101,7 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
     let clock_args = CompetitionClockArgs {
         competitions,
         board: board.clone(),
-        look_every: spec.beat_every,
+        check_every: spec.beat_every,
         faults: spec.shared.faults.clone(),
     };
     let heartbeat_args = HeartbeatArgs {

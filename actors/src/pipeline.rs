@@ -1,8 +1,8 @@
 //! Pipeline: supervisor of one symbol or topic. Owns the schedule and the cycle in flight.
 //!
-//! Every due slot leaves here as exactly one journal row (promise 1). What it knows it reads from the journal at its
-//! start; start and recovery are one path (promise 3). The rules are in [`crate::domain::cycle::SlotMachine`] and in the
-//! supervision policy; this is their shell.
+//! Every due slot leaves here as exactly one journal row (promise 1). It reads its position in the schedule from the journal at
+//! its start, so start and recovery are one path (promise 3). The rules are in [`crate::domain::cycle::SlotMachine`] and in the
+//! restart policy.
 
 mod flow;
 mod outbox;
@@ -30,19 +30,19 @@ use crate::supervision::{Address, BeyondBudget, ChildId, Limits, Supervisor, Sup
 use self::outbox::Outbox;
 use self::stages::{Stages, child_id};
 
-/// Rows that may wait for the disk before a replay pauses: a bound on memory and on what a power cut can take.
+/// Unconfirmed rows at which a replay pauses: bounds memory, and the rows that a power cut can lose.
 const ROWS_WAITING_MAX: usize = 128;
-/// How often unconfirmed rows are looked after.
+/// Elapsed time between two checks of unconfirmed rows.
 const ROWS_CHECK: Duration = Duration::from_millis(250);
-/// A clock that lies further than this before a slot that has its end was set back.
+/// A clock that shows a time further than this before the newest ended slot was set back.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
-/// Elapsed time between two lines about a schedule that waits for its clock.
-const WAITING_TOLD_EVERY: Duration = Duration::from_secs(3600);
-/// Longest wait for a slot without a look at the clock; half of the allowed lateness when that is shorter.
-const LOOK_AT_CLOCK: Duration = Duration::from_secs(60);
-/// Longest wait for a slot without a look at where the pipeline stands.
+/// Elapsed time between two warnings about a schedule that waits for its clock.
+const SCHEDULE_WARNING_EVERY: Duration = Duration::from_secs(3600);
+/// Longest wait for a slot without a check of the clock; half of the allowed lateness when that is shorter.
+const CLOCK_CHECK_EVERY: Duration = Duration::from_secs(60);
+/// Longest wait for a slot before the pipeline checks its state again.
 const WAIT_MAX: Duration = Duration::from_secs(600);
-/// Pause before the journal is asked again at a start.
+/// Pause before the journal is read again at a start.
 const RECOVERY_RETRY: Duration = Duration::from_millis(100);
 
 /// A pipeline, built once and started as often as needed.
@@ -53,11 +53,11 @@ pub struct PipelinePlan {
     pub shared: NodeShared,
     pub address: Address<PipelineMsg>,
     pub journal: Address<JournalMsg>,
-    /// Who announces the end.
+    /// Announces the end of the competition.
     pub competition: Address<CompetitionMsg>,
     pub status: Arc<ArcSwap<PipelineStatus>>,
     pub stages: Stages,
-    /// Schedule time at which this process took over: slots before it passed while the node was down.
+    /// Schedule time at which this process started: slots before it passed while the node was down.
     pub node_started_at: UtcMs,
 }
 
@@ -69,18 +69,18 @@ pub struct PipelineState {
     slots: Option<SlotMachine>,
     cycle: Option<RunningCycle>,
     outbox: Outbox,
-    /// Slots that the cycle in flight overran. Their rows come after its row: a recovery takes up after the newest row.
+    /// Slots that the cycle in flight overran. Their rows come after its row: a recovery continues after the newest row.
     overruns: Vec<JournalWrite>,
     status: PipelineStatus,
     last_decided_bar: Option<UtcMs>,
     closing: bool,
-    /// Asked to close before the journal has said which slots of the ended competition still need their end.
+    /// Close once the journal has answered: slots of the ended competition may still need their end.
     close_when_recovered: bool,
     timers: BTreeMap<Timer, AbortHandle>,
-    /// Stages that were killed and hold their threads.
+    /// Stages that were killed and still block their threads.
     blocked: BTreeSet<ChildId>,
-    /// When it was last told that the schedule waits for a clock that was set back.
-    waiting_told: Option<Instant>,
+    /// When it last warned that the schedule waits for a clock that was set back.
+    schedule_warned_at: Option<Instant>,
     /// When the cycle timer fires, while there is one.
     cycle_check: Instant,
 }
@@ -93,20 +93,20 @@ enum Timer {
     Rows,
 }
 
-/// The slot in flight. `tracker` is there once the first stage has it; before that it waits for its stages.
+/// The slot in flight. It has no `tracker` while it waits for its stages to run.
 struct RunningCycle {
     slot: UtcMs,
     attempt: u32,
     started_at: UtcMs,
     deadline: Instant,
     tracker: Option<Arc<CycleTracker>>,
-    first_death: Option<Death>,
+    first_failure: Option<StageFailure>,
     cause: String,
 }
 
-/// Two deaths of the same stage on the same bars are the bars' fault.
+/// When the same stage fails twice on the same bars, the bars are the cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Death {
+struct StageFailure {
     stage: Stage,
     bars_digest: Option<String>,
 }
@@ -149,7 +149,7 @@ impl Actor for Pipeline {
             close_when_recovered: false,
             timers: BTreeMap::new(),
             blocked: BTreeSet::new(),
-            waiting_told: None,
+            schedule_warned_at: None,
             cycle_check: elapsed_now(),
             status,
             plan,
@@ -184,7 +184,7 @@ impl Actor for Pipeline {
                 let supervisor_events = state.supervisor.on_notice(notice);
                 state.react(&myself, supervisor_events)?;
             }
-            PipelineMsg::Recovered(recovery) => state.take_up(&myself, recovery)?,
+            PipelineMsg::Recovered(recovery) => state.resume_schedule(&myself, recovery)?,
             PipelineMsg::Wake => {
                 inject_fault(&*state.plan.shared.faults, FaultPoint::PipelineHandle, &state.plan.settings.name).await;
                 state.tick(&myself);
@@ -196,13 +196,13 @@ impl Actor for Pipeline {
                 state.watch_rows(&myself);
             }
             PipelineMsg::CycleEnded { attempt, record } => state.cycle_ended(&myself, attempt, *record).await,
-            PipelineMsg::NobodyThere { slot, attempt, stage } => {
-                state.stage_died(&myself, InFlight { slot, attempt }, stage, "the next stage was not there");
+            PipelineMsg::StageNotRunning { slot, attempt, stage } => {
+                state.stage_failed(&myself, InFlight { slot, attempt }, stage, "the next stage was not running");
             }
             PipelineMsg::Recorded { number } => {
                 state.outbox.confirm(number, &myself);
                 inject_fault(&*state.plan.shared.faults, FaultPoint::AfterEndSlot, &state.plan.settings.name).await;
-                state.go_on(&myself)?;
+                state.proceed(&myself)?;
             }
             PipelineMsg::Close => state.close(&myself)?,
             PipelineMsg::WindowOver => state.window_over(&myself)?,

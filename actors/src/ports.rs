@@ -1,7 +1,7 @@
 //! What the node needs from outside. Adapters in the root package implement these; the simulator implements all of them.
 //!
-//! An adapter keeps the deadline that it is given and answers with an error value. One that neither answers nor returns is
-//! a hang: the supervisor ends the stage that waits for it (promise 3).
+//! An adapter keeps the deadline that it is given and returns an error value when it cannot. A call that does not return in
+//! time is a hang: the supervisor ends the stage that waits for it (promise 3).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ use crate::domain::time::UtcMs;
 /// The future of a port call.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The only source of elapsed time: monotonic, never set back. Paused and moved by the simulator.
+/// The only source of elapsed time, which is monotonic. The simulator pauses and advances it.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that hands out elapsed time")]
 pub fn elapsed_now() -> tokio::time::Instant {
@@ -33,7 +33,7 @@ pub trait Clock: Send + Sync {
     /// Now, on the schedule.
     fn now(&self) -> UtcMs;
 
-    /// Ends when schedule time has reached `until`, or earlier; callers look at [`Clock::now`] again.
+    /// Returns when schedule time has reached `until`, or earlier; callers check [`Clock::now`] again.
     fn wait_until(&self, until: UtcMs) -> PortFuture<'_, ()>;
 
     /// Whether time stands still until someone waits for it, as in a replay. A pipeline then waits only between cycles,
@@ -42,9 +42,9 @@ pub trait Clock: Send + Sync {
         false
     }
 
-    /// A pipeline takes up its schedule after `accounted`. A replay goes back there: slots whose rows were lost with a
-    /// crash are worked on again. Time that moves by itself does not care.
-    fn take_up_after(&self, _accounted: UtcMs) {}
+    /// A pipeline continues its schedule after `accounted`. A replay goes back to that time: slots whose rows were lost in a
+    /// crash are worked on again. Wall time ignores it.
+    fn resume_after(&self, _accounted: UtcMs) {}
 }
 
 /// The only source of chance.
@@ -98,10 +98,10 @@ pub trait FeatureSet: Send + Sync {
 /// Why a model did not answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ModelError {
-    /// It is not the model that was configured, or it does not work.
+    /// It is not the configured model, or it failed a probe.
     #[error("the model failed validation: {0}")]
     Invalid(String),
-    /// It cannot be asked now.
+    /// It cannot be reached now.
     #[error("the model is not available: {0}")]
     Unavailable(String),
     /// No answer inside the deadline.
@@ -123,7 +123,7 @@ pub trait Model: Send + Sync {
     /// This cycle's validation; takes up a changed model when it passes all checks.
     fn validate(&self, deadline: Duration) -> PortFuture<'_, Result<ModelIdentity, ModelError>>;
 
-    /// Asks for the prediction of one frame. The answer is unchecked.
+    /// The model's answer for one frame, unchecked.
     fn predict<'a>(
         &'a self,
         frame: &'a FeatureFrame,
@@ -139,7 +139,7 @@ pub enum Submission {
         code: Option<i64>,
         /// Its text, shortened.
         text: String,
-        /// The same order would be refused again until a person changes something.
+        /// The same order would be refused again until an operator changes something.
         lasting: bool,
     },
     /// No byte left; the text is the proof.
@@ -148,7 +148,7 @@ pub enum Submission {
     Unknown(String),
 }
 
-/// What asking the venue about an order brought to light.
+/// What the venue answered about an order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Evidence {
     Found(Receipt),
@@ -156,11 +156,11 @@ pub enum Evidence {
         code: Option<i64>,
         text: String,
     },
-    /// The venue provably does not have it and never will.
+    /// The venue provably does not have it and will not get it; the text is the proof.
     Absent(String),
     /// Not answered now; ask again later.
     NotNow(String),
-    /// Asking can never settle it.
+    /// The venue cannot settle it: an operator must.
     Undecidable(String),
 }
 
@@ -169,10 +169,10 @@ pub enum Evidence {
 pub enum Positions {
     /// The venue's own answer.
     Reported(Vec<Position>),
-    /// The venue cannot say. On a netting account whose orders are all the node's own, and without stops and targets, the
+    /// The venue cannot report them. On a netting account whose orders are all the node's own, and without stops and targets, the
     /// journal's confirmed orders add up to the position.
     Derived,
-    /// Nobody can say: positions end at the venue unseen.
+    /// They cannot be known: the venue closes positions without reporting it.
     Untracked,
 }
 
@@ -201,10 +201,11 @@ pub trait Venue: Send + Sync {
         deadline: Duration,
     ) -> PortFuture<'a, Submission>;
 
-    /// The venue's answer about this key was another order's. Whatever carried it is not to carry the next answer.
+    /// The venue's answer about this key belonged to another order. The connection that carried it is not to be used for the next
+    /// answer.
     fn disown(&self, _key: &IntentKey) {}
 
-    /// Asks, without effect, what became of an intent.
+    /// Asks what became of an intent; sends no order.
     fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence>;
 
     /// Open positions of a symbol.
@@ -220,7 +221,7 @@ pub enum JournalWrite {
     /// The end of a slot. Writing the same slot again changes nothing: the first row stands.
     EndSlot(Box<SlotRecord>),
     /// Every slot of `schedule` in `(after, until]` that has no row ends as missed. Slots that have an intent get the
-    /// intent's ending instead: what was done is never reported as missed.
+    /// intent's ending instead: an order that was sent is never reported as missed.
     MissSlots {
         pipeline: String,
         mode: Mode,
@@ -250,32 +251,31 @@ impl JournalWrite {
     }
 }
 
-/// What became of one write, once its batch is durable.
+/// The result of one write, once its batch is durable.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Written {
     Done,
-    /// The key exists: this is the intent that stands.
+    /// The key exists already, with this intent.
     Exists(Box<Intent>),
-    /// The intent's machine does not have this transition; nothing was changed.
+    /// The intent's state does not allow this event; nothing was changed.
     Refused(String),
-    /// The receipt names a ticket that confirmed the order of this key: it is no receipt, and nothing was changed.
+    /// The receipt's ticket already confirmed the order of this key, so it confirms nothing; nothing was changed.
     TicketTaken(IntentKey),
 }
 
-/// A question to the journal. Reads see every write that was queued before them.
+/// A query to the journal. Reads see every write that was queued before them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JournalRead {
-    /// Where a pipeline stands.
+    /// What a pipeline has to know at its start.
     Recovery { pipeline: String },
-    /// What an order would add to.
+    /// Open intents and recent orders of an account and symbol.
     Exposure { account: String, symbol: String, mode: Mode, now: UtcMs },
     /// Intents of a pipeline that are not final.
     OpenIntents { pipeline: String },
-    /// Confirmed orders of an account and symbol, oldest first: what a position is counted from.
+    /// Confirmed orders of an account and symbol, oldest first: what a position is derived from.
     AckedIntents { account: String, symbol: String, mode: Mode },
-    /// Intents of one decision, in whatever state: what an earlier run of the same cycle has done. Those that the same
-    /// slot's cycle wrote while it decided on the other kind of basis belong to them: a slot acts once, whatever was
-    /// configured in between.
+    /// Intents of one decision, in any state, written by an earlier run of the same cycle. Includes those that the cycle of the
+    /// same slot wrote with the other kind of basis: a slot acts once, even if the configuration changed in between.
     ExistingIntents {
         pipeline: String,
         /// Decided bar or slot.
@@ -285,11 +285,11 @@ pub enum JournalRead {
     },
 }
 
-/// Where a pipeline stands, read at its start.
+/// What a pipeline reads from the journal at its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovery {
     /// Every slot up to and including this instant is accounted for: the newest slot that has a row. Without any row it is
-    /// the instant before the first slot that has an intent, so that what was done gets its row.
+    /// the instant before the first slot that has an intent, so that sent orders get their row.
     pub last_slot: Option<UtcMs>,
     /// Newest bar that was decided.
     pub last_decided_bar: Option<UtcMs>,
@@ -307,7 +307,7 @@ pub enum JournalAnswer {
     Intents(Vec<Intent>),
 }
 
-/// The journal's disk failed. After this nothing may act: the page cache may lie about what is durable.
+/// The journal's disk failed. After this no order may leave: the page cache may show data that is not on the disk.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("the journal cannot be written: {0}")]
 pub struct JournalFatal(pub String);
@@ -317,18 +317,18 @@ pub trait JournalStore: Send + Sync {
     /// Applies a batch in order, in one transaction, and returns when it is durable.
     fn commit(&self, batch: Vec<JournalWrite>) -> PortFuture<'_, Result<Vec<Written>, JournalFatal>>;
 
-    /// Answers from what is committed.
-    fn read(&self, question: JournalRead) -> PortFuture<'_, Result<JournalAnswer, JournalFatal>>;
+    /// Reads from what is committed.
+    fn read(&self, query: JournalRead) -> PortFuture<'_, Result<JournalAnswer, JournalFatal>>;
 }
 
-/// Keeps inputs that ended a stage twice.
+/// Keeps inputs on which a stage failed twice.
 pub trait Quarantine: Send + Sync {
-    /// Stores the input of a slot and says where. Never fails the caller.
+    /// Stores the input of a slot and returns where, or why not.
     fn keep(&self, pipeline: &str, slot: UtcMs, stage: &str, bars: Option<&CleanBars>) -> String;
 }
 
-/// Named places in the cycle where a process may die, an actor may panic or a call may hang. Production passes through
-/// all of them unharmed; the simulator, the chaos demo and the kill tests do not.
+/// Named places in the code where the simulator, the chaos demo and the kill tests inject a fault. None is injected in
+/// production.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FaultPoint {
     PreStart,
@@ -360,10 +360,10 @@ pub enum FaultPoint {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InjectedFault {
-    /// Nothing: always, in production.
+    /// No fault: always, in production.
     None,
     Panic,
-    /// Await for ever here.
+    /// Await without end.
     Hang,
     /// Block the thread for this long.
     Block(Duration),
@@ -386,7 +386,7 @@ impl FaultInjector for NoFaults {
     }
 }
 
-/// Lets happen what the injector says for this point.
+/// Carries out the fault that the injector has for this point.
 ///
 /// # Panics
 /// When the injected fault is one.

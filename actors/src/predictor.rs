@@ -1,9 +1,9 @@
-//! Predictor: validates the model every cycle, asks it, validates the answer. A failed check never becomes a HOLD.
+//! Predictor: validates the model every cycle, asks for a prediction, validates the answer. A failed check never becomes a HOLD.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cycle_flow::{Cycle, Findings};
+use crate::cycle_flow::{Cycle, ExecutorInput};
 use crate::domain::bar::CleanBars;
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::feature::FeatureFrame;
@@ -22,7 +22,7 @@ pub struct Predictor {
 
 impl StageWork for Predictor {
     type Load = (Arc<CleanBars>, FeatureFrame);
-    type Next = Findings;
+    type Next = ExecutorInput;
     const STAGE: Stage = Stage::Predictor;
     const FAULT_POINT: FaultPoint = FaultPoint::PredictorHandle;
 
@@ -40,7 +40,7 @@ impl StageWork for Predictor {
             record.raw_output = answer.rows.first().cloned();
             let probabilities = Probabilities::check(&answer, self.classes)
                 .map_err(|fault| Ending::new(fault.reason(), fault.to_string()))?;
-            Ok(Findings::Prediction(bars, probabilities))
+            Ok(ExecutorInput::Prediction(bars, probabilities))
         })
     }
 }

@@ -1,8 +1,8 @@
 //! RootSupervisor: the top of the tree. One for one; a part that fails is replaced, a pipeline that fails again and again is
 //! parked, and only a critical part or a correlated failure ends the node.
 //!
-//! It also decides how the process ends: in order when all competitions have ended or somebody asked, at once when the
-//! journal's disk fails.
+//! It also decides how the process ends: in order when all competitions have ended or on request, at once when the journal's
+//! disk fails.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use crate::supervision::{
 /// Why the node ended. The root package maps it to an exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeEnd {
-    /// Every slot that was to be run has its end: the competitions are over, or the one slot of each pipeline is.
+    /// Every slot that was to be run has ended: the competitions are over, or each pipeline has run its single slot.
     Finished,
-    /// Somebody asked.
-    Asked(String),
+    /// A signal or an operator asked for it; names which.
+    ShutdownRequested(String),
     /// A critical part or too many parts fail again and again.
     Meltdown(String),
     /// The journal's disk failed.
@@ -38,36 +38,34 @@ pub enum NodeEnd {
 impl fmt::Display for NodeEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Finished => f.write_str("nothing was left to do"),
-            Self::Asked(who) => write!(f, "asked by {who}"),
+            Self::Finished => f.write_str("nothing is left to do"),
+            Self::ShutdownRequested(by) => write!(f, "shutdown requested by {by}"),
             Self::Meltdown(why) | Self::JournalFailed(why) => f.write_str(why),
         }
     }
 }
 
-/// What the root is made of. Specs are in start order by tier.
 pub struct RootArgs {
     pub specs: Vec<ChildSpec>,
     pub pipelines: Vec<(ChildId, Address<PipelineMsg>)>,
     pub shared: NodeShared,
     pub board: Board,
     pub wall: Arc<dyn Clock>,
-    /// How long cycles in flight may take to end before their pipelines are stopped under them.
+    /// How long cycles in flight may take before their pipelines are stopped.
     pub close_within: Duration,
-    /// Told once how the node ended.
+    /// Receives once how the node ended.
     pub done: oneshot::Sender<NodeEnd>,
 }
 
 pub enum RootMsg {
-    /// From its supervision.
     Child(Notice),
-    /// End in order.
+    /// End in order; names who or what asked for it.
     Shutdown(String),
-    /// Pipelines had their time to close.
+    /// `close_within` has passed.
     CloseNow,
     /// The journal's disk failed.
     JournalFailed(JournalFatal),
-    /// End a child as an outside hand would, by its path (`journal`, `eurusd`, `eurusd/executor`); for fault injection.
+    /// For fault injection: end a child as if from outside, by its path (`journal`, `eurusd`, `eurusd/executor`).
     Kill(String),
 }
 
@@ -133,7 +131,7 @@ impl Actor for RootSupervisor {
                 let supervisor_events = state.supervisor.on_notice(notice);
                 state.react(&myself, supervisor_events);
             }
-            RootMsg::Shutdown(why) => state.close(&myself, NodeEnd::Asked(why)),
+            RootMsg::Shutdown(why) => state.close(&myself, NodeEnd::ShutdownRequested(why)),
             RootMsg::CloseNow => state.stop_children(&myself),
             RootMsg::JournalFailed(fatal) => {
                 events::journal_failed(&fatal.to_string());
@@ -181,8 +179,8 @@ impl RootState {
                         self.stop_children(myself);
                     }
                 }
-                SupervisorEvent::Escalate { id, cause } => self.melt(myself, format!("{id}: {cause}")),
-                SupervisorEvent::Meltdown { why } => self.melt(myself, why),
+                SupervisorEvent::Escalate { id, cause } => self.melt_down(myself, format!("{id}: {cause}")),
+                SupervisorEvent::Meltdown { why } => self.melt_down(myself, why),
                 SupervisorEvent::AllStopped => {
                     let end = self.end.clone().unwrap_or(NodeEnd::Finished);
                     self.finish(myself, end);
@@ -196,7 +194,7 @@ impl RootState {
         if self.end.is_some() {
             return;
         }
-        if let NodeEnd::Asked(why) = &end {
+        if let NodeEnd::ShutdownRequested(why) = &end {
             events::shutdown_began(why);
         }
         self.end = Some(end);
@@ -215,7 +213,7 @@ impl RootState {
         self.close_timer = Some(timer.abort_handle());
     }
 
-    fn melt(&mut self, myself: &ActorRef<RootMsg>, why: String) {
+    fn melt_down(&mut self, myself: &ActorRef<RootMsg>, why: String) {
         events::meltdown(&why);
         self.close(myself, NodeEnd::Meltdown(why));
     }

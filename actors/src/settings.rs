@@ -43,15 +43,15 @@ impl Deadlines {
         limit + limit / 5
     }
 
-    /// Whether schedule time lets the decision of `slot` leave at `now`. Elapsed time stands still while a machine sleeps and
-    /// does not see a clock that is set, so a decision has to be young by both.
+    /// Whether schedule time allows an order of `slot` to leave at `now`. Elapsed time stops while a machine sleeps and ignores a
+    /// clock that is set, so both clocks have to allow it.
     #[must_use]
-    pub fn lets_leave(&self, slot: UtcMs, now: UtcMs) -> bool {
+    pub fn may_leave(&self, slot: UtcMs, now: UtcMs) -> bool {
         now.since(slot) <= self.lateness + self.cycle && slot.since(now) <= self.lateness
     }
 
-    /// When a cycle that `holder` has had since `since` can first be found hanging. Stages hand on without telling, so a
-    /// later one with a shorter deadline may have it right after `now`.
+    /// The earliest time at which a stage can count as hung, when `holder` has had the cycle since `since`. Stages hand on without
+    /// a message to the Pipeline, so a later one with a shorter deadline may have it right after `now`.
     pub(crate) fn earliest_hang(&self, holder: Stage, since: Instant, now: Instant) -> Instant {
         let later = Stage::ALL.into_iter().filter(|stage| *stage > holder).map(|stage| now + self.hang_after(stage));
         later.fold(since + self.hang_after(holder), Instant::min)
@@ -94,15 +94,15 @@ pub struct NodeShared {
     pub chance: Arc<dyn Chance>,
     /// Where faults are injected; nothing happens there in production.
     pub faults: Arc<dyn FaultInjector>,
-    /// Inputs that ended a stage twice.
+    /// Keeps inputs on which a stage failed twice.
     pub quarantine: Arc<dyn Quarantine>,
     pub crashes: CrashLog,
-    /// What the watchdog demands.
+    /// Counters for the watchdog.
     pub progress: Arc<Progress>,
     /// Budgets and timeouts of supervision.
     pub limits: Limits,
-    /// No effects while this is set.
+    /// After repeated crashes: no order is sent while this is set.
     pub safe_mode: Arc<AtomicBool>,
-    /// The state directory as a command takes it: for the advice in log lines.
+    /// The state directory as it is written in a shell command; for the advice in log lines.
     pub state_dir: Arc<str>,
 }

@@ -1,4 +1,4 @@
-//! The actor shell of a stage: takes a cycle, lets the stage's work run, hands it on or ends it. No rule lives here.
+//! The actor that runs a stage: takes a cycle, runs the stage's work, hands the cycle on or ends it. It contains no rules.
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
@@ -8,17 +8,17 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinSet;
 
-use crate::cycle_flow::{Cycle, Findings, Undecided, Work};
+use crate::cycle_flow::{Cycle, ExecutorInput, Undecided, Work};
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::reason::Ending;
 use crate::messages::PipelineMsg;
 use crate::ports::{FaultInjector, FaultPoint, PortFuture, elapsed_now, inject_fault};
 use crate::supervision::Address;
 
-/// Elapsed time until a stage that has unfinished business between cycles looks at it again.
-const LOOK_AGAIN: Duration = Duration::from_secs(15);
-/// A look that takes longer hangs. No cycle is waiting, so nobody else would notice.
-pub(crate) const LOOK_LIMIT: Duration = Duration::from_secs(30);
+/// Elapsed time between two warm-ups of a stage that has unfinished work.
+const WARM_UP_PAUSE: Duration = Duration::from_secs(15);
+/// A longer warm-up counts as a hang. No cycle waits for it, so the Pipeline would not notice.
+pub(crate) const WARM_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a stage does with a cycle.
 pub trait StageWork: Send + Sync + 'static {
@@ -30,12 +30,12 @@ pub trait StageWork: Send + Sync + 'static {
     /// Where faults of this stage are injected.
     const FAULT_POINT: FaultPoint;
 
-    /// Runs after each start, before the first cycle, and again between cycles while there is unfinished business.
+    /// Runs after each start, before the first cycle, and again between cycles while [`StageWork::is_unfinished`].
     fn warm_up(&mut self) -> PortFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 
-    /// Whether there is business that must not wait for a cycle to come this far.
+    /// Whether there is work that must not wait until a cycle reaches this stage.
     fn is_unfinished(&self) -> bool {
         false
     }
@@ -51,14 +51,14 @@ pub trait StageWork: Send + Sync + 'static {
 
 #[derive(Debug)]
 pub enum StageMsg<L> {
-    /// First message of each incarnation, and later ones while there is unfinished business.
+    /// First message of each incarnation; repeated while there is unfinished work.
     WarmUp,
     Work(Work<L>),
 }
 
-/// Where a stage hands a finished cycle.
+/// The receiver of a cycle after a stage.
 pub trait HandOver<L>: Send + Sync + 'static {
-    /// Hands it on; gives it back when nobody is there.
+    /// Hands it on; returns it when the receiver is not running.
     ///
     /// # Errors
     /// The work itself, undelivered.
@@ -77,12 +77,12 @@ impl<L: Send + 'static> HandOver<L> for (Stage, Address<StageMsg<L>>) {
 }
 
 /// To the Executor, with nothing to decide on.
-impl HandOver<Undecided> for Address<StageMsg<Findings>> {
+impl HandOver<Undecided> for Address<StageMsg<ExecutorInput>> {
     fn hand_over(&self, work: Work<Undecided>) -> Result<(), Work<Undecided>> {
         let Work { cycle, record, load } = work;
         cycle.tracker.hand_to(Stage::Executor);
-        match self.send(StageMsg::Work(Work { cycle, record, load: Findings::Nothing(load) })) {
-            Err(StageMsg::Work(Work { cycle, record, load: Findings::Nothing(load) })) => {
+        match self.send(StageMsg::Work(Work { cycle, record, load: ExecutorInput::NoPrediction(load) })) {
+            Err(StageMsg::Work(Work { cycle, record, load: ExecutorInput::NoPrediction(load) })) => {
                 Err(Work { cycle, record, load })
             }
             _ => Ok(()),
@@ -102,9 +102,9 @@ impl HandOver<Infallible> for () {
 pub struct StageLinks {
     /// `pipeline/stage`, for fault points.
     pub path: Arc<str>,
-    /// The pipeline that is told of the end.
+    /// Receives the end of each cycle.
     pub pipeline: Address<PipelineMsg>,
-    /// Who looks after positions when a cycle ends without a prediction; `None`: they need nobody.
+    /// Closes overdue positions when a cycle has no prediction; `None`: positions have no maximum age.
     pub exits: Option<Arc<dyn HandOver<Undecided>>>,
     /// Where faults are injected; nothing happens there in production.
     pub faults: Arc<dyn FaultInjector>,
@@ -122,7 +122,7 @@ pub struct StageState<W: StageWork> {
     work: W,
     next: Box<dyn HandOver<W::Next>>,
     links: StageLinks,
-    /// At most one: the next look at unfinished business.
+    /// At most one task: the next warm-up.
     timer: JoinSet<()>,
 }
 
@@ -164,23 +164,23 @@ impl<W: StageWork> Actor for StageActor<W> {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            StageMsg::WarmUp => tokio::time::timeout(LOOK_LIMIT, state.work.warm_up()).await?,
+            StageMsg::WarmUp => tokio::time::timeout(WARM_UP_TIMEOUT, state.work.warm_up()).await?,
             StageMsg::Work(work) => state.take(work).await,
         }
-        state.look_again_if_needed(&myself);
+        state.schedule_warm_up(&myself);
         Ok(())
     }
 }
 
 impl<W: StageWork> StageState<W> {
-    fn look_again_if_needed(&mut self, myself: &ActorRef<StageMsg<W::Load>>) {
+    fn schedule_warm_up(&mut self, myself: &ActorRef<StageMsg<W::Load>>) {
         while self.timer.try_join_next().is_some() {}
         if !self.work.is_unfinished() || !self.timer.is_empty() {
             return;
         }
         let myself = myself.clone();
         self.timer.spawn(async move {
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(WARM_UP_PAUSE).await;
             let _ = myself.cast(StageMsg::WarmUp);
         });
     }
@@ -188,7 +188,7 @@ impl<W: StageWork> StageState<W> {
     async fn take(&mut self, work: Work<W::Load>) {
         let Work { cycle, mut record, load } = work;
         if cycle.tracker.is_revoked() {
-            return; // the Pipeline has ended this slot otherwise
+            return; // the Pipeline has already ended this slot
         }
         inject_fault(&*self.links.faults, W::FAULT_POINT, &self.links.path).await;
         let began = elapsed_now();
@@ -199,14 +199,14 @@ impl<W: StageWork> StageState<W> {
                 if let Err(undelivered) = self.next.hand_over(Work { cycle, record, load }) {
                     let (stage, _) = undelivered.cycle.tracker.holder();
                     let (slot, attempt) = (undelivered.cycle.slot, undelivered.cycle.attempt);
-                    let _ = self.links.pipeline.send(PipelineMsg::NobodyThere { slot, attempt, stage });
+                    let _ = self.links.pipeline.send(PipelineMsg::StageNotRunning { slot, attempt, stage });
                 }
             }
             Err(ending) => self.end(cycle, record, ending),
         }
     }
 
-    /// Ends a cycle. One that ends without a prediction goes past the Executor first, where that is of any use.
+    /// Ends a cycle. One without a prediction goes to the Executor first, if positions have a maximum age.
     fn end(&self, cycle: Cycle, mut record: Box<SlotRecord>, mut ending: Ending) {
         let attempt = cycle.attempt;
         if let Some(exits) = self.links.exits.as_ref().filter(|_| W::STAGE != Stage::Executor) {

@@ -1,4 +1,4 @@
-//! What a pipeline shows of itself: each part has one writer, and Heartbeat, `health.json`, summaries and the demo read it.
+//! The published state of each pipeline. Each part has one writer; Heartbeat, `health.json`, summaries and the demo read it.
 //!
 //! Health is computed from the lateness of the next due decision (promise 4), never from the fact that something answers.
 
@@ -21,9 +21,9 @@ pub struct PipelineStatus {
     pub mode: Mode,
     /// Slots that ended, by outcome, in the order of [`Outcome::ALL`], since the process started.
     pub outcomes: [u64; 4],
-    /// Newest slots in a row that something kept from a decision; hours of a closed market do not count.
+    /// Consecutive newest slots without a decision because of a fault; slots of a closed market are not counted.
     pub faults_in_a_row: u64,
-    /// What kept the newest of them from it.
+    /// The reason of the newest of them.
     pub last_fault: Option<Reason>,
     /// Orders that left the node since the process started.
     pub effects: u64,
@@ -37,11 +37,11 @@ pub struct PipelineStatus {
     pub last_reason: Option<Reason>,
     /// The next slot that will be due; `None` before recovery and after the competition.
     pub next_due: Option<UtcMs>,
-    /// Since when it has to take up its schedule; `None` once it has. Elapsed time, which a replay has too.
+    /// Since when it waits for the journal before it can continue its schedule; `None` once it has. Elapsed time.
     pub waiting_since: Option<Instant>,
-    /// Every slot up to here has its end, or is worked on. A wall clock before it was set back, and the schedule waits.
+    /// Every slot up to here has ended, or is in flight. If the wall clock shows an earlier time, it was set back.
     pub accounted: Option<UtcMs>,
-    /// Every slot of the competition has its end.
+    /// Every slot of the competition has ended.
     pub ended: bool,
 }
 
@@ -73,8 +73,8 @@ impl PipelineStatus {
         self.outcomes.iter().sum()
     }
 
-    /// Adds a slot that ended with `reason`. When a position was closed although something kept the slot from a decision,
-    /// the fault counts on.
+    /// Adds a slot that ended with `reason`. `undecided`: why it had no decision although a position was closed; that
+    /// still counts as a fault.
     pub fn count_slot(&mut self, reason: Reason, undecided: Option<Reason>) {
         let faults = self.faults_in_a_row;
         self.count(reason, 1);
@@ -105,18 +105,18 @@ impl PipelineStatus {
     }
 }
 
-/// An order that only a person can settle. Its symbol takes no new exposure until then.
+/// An order that only an operator can settle. Its symbol takes no new exposure until then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldOrder {
     pub intent: Intent,
-    /// The command that settles it when it was filled.
+    /// The shell command that settles it when it was filled.
     pub if_filled: String,
-    /// The command that settles it when it is not at the venue.
+    /// The shell command that settles it when it is not at the venue.
     pub if_absent: String,
 }
 
 impl HeldOrder {
-    /// An order in the journal of `state_dir`, which is named as a shell takes it.
+    /// An order in the journal of `state_dir`, which is quoted for a shell.
     #[must_use]
     pub fn new(intent: Intent, state_dir: &str) -> Self {
         let settle = |seen: &str| format!("sentinel settle {} {seen} --evidence TEXT --state {state_dir}", intent.key);
@@ -124,30 +124,29 @@ impl HeldOrder {
     }
 }
 
-/// What a pipeline has at its venue, as of its last look. Written by its Executor.
+/// What a pipeline has at its venue, as last seen. Written by its Executor.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Holdings {
-    /// Orders that wait for a person. Complete: settling is done while the node is down.
+    /// All orders that wait for an operator, who settles them while the node is down.
     pub held: Vec<HeldOrder>,
-    /// Open positions of its symbol; `None` when nobody can say or has looked yet.
+    /// Open positions of its symbol; `None` when they are not known.
     pub open_positions: Option<usize>,
-    /// Nothing new is opened until a person has looked: too many orders in a row were refused for a lasting reason.
+    /// No new exposure until the next start: too many orders in a row were refused for a lasting reason.
     pub reducing: bool,
 }
 
-/// One pipeline's place on the board.
+/// The published state of one pipeline.
 #[derive(Clone)]
 pub struct BoardEntry {
     pub clock: Arc<dyn Clock>,
     pub status: Arc<ArcSwap<PipelineStatus>>,
     /// What it has at its venue.
     pub holdings: Arc<ArcSwap<Holdings>>,
-    /// It is beyond its restart budget and stands still until a probe succeeds. Written by the root.
+    /// It is beyond its restart budget and does not run until a probe succeeds. Written by the root.
     pub parked: Arc<AtomicBool>,
 }
 
 impl BoardEntry {
-    /// Whether it stands still, beyond its restart budget.
     #[must_use]
     pub fn is_parked(&self) -> bool {
         self.parked.load(Ordering::Relaxed)
@@ -159,40 +158,39 @@ impl BoardEntry {
 pub struct Board {
     /// Entries by pipeline name.
     pub entries: BTreeMap<String, BoardEntry>,
-    /// After repeated crashes: nothing is sent while this is set.
+    /// After repeated crashes: no order is sent while this is set.
     pub safe_mode: Arc<AtomicBool>,
-    /// What the process has and uses.
-    pub machine: Arc<Machine>,
+    pub usage: Arc<ProcessUsage>,
 }
 
-/// What the process has and uses, as of the last look of whoever looks at the machine; nobody may have looked yet.
+/// Free disk and memory of the process, as last measured; each is unknown before the first measurement.
 #[derive(Debug, Default)]
-pub struct Machine {
+pub struct ProcessUsage {
     free_disk_mb: AtomicU64,
     memory_mb: AtomicU64,
 }
 
-impl Machine {
-    /// What is left on the disk of the state directory, and what the process has in memory, in bytes.
-    pub fn note(&self, free_disk: Option<u64>, memory: Option<u64>) {
+impl ProcessUsage {
+    /// Free space on the disk of the state directory and resident memory of the process, in bytes.
+    pub fn record(&self, free_disk: Option<u64>, memory: Option<u64>) {
         self.free_disk_mb.store(free_disk.map_or(0, megabytes), Ordering::Relaxed);
         self.memory_mb.store(memory.map_or(0, megabytes), Ordering::Relaxed);
     }
 
-    /// What is left on the disk of the state directory, in MB.
+    /// Free space on the disk of the state directory, in MB (10^6 bytes).
     #[must_use]
     pub fn free_disk_mb(&self) -> Option<u64> {
         known(&self.free_disk_mb)
     }
 
-    /// What the process has in memory, in MB.
+    /// Resident memory of the process, in MB (10^6 bytes).
     #[must_use]
     pub fn memory_mb(&self) -> Option<u64> {
         known(&self.memory_mb)
     }
 }
 
-/// Of a million bytes, as everywhere; rounded up, so that what is there is never nothing.
+/// MB are 10^6 bytes. Rounded up, because 0 stands for unknown.
 const fn megabytes(bytes: u64) -> u64 {
     bytes.div_ceil(1_000_000)
 }
@@ -202,19 +200,18 @@ fn known(value: &AtomicU64) -> Option<u64> {
 }
 
 impl Board {
-    /// How many positions are open, as far as anybody can say.
+    /// Open positions of all pipelines, as far as they are known.
     #[must_use]
     pub fn open_positions(&self) -> usize {
         self.entries.values().filter_map(|entry| entry.holdings.load().open_positions).sum()
     }
 
-    /// How many pipelines open nothing new until a person has looked at the refusals of their orders.
+    /// How many pipelines open nothing new because of refused orders; see [`Holdings::reducing`].
     #[must_use]
     pub fn reducing(&self) -> usize {
         self.entries.values().filter(|entry| entry.holdings.load().reducing).count()
     }
 
-    /// Whether nothing is sent, after repeated crashes.
     #[must_use]
     pub fn is_safe_mode(&self) -> bool {
         self.safe_mode.load(Ordering::Relaxed)
@@ -225,7 +222,7 @@ impl Board {
         self.entries.values().filter(|entry| entry.is_parked()).count()
     }
 
-    /// How many orders wait for a person.
+    /// How many orders wait for an operator.
     #[must_use]
     pub fn held_orders(&self) -> usize {
         self.entries.values().map(|entry| entry.holdings.load().held.len()).sum()

@@ -1,9 +1,9 @@
 //! Supervision: children are ended and replaced, the node goes on (promise 3).
 //!
-//! * [`policy`]: what to do, as a pure state machine; [`event`] is its vocabulary, [`limits`] its numbers.
-//! * [`supervisor`]: the thin shell that an owner actor keeps in its state; it translates between ractor and the policy.
-//! * [`identity`], [`child`], [`address`]: what is supervised, and how the others reach it across restarts.
-//! * [`crash`]: what a panic left behind. [`watch`]: the thread that notices when nothing can be supervised any more.
+//! * [`policy`]: what to do, as a pure state machine; [`event`] has its inputs and outputs, `limits` its numbers.
+//! * `supervisor`: the shell that an owner actor keeps in its state, between ractor and the policy.
+//! * `identity`, `child`, `address`: what is supervised, and how other actors reach it across restarts.
+//! * `crash`: crash reports. [`watch`]: the watchdog thread, for when supervision itself has stopped.
 //!
 //! Nothing in here knows what the children do, awaits a child inside the owner, or uses ractor's registry names.
 

@@ -135,7 +135,7 @@ proptest! {
                 }),
                 Step::StaleEnd => last_ended.map(|(slot, attempt)| SlotEvent::Ended { slot, attempt }),
                 Step::Die { time_left, same_input } => flying.map(|InFlight { slot, attempt }| {
-                    SlotEvent::StageDied { slot, attempt, time_left, same_input }
+                    SlotEvent::StageFailed { slot, attempt, time_left, same_input }
                 }),
             };
             if let Some(event) = event {

@@ -203,7 +203,7 @@ impl ReporterThread {
 
     /// On this thread and not in the heartbeat: asking a disk may block.
     fn note_machine(&self, board: &Board) {
-        board.machine.note(free_bytes(&self.state).ok(), resident_bytes());
+        board.usage.record(free_bytes(&self.state).ok(), resident_bytes());
     }
 
     /// An idle journal shows progress only when it is pinged.

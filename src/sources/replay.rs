@@ -166,7 +166,7 @@ impl Clock for ReplayClock {
         true
     }
 
-    fn take_up_after(&self, accounted: UtcMs) {
+    fn resume_after(&self, accounted: UtcMs) {
         self.0.now.fetch_min(accounted.0, Ordering::SeqCst);
         self.publish();
     }
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(time(), open(5));
         clock.wait_until(open(100_000)).await;
         assert_eq!(time(), open(100_000));
-        clock.take_up_after(open(7));
+        clock.resume_after(open(7));
         assert_eq!(time(), open(7));
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sentinel_actors::domain::bar::{Interval, OLDEST_BAR};
 use sentinel_actors::domain::calendar::MarketCalendar;
-use sentinel_actors::domain::freshness::HOLE_MAX;
+use sentinel_actors::domain::freshness::OUTAGE_MAX;
 use sentinel_actors::domain::time::UtcMs;
 
 use super::csv::BarLine;
@@ -91,7 +91,7 @@ pub enum UnfitBars {
     #[error(
         "line {line}: {time} lies {} after the bar before it, {before} in line {line_before}; a hole is {} at most: put the \
          time right, or make two files of it",
-        Span(*hole), Span(HOLE_MAX)
+        Span(*hole), Span(OUTAGE_MAX)
     )]
     Hole {
         /// Where it ends.
@@ -160,7 +160,7 @@ pub fn survey(lines: &[BarLine], expected: &Expected<'_>) -> Result<Option<Surve
     for pair in lines.windows(2) {
         let (before, time) = (pair[0].bar.time, pair[1].bar.time);
         let spacing = time.since(before);
-        if spacing > HOLE_MAX {
+        if spacing > OUTAGE_MAX {
             let (line_before, line, hole) = (pair[0].line, pair[1].line, Duration::from_secs(spacing.as_secs()));
             return Err(UnfitBars::Hole { line, time, line_before, before, hole });
         }

@@ -1,9 +1,8 @@
 //! What the row of a slot says when the slot has intents.
 //!
-//! A row is written by a cycle that reports its end, or on behalf of one that is lost. Neither knows of everything: a lost
-//! cycle reports nothing, and a cycle that is run again after a crash meets the effects of its first run, so that an order
-//! that was confirmed then is refused now, because its position is open already. The intents know. Promise kept here: a
-//! slot whose order may have left is never reported as missed or skipped, and its row names every such order.
+//! A row is written by a cycle that reports its end, or on behalf of one that is lost. Neither is complete: a lost cycle
+//! reports nothing, and a cycle that is run again after a crash sees the effects of its first run (its order is refused,
+//! because the position is open already). The intents of the slot are complete. Promise kept here: a slot whose order may have left is never reported as missed or skipped, and its row names every such order.
 
 use super::cycle::SlotRecord;
 use super::intent::{Basis, Intent, IntentState, Mode};
@@ -30,7 +29,7 @@ pub fn amend_ended(record: &mut SlotRecord, intents: &[Intent]) {
     }
 }
 
-/// Amends the row of a slot that passed unattended: with intents it was worked on before, by a cycle that was lost.
+/// Amends the row of a missed slot. If it has intents, a cycle worked on it and was lost.
 pub fn amend_missed(record: &mut SlotRecord, intents: &[Intent]) {
     if intents.is_empty() {
         return;
@@ -41,7 +40,7 @@ pub fn amend_missed(record: &mut SlotRecord, intents: &[Intent]) {
 
 /// Ends `record` as its intents ended.
 fn end_as_intents(record: &mut SlotRecord, intents: &[Intent]) {
-    // Live intents speak for a slot that has intents of both modes: their effects were real.
+    // When a slot has intents of both modes, the live ones count: their effects were real.
     let mode = if intents.iter().any(|intent| intent.mode == Mode::Live) { Mode::Live } else { Mode::DryRun };
     let own: Vec<&Intent> = intents.iter().filter(|intent| intent.mode == mode).collect();
     let any = |states: &[IntentState]| own.iter().any(|intent| states.contains(&intent.state));
@@ -59,7 +58,7 @@ fn end_as_intents(record: &mut SlotRecord, intents: &[Intent]) {
     record.decided_bar = own.iter().find_map(|intent| decided_bar(intent));
 }
 
-/// Of a slot's decision the newest bar is lost; the slot's time must not pass for that of a bar.
+/// A decision about a slot does not name its bar; the slot's time must not be taken for that of a bar.
 const fn decided_bar(intent: &Intent) -> Option<UtcMs> {
     match intent.basis {
         Basis::Bar(bar) => Some(bar),

@@ -177,10 +177,10 @@ impl CleanBars {
     }
 }
 
-/// No bar is older. A time that was lost or has the wrong unit reads as one of 1970.
+/// No bar is older. A missing time, or one in the wrong unit, reads as a time in 1970.
 pub const OLDEST_BAR: UtcMs = UtcMs::from_secs(365 * 86_400);
 
-/// The open times that a window may hold. What is done about bars is bounded by it, whatever their times say.
+/// The open times that a window may hold. They bound the work per window, whatever times a vendor delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenTimes {
     /// Bars that open before this are no part of any window.
@@ -212,10 +212,8 @@ pub struct Cleaning {
     pub window: Option<usize>,
 }
 
-/// Applies the edge rules of the feature specification to delivered bars.
-///
-/// Drops what is not usable, sorts, merges and counts bars with the same open time (the last received
-/// stays), and keeps the newest `window` bars. Never fails: an empty result is for the caller to judge.
+/// Drops bars that are not usable, sorts the others, keeps the last received of those with the same open time, and keeps the
+/// newest `window` bars. Never fails: the caller judges an empty result.
 #[must_use]
 pub fn clean(delivered: &[RawBar], how: &Cleaning) -> CleanBars {
     let mut dropped: BTreeMap<DropReason, u32> = BTreeMap::new();

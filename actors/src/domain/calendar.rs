@@ -1,7 +1,7 @@
 //! When a market is open, written in one line:
 //! `America/New_York; Sun 17:00-Fri 17:00; closed 12-25 00:00-17:00, 01-01 00:00-17:00`, or `always`.
 //!
-//! A closed hour only *excuses* a missing bar; a bar that exists wins. Daylight saving comes from the time zone database.
+//! A closed hour only *excuses* a missing bar; a bar that exists is used. Daylight saving comes from the time zone database.
 
 use std::fmt;
 use std::str::FromStr;
@@ -120,7 +120,7 @@ impl MarketCalendar {
             missing += u32::from(self.is_open(expected));
             let next = interval.close_of(expected);
             if next == expected {
-                break; // the end of time
+                break; // the largest time there is
             }
             expected = next;
         }
@@ -213,7 +213,7 @@ fn parse_time(text: &str) -> Option<u32> {
     (minute < 60 && hour * 60 + minute <= MINUTES_PER_DAY).then_some(hour * 60 + minute)
 }
 
-/// One or two digits and nothing else: whatever is computed from them stays small.
+/// One or two digits and nothing else, so that no sum of them overflows.
 fn two_digits(text: &str) -> Option<u32> {
     let plain = (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     if plain { text.parse().ok() } else { None }

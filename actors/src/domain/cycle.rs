@@ -1,7 +1,8 @@
 //! One cycle: the record of a slot, and the pure machine that says which slot is worked on, missed or run again.
 //!
-//! Promise 1 lives here: every slot that the schedule makes due leaves [`SlotMachine`] in exactly one end ([`SlotCommand::Finish`] or [`SlotCommand::Abort`])
-//! or inside exactly one [`SlotCommand::Miss`] range, or is the slot in flight.
+//! Promise 1 lives here: every slot that the schedule makes due is the slot in flight, or leaves
+//! [`SlotMachine`] in exactly one [`SlotCommand::Finish`] or [`SlotCommand::Abort`], or inside exactly one
+//! [`SlotCommand::Miss`] range.
 
 use std::fmt;
 use std::time::Duration;
@@ -60,7 +61,7 @@ pub struct SlotRecord {
     pub mode: Mode,
     /// How it ended; its outcome follows.
     pub reason: Reason,
-    /// What a person should know beyond the reason.
+    /// For a person: what the reason does not say.
     pub detail: String,
     /// How often the cycle was started: 0 for missed slots, 2 after a re-run.
     pub attempts: u32,
@@ -90,13 +91,13 @@ pub struct SlotRecord {
     /// Open time of the bar that was decided; `None` when no decision was reached.
     pub decided_bar: Option<UtcMs>,
     pub intents: Vec<IntentKey>,
-    /// What the decision was measured against; `None` when no decision was reached, and in rows of older versions.
+    /// What the decision was compared with; `None` when no decision was reached, and in rows of older versions.
     pub weighed: Option<Weighed>,
     /// Number of the node's start under which the row was written; the journal fills it in.
     pub start: Option<i64>,
 }
 
-/// What a decision was measured against, besides the prediction.
+/// The values that a decision was compared with, besides the prediction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Weighed {
     /// Whether the bar or the slot was decided.
@@ -175,14 +176,14 @@ pub enum SlotEvent {
         /// Attempt that ended.
         attempt: u32,
     },
-    /// The stage that held the cycle died.
-    StageDied {
+    /// The stage that held the cycle crashed, hung or was killed.
+    StageFailed {
         slot: UtcMs,
         /// Attempt that it held.
         attempt: u32,
         /// Whether the elapsed deadline leaves room for another attempt.
         time_left: bool,
-        /// Whether an earlier attempt died on the same input.
+        /// Whether the attempt before failed in the same stage on the same input.
         same_input: bool,
     },
 }
@@ -226,24 +227,24 @@ pub struct SlotMachine {
     /// Every slot up to and including this one has been handed out.
     accounted: UtcMs,
     /// Slots up to and including this one were due before this pipeline (or node) was up.
-    gone: UtcMs,
-    gone_reason: Reason,
+    down_until: UtcMs,
+    down_reason: Reason,
     in_flight: Option<InFlight>,
 }
 
 impl SlotMachine {
-    /// A machine that has accounted for every slot up to and including `accounted`. Slots in `(accounted, gone]` passed
-    /// while nobody was there and end with `gone_reason`, except the newest one if it is still fresh.
+    /// A machine that has accounted for every slot up to and including `accounted`. Slots in `(accounted, down_until]` passed
+    /// while it did not run and end with `down_reason`, except the newest one if it is still fresh.
     #[must_use]
     pub fn new(
         schedule: Schedule,
         window: Window,
         lateness: Duration,
         accounted: UtcMs,
-        gone: UtcMs,
-        gone_reason: Reason,
+        down_until: UtcMs,
+        down_reason: Reason,
     ) -> Self {
-        Self { schedule, window, lateness, accounted, gone, gone_reason, in_flight: None }
+        Self { schedule, window, lateness, accounted, down_until, down_reason, in_flight: None }
     }
 
     #[must_use]
@@ -277,12 +278,12 @@ impl SlotMachine {
             SlotEvent::Tick { now } => self.tick(now),
             SlotEvent::Ended { slot, attempt } => {
                 if self.in_flight != Some(InFlight { slot, attempt }) {
-                    return Vec::new(); // an answer from an incarnation that was given up
+                    return Vec::new(); // it comes from an attempt that was given up
                 }
                 self.in_flight = None;
                 vec![SlotCommand::Finish { slot }]
             }
-            SlotEvent::StageDied { slot, attempt, time_left, same_input } => {
+            SlotEvent::StageFailed { slot, attempt, time_left, same_input } => {
                 if self.in_flight != Some(InFlight { slot, attempt }) {
                     return Vec::new();
                 }
@@ -300,7 +301,7 @@ impl SlotMachine {
     fn tick(&mut self, now: UtcMs) -> Vec<SlotCommand> {
         let mut commands = Vec::new();
         let Some(first) = self.next_due().filter(|first| *first <= now) else { return commands };
-        // Slots after the window's end are nobody's.
+        // Slots after the window's end are not due.
         let until = match self.window.end {
             Some(end) if end <= now => end.before(),
             _ => now,
@@ -310,12 +311,12 @@ impl SlotMachine {
         self.accounted = self.accounted.max(first.before());
 
         let passing_reason = if self.in_flight.is_some() { Reason::Overrun } else { Reason::Late };
-        self.miss_until(self.gone.min(before_newest), self.gone_reason, &mut commands);
+        self.miss_until(self.down_until.min(before_newest), self.down_reason, &mut commands);
         self.miss_until(before_newest, passing_reason, &mut commands);
         if self.in_flight.is_some() {
             self.miss_until(newest, Reason::Overrun, &mut commands);
         } else if now.since(newest) > self.lateness {
-            let reason = if newest <= self.gone { self.gone_reason } else { Reason::Late };
+            let reason = if newest <= self.down_until { self.down_reason } else { Reason::Late };
             self.miss_until(newest, reason, &mut commands);
         } else {
             self.accounted = newest;

@@ -40,24 +40,24 @@ impl Signal {
     }
 }
 
-/// What to do with open positions when the model points the other way.
+/// What to do with open positions when the signal has the opposite direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnOpposite {
-    /// Leave them to their stop and target.
+    /// Leave them open until their stop or target.
     Ignore,
     Close,
-    /// Close them and open the other way.
+    /// Close them and open a position in the other direction.
     Reverse,
 }
 
-/// Which input may be decided once.
+/// What is decided only once: each bar, or each slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DecideOn {
     /// One decision per closed bar.
     Bar,
-    /// One decision per slot, as the Python daemon did.
+    /// One decision per slot, even when no new bar has closed.
     Slot,
 }
 
@@ -82,7 +82,7 @@ impl DecideOn {
 pub struct TradePolicy {
     /// Meaning of the model's classes, in its order.
     pub classes: Vec<Signal>,
-    /// Act only when the winner's probability is above this.
+    /// Act only when the probability of the most probable class is above this.
     pub threshold: f64,
     pub decide_on: DecideOn,
     /// Volume of each new position, in lots.

@@ -1,4 +1,4 @@
-//! May the node decide on these bars? Pure judgement of age, market hours and gaps.
+//! Whether the node may decide on these bars: their age, market hours and gaps.
 //!
 //! A closed market explains a missing bar and is not staleness; a bar that exists wins over the calendar.
 
@@ -9,11 +9,11 @@ use super::calendar::MarketCalendar;
 use super::reason::{Ending, Reason};
 use super::time::UtcMs;
 
-/// The longest hole in a series of bars that is taken for an outage of its source. What lies further apart than this and a
-/// window can explain has a wrong time.
-pub const HOLE_MAX: Duration = Duration::from_secs(31 * 86_400);
+/// The longest gap in a series of bars that an outage of its source can explain. When bars lie further apart than a window
+/// and this gap, a time is wrong.
+pub const OUTAGE_MAX: Duration = Duration::from_secs(31 * 86_400);
 
-/// What a pipeline demands of its bars.
+/// What the bars of a pipeline must be like.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Freshness {
     pub interval: Interval,
@@ -26,7 +26,7 @@ pub struct Freshness {
     pub settle: Duration,
 }
 
-/// What the judgement found out about usable bars.
+/// What is known about bars that may be decided on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fresh {
     /// Open time of the newest bar: the one that is decided.
@@ -54,16 +54,16 @@ impl Freshness {
         }
     }
 
-    /// The longest time that `bars` bars reach back, with as many missing as may be and a hole.
+    /// The longest time that `bars` bars reach back, with the allowed number of missing bars and one outage.
     fn reach(&self, bars: usize) -> Duration {
         let bars = u32::try_from(bars).unwrap_or(u32::MAX).saturating_add(self.max_missing_bars);
-        self.calendar.longest_for(self.interval.length().saturating_mul(bars)).saturating_add(HOLE_MAX)
+        self.calendar.longest_for(self.interval.length().saturating_mul(bars)).saturating_add(OUTAGE_MAX)
     }
 
     /// Judges the bars for a slot.
     ///
     /// # Errors
-    /// The ending that these bars force on the cycle.
+    /// How the cycle ends because of these bars.
     pub fn judge(&self, slot: UtcMs, bars: &CleanBars) -> Result<Fresh, Ending> {
         let due = self.due_bar(slot);
         let market_open = self.calendar.is_open(due);
@@ -105,7 +105,7 @@ impl Freshness {
             let text = format!("{missing} bars are missing inside the window, allowed {}", self.max_missing_bars);
             return Err(Ending::new(Reason::Gap, text));
         }
-        // Where such a bar belongs nobody knows: it is missing somewhere.
+        // The right time of such a bar is unknown: it counts as missing.
         let implausible = bars.dropped.get(&DropReason::ImplausibleTime).copied().unwrap_or(0);
         if missing.saturating_add(implausible) > self.max_missing_bars {
             let text = format!(
@@ -117,8 +117,8 @@ impl Freshness {
         Ok(Fresh { newest, missing })
     }
 
-    /// Market time between two instants, in whole bars and bounded: beyond a few times `max_age` more does not matter, and
-    /// what is too long for less is not counted at all.
+    /// Open-market time between two instants, in whole bars. Stops counting above twice `max_age`, and does not count at all
+    /// when the market must have been open for longer than that.
     fn open_time_between(&self, from: UtcMs, to: UtcMs) -> Duration {
         let step = self.interval.length();
         let enough = self.max_age * 2 + step;

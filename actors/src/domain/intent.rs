@@ -1,7 +1,7 @@
-//! Intents: the durable record of each effect, and the state machine that forbids invented endings.
+//! Intents: the durable record of each effect, and the state machine that keeps an unknown result unknown.
 //!
-//! Promise 2: no effect without a durable intent, at most one effect per key. An order whose fate is unknown stays
-//! `unknown` until evidence or a person settles it; no event of this machine is a timer or a count of retries.
+//! Promise 2: no effect without a durable intent, at most one effect per key. An order whose result is not known
+//! stays `unknown` until evidence or an operator settles it; no event is a timer or a count of retries.
 
 use std::fmt;
 
@@ -117,7 +117,6 @@ impl fmt::Display for IntentKey {
     }
 }
 
-/// Where an intent stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntentState {
@@ -125,15 +124,15 @@ pub enum IntentState {
     Planned,
     /// About to leave, or left; from here on the venue may have it.
     Sent,
-    /// The venue has it, and said so.
+    /// The venue confirmed it.
     Acked,
-    /// The venue refused it, and said so.
+    /// The venue refused it.
     Rejected,
-    /// Left, fate not known. Blocks new exposure in its symbol.
+    /// Left; what became of it is not known. Blocks new exposure in its symbol.
     Unknown,
     /// Provably not at the venue.
     Absent,
-    /// Cannot be settled by asking; waits for a person. Blocks new exposure in its symbol.
+    /// The venue cannot settle it; it waits for an operator. Blocks new exposure in its symbol.
     Held,
 }
 
@@ -174,7 +173,7 @@ impl IntentState {
     /// The state after `event`.
     ///
     /// # Errors
-    /// When the machine has no such transition; the caller has a bug or a stale view, and nothing may change.
+    /// When there is no such transition: the caller has a bug or an outdated view, and nothing may change.
     pub fn after(self, event: &IntentEvent) -> Result<Self, IllegalTransition> {
         use IntentEvent as E;
         let next = match (self, event) {
@@ -221,7 +220,7 @@ pub enum IntentEvent {
         /// Its text, shortened.
         text: String,
     },
-    /// No usable answer: the fate is open.
+    /// No usable answer: it is not known what became of it.
     LostTrack {
         /// What is known.
         evidence: String,
@@ -230,27 +229,27 @@ pub enum IntentEvent {
     FoundAbsent {
         evidence: String,
     },
-    /// Asking cannot settle it; a person must.
+    /// The venue cannot settle it; an operator must.
     Hold {
         /// Why not.
         evidence: String,
     },
-    /// A person found it at the venue.
+    /// An operator found it at the venue.
     SettledAcked {
         /// What the venue shows of it.
         receipt: Receipt,
-        /// Who, and what was seen.
+        /// Who looked, and what they saw.
         evidence: String,
     },
-    /// A person found it nowhere.
+    /// An operator found that the venue does not have it.
     SettledAbsent {
-        /// Who, and what was seen.
+        /// Who looked, and what they saw.
         evidence: String,
     },
 }
 
 impl IntentEvent {
-    /// What the venue, or a person who looked there, said was filled.
+    /// What was filled, as the venue or an operator reported it.
     #[must_use]
     pub const fn receipt(&self) -> Option<&Receipt> {
         match self {
@@ -276,7 +275,7 @@ impl IntentEvent {
     }
 }
 
-/// A transition that the machine does not have.
+/// A transition that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an intent that is {from} cannot take the event '{event}'")]
 pub struct IllegalTransition {
@@ -303,7 +302,6 @@ pub struct Intent {
     pub basis: Basis,
     /// The order; a re-run that would order something else does not replace it.
     pub order: Order,
-    /// Where it stands.
     pub state: IntentState,
     /// The venue's confirmation, once acked.
     pub receipt: Option<Receipt>,

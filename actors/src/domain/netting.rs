@@ -8,23 +8,23 @@ use rust_decimal::Decimal;
 use super::intent::Intent;
 use super::order::{Position, Role, Side, Ticket};
 
-/// Confirmed orders that do not add up to the position.
+/// Why confirmed orders do not tell the position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Uncountable {
-    /// The venue ends its position at a price, unseen.
+pub enum NotDerivable {
+    /// A stop or a target ends its position at the venue, without an order of the node.
     #[error(
-        "the order with ticket {0} has a stop or a target, so nobody can count what is open; see in the terminal that the \
-         symbol is flat, then give the account another name, which counts from there"
+        "the order with ticket {0} has a stop or a target, so what is open cannot be derived from the orders; check in the \
+         terminal that the symbol is flat, then give the account another name, which starts from zero"
     )]
-    Exits(Ticket),
+    HasExits(Ticket),
 }
 
 /// The net position after all of `acked`; `None` when they cancel out. Its ticket, price and time are those of the order
 /// that took the account from flat, or over to the other side.
 ///
 /// # Errors
-/// When one of them may have ended by itself.
-pub fn net_position(acked: &[Intent]) -> Result<Option<Position>, Uncountable> {
+/// When a stop or a target may have ended one of them.
+pub fn net_position(acked: &[Intent]) -> Result<Option<Position>, NotDerivable> {
     let mut filled: Vec<&Intent> = acked.iter().filter(|intent| intent.receipt.is_some()).collect();
     // Within one decision a close comes before the order that opens the other way.
     filled.sort_by_key(|intent| (intent.slot, intent.order.role == Role::Open));
@@ -32,7 +32,7 @@ pub fn net_position(acked: &[Intent]) -> Result<Option<Position>, Uncountable> {
     for intent in filled {
         let Some(receipt) = &intent.receipt else { continue };
         if intent.order.stop_price.is_some() || intent.order.target_price.is_some() {
-            return Err(Uncountable::Exits(receipt.ticket));
+            return Err(NotDerivable::HasExits(receipt.ticket));
         }
         let signed = match intent.order.side {
             Side::Buy => receipt.volume_lots,
@@ -108,10 +108,10 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_may_have_ended_by_itself_cannot_be_counted() {
+    fn orders_with_a_stop_do_not_tell_the_position() {
         let mut with_stop = acked(1, Role::Open, Side::Buy, 1);
         with_stop.order.stop_price = Some(Decimal::ONE);
-        assert_eq!(net_position(&[with_stop]), Err(Uncountable::Exits(Ticket(11))));
+        assert_eq!(net_position(&[with_stop]), Err(NotDerivable::HasExits(Ticket(11))));
     }
 
     #[test]

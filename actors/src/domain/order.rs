@@ -1,4 +1,4 @@
-//! Orders, receipts and positions: what crosses the border to a venue.
+//! Orders, receipts and positions: what is exchanged with a venue.
 
 use std::fmt;
 
@@ -83,7 +83,7 @@ pub struct Order {
     pub stop_price: Option<Decimal>,
     /// Price that ends it at a profit; `None`: no target.
     pub target_price: Option<Decimal>,
-    /// Close of the newest bar at the decision; paper venues fill around it, live venues know better.
+    /// Close of the newest bar at the decision; paper venues fill around it, live venues at the market.
     pub reference_price: Decimal,
 }
 
@@ -93,9 +93,9 @@ pub struct Receipt {
     pub ticket: Ticket,
     /// Filled volume in lots; less than ordered after a partial fill.
     pub volume_lots: Decimal,
-    /// Fill price, when the venue tells.
+    /// Fill price; `None` when the venue does not report it.
     pub price: Option<Decimal>,
-    /// Text of the venue, shortened.
+    /// What the venue answered, shortened.
     pub text: String,
 }
 
@@ -108,6 +108,6 @@ pub struct Position {
     pub side: Side,
     pub volume_lots: Decimal,
     pub open_price: Decimal,
-    /// When it was opened, when the venue tells.
+    /// `None` when the venue does not report it.
     pub opened_at: Option<UtcMs>,
 }

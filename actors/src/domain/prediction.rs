@@ -1,4 +1,4 @@
-//! What a model answered, and the checks that an answer must pass before anyone may decide on it.
+//! What a model answered, and the checks that an answer must pass before it is decided on.
 //!
 //! A failed check skips the cycle; it never becomes a HOLD.
 

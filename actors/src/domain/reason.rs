@@ -83,7 +83,7 @@ macro_rules! reasons {
 
 reasons! {
     OrderAcked, "order_acked", Acted, "The order was sent and the venue confirmed it.";
-    OrderUnknown, "order_unknown", Acted, "The order was sent and its fate was not known when the slot ended; the intent stays open until evidence or a person settles it. The row stands; what became known afterwards is computed when it is read: acted, later confirmed, or acted, later proven absent.";
+    OrderUnknown, "order_unknown", Acted, "The order was sent and what became of it was not known when the slot ended; the intent stays open until evidence or an operator settles it. The row stands; what became known afterwards is computed when it is read: acted, later confirmed, or acted, later proven absent.";
     OrderRejected, "order_rejected", Acted, "The order was sent and the venue refused it.";
 
     Hold, "hold", NoAction, "The model's winning class is HOLD.";
@@ -113,7 +113,7 @@ reasons! {
     RiskOrdersPerDay, "risk_orders_per_day", Skipped, "max_orders_per_day orders were sent in the last 24 hours.";
     OrderTooLarge, "order_too_large", Skipped, "The order would be larger than volume_lots, because an open position is; nothing was sent.";
     LevelNotPositive, "level_not_positive", Skipped, "The stop or the target would lie at or below 0, which a gateway takes for none; nothing was sent.";
-    Reducing, "reducing", Skipped, "Three orders in a row were refused for a reason that only a person can change; until the next start only closing orders are sent.";
+    Reducing, "reducing", Skipped, "Three orders in a row were refused for a reason that only an operator can change; until the next start only closing orders are sent.";
     IntentOpen, "intent_open", Skipped, "An earlier intent of this symbol is not settled, so there is no new exposure.";
     IntentStands, "intent_stands", Skipped, "An intent for this decision exists already and ended without an order; a repeated cycle acts on nothing.";
     OrderNeverLeft, "order_never_left", Skipped, "The order provably never left the node; nothing was traded.";

@@ -10,7 +10,7 @@ use super::reason::Reason;
 /// Configured limits of one pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RiskLimits {
-    /// Open positions of the symbol; `None`: no limit, the only choice where nobody can count them.
+    /// Open positions of the symbol; `None`: no limit, the only choice where they are unknown.
     pub max_open_positions: Option<u32>,
     /// Orders sent in the last hour of schedule time.
     pub max_orders_per_hour: u32,
@@ -29,10 +29,10 @@ pub struct Exposure {
     pub orders_last_day: u32,
 }
 
-/// What is wrong with an order by itself, whatever else is open.
+/// What is wrong with an order, regardless of open positions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UnsoundOrder {
-    /// Nothing that was counted or told makes an order larger than what a person configured.
+pub enum InvalidOrder {
+    /// An order is never larger than the configured volume, whatever size of position the venue reports or was derived.
     #[error(
         "{role} takes {have} lots where volume_lots allows {allowed} lots; close the position by hand, or set volume_lots to \
          its size until it is closed"
@@ -45,7 +45,7 @@ pub enum UnsoundOrder {
         /// The configured volume, in lots.
         allowed: Decimal,
     },
-    /// A gateway takes 0 for "none", and would leave the position without it.
+    /// A gateway reads 0 as "none" and would open the position without a stop or target.
     #[error("the {level} would be {price} with the price at {reference}; its distance is too large for this symbol")]
     LevelNotPositive {
         /// `stop` or `target`.
@@ -57,7 +57,7 @@ pub enum UnsoundOrder {
     },
 }
 
-impl UnsoundOrder {
+impl InvalidOrder {
     /// The slot's reason for it.
     #[must_use]
     pub const fn reason(&self) -> Reason {
@@ -68,39 +68,44 @@ impl UnsoundOrder {
     }
 }
 
-/// Judges an order by itself. `volume_lots` is the configured volume.
+/// Checks an order without regard to open positions. `volume_lots` is the configured volume.
 ///
 /// # Errors
-/// When it must not be planned.
-pub fn sound(order: &Order, volume_lots: Decimal) -> Result<(), UnsoundOrder> {
+/// The first check that it fails.
+pub fn validate_order(order: &Order, volume_lots: Decimal) -> Result<(), InvalidOrder> {
     if order.volume_lots > volume_lots {
         let (have, allowed) = (order.volume_lots.normalize(), volume_lots.normalize());
-        return Err(UnsoundOrder::TooLarge { role: order.role, have, allowed });
+        return Err(InvalidOrder::TooLarge { role: order.role, have, allowed });
     }
     for (level, price) in [("stop", order.stop_price), ("target", order.target_price)] {
         if let Some(price) = price.filter(|price| *price <= Decimal::ZERO) {
-            return Err(UnsoundOrder::LevelNotPositive { level, price, reference: order.reference_price });
+            return Err(InvalidOrder::LevelNotPositive { level, price, reference: order.reference_price });
         }
     }
     Ok(())
 }
 
-/// Whether an order would make a counted position larger than one order may close. A venue that tells which positions are
-/// open closes each by its ticket; a counted one is closed by an opposite order.
+/// Whether an order would make a derived position larger than one order may close. A venue that reports its positions
+/// closes each by its ticket; a derived one is closed by an opposite order.
 #[must_use]
-pub fn outgrows_one_order(order: &Order, counted: &[Position], volume_lots: Decimal) -> bool {
+pub fn outgrows_one_order(order: &Order, derived: &[Position], volume_lots: Decimal) -> bool {
     let outgrows = |position: &Position| {
         let sum = position.volume_lots.checked_add(order.volume_lots);
         position.side == order.side && sum.is_none_or(|sum| sum > volume_lots)
     };
-    order.role == Role::Open && counted.iter().any(outgrows)
+    order.role == Role::Open && derived.iter().any(outgrows)
 }
 
-/// Judges one order by what else is open.
+/// Checks one order against the limits and open intents.
 ///
 /// # Errors
 /// The first limit that forbids it.
-pub fn permit(limits: &RiskLimits, order: &Order, positions: &[Position], exposure: &Exposure) -> Result<(), Reason> {
+pub fn check_limits(
+    limits: &RiskLimits,
+    order: &Order,
+    positions: &[Position],
+    exposure: &Exposure,
+) -> Result<(), Reason> {
     if !exposure.open_intents.is_empty() {
         return Err(Reason::IntentOpen);
     }
@@ -171,7 +176,7 @@ mod tests {
         let judge = |positions: &[Position], hour, day, open: bool| {
             let open_intents = if open { vec![open_intent()] } else { vec![] };
             let exposure = Exposure { open_intents, orders_last_hour: hour, orders_last_day: day };
-            permit(&LIMITS, &order(Role::Open), positions, &exposure)
+            check_limits(&LIMITS, &order(Role::Open), positions, &exposure)
         };
         assert_eq!(judge(&[], 1, 2, false), Ok(()));
         assert_eq!(judge(&[position()], 0, 0, false), Err(Reason::RiskMaxPositions));
@@ -184,8 +189,8 @@ mod tests {
     fn closing_spends_no_budget_but_waits_for_open_intents() {
         let spent = Exposure { open_intents: vec![], orders_last_hour: 9, orders_last_day: 9 };
         let close = order(Role::Close(Ticket(1)));
-        assert_eq!(permit(&LIMITS, &close, &[position()], &spent), Ok(()));
+        assert_eq!(check_limits(&LIMITS, &close, &[position()], &spent), Ok(()));
         let unsettled = Exposure { open_intents: vec![open_intent()], ..Exposure::default() };
-        assert_eq!(permit(&LIMITS, &close, &[position()], &unsettled), Err(Reason::IntentOpen));
+        assert_eq!(check_limits(&LIMITS, &close, &[position()], &unsettled), Err(Reason::IntentOpen));
     }
 }

@@ -1,4 +1,4 @@
-//! What orders come to, and what a slot ends with because of them. Pure, but for a counter.
+//! What each order results in, and how the slot ends because of it. Pure, except for a counter.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::ports::Submission;
 pub struct Refusals(Arc<AtomicU32>);
 
 impl Refusals {
-    /// At so many, new exposure stops: something is wrong that only a person can put right.
+    /// With this many, no new exposure is opened: an operator has to correct something.
     const MAX: u32 = 3;
 
-    /// Counts what became of one more order.
-    pub(super) fn note(&self, submission: &Submission) {
+    /// Counts the result of one more order.
+    pub(super) fn record(&self, submission: &Submission) {
         match submission {
             Submission::Rejected { lasting: true, .. } => drop(self.0.fetch_add(1, Ordering::Relaxed)),
             Submission::Acked(_) => self.0.store(0, Ordering::Relaxed),
@@ -27,28 +27,28 @@ impl Refusals {
         }
     }
 
-    /// Whether a person has to look before anything is opened.
+    /// Whether no new exposure may be opened in this process.
     pub(super) fn are_too_many(&self) -> bool {
         self.0.load(Ordering::Relaxed) >= Self::MAX
     }
 }
 
-/// What an order came to.
+/// What an order resulted in.
 pub(super) enum Effect {
-    /// Bytes left, or may have.
+    /// It left the node, or may have.
     Acted(Reason, String),
-    /// It left in an earlier slot, whose row speaks for it.
+    /// It left in an earlier slot, and is recorded in that slot's row.
     ActedEarlier {
-        /// Which intent, and how it stands.
+        /// Which intent, and its state.
         text: String,
         /// The venue has confirmed it.
         is_acked: bool,
     },
-    /// Nothing left.
+    /// Nothing left the node.
     Nothing(Ending),
 }
 
-/// What an intent that stands already says about its order in `slot`; `None` when it was only planned and is ours to send.
+/// What an existing intent means for its order in `slot`; `None` when it was only planned and may be sent.
 pub(super) fn existing_effect(existing: &Intent, slot: UtcMs) -> Option<Effect> {
     let text = format!("the intent {} stands as {}", existing.key, existing.state);
     let reason = match existing.state {
@@ -65,14 +65,14 @@ pub(super) fn existing_effect(existing: &Intent, slot: UtcMs) -> Option<Effect> 
     Some(Effect::ActedEarlier { text, is_acked: existing.state == IntentState::Acked })
 }
 
-/// What a slot ends with, as its orders come in.
+/// How a slot ends, after the orders so far.
 pub(super) struct Tally {
     pub(super) ended: Ending,
     pub(super) acted: bool,
 }
 
 impl Tally {
-    /// Breaks when what comes after this order counts on it.
+    /// Adds the next order. Breaks when the orders after it depend on it and it was not confirmed.
     pub(super) fn add(&mut self, effect: Effect) -> ControlFlow<()> {
         match effect {
             Effect::Acted(reason, text) => {
@@ -99,7 +99,7 @@ impl Tally {
     }
 }
 
-/// The intent's event and the slot's part of what a venue said.
+/// What a venue's answer means: for the intent, and for the slot.
 pub(super) fn outcome(intent: &Intent, submission: Submission) -> (IntentEvent, Effect) {
     let order = &intent.order;
     let what = format!("{} {} {} ({})", order.side, order.volume_lots.normalize(), order.symbol, order.role);
@@ -123,11 +123,11 @@ pub(super) fn outcome(intent: &Intent, submission: Submission) -> (IntentEvent, 
     }
 }
 
-/// What is left of an effect whose outcome could not be written down: whether the answer was a receipt is for the journal to
-/// judge, which knows the tickets of all orders.
-pub(super) fn unwritten(effect: Effect, error: &JournalUnavailable) -> Effect {
+/// The effect when its outcome could not be recorded: the order counts as unknown, because only the journal, which knows the
+/// tickets of all orders, can tell whether the answer was its receipt.
+pub(super) fn unrecorded(effect: Effect, error: &JournalUnavailable) -> Effect {
     match effect {
-        Effect::Acted(_, text) => Effect::Acted(Reason::OrderUnknown, format!("{text}; not written down: {error}")),
+        Effect::Acted(_, text) => Effect::Acted(Reason::OrderUnknown, format!("{text}; not recorded: {error}")),
         other => other,
     }
 }

@@ -1,8 +1,8 @@
-//! Exits that protect: a position that is held longer than `max_holding` is closed in the next slot in which positions can be
-//! known, whether or not there is a prediction.
+//! Protective exits: a position that is held for longer than `max_holding` is closed in the next slot in which positions are
+//! known, with or without a prediction.
 //!
-//! It decides nothing about the bar: no signal, no decided bar, and a basis of its own (the slot), so that the bar's decision
-//! may still come. What kept the cycle from a decision stays its reason when no order left.
+//! The bar counts as undecided: no signal, and the slot as basis, so that the bar can still be decided later. If no order
+//! leaves, the slot ends with the reason why there was no prediction.
 
 use rust_decimal::Decimal;
 
@@ -16,7 +16,7 @@ use crate::domain::order::{Order, Position};
 use crate::domain::reason::{Ending, Reason};
 
 impl Executor {
-    /// What a cycle without a prediction ends with, after its positions were looked after.
+    /// Closes overdue positions and returns the end of a cycle that has no prediction.
     pub(super) async fn end_undecided(
         &mut self,
         cycle: &Cycle,
@@ -30,21 +30,21 @@ impl Executor {
                 Ending::new(closed.reason, detail)
             }
             Err(open) => {
-                let text = format!("positions could not be looked after ({}: {})", open.reason, open.detail);
+                let text = format!("overdue positions could not be closed ({}: {})", open.reason, open.detail);
                 let detail = if why.detail.is_empty() { text } else { format!("{}; {text}", why.detail) };
                 Ending::new(why.reason, detail)
             }
         }
     }
 
-    /// Closes what is held too long. `None`: nothing is.
+    /// Closes what is held for too long. `None`: nothing is.
     async fn close_overdue(
         &mut self,
         cycle: &Cycle,
         record: &mut SlotRecord,
         why: &Ending,
     ) -> Result<Option<Ending>, Ending> {
-        // Without a bar since the market opened there is no market that is known to trade.
+        // Without a bar since the opening it is not known whether the market trades.
         if why.reason == Reason::MarketClosed || !self.calendar.is_open(cycle.slot) {
             return Ok(None);
         }
@@ -52,7 +52,7 @@ impl Executor {
         if let Some(bars) = cycle.tracker.input().cloned() {
             let seen = self.venue.observe(&self.symbol, &bars).await;
             seen.map_err(|error| unavailable(Reason::VenueUnavailable, &error))?;
-            self.note_price(&bars);
+            self.remember_price(&bars);
         }
         if !self.settled {
             let settled = self.settle(Some(cycle.slot)).await;
@@ -66,7 +66,7 @@ impl Executor {
         }
         let mut tally = Tally { ended: Ending::new(why.reason, ""), acted: false };
         for order in orders {
-            let effect = self.effect(cycle, record, Basis::Slot(cycle.slot), order, None).await;
+            let effect = self.place_order(cycle, record, Basis::Slot(cycle.slot), order, None).await;
             if tally.add(effect).is_break() {
                 break;
             }
@@ -74,8 +74,8 @@ impl Executor {
         if tally.acted { Ok(Some(tally.ended)) } else { Err(tally.ended) }
     }
 
-    /// A live venue fills at the market whatever price the order remembers, so a protecting order never waits for one. A paper
-    /// book fills at it, and no price is invented for that.
+    /// The closing order. A live venue fills at the market whatever the reference price, so the entry price will do. A paper
+    /// book fills at the reference price, so it needs a price from a bar.
     fn exit(&self, position: &Position) -> Result<Order, Ending> {
         let entry = || (self.venue.mode() == Mode::Live).then_some(position.open_price);
         let price: Option<Decimal> = self.last_price.or_else(entry);

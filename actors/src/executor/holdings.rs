@@ -1,4 +1,4 @@
-//! What the Executor shows of its venue to whoever watches: orders that wait for a person, and open positions.
+//! What the Executor publishes for status and heartbeat: orders that wait for an operator, and open positions.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use crate::events;
 use crate::status::{HeldOrder, Holdings};
 
 impl Executor {
-    /// These are all the orders of this pipeline that wait for a person. Each one is told once per process here, and again
-    /// with every heartbeat.
+    /// `held`: all orders of this pipeline that wait for an operator. Each is logged here once per process, and again with
+    /// every heartbeat.
     pub(super) fn show_held(&self, held: Vec<Intent>) {
         let before = self.holdings.load_full();
         let held: Vec<HeldOrder> = held.into_iter().map(|intent| HeldOrder::new(intent, &self.state_dir)).collect();
@@ -19,7 +19,6 @@ impl Executor {
         self.holdings.store(Arc::new(Holdings { held, ..Holdings::clone(&before) }));
     }
 
-    /// Whether it opens nothing new until a person has looked at the refusals.
     pub(super) fn show_refusals(&self) {
         let (before, reducing) = (self.holdings.load_full(), self.refusals.are_too_many());
         if before.reducing != reducing {
@@ -27,7 +26,7 @@ impl Executor {
         }
     }
 
-    /// So many positions are open, as far as anybody can say.
+    /// `None`: not known.
     pub(super) fn show_positions(&self, open_positions: Option<usize>) {
         let before = self.holdings.load_full();
         if before.open_positions != open_positions {

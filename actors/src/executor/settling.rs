@@ -1,4 +1,4 @@
-//! Settling: what became of the orders that an earlier run, or a lost reply, left open. Only evidence ends one.
+//! Settling: finds out what became of intents that an earlier run, or a lost reply, left open. Only evidence ends one.
 
 use super::Executor;
 use crate::domain::intent::{Intent, IntentEvent, IntentState};
@@ -8,9 +8,9 @@ use crate::journal::JournalUnavailable;
 use crate::ports::{Evidence, Written};
 
 impl Executor {
-    /// Asks the venue about every open intent of this pipeline. A planned intent of the slot in hand is left to be taken
-    /// up again. Any other planned one never left and is abandoned: the slot that wrote it has ended, and says so. Without a
-    /// slot in hand planned intents wait: the cycle that wrote one may be about to run again.
+    /// Asks the venue about every open intent of this pipeline. A planned intent of `slot`, the cycle in hand,
+    /// is left for that cycle to send. Any other planned one never left and is abandoned, because its slot has ended. Without a
+    /// cycle in hand planned intents wait: the cycle that wrote one may be about to run again.
     pub(super) async fn settle(&mut self, slot: Option<UtcMs>) -> Result<(), JournalUnavailable> {
         let mut all_settled = true;
         let mut open = self.journal.open_intents(&self.pipeline).await?;
@@ -32,11 +32,11 @@ impl Executor {
         }
         self.show_held(held);
         self.settled = all_settled;
-        self.counted = None;
+        self.derived = None;
         Ok(())
     }
 
-    /// Asks about one intent and says where it stands now; `None` when it must be asked again.
+    /// Asks the venue about one intent and returns its new state; `None` when it must be asked again.
     async fn ask(&mut self, intent: &Intent) -> Result<Option<IntentState>, JournalUnavailable> {
         let evidence = self.venue.settle(intent, self.venue_time()).await;
         let now = self.clock.now();
@@ -63,7 +63,7 @@ impl Executor {
         }
     }
 
-    /// Writes down what evidence says about an open intent, and says where it stands then.
+    /// Records what evidence says about an open intent, and returns its new state.
     async fn settle_as(
         &mut self,
         intent: &Intent,
@@ -78,16 +78,16 @@ impl Executor {
                     let lost_track = IntentEvent::LostTrack { evidence: evidence.clone() };
                     self.journal.advance(&intent.key, lost_track, now).await?;
                 }
-                // Asking has answered, and wrongly: only a person can tell the two orders apart.
+                // The venue has answered, and wrongly: only an operator can tell the two orders apart.
                 self.journal.advance(&intent.key, IntentEvent::Hold { evidence }, now).await?;
                 return Ok(IntentState::Held);
             }
-            // What is held is told with all that a person needs.
+            // Held orders are logged by `show_held`, with the commands that settle them.
             _ if state == IntentState::Held => {}
             (_, receipt) => {
-                // When it was filled the venue does not say. Found while it might still have left, it is in time.
-                if let Some(receipt) = receipt.as_ref().filter(|_| !self.deadlines.lets_leave(intent.slot, now)) {
-                    self.tell_late(intent, receipt);
+                // The venue does not report the time of the fill. It counts as late when its order may not leave any more.
+                if let Some(receipt) = receipt.as_ref().filter(|_| !self.deadlines.may_leave(intent.slot, now)) {
+                    self.log_late_confirmation(intent, receipt);
                 }
                 events::intent_settled(&self.pipeline, intent.key.as_str(), name, receipt.as_ref());
             }

@@ -1,4 +1,4 @@
-//! How a Pipeline reacts: slots in, rows out, stages watched.
+//! How a Pipeline reacts: it starts cycles for due slots, sends their rows, and watches its stages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use ractor::{ActorProcessingErr, ActorRef};
 
 use super::{
-    CLOCK_TOLERANCE, Death, JournalHandle, LOOK_AT_CLOCK, PipelineState, RECOVERY_RETRY, ROWS_CHECK, ROWS_WAITING_MAX,
-    RunningCycle, Timer, WAIT_MAX, WAITING_TOLD_EVERY, child_id,
+    CLOCK_CHECK_EVERY, CLOCK_TOLERANCE, JournalHandle, PipelineState, RECOVERY_RETRY, ROWS_CHECK, ROWS_WAITING_MAX,
+    RunningCycle, SCHEDULE_WARNING_EVERY, StageFailure, Timer, WAIT_MAX, child_id,
 };
 use crate::cycle_flow::{Cycle, CycleTracker};
 use crate::domain::cycle::{InFlight, SlotCommand, SlotEvent, SlotMachine, SlotRecord, Stage};
@@ -19,12 +19,12 @@ use crate::ports::{Clock, FaultPoint, JournalWrite, Recovery, elapsed_now, injec
 use crate::supervision::{ChildEnd, ChildId, SupervisorEvent};
 
 impl PipelineState {
-    /// Asks the journal where this pipeline stands, until it answers.
+    /// Reads the last slot and decision of this pipeline from the journal, until it answers.
     pub(super) fn ask_journal(&mut self, myself: &ActorRef<PipelineMsg>) {
         let (journal, name) = (JournalHandle::new(self.plan.journal.clone()), self.plan.settings.name.clone());
         let myself = myself.clone();
         self.set_timer(Timer::Recovery, async move {
-            let mut told = false;
+            let mut has_failed = false;
             loop {
                 match journal.recovery(&name).await {
                     Ok(recovery) => {
@@ -32,10 +32,10 @@ impl PipelineState {
                         return;
                     }
                     Err(error) => {
-                        if told {
+                        if has_failed {
                             events::recovery_waits(&name, &error.to_string());
                         }
-                        told = true; // the first miss is only the start order
+                        has_failed = true; // the first time the journal is only not started yet
                         tokio::time::sleep(RECOVERY_RETRY).await;
                     }
                 }
@@ -43,15 +43,15 @@ impl PipelineState {
         });
     }
 
-    /// Takes up the schedule after the newest row. A pipeline without rows begins now.
-    pub(super) fn take_up(
+    /// Continues the schedule after the newest row. A pipeline without rows starts now.
+    pub(super) fn resume_schedule(
         &mut self,
         myself: &ActorRef<PipelineMsg>,
         recovery: Recovery,
     ) -> Result<(), ActorProcessingErr> {
         let settings = &self.plan.settings;
         let accounted = recovery.last_slot.unwrap_or(self.plan.node_started_at);
-        self.plan.ports.clock.take_up_after(accounted);
+        self.plan.ports.clock.resume_after(accounted);
         let now = self.plan.ports.clock.now();
         let machine = SlotMachine::new(
             settings.schedule.clone(),
@@ -81,7 +81,7 @@ impl PipelineState {
             self.tick(myself);
         }
         self.closing = true;
-        self.go_on(myself)
+        self.proceed(myself)
     }
 
     /// The competition was over when this was sent. It may be no longer: a recovery sets a replay back to slots that have
@@ -96,7 +96,7 @@ impl PipelineState {
             return Ok(());
         }
         self.closing = true;
-        self.go_on(myself)
+        self.proceed(myself)
     }
 
     /// Schedule time may have moved.
@@ -105,29 +105,29 @@ impl PipelineState {
         let now = self.plan.ports.clock.now();
         if let Some(machine) = self.slots.as_mut().filter(|_| !self.closing) {
             let commands = machine.on(SlotEvent::Tick { now });
-            self.obey(myself, commands);
+            self.carry_out(myself, commands);
         }
-        self.tell_waiting(now);
+        self.warn_if_schedule_waits(now);
         self.publish();
-        self.arm_wake(myself);
+        self.schedule_wake(myself);
     }
 
-    /// A clock that was set back shows a time whose slots have their end. None is worked on again: the schedule goes on
-    /// when the clock has caught up, or was put right.
-    fn tell_waiting(&mut self, now: UtcMs) {
+    /// A clock that was set back shows a time whose slots have ended. None is worked on again: the schedule continues when the
+    /// clock has caught up, or was corrected.
+    fn warn_if_schedule_waits(&mut self, now: UtcMs) {
         let Some(accounted) = self.slots.as_ref().map(SlotMachine::accounted) else { return };
         let behind = accounted.since(now);
         if behind <= CLOCK_TOLERANCE || self.plan.ports.clock.follows_cycles() {
             return;
         }
         let elapsed = elapsed_now();
-        if self.waiting_told.is_none_or(|told| elapsed.duration_since(told) >= WAITING_TOLD_EVERY) {
-            self.waiting_told = Some(elapsed);
+        if self.schedule_warned_at.is_none_or(|at| elapsed.duration_since(at) >= SCHEDULE_WARNING_EVERY) {
+            self.schedule_warned_at = Some(elapsed);
             events::schedule_waits(&self.plan.settings.name, accounted, now, behind);
         }
     }
 
-    fn obey(&mut self, myself: &ActorRef<PipelineMsg>, commands: Vec<SlotCommand>) {
+    fn carry_out(&mut self, myself: &ActorRef<PipelineMsg>, commands: Vec<SlotCommand>) {
         for command in commands {
             match command {
                 SlotCommand::Begin { slot, attempt } => self.begin(myself, slot, attempt),
@@ -156,7 +156,7 @@ impl PipelineState {
                     started_at: now,
                     deadline: elapsed_now() + self.plan.settings.deadlines.cycle,
                     tracker: None,
-                    first_death: None,
+                    first_failure: None,
                     cause: String::new(),
                 });
             }
@@ -165,7 +165,7 @@ impl PipelineState {
         self.watch_cycle(myself);
     }
 
-    /// Hands the waiting cycle to the first stage as soon as all stages are there.
+    /// Hands the waiting cycle to the first stage as soon as all stages run.
     fn launch(&mut self) {
         let all_up = Stage::ALL.iter().all(|stage| self.supervisor.generation(&child_id(*stage)).is_some());
         let Some(cycle) = self.cycle.as_mut().filter(|cycle| all_up && cycle.tracker.is_none()) else { return };
@@ -187,7 +187,8 @@ impl PipelineState {
         }
     }
 
-    /// A stage that holds the cycle beyond its deadline hangs; a cycle that no stage can take is given up at its own.
+    /// A stage that holds the cycle beyond the stage's deadline hangs. A cycle that no stage has taken by its own deadline is
+    /// given up.
     pub(super) fn check_cycle(&mut self, myself: &ActorRef<PipelineMsg>) -> Result<(), ActorProcessingErr> {
         self.timers.remove(&Timer::Cycle);
         let now = elapsed_now();
@@ -208,11 +209,11 @@ impl PipelineState {
             None if now >= cycle.deadline => {
                 let (slot, attempt) = (cycle.slot, cycle.attempt);
                 if let Some(machine) = self.slots.as_mut() {
-                    let event = SlotEvent::StageDied { slot, attempt, time_left: false, same_input: false };
+                    let event = SlotEvent::StageFailed { slot, attempt, time_left: false, same_input: false };
                     let commands = machine.on(event);
-                    self.obey(myself, commands);
+                    self.carry_out(myself, commands);
                 }
-                self.go_on(myself)?;
+                self.proceed(myself)?;
             }
             None => self.launch(),
         }
@@ -230,10 +231,10 @@ impl PipelineState {
             }
             None => cycle.deadline,
         };
-        // A stage that was told to die and does not is looked at again at leisure.
+        // A stage that was killed and has not ended is checked again later.
         let due = if due > now { due } else { now + ROWS_CHECK };
         if self.timers.contains_key(&Timer::Cycle) && self.cycle_check <= due {
-            return; // it looks again at what is in flight then
+            return; // the timer that runs checks it in time
         }
         self.cycle_check = due;
         let myself = myself.clone();
@@ -243,30 +244,36 @@ impl PipelineState {
         });
     }
 
-    /// The stage `stage` died while it may have held the attempt.
-    pub(super) fn stage_died(&mut self, myself: &ActorRef<PipelineMsg>, attempt: InFlight, stage: Stage, cause: &str) {
+    /// `stage` failed while it may have held the attempt.
+    pub(super) fn stage_failed(
+        &mut self,
+        myself: &ActorRef<PipelineMsg>,
+        attempt: InFlight,
+        stage: Stage,
+        cause: &str,
+    ) {
         let (Some(cycle), Some(machine)) = (self.cycle.as_mut(), self.slots.as_mut()) else { return };
         if (cycle.slot, cycle.attempt) != (attempt.slot, attempt.attempt) {
             return;
         }
         let input = cycle.tracker.as_ref().and_then(|tracker| tracker.input().cloned());
-        let death = Death { stage, bars_digest: input.as_ref().map(|bars| bars.digest()) };
-        let same_input = cycle.first_death.as_ref() == Some(&death);
-        cycle.first_death = Some(death);
+        let failure = StageFailure { stage, bars_digest: input.as_ref().map(|bars| bars.digest()) };
+        let same_input = cycle.first_failure.as_ref() == Some(&failure);
+        cycle.first_failure = Some(failure);
         cycle.cause = format!("{stage}: {cause}");
         let time_left = elapsed_now() < cycle.deadline;
-        let event = SlotEvent::StageDied { slot: attempt.slot, attempt: attempt.attempt, time_left, same_input };
+        let event = SlotEvent::StageFailed { slot: attempt.slot, attempt: attempt.attempt, time_left, same_input };
         let commands = machine.on(event);
         if commands.iter().any(|command| matches!(command, SlotCommand::Abort { reason: Reason::PoisonInput, .. })) {
             let name = &self.plan.settings.name;
-            // A small file, at most twice per bad input: worth a moment of the control plane.
+            // A small file, at most twice per bad input, so blocking the control plane for it is acceptable.
             let kept_at = self.plan.shared.quarantine.keep(name, attempt.slot, stage.name(), input.as_deref());
             events::input_quarantined(name, attempt.slot, &kept_at);
             if let Some(cycle) = self.cycle.as_mut() {
                 cycle.cause = format!("{}; input kept at {kept_at}", cycle.cause);
             }
         }
-        self.obey(myself, commands);
+        self.carry_out(myself, commands);
         self.after_cycle(myself);
     }
 
@@ -302,7 +309,7 @@ impl PipelineState {
         self.end_slot(myself, record, None);
     }
 
-    /// `undecided`: what kept the slot from a decision, which an order that left all the same does not make good.
+    /// `undecided`: why the slot had no decision, even if an order closed a position.
     fn end_slot(&mut self, myself: &ActorRef<PipelineMsg>, record: SlotRecord, undecided: Option<Reason>) {
         let next_slot = self.slots.as_ref().and_then(SlotMachine::next_due);
         events::slot_ended(&record, self.status.slots() + 1, next_slot, self.status.last_reason, undecided);
@@ -318,7 +325,7 @@ impl PipelineState {
         self.watch_rows(myself);
     }
 
-    /// Slots before this process's start passed while the node was down, later ones while the pipeline was.
+    /// Slots before the start of this process passed while the node was down, later ones while the pipeline was.
     fn miss(&mut self, myself: &ActorRef<PipelineMsg>, after: UtcMs, until: UtcMs, reason: Reason) {
         let boot = self.plan.node_started_at;
         if reason == Reason::PipelineDown && after < boot {
@@ -361,12 +368,12 @@ impl PipelineState {
     fn after_cycle(&mut self, myself: &ActorRef<PipelineMsg>) {
         self.publish();
         if !self.timers.contains_key(&Timer::Wake) {
-            self.arm_wake(myself);
+            self.schedule_wake(myself);
         }
     }
 
-    /// Something that held back the next slot or the end may be gone.
-    pub(super) fn go_on(&mut self, myself: &ActorRef<PipelineMsg>) -> Result<(), ActorProcessingErr> {
+    /// Closes, or waits for the next slot, if nothing is in the way any more.
+    pub(super) fn proceed(&mut self, myself: &ActorRef<PipelineMsg>) -> Result<(), ActorProcessingErr> {
         if self.closing && self.cycle.is_none() && self.outbox.is_empty() {
             self.status.ended = self.slots.as_ref().is_some_and(SlotMachine::is_finished);
             self.publish();
@@ -379,7 +386,7 @@ impl PipelineState {
 
     /// Waits for the next slot, or for the window's end after the last one. In a replay this moves schedule time, so it
     /// happens only between cycles and only while the disk keeps up.
-    fn arm_wake(&mut self, myself: &ActorRef<PipelineMsg>) {
+    fn schedule_wake(&mut self, myself: &ActorRef<PipelineMsg>) {
         let Some(machine) = self.slots.as_ref().filter(|_| !self.closing) else { return };
         let clock = self.plan.ports.clock.clone();
         let held_back = machine.in_flight().is_some() || self.outbox.len() >= ROWS_WAITING_MAX;
@@ -391,15 +398,15 @@ impl PipelineState {
         if machine.next_due().is_none() && clock.now() >= until {
             let pipeline = self.plan.settings.name.clone();
             let _ = self.plan.competition.send(CompetitionMsg::WindowPassed { pipeline });
-            return; // the CompetitionClock looks again by itself, should it not have heard
+            return; // if the message is lost, the CompetitionClock checks by itself
         }
         let myself = myself.clone();
-        let look = LOOK_AT_CLOCK.min(self.plan.settings.deadlines.lateness / 2).max(CLOCK_TOLERANCE / 2);
+        let check_every = CLOCK_CHECK_EVERY.min(self.plan.settings.deadlines.lateness / 2).max(CLOCK_TOLERANCE / 2);
         self.set_timer(Timer::Wake, async move {
             if clock.follows_cycles() {
                 clock.wait_until(until).await;
             } else {
-                wait_for_wall_time(&*clock, until, look).await;
+                wait_for_wall_time(&*clock, until, check_every).await;
             }
             let _ = myself.cast(PipelineMsg::Wake);
         });
@@ -449,7 +456,7 @@ impl PipelineState {
                     if self.blocked.remove(&id) {
                         self.plan.shared.progress.worker_freed();
                     }
-                    self.lost_with(myself, &id, &cause.to_string());
+                    self.fail_cycle_held_by(myself, &id, &cause.to_string());
                 }
                 SupervisorEvent::Stuck { id, .. } => {
                     events::child_stuck(&format!("{name}/{id}"));
@@ -468,24 +475,24 @@ impl PipelineState {
         Ok(())
     }
 
-    /// A stage ended; if it held the cycle, the cycle is lost with it.
-    fn lost_with(&mut self, myself: &ActorRef<PipelineMsg>, id: &ChildId, cause: &str) {
+    /// A stage ended. If it held the cycle, the attempt has failed.
+    fn fail_cycle_held_by(&mut self, myself: &ActorRef<PipelineMsg>, id: &ChildId, cause: &str) {
         let Some(stage) = Stage::ALL.into_iter().find(|stage| child_id(*stage) == *id) else { return };
         let Some(cycle) = &self.cycle else { return };
         let holds = cycle.tracker.as_ref().is_some_and(|tracker| tracker.holder().0 == stage);
         if holds {
-            self.stage_died(myself, InFlight { slot: cycle.slot, attempt: cycle.attempt }, stage, cause);
+            self.stage_failed(myself, InFlight { slot: cycle.slot, attempt: cycle.attempt }, stage, cause);
         }
     }
 }
 
-/// Waits for a slot, and looks at the clock at least every `look`: when it is set, the slot is nearer or further away than the
-/// wait was meant for. Ends early when it was set back, and now and then, so that the pipeline sees where it stands.
-async fn wait_for_wall_time(clock: &dyn Clock, until: UtcMs, look: Duration) {
+/// Waits for a slot, and checks the clock at least every `check_every`, because the clock may be set. Returns early when it was
+/// set back, and after `WAIT_MAX`, so that the pipeline checks its state.
+async fn wait_for_wall_time(clock: &dyn Clock, until: UtcMs, check_every: Duration) {
     let longest = elapsed_now() + WAIT_MAX;
     let mut now = clock.now();
     while now < until && elapsed_now() < longest {
-        let _ = tokio::time::timeout(look, clock.wait_until(until)).await;
+        let _ = tokio::time::timeout(check_every, clock.wait_until(until)).await;
         let before = std::mem::replace(&mut now, clock.now());
         if before.since(now) > CLOCK_TOLERANCE {
             return;

@@ -19,7 +19,7 @@ use crate::stage::{HandOver, StageActor, StageLinks, StageMsg, StageState, Stage
 use crate::status::Holdings;
 use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
 
-/// The stages as children, and the way in.
+/// The stages as children, and the address of the first one.
 #[derive(Clone)]
 pub struct Stages {
     first: Address<StageMsg<()>>,
@@ -32,8 +32,8 @@ pub fn child_id(stage: Stage) -> ChildId {
 }
 
 impl Stages {
-    /// Builds the stages of one pipeline. Done once: the specs carry what keeps two incarnations of a stage apart, even
-    /// across restarts of the Pipeline itself.
+    /// Builds the stages of one pipeline. Done once: the specs prevent two incarnations of a stage at the same time, even across
+    /// restarts of the Pipeline itself.
     #[must_use]
     pub fn new(
         settings: &Arc<PipelineSettings>,
@@ -48,7 +48,7 @@ impl Stages {
         let links = |stage: Stage| StageLinks {
             path: format!("{}/{stage}", settings.name).into(),
             pipeline: pipeline.clone(),
-            // Nothing else ends a position here: stops and targets lie at the venue.
+            // Stops and targets are kept by the venue, so only `max_holding` closes a position from here.
             exits: settings.policy.max_holding.map(|_| Arc::new(executor.clone()) as Arc<dyn HandOver<Undecided>>),
             faults: shared.faults.clone(),
         };
@@ -93,7 +93,7 @@ impl Stages {
         self.specs.clone()
     }
 
-    /// Hands a new cycle to the first stage; `false` when nobody is there.
+    /// Hands a new cycle to the first stage; `false` when it is not running.
     #[must_use]
     pub fn launch(&self, cycle: Cycle, record: SlotRecord) -> bool {
         let work = crate::cycle_flow::Work { cycle, record: Box::new(record), load: () };
@@ -124,9 +124,9 @@ fn new_executor(
         deadlines: settings.deadlines,
         venue_until: elapsed_now(),
         settled: false,
-        counted: None,
+        derived: None,
         refusals: refusals.clone(),
-        inherited: None,
+        newest_at_start: None,
         holdings: holdings.clone(),
         state_dir: shared.state_dir.clone(),
         calendar: settings.freshness.calendar.clone(),

@@ -1,5 +1,5 @@
-//! The stable address of a restartable child. A ractor reference dies with the incarnation; this one is handed out once
-//! by the wiring and re-pointed by the supervisor.
+//! The stable address of a restartable child. A ractor reference is of no use once its incarnation has ended; an address is
+//! handed out once, by the wiring, and the supervisor points it at each new incarnation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use ractor::{ActorCell, ActorRef, Message, MessagingErr, RpcReplyPort};
 
 use super::identity::Generation;
 
-/// EndReason a call has no answer.
+/// Why a call has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// No incarnation takes messages; the request was not delivered.
-    #[error("nobody is there")]
-    NotThere,
+    #[error("the actor is not running")]
+    NotRunning,
     /// The incarnation ended, or dropped the request, without an answer.
-    #[error("it died before it answered")]
-    Died,
+    #[error("the actor ended before it answered")]
+    Ended,
     /// No answer in time; the request may still be handled.
-    #[error("it did not answer in time")]
+    #[error("the actor did not answer in time")]
     TimedOut,
 }
 
-/// Where a child is reached, across its restarts.
+/// Where messages for a child are sent, across its restarts.
 pub struct Address<M> {
     current: Arc<ArcSwapOption<(Generation, ActorRef<M>)>>,
 }
@@ -48,7 +48,7 @@ impl<M: Message> Default for Address<M> {
 }
 
 impl<M: Message> Address<M> {
-    /// Nobody is there yet.
+    /// An address that points at no incarnation yet.
     #[must_use]
     pub fn new() -> Self {
         Self { current: Arc::new(ArcSwapOption::empty()) }
@@ -58,7 +58,7 @@ impl<M: Message> Address<M> {
     /// with its actor.
     ///
     /// # Errors
-    /// Gives the message back when nobody takes it.
+    /// Returns the message when no incarnation runs.
     pub fn send(&self, message: M) -> Result<Generation, M> {
         let Some((generation, actor)) = self.current() else { return Err(message) };
         match actor.cast(message) {
@@ -68,13 +68,13 @@ impl<M: Message> Address<M> {
         }
     }
 
-    /// The incarnation that messages go to now. It may be dying.
+    /// The incarnation that messages go to now. It may be ending.
     #[must_use]
     pub fn current(&self) -> Option<(Generation, ActorRef<M>)> {
         self.current.load().as_ref().map(|current| (current.0, current.1.clone()))
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request and waits for the answer.
     ///
     /// # Errors
     /// When there is no answer; see [`CallError`].
@@ -85,17 +85,17 @@ impl<M: Message> Address<M> {
     ) -> Result<R, CallError> {
         let (port, answer) = tokio::sync::oneshot::channel();
         if self.send(make(RpcReplyPort::from((port, timeout)))).is_err() {
-            return Err(CallError::NotThere);
+            return Err(CallError::NotRunning);
         }
         match tokio::time::timeout(timeout, answer).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(CallError::Died),
+            Ok(Err(_)) => Err(CallError::Ended),
             Err(_) => Err(CallError::TimedOut),
         }
     }
 }
 
-/// The side of an address that supervision works: it does not know the message type.
+/// What supervision does with an address. It does not know the message type.
 pub(super) trait Pointer: Send + Sync {
     fn point_at(&self, generation: Generation, cell: ActorCell);
 

@@ -1,19 +1,18 @@
-//! How long to wait before the next restart: exponential with full jitter, so that thousands of children that failed
-//! together do not come back together.
+//! Exponential back-off with full jitter: thousands of children that failed at the same moment do not all restart at the
+//! same moment.
 
 use std::time::Duration;
 
-/// The shape of the delays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// Doubled with every failure in a row.
+    /// After `n` earlier failures in a row a delay is at most `first * 2^n`.
     pub first: Duration,
-    /// No delay is longer.
+    /// The upper limit of every delay.
     pub longest: Duration,
 }
 
 impl Backoff {
-    /// The delay after `earlier` failures in a row. The first failure costs nothing: one glitch is not a loop.
+    /// The delay after `earlier` failures in a row. After the first failure there is none: one glitch is not a loop.
     /// `chance` is uniform in `[0, 1)`.
     #[must_use]
     pub fn delay(&self, earlier: u32, chance: f64) -> Duration {

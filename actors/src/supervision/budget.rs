@@ -36,7 +36,7 @@ impl Budget {
         self.spent.len() <= self.limit.restarts
     }
 
-    /// Everything is forgotten.
+    /// Makes the whole budget available again.
     pub fn refill(&mut self) {
         self.spent.clear();
     }

@@ -1,8 +1,8 @@
 //! What is supervised: the specification of a child.
 //!
 //! Specifications are built once, by the wiring, and cloned into every incarnation of their owner. What must outlive the
-//! owner is in the specification: the occupancy permit (never two incarnations at once, invariant I5) and the generation
-//! counter (a generation number is never used twice).
+//! owner is in the specification: the occupancy permit (there are never two incarnations at once) and the generation counter
+//! (a generation number is never used twice).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ pub(super) type Started = Result<(ActorCell, JoinHandle<()>), SpawnErr>;
 type StartFn = dyn Fn(ActorCell, Generation) -> Pin<Box<dyn Future<Output = Started> + Send>> + Send + Sync;
 type PingFn = dyn Fn(Duration) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync;
 
-/// All that is needed to start a child, again and again.
+/// Everything that is needed to start a child, any number of times.
 #[derive(Clone)]
 pub struct ChildSpec {
     pub(super) id: ChildId,
@@ -82,7 +82,7 @@ impl ChildSpec {
         Self { grace, ..self }
     }
 
-    /// Lets the supervisor ask it regularly whether it is alive. `address` is the one given to [`ChildSpec::new`].
+    /// The supervisor will ping it regularly. `address` is the one given to [`ChildSpec::new`].
     #[must_use]
     pub fn pinged<M: Message>(
         self,
@@ -114,7 +114,7 @@ impl ChildSpec {
     }
 
     /// Lets a later owner number its incarnations after this one.
-    pub(super) fn note(&self, generation: Generation) {
+    pub(super) fn record_generation(&self, generation: Generation) {
         self.last.fetch_max(generation.0, Ordering::AcqRel);
     }
 }

@@ -1,4 +1,4 @@
-//! One child as the policy sees it: where it stands, and the questions that only its own state answers.
+//! The state of one child, as the restart policy sees it.
 
 use std::time::Duration;
 
@@ -7,33 +7,44 @@ use super::event::Plan;
 use super::identity::{ChildClass, ChildEnd, Generation};
 use super::limits::Limits;
 
-/// Where a child stands.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum State {
     /// Its tier has not been started.
     Idle,
-    /// Answer to come. `overdue_at` is empty once it was reported as stuck.
-    Starting { overdue_at: Option<Duration> },
-    /// Up since then.
-    Running { since: Duration, ping: Option<Ping> },
-    /// Its end is to come. `started`: it has passed its start, so the answer will be `Ended`.
-    Ending { reason: EndReason, started: bool, kill_at: Option<Duration>, overdue_at: Option<Duration> },
-    /// Backing off.
-    Waiting { until: Duration },
-    /// Beyond its budget; probed then.
-    Parked { until: Duration },
-    /// Not started again, with nothing of it left.
+    /// Waits for `Started` or `StartFailed`. `overdue_at` is empty once it was reported as stuck.
+    Starting {
+        overdue_at: Option<Duration>,
+    },
+    Running {
+        since: Duration,
+        ping: Option<Ping>,
+    },
+    /// Waits for `Ended` if `started`, else for `StartFailed`.
+    Ending {
+        reason: EndReason,
+        started: bool,
+        kill_at: Option<Duration>,
+        overdue_at: Option<Duration>,
+    },
+    BackingOff {
+        until: Duration,
+    },
+    /// Beyond its budget; started again, as a probe, at `until`.
+    Parked {
+        until: Duration,
+    },
+    /// Has ended and will not be started again.
     Final,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum EndReason {
-    Itself,
+    ByItself,
     Hung(String),
-    Asked,
+    StopRequested,
 }
 
-/// `next` is empty while an answer is to come.
+/// `next` is empty while a ping waits for its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Ping {
     pub(super) next: Option<Duration>,
@@ -45,13 +56,14 @@ pub(super) struct Child {
     pub(super) plan: Plan,
     pub(super) generation: Generation,
     pub(super) state: State,
-    /// In a row, without a healthy time between.
+    /// Failures in a row. Reset when it has run for `healthy_after`.
     pub(super) failures: u32,
     pub(super) probing: bool,
-    pub(super) tried: bool,
+    /// Its first start has succeeded or failed.
+    pub(super) start_attempted: bool,
     pub(super) fast: Budget,
     pub(super) slow: Budget,
-    /// Its entry in the agenda.
+    /// Its entry in the policy's agenda.
     pub(super) due: Option<Duration>,
 }
 
@@ -67,7 +79,7 @@ impl Child {
             state: State::Idle,
             failures: 0,
             probing: false,
-            tried: false,
+            start_attempted: false,
             fast: Budget::new(fast),
             slow: Budget::new(limits.child_slow),
             due: None,
@@ -75,7 +87,7 @@ impl Child {
         }
     }
 
-    /// An incarnation of it exists, or may.
+    /// Whether an incarnation of it exists, or may exist.
     pub(super) fn is_live(&self) -> bool {
         matches!(self.state, State::Starting { .. } | State::Running { .. } | State::Ending { .. })
     }
@@ -84,7 +96,7 @@ impl Child {
         matches!(self.state, State::Running { .. } | State::Ending { started: true, .. })
     }
 
-    /// A stuck child does not: nothing in this process can end it.
+    /// Whether a shutdown waits for it. It does not wait for a stuck child: nothing in this process can end that.
     pub(super) fn holds_shutdown(&self) -> bool {
         match &self.state {
             State::Running { .. } => true,
@@ -100,17 +112,16 @@ impl Child {
         fast && slow
     }
 
-    /// It runs, and has for long enough.
     pub(super) fn is_healthy(&self, now: Duration, healthy_after: Duration) -> bool {
         matches!(self.state, State::Running { since, .. } if now >= since + healthy_after)
     }
 
-    /// What really ended it: a kill of ours is a hang or a stop, anything else is what it is.
+    /// Why it ended: after the supervisor's own kill a hang or a stop, otherwise what was reported.
     pub(super) fn cause(&self, reported: ChildEnd) -> ChildEnd {
         match (&self.state, reported) {
             (State::Ending { reason: EndReason::Hung(what), .. }, ChildEnd::Killed) => ChildEnd::Hung(what.clone()),
             (
-                State::Ending { reason: EndReason::Asked, .. },
+                State::Ending { reason: EndReason::StopRequested, .. },
                 ChildEnd::Killed | ChildEnd::Finished | ChildEnd::StartFailed(_),
             ) => ChildEnd::Stopped,
             (_, reported) => reported,
@@ -127,7 +138,7 @@ impl Child {
                 ping.into_iter().chain(healthy).min()
             }
             State::Ending { kill_at, overdue_at, .. } => kill_at.or(*overdue_at),
-            State::Waiting { until } | State::Parked { until } => Some(*until),
+            State::BackingOff { until } | State::Parked { until } => Some(*until),
         }
     }
 }

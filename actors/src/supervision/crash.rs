@@ -1,4 +1,4 @@
-//! What a panic left behind. ractor's event carries the panic's text only; the process's panic hook sees the place, the
+//! Crash reports. ractor's event carries the panic's text only; the process's panic hook sees the location, the
 //! backtrace and the tokio task, and keeps them here until the supervisor, which knows the child's task, takes them.
 //!
 //! The hook prints nothing for tokio tasks: the owner logs the end of its child, once. Panics elsewhere go on to the hook
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use tokio::task::Id;
 
-/// Reports that nobody takes, such as those of tasks without a supervisor, are dropped after so many newer ones.
-const KEPT: usize = 1024;
+/// Reports that are kept at most. Those of tasks without a supervisor are never taken, and make room for newer ones.
+const REPORTS_MAX: usize = 1024;
 const BACKTRACES_PER_SECOND: u32 = 20;
 const NO_TEXT: &str = "a panic without a text";
 
@@ -22,7 +22,7 @@ pub struct CrashReport {
     pub message: String,
     /// `file:line:column`.
     pub location: String,
-    /// For at most 20 panics in a second. Its symbols are resolved when it is printed first, which takes a while.
+    /// Captured for at most 20 panics per second. Its symbols are resolved when it is first printed, which takes time.
     pub backtrace: Option<Arc<Backtrace>>,
 }
 
@@ -64,7 +64,7 @@ impl Reports {
     fn keep(&mut self, task: Id, report: CrashReport) {
         self.by_task.insert(task, report);
         self.oldest_first.push_back(task);
-        if self.oldest_first.len() > KEPT
+        if self.oldest_first.len() > REPORTS_MAX
             && let Some(oldest) = self.oldest_first.pop_front()
         {
             self.by_task.remove(&oldest);
@@ -114,14 +114,14 @@ impl CrashLog {
         let capture = self.lock().may_capture(Instant::now());
         let report = CrashReport {
             message: info.payload_as_str().unwrap_or(NO_TEXT).to_owned(),
-            location: info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string),
+            location: info.location().map_or_else(|| "an unknown location".to_owned(), ToString::to_string),
             backtrace: capture.then(|| Arc::new(Backtrace::force_capture())),
         };
         self.lock().keep(task, report);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Reports> {
-        // Every change is one insert or remove, so a poisoned lock guards sound data.
+        // Every change is one insert or remove, so the data behind a poisoned lock is intact.
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -144,11 +144,11 @@ mod tests {
     async fn the_oldest_reports_make_room_for_new_ones() {
         let mut reports = Reports::default();
         let mut tasks = tokio::task::JoinSet::new();
-        let ids: Vec<Id> = (0..KEPT + 1).map(|_| tasks.spawn(async {}).id()).collect();
+        let ids: Vec<Id> = (0..REPORTS_MAX + 1).map(|_| tasks.spawn(async {}).id()).collect();
         for id in &ids {
             reports.keep(*id, report());
         }
-        assert_eq!(reports.by_task.len(), KEPT);
+        assert_eq!(reports.by_task.len(), REPORTS_MAX);
         assert!(!reports.by_task.contains_key(&ids[0]));
     }
 

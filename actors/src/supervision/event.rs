@@ -1,4 +1,4 @@
-//! The vocabulary of the restart policy: what it is told, what it orders, and what it lets the owner know.
+//! The types that go into the restart policy (events) and come out of it (commands, and events for the owner).
 
 use std::time::Duration;
 
@@ -25,23 +25,23 @@ pub struct Plan {
 pub enum Event {
     /// The owner is ready: start the first tier.
     Start,
-    /// The incarnation passed its start.
+    /// The incarnation runs.
     Started {
         id: ChildId,
         generation: Generation,
     },
-    /// The incarnation did not pass its start; nothing of it is left.
+    /// The incarnation failed to start and has released its resources.
     StartFailed {
         id: ChildId,
         generation: Generation,
         cause: ChildEnd,
     },
-    /// The incarnation is ending by itself; nothing more can be asked of it.
-    Dying {
+    /// The incarnation is ending by itself and takes no more messages.
+    Ending {
         id: ChildId,
         generation: Generation,
     },
-    /// Nothing of the incarnation is left.
+    /// The incarnation has ended and has released its resources.
     Ended {
         id: ChildId,
         generation: Generation,
@@ -62,7 +62,7 @@ pub enum Event {
         id: ChildId,
         generation: Generation,
     },
-    /// Time has passed: a wake that was asked for, or any other moment.
+    /// Time has passed: the time of a `WakeAt`, or any other moment.
     Tick,
     /// End everything, in order.
     Shutdown,
@@ -72,27 +72,38 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Start a new incarnation; answered by `Started` or `StartFailed`.
-    Spawn { id: ChildId, generation: Generation },
+    Spawn {
+        id: ChildId,
+        generation: Generation,
+    },
     /// Ask it to end; answered by `Ended`.
-    Stop { id: ChildId, generation: Generation },
+    Stop {
+        id: ChildId,
+        generation: Generation,
+    },
     /// End it, or its start, by force; answered by `Ended` or `StartFailed`.
-    Kill { id: ChildId, generation: Generation },
+    Kill {
+        id: ChildId,
+        generation: Generation,
+    },
     /// Ask whether it is alive; answered by `PingAnswered` or `PingMissed`.
-    Ping { id: ChildId, generation: Generation },
+    Ping {
+        id: ChildId,
+        generation: Generation,
+    },
     /// Send a `Tick` at this time; replaces the wake asked for before.
     WakeAt(Duration),
-    /// Let the owner know.
     Notify(SupervisorEvent),
 }
 
-/// What the owner should know, in the order in which it happened.
+/// What the owner is notified of, in the order in which it happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SupervisorEvent {
     /// It runs, and its address points at it.
     Up { id: ChildId, generation: Generation },
-    /// Nothing of it is left. Follows a failed start too, then without an `Up` before.
+    /// It has ended. Follows a failed start too, then without an `Up` before.
     Down { id: ChildId, generation: Generation, cause: ChildEnd },
-    /// It does not end: its thread is blocked. It gets no successor until it does.
+    /// It was killed and does not end: its thread is blocked. It is not replaced before it has ended.
     Stuck { id: ChildId, generation: Generation },
     /// It will be started again.
     Restarting { id: ChildId, after: Duration },
@@ -100,9 +111,9 @@ pub enum SupervisorEvent {
     Parked { id: ChildId, until: Duration },
     /// A probed pipeline stayed up.
     Unparked { id: ChildId },
-    /// A child is beyond its budget: the owner must fail.
+    /// A child is beyond its restart budget: the owner must fail.
     Escalate { id: ChildId, cause: ChildEnd },
-    /// The process must end and be started afresh. Told once.
+    /// The process must end and be started again. Sent once.
     Meltdown { why: String },
     /// A pipeline ended by itself and is not restarted.
     Finished { id: ChildId },

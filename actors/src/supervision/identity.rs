@@ -43,14 +43,14 @@ impl std::fmt::Display for Generation {
     }
 }
 
-/// Decides what a failure costs and what comes beyond the budget.
+/// Which restart budget a child has, and what happens beyond it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChildClass {
-    /// Runs for ever; ending by itself is a failure.
+    /// Runs until the node ends; ending by itself is a failure.
     Worker,
-    /// A worker without which nothing may go on.
+    /// A worker without which the node cannot work.
     Critical,
-    /// Beyond its budget it is parked and probed; ending normally it has finished.
+    /// Beyond its budget it is parked and probed. When it ends normally it has finished.
     Pipeline,
 }
 
@@ -63,7 +63,7 @@ pub enum ChildEnd {
     /// It returned an error.
     #[error("failed: {0}")]
     Failed(String),
-    /// Killed, or its task cancelled, by nobody in here.
+    /// Killed, or its task cancelled, by something other than its supervisor.
     #[error("was killed")]
     Killed,
     /// Killed by the supervisor, because it did not answer.

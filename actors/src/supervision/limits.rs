@@ -1,4 +1,4 @@
-//! The numbers of supervision, in one place.
+//! The budgets and timeouts of supervision.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use super::budget::Limit;
 /// What happens when a worker or critical child is beyond its budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BeyondBudget {
-    /// The owner fails and its own supervisor counts that: inside a pipeline.
+    /// The owner fails, which costs it one of its own restarts. For a pipeline's stages.
     Escalate,
-    /// The process ends, to be started afresh: at the root. The global rules apply only here.
+    /// The process ends and is started again from outside. For the root; the global rules apply only there.
     Meltdown,
 }
 
-/// The numbers of one supervisor. The default is a pipeline's; [`Limits::root`] is the root's.
+/// The budgets and timeouts of one supervisor. The default is a pipeline's; [`Limits::root`] is the root's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub backoff: Backoff,
@@ -22,7 +22,7 @@ pub struct Limits {
     pub healthy_after: Duration,
     /// Budget of a worker against fast loops.
     pub child: Limit,
-    /// Budget of a worker or critical child against slow loops, such as one death in every hourly cycle.
+    /// Budget of a worker or critical child against slow loops, such as one crash in every hourly cycle.
     pub child_slow: Limit,
     /// Budget of a critical child. Two restarts: the third failure is beyond it.
     pub critical: Limit,
@@ -30,11 +30,11 @@ pub struct Limits {
     pub pipeline: Limit,
     /// Budget of all worker and critical children together.
     pub global: Limit,
-    /// A parked pipeline is tried again after this long.
+    /// A parked pipeline is started again, as a probe, after this long.
     pub probe_every: Duration,
-    /// More than this share of all pipelines parked within `parked_within` is no coincidence.
+    /// When more than this share of all pipelines is parked within `parked_within`, the node gives up.
     pub parked_share_percent: usize,
-    /// Fewer parked pipelines than this are always a coincidence.
+    /// With fewer parked pipelines than this the node never gives up.
     pub parked_at_least: usize,
     /// The window of the two numbers above.
     pub parked_within: Duration,
@@ -42,11 +42,11 @@ pub struct Limits {
     pub beyond_budget: BeyondBudget,
     /// A start that takes longer has failed.
     pub start_timeout: Duration,
-    /// A child that has not ended this long after `kill` sits on a blocked thread.
+    /// A child that has not ended this long after `kill` is stuck: it blocks a thread.
     pub stuck_after: Duration,
     /// Time between two pings, and time to answer one.
     pub ping_every: Duration,
-    /// So many unanswered pings in a row are a hang.
+    /// After this many unanswered pings in a row a child counts as hung.
     pub ping_misses: u32,
 }
 
@@ -74,7 +74,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The root's numbers: beyond a budget the process ends.
+    /// Those of the root: beyond a budget the process ends.
     #[must_use]
     pub fn root() -> Self {
         Self { beyond_budget: BeyondBudget::Meltdown, ..Self::default() }

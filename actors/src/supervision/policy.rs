@@ -1,7 +1,7 @@
-//! The restart policy as a pure state machine: `(now, chance, event) → commands`. No ractor, no clock, no chance of its own.
+//! The restart policy as a pure state machine: `(now, chance, event) → commands`. It uses no ractor, no clock and no random numbers of its own.
 //!
 //! Promises: a child has at most one live generation (a successor is ordered only after the end of its predecessor was
-//! reported); no child is ever forgotten (each is final, or has a wake or an answer to come); events of old generations
+//! reported); no child is ever forgotten (each is final, or a wake or an answer is due for it); events of old generations
 //! change nothing; after `Shutdown`, `AllStopped` follows once all ends have been reported.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use super::limits::{BeyondBudget, Limits};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     New,
-    /// Starting a tier for the first time.
+    /// Tiers are being started for the first time.
     Opening,
     Open,
     Closing,
@@ -28,20 +28,20 @@ enum Phase {
 pub struct RestartPolicy {
     limits: Limits,
     children: BTreeMap<ChildId, Child>,
-    /// When to look at which child.
+    /// When something is due for which child.
     agenda: BTreeSet<(Duration, ChildId)>,
-    armed: Option<Duration>,
+    next_wake: Option<Duration>,
     phase: Phase,
-    /// Children of the tier being opened that have neither started nor failed to.
-    untried: usize,
+    /// Children of the tier being started whose first start has neither succeeded nor failed.
+    unattempted: usize,
     restarts: u64,
     global: Budget,
     parked: Budget,
-    melting: bool,
+    meltdown_sent: bool,
 }
 
 impl RestartPolicy {
-    /// Nothing is started before [`Event::Start`].
+    /// Starts no child before [`Event::Start`].
     #[must_use]
     pub fn new(limits: Limits, plans: Vec<Plan>) -> Self {
         let pipelines = plans.iter().filter(|plan| plan.class == ChildClass::Pipeline).count();
@@ -49,24 +49,24 @@ impl RestartPolicy {
         Self {
             children,
             agenda: BTreeSet::new(),
-            armed: None,
+            next_wake: None,
             phase: Phase::New,
-            untried: 0,
+            unattempted: 0,
             restarts: 0,
             global: Budget::new(limits.global),
             parked: Budget::new(parked_limit(&limits, pipelines)),
-            melting: false,
+            meltdown_sent: false,
             limits,
         }
     }
 
-    /// Starts again that were ordered, probes included.
+    /// How many restarts were ordered, probes included.
     #[must_use]
     pub fn restarts(&self) -> u64 {
         self.restarts
     }
 
-    /// The generation that is up.
+    /// The generation of a child that is running.
     #[must_use]
     pub fn running(&self, id: &ChildId) -> Option<Generation> {
         self.children.get(id).filter(|child| matches!(child.state, State::Running { .. })).map(|child| child.generation)
@@ -74,8 +74,8 @@ impl RestartPolicy {
 
     /// The next wake that was asked for.
     #[must_use]
-    pub fn armed(&self) -> Option<Duration> {
-        self.armed
+    pub fn next_wake(&self) -> Option<Duration> {
+        self.next_wake
     }
 
     /// Takes an event; the commands are to be carried out in order. `chance` is uniform in `[0, 1)`.
@@ -85,20 +85,20 @@ impl RestartPolicy {
             Event::Start if self.phase == Phase::New => self.open_next(now, &mut out),
             Event::Start => {}
             Event::Started { id, generation } => self.started(now, &id, generation, &mut out),
-            Event::Dying { id, generation } => self.dying(now, &id, generation, &mut out),
+            Event::Ending { id, generation } => self.ending(now, &id, generation, &mut out),
             Event::StartFailed { id, generation, cause } => {
                 self.ended(now, chance, (&id, generation, false), cause, &mut out);
             }
             Event::Ended { id, generation, cause } => {
                 self.ended(now, chance, (&id, generation, true), cause, &mut out);
             }
-            Event::DeadlineMissed { id, generation, what } => self.hung(now, &id, generation, what, &mut out),
-            Event::PingAnswered { id, generation } => self.pinged(now, &id, generation, true, &mut out),
-            Event::PingMissed { id, generation } => self.pinged(now, &id, generation, false, &mut out),
+            Event::DeadlineMissed { id, generation, what } => self.kill_hung(now, &id, generation, what, &mut out),
+            Event::PingAnswered { id, generation } => self.ping_result(now, &id, generation, true, &mut out),
+            Event::PingMissed { id, generation } => self.ping_result(now, &id, generation, false, &mut out),
             Event::Tick => self.tick(now, &mut out),
             Event::Shutdown => self.shutdown(now, &mut out),
         }
-        self.arm(&mut out);
+        self.schedule_wake(&mut out);
         out
     }
 
@@ -115,9 +115,9 @@ impl RestartPolicy {
                 child.state = State::Running { since: now, ping };
                 out.push(Command::Notify(SupervisorEvent::Up { id: id.clone(), generation }));
                 self.reschedule(id);
-                self.tried(now, id, out);
+                self.start_attempted(now, id, out);
             }
-            // It was told to end while it started, and the start was faster.
+            // It was to be ended while it started, and the start was faster.
             State::Ending { reason, started: false, .. } => {
                 let reason = reason.clone();
                 child.state = State::Ending { reason, started: true, kill_at: None, overdue_at: Some(overdue_at) };
@@ -128,19 +128,19 @@ impl RestartPolicy {
         }
     }
 
-    fn dying(&mut self, now: Duration, id: &ChildId, generation: Generation, out: &mut Vec<Command>) {
+    fn ending(&mut self, now: Duration, id: &ChildId, generation: Generation, out: &mut Vec<Command>) {
         let overdue_at = Some(now + self.limits.stuck_after);
-        self.rest_if_healthy(now, id, generation, out);
+        self.reset_if_healthy(now, id, generation, out);
         let Some(child) = self.live(id, generation) else { return };
         if let State::Starting { .. } | State::Running { .. } = child.state {
-            child.state = State::Ending { reason: EndReason::Itself, started: true, kill_at: None, overdue_at };
+            child.state = State::Ending { reason: EndReason::ByItself, started: true, kill_at: None, overdue_at };
             self.reschedule(id);
         }
     }
 
-    fn hung(&mut self, now: Duration, id: &ChildId, generation: Generation, what: String, out: &mut Vec<Command>) {
+    fn kill_hung(&mut self, now: Duration, id: &ChildId, generation: Generation, what: String, out: &mut Vec<Command>) {
         let overdue_at = Some(now + self.limits.stuck_after);
-        self.rest_if_healthy(now, id, generation, out);
+        self.reset_if_healthy(now, id, generation, out);
         let Some(child) = self.live(id, generation) else { return };
         if let State::Running { .. } = child.state {
             child.state = State::Ending { reason: EndReason::Hung(what), started: true, kill_at: None, overdue_at };
@@ -149,7 +149,14 @@ impl RestartPolicy {
         }
     }
 
-    fn pinged(&mut self, now: Duration, id: &ChildId, generation: Generation, answered: bool, out: &mut Vec<Command>) {
+    fn ping_result(
+        &mut self,
+        now: Duration,
+        id: &ChildId,
+        generation: Generation,
+        answered: bool,
+        out: &mut Vec<Command>,
+    ) {
         let limits = self.limits;
         let Some(child) = self.live(id, generation) else { return };
         let State::Running { ping: Some(ping), .. } = &mut child.state else { return };
@@ -159,17 +166,17 @@ impl RestartPolicy {
         if answered {
             *ping = Ping { next: Some(now + limits.ping_every), missed: 0 };
         } else {
-            // Waiting for this answer took a period already.
+            // Waiting for this answer already took one period.
             *ping = Ping { next: Some(now), missed: ping.missed + 1 };
         }
         let missed = ping.missed;
         if missed >= limits.ping_misses {
-            self.hung(now, id, generation, format!("{missed} pings were not answered"), out);
+            self.kill_hung(now, id, generation, format!("{missed} pings were not answered"), out);
         }
         self.reschedule(id);
     }
 
-    /// The end of an incarnation: `started` when it had passed its start.
+    /// An incarnation has ended. `started`: it had been running.
     fn ended(
         &mut self,
         now: Duration,
@@ -179,7 +186,7 @@ impl RestartPolicy {
         out: &mut Vec<Command>,
     ) {
         let closing = self.phase == Phase::Closing;
-        self.rest_if_healthy(now, id, generation, out);
+        self.reset_if_healthy(now, id, generation, out);
         let Some(child) = self.live(id, generation) else { return };
         if child.has_started() != started {
             return;
@@ -199,10 +206,10 @@ impl RestartPolicy {
             self.failed(now, chance, id, cause, out);
         }
         self.reschedule(id);
-        self.tried(now, id, out);
+        self.start_attempted(now, id, out);
     }
 
-    /// Decides what becomes of a child that failed and of which nothing is left.
+    /// Decides whether a child that failed is restarted, parked, or ends its owner.
     fn failed(&mut self, now: Duration, chance: f64, id: &ChildId, cause: ChildEnd, out: &mut Vec<Command>) {
         let limits = self.limits;
         let Some(child) = self.children.get_mut(id) else { return };
@@ -214,7 +221,7 @@ impl RestartPolicy {
             if !within {
                 self.park(now, id, out);
                 if !self.parked.spend(now) {
-                    self.melt("too many pipelines were parked at the same time".to_owned(), out);
+                    self.melt_down("too many pipelines were parked at the same time".to_owned(), out);
                 }
                 return;
             }
@@ -223,11 +230,11 @@ impl RestartPolicy {
                 BeyondBudget::Escalate => {
                     out.push(Command::Notify(SupervisorEvent::Escalate { id: id.clone(), cause }));
                 }
-                BeyondBudget::Meltdown => self.melt(format!("{id} is beyond its restart budget: {cause}"), out),
+                BeyondBudget::Meltdown => self.melt_down(format!("{id} is beyond its restart budget: {cause}"), out),
             }
             return;
         } else if limits.beyond_budget == BeyondBudget::Meltdown && !self.global.spend(now) {
-            return self.melt(format!("too many restarts altogether; the last one: {id}: {cause}"), out);
+            return self.melt_down(format!("too many restarts in total; the last one: {id}: {cause}"), out);
         }
         let Some(child) = self.children.get_mut(id) else { return };
         let after = limits.backoff.delay(child.failures, chance);
@@ -236,7 +243,7 @@ impl RestartPolicy {
         if after.is_zero() {
             self.respawn(now, id, out);
         } else {
-            child.state = State::Waiting { until: now + after };
+            child.state = State::BackingOff { until: now + after };
         }
     }
 
@@ -248,8 +255,8 @@ impl RestartPolicy {
         out.push(Command::Notify(SupervisorEvent::Parked { id: id.clone(), until }));
     }
 
-    /// A child that has run for long enough starts again with short delays; if it was probed, with its whole budget.
-    fn rest_if_healthy(&mut self, now: Duration, id: &ChildId, generation: Generation, out: &mut Vec<Command>) {
+    /// A child that has run for `healthy_after` starts again with short delays. If it was a probe, its whole budget is back.
+    fn reset_if_healthy(&mut self, now: Duration, id: &ChildId, generation: Generation, out: &mut Vec<Command>) {
         let healthy_after = self.limits.healthy_after;
         let Some(child) = self.live(id, generation) else { return };
         if !child.is_healthy(now, healthy_after) {
@@ -262,10 +269,10 @@ impl RestartPolicy {
         }
     }
 
-    /// Told once. The child that caused it stays down; the owner is about to shut everything down.
-    fn melt(&mut self, why: String, out: &mut Vec<Command>) {
-        if !self.melting && self.limits.beyond_budget == BeyondBudget::Meltdown {
-            self.melting = true;
+    /// Notifies the owner once. The child that caused it stays down; the owner is about to shut everything down.
+    fn melt_down(&mut self, why: String, out: &mut Vec<Command>) {
+        if !self.meltdown_sent && self.limits.beyond_budget == BeyondBudget::Meltdown {
+            self.meltdown_sent = true;
             out.push(Command::Notify(SupervisorEvent::Meltdown { why }));
         }
     }
@@ -284,17 +291,17 @@ impl RestartPolicy {
         self.reschedule(id);
     }
 
-    /// Marks a child as tried; the last one of its tier opens the next tier.
-    fn tried(&mut self, now: Duration, id: &ChildId, out: &mut Vec<Command>) {
+    /// Notes that the first start of a child succeeded or failed; the last one of a tier starts the next tier.
+    fn start_attempted(&mut self, now: Duration, id: &ChildId, out: &mut Vec<Command>) {
         if self.phase != Phase::Opening {
             return;
         }
         match self.children.get_mut(id) {
-            Some(child) if !child.tried => child.tried = true,
+            Some(child) if !child.start_attempted => child.start_attempted = true,
             _ => return,
         }
-        self.untried = self.untried.saturating_sub(1);
-        if self.untried == 0 {
+        self.unattempted = self.unattempted.saturating_sub(1);
+        if self.unattempted == 0 {
             self.open_next(now, out);
         }
     }
@@ -307,25 +314,25 @@ impl RestartPolicy {
         };
         self.phase = Phase::Opening;
         let ids = self.ids(|child| child.state == State::Idle && child.plan.tier == tier);
-        self.untried = ids.len();
+        self.unattempted = ids.len();
         for id in ids {
             self.spawn(now, &id, out);
         }
     }
 
     fn tick(&mut self, now: Duration, out: &mut Vec<Command>) {
-        if self.armed.is_some_and(|armed| armed <= now) {
-            self.armed = None;
+        if self.next_wake.is_some_and(|next_wake| next_wake <= now) {
+            self.next_wake = None;
         }
         let due: Vec<ChildId> = self.agenda.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| id.clone()).collect();
         for id in due {
-            self.look_at(now, &id, out);
+            self.handle_due(now, &id, out);
             self.reschedule(&id);
         }
     }
 
-    /// Does what is due for one child.
-    fn look_at(&mut self, now: Duration, id: &ChildId, out: &mut Vec<Command>) {
+    /// Does what is due for one child at `now`.
+    fn handle_due(&mut self, now: Duration, id: &ChildId, out: &mut Vec<Command>) {
         let limits = self.limits;
         let due = |at: Option<Duration>| at.is_some_and(|at| at <= now);
         let Some(child) = self.children.get_mut(id) else { return };
@@ -340,7 +347,7 @@ impl RestartPolicy {
                     ping.next = None;
                     out.push(Command::Ping { id: id.clone(), generation });
                 }
-                self.rest_if_healthy(now, id, generation, out);
+                self.reset_if_healthy(now, id, generation, out);
             }
             State::Ending { kill_at, overdue_at, .. } if due(*kill_at) => {
                 (*kill_at, *overdue_at) = (None, Some(now + limits.stuck_after));
@@ -349,12 +356,12 @@ impl RestartPolicy {
             State::Ending { overdue_at, .. } if due(*overdue_at) => {
                 *overdue_at = None;
                 out.push(Command::Notify(SupervisorEvent::Stuck { id: id.clone(), generation }));
-                // It must not keep the tiers below it from ending in order.
+                // A stuck child must not keep the tiers below it from ending in order.
                 if self.phase == Phase::Closing {
                     self.close_next(now, out);
                 }
             }
-            State::Waiting { .. } => self.respawn(now, id, out),
+            State::BackingOff { .. } => self.respawn(now, id, out),
             State::Parked { .. } => {
                 child.probing = true;
                 self.respawn(now, id, out);
@@ -373,11 +380,12 @@ impl RestartPolicy {
             let Some(child) = self.children.get_mut(&id) else { continue };
             match child.state {
                 State::Starting { .. } => {
-                    child.state = State::Ending { reason: EndReason::Asked, started: false, kill_at: None, overdue_at };
+                    child.state =
+                        State::Ending { reason: EndReason::StopRequested, started: false, kill_at: None, overdue_at };
                     let generation = child.generation;
                     out.push(Command::Kill { id: id.clone(), generation });
                 }
-                State::Idle | State::Waiting { .. } | State::Parked { .. } => child.state = State::Final,
+                State::Idle | State::BackingOff { .. } | State::Parked { .. } => child.state = State::Final,
                 State::Running { .. } | State::Ending { .. } | State::Final => {}
             }
             self.reschedule(&id);
@@ -385,7 +393,7 @@ impl RestartPolicy {
         self.close_next(now, out);
     }
 
-    /// Stops the highest tier that runs, unless a child of it, or of one above, has yet to end.
+    /// Stops the highest tier that runs, unless a child of it or of a higher tier is still ending.
     fn close_next(&mut self, now: Duration, out: &mut Vec<Command>) {
         let Some(tier) = self.children.values().filter(|child| child.holds_shutdown()).map(|c| c.plan.tier).max()
         else {
@@ -398,7 +406,7 @@ impl RestartPolicy {
         for id in self.ids(|child| child.plan.tier == tier && matches!(child.state, State::Running { .. })) {
             let Some(child) = self.children.get_mut(&id) else { continue };
             let kill_at = Some(now + child.plan.grace);
-            child.state = State::Ending { reason: EndReason::Asked, started: true, kill_at, overdue_at: None };
+            child.state = State::Ending { reason: EndReason::StopRequested, started: true, kill_at, overdue_at: None };
             let generation = child.generation;
             out.push(Command::Stop { id: id.clone(), generation });
             self.reschedule(&id);
@@ -424,18 +432,18 @@ impl RestartPolicy {
         }
     }
 
-    fn arm(&mut self, out: &mut Vec<Command>) {
+    fn schedule_wake(&mut self, out: &mut Vec<Command>) {
         let next = self.agenda.first().map(|(at, _)| *at);
-        if next != self.armed
+        if next != self.next_wake
             && let Some(at) = next
         {
-            self.armed = next;
+            self.next_wake = next;
             out.push(Command::WakeAt(at));
         }
     }
 }
 
-/// As a budget of parkings: one more than is allowed is a meltdown.
+/// How many pipelines may be parked at the same time; one more is a meltdown.
 fn parked_limit(limits: &Limits, pipelines: usize) -> Limit {
     let share = pipelines * limits.parked_share_percent / 100;
     Limit { restarts: share.max(limits.parked_at_least.saturating_sub(1)), within: limits.parked_within }

@@ -1,9 +1,9 @@
-//! The life of one incarnation, from the start to the moment when nothing of it is left.
+//! Starts one incarnation and waits for its end.
 //!
 //! Two tasks: the *start* runs `pre_start` on the child's runtime and may be aborted; the *waiter* runs on the control
-//! runtime, is never aborted and outlives the owner. That is safe: it holds no reference that keeps anything running, it
-//! ends with the child that it waits for, and it must outlive the owner, because the occupancy permit that it gives back
-//! is what keeps the next owner from starting a twin of a child that still sits on a blocked thread (invariant I5).
+//! runtime, is never aborted and outlives the owner. That is safe: it holds no reference that keeps anything running, and it
+//! ends with the child that it waits for. It must outlive the owner: the occupancy permit that it returns keeps the next owner
+//! from starting a second incarnation while the first one still blocks a thread.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::identity::{ChildEnd, ChildId, Generation};
 use crate::error_chain::chain;
 use crate::ports::elapsed_now;
 
-/// What an owner's mailbox gets; only its [`super::Supervisor`] can read it.
+/// A message for the mailbox of an owner, which passes it to its [`super::Supervisor`].
 #[derive(Debug)]
 pub struct Notice(pub(super) Report);
 
@@ -73,8 +73,8 @@ async fn start(
     let permit = tokio::time::timeout_at(deadline, Arc::clone(&spec.occupancy).acquire_owned())
         .await
         .map_err(|_| failed("the incarnation before it has not ended"))?
-        .map_err(|_| failed("its permit is gone"))?;
-    // The owner may have died while this waited; its successor starts the children then.
+        .map_err(|_| failed("its permit was closed"))?;
+    // The owner may have ended while this waited; its successor starts the children then.
     if owner.get_status() >= ActorStatus::Stopping {
         return Err(failed("its supervisor has ended"));
     }
@@ -106,7 +106,7 @@ async fn wait(
     };
     let (actor, task) = (started.cell.get_id(), started.task.id());
     notify(Notice(Report::Started { id: id.clone(), generation, cell: started.cell }));
-    // The task ends after the actor's state is dropped; a panic in that drop changes nothing any more.
+    // The task ends after the actor's state is dropped, so a panic in that drop has no further effect.
     let _ = started.task.await;
     spec.pointer.clear(generation);
     drop(started.permit);

@@ -1,8 +1,8 @@
 //! The shell around [`RestartPolicy`]: a component in the state of an owner actor, which forwards its notices and supervision
-//! events here and acts on the supervisor_events that come back. It translates and carries out; it decides nothing.
+//! events here and acts on the events that come back. It translates and carries out; it decides nothing.
 //!
 //! It never awaits a child: starts and ends run in tasks of their own (see `spawn.rs`) and come back as [`Notice`]s.
-//! Dropped with the state of its owner, it aborts the starts and timers that it left.
+//! When it is dropped with the state of its owner, it kills its children and aborts its starts and timers.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -33,7 +33,6 @@ pub struct SupervisorSettings {
     pub chance: Arc<dyn Chance>,
     /// The runtime of the owner: timers and waiters run here.
     pub control: Handle,
-    /// Where panics are looked up.
     pub crashes: CrashLog,
 }
 
@@ -48,7 +47,7 @@ pub struct Supervisor {
     /// Only looked up, never iterated: actor ids differ from run to run.
     by_actor: BTreeMap<ActorId, (ChildId, Generation)>,
     /// What ractor said about actors whose `Ended` is still to come.
-    ends: BTreeMap<ActorId, RawEnd>,
+    ends: BTreeMap<ActorId, ActorEnd>,
     wake: Option<AbortHandle>,
 }
 
@@ -59,14 +58,14 @@ struct Slot {
     ping: Option<AbortHandle>,
 }
 
-enum RawEnd {
+enum ActorEnd {
     Failed(String),
     Killed,
     Normal,
 }
 
 impl Supervisor {
-    /// Starts nothing yet. `notify` puts a notice into the mailbox of `owner`, which hands it to
+    /// Starts no child yet. `notify` puts a notice into the mailbox of `owner`, which passes it to
     /// [`Supervisor::on_notice`].
     pub fn new(
         owner: ActorCell,
@@ -113,10 +112,10 @@ impl Supervisor {
     /// Takes a supervision event of the owner. It says how a child ends, before the notice that it has ended.
     pub fn on_supervision_event(&mut self, event: SupervisionEvent) -> Vec<SupervisorEvent> {
         let (actor, end) = match event {
-            SupervisionEvent::ActorFailed(cell, error) => (cell.get_id(), RawEnd::Failed(chain(error.as_ref()))),
+            SupervisionEvent::ActorFailed(cell, error) => (cell.get_id(), ActorEnd::Failed(chain(error.as_ref()))),
             SupervisionEvent::ActorTerminated(cell, state, reason) => {
-                drop_quietly(state);
-                (cell.get_id(), RawEnd::from_reason(reason.as_deref()))
+                drop_catching_panic(state);
+                (cell.get_id(), ActorEnd::from_reason(reason.as_deref()))
             }
             _ => return Vec::new(),
         };
@@ -124,7 +123,7 @@ impl Supervisor {
         // Unknown: it ended before its `Started` was read, which will find the entry above.
         let Some((id, generation)) = self.by_actor.get(&actor).cloned() else { return Vec::new() };
         self.clear(&id, generation);
-        self.apply(Event::Dying { id, generation })
+        self.apply(Event::Ending { id, generation })
     }
 
     /// A request to a child was not answered in time: kills that incarnation, if it is still the running one.
@@ -162,7 +161,7 @@ impl Supervisor {
         slot.start = None;
         self.by_actor.insert(actor, (id.clone(), generation));
         if self.ends.contains_key(&actor) {
-            return self.apply(Event::Dying { id, generation });
+            return self.apply(Event::Ending { id, generation });
         }
         slot.spec.pointer.point_at(generation, cell.clone());
         slot.cell = Some((generation, cell));
@@ -178,10 +177,10 @@ impl Supervisor {
     ) -> Vec<SupervisorEvent> {
         self.by_actor.remove(&actor);
         let cause = match (self.ends.remove(&actor), crash) {
-            (Some(RawEnd::Failed(text)), Some(crash)) if crash.explains(&text) => ChildEnd::Panicked(crash),
-            (Some(RawEnd::Failed(text)), _) => ChildEnd::Failed(text),
-            (Some(RawEnd::Normal), _) => ChildEnd::Finished,
-            (Some(RawEnd::Killed) | None, _) => ChildEnd::Killed,
+            (Some(ActorEnd::Failed(text)), Some(crash)) if crash.explains(&text) => ChildEnd::Panicked(crash),
+            (Some(ActorEnd::Failed(text)), _) => ChildEnd::Failed(text),
+            (Some(ActorEnd::Normal), _) => ChildEnd::Finished,
+            (Some(ActorEnd::Killed) | None, _) => ChildEnd::Killed,
         };
         self.clear(&id, generation);
         self.apply(Event::Ended { id, generation, cause })
@@ -219,7 +218,7 @@ impl Supervisor {
             Command::WakeAt(at) => self.wake_at(at),
             Command::Spawn { id, generation } => {
                 let Some(slot) = self.children.get_mut(&id) else { return };
-                slot.spec.note(generation);
+                slot.spec.record_generation(generation);
                 slot.start = Some(self.spawner.spawn(&slot.spec, generation));
             }
             Command::Stop { id, generation } => {
@@ -272,7 +271,8 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         for slot in self.children.values() {
-            // ractor kills what is linked, except what is stopping: that would outlive its owner, and hold its place, for ever.
+            // ractor kills linked actors except those that are stopping: these would outlive their owner and keep their
+            // successors from starting.
             if let Some((_, cell)) = &slot.cell {
                 cell.kill();
             }
@@ -284,9 +284,9 @@ impl Drop for Supervisor {
     }
 }
 
-impl RawEnd {
+impl ActorEnd {
     fn from_reason(reason: Option<&str>) -> Self {
-        // The only words that ractor has for it; pinned by tests/ractor_semantics.rs.
+        // ractor reports a kill only in these texts; tests/ractor_semantics.rs fails when they change.
         match reason {
             Some("killed" | "actor_task_cancelled") => Self::Killed,
             _ => Self::Normal,
@@ -294,7 +294,7 @@ impl RawEnd {
     }
 }
 
-/// A panic in the drop of a child's state must not become a panic of its supervisor.
-fn drop_quietly(state: Option<impl Any>) {
+/// A panic while a child's state is dropped must not become a panic of its supervisor.
+fn drop_catching_panic(state: Option<impl Any>) {
     let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(state)));
 }

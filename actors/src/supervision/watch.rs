@@ -1,8 +1,8 @@
-//! The watchdog: a plain thread, because no task can notice that all runtimes stand still. It polls counters that the
-//! control plane, the workers and the journal move, and reports once when one of them stands still for too long.
+//! The watchdog. It is a plain thread, because no task can notice that all runtimes have stopped. It polls counters that the
+//! control plane, the workers and the journal move, and reports once when one of them has not moved for too long.
 //!
-//! It ends nothing itself; what to do about a stall is the caller's business. It also tells of progress, so that whoever
-//! vouches for the process outside can do so only while there is some.
+//! It ends nothing itself: the caller decides what to do about a stall. It also reports progress, so that a service manager's
+//! watchdog is fed only while there is some.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const POLL_EVERY: Duration = Duration::from_millis(250);
 
-/// Counters that move as long as there is life.
+/// Counters that move while the node works.
 #[derive(Debug, Default)]
 pub struct Progress {
     control: AtomicU64,
@@ -26,20 +26,20 @@ impl Progress {
         self.control.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The worker runtime ran a task. That says nothing while another of its threads is blocked: only the process's end
-    /// frees that one.
+    /// The worker runtime ran a task. Does not count while one of its threads is blocked: only the end of the process frees
+    /// that thread.
     pub fn beat_worker(&self) {
         if self.blocked_workers.load(Ordering::Relaxed) == 0 {
             self.worker.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// A killed child does not end: it holds a worker's thread.
+    /// A killed child does not end: it blocks a worker thread.
     pub fn worker_blocked(&self) {
         self.blocked_workers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// It has ended after all, or nobody waits for it any more. Once for each [`Progress::worker_blocked`].
+    /// It has ended after all, or its owner has. Called once for each [`Progress::worker_blocked`].
     pub fn worker_freed(&self) {
         self.blocked_workers.fetch_sub(1, Ordering::Relaxed);
     }
@@ -54,7 +54,7 @@ impl Progress {
     }
 }
 
-/// How long each counter may stand still; `None` is not watched.
+/// How long each counter of [`Progress`] may stay unchanged; `None`: it is not watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatchLimits {
     pub control: Option<Duration>,
@@ -69,39 +69,39 @@ impl Default for WatchLimits {
     }
 }
 
-/// Decides what a stall is; told the time that passed instead of reading a clock.
+/// Detects a stall from the counters and the time that has passed. Reads no clock.
 #[derive(Debug)]
 struct Detector {
     limits: [Option<Duration>; 3],
     seen: [u64; 3],
-    still_for: [Duration; 3],
+    unchanged_for: [Duration; 3],
 }
 
 impl Detector {
     fn new(limits: WatchLimits, seen: [u64; 3]) -> Self {
         let limits = [limits.control, limits.worker, limits.journal];
-        Self { limits, seen, still_for: [Duration::ZERO; 3] }
+        Self { limits, seen, unchanged_for: [Duration::ZERO; 3] }
     }
 
     fn observe(&mut self, passed: Duration, counters: [u64; 3]) -> Option<String> {
-        // After a long gap this thread did not run either: the process was stopped, which is no stall of its parts.
+        // After a longer gap this thread did not run either: the whole process was stopped, which is no stall of one part.
         let passed = passed.min(4 * POLL_EVERY);
         let names = ["the control runtime", "the worker runtime", "the journal"];
         for (index, name) in names.into_iter().enumerate() {
             if counters[index] == self.seen[index] {
-                self.still_for[index] += passed;
+                self.unchanged_for[index] += passed;
             } else {
-                (self.seen[index], self.still_for[index]) = (counters[index], Duration::ZERO);
+                (self.seen[index], self.unchanged_for[index]) = (counters[index], Duration::ZERO);
             }
-            if self.limits[index].is_some_and(|limit| self.still_for[index] >= limit) {
-                return Some(format!("{name} made no progress for {:?}", self.still_for[index]));
+            if self.limits[index].is_some_and(|limit| self.unchanged_for[index] >= limit) {
+                return Some(format!("{name} made no progress for {:?}", self.unchanged_for[index]));
             }
         }
         None
     }
 }
 
-/// Notices that every watched counter has moved.
+/// Detects that every watched counter has moved.
 #[derive(Debug)]
 struct Movement {
     watched: [bool; 3],
@@ -113,13 +113,13 @@ impl Movement {
         Self { watched: [limits.control, limits.worker, limits.journal].map(|limit| limit.is_some()), seen }
     }
 
-    /// Whether all have moved since this was last true.
-    fn is_everywhere(&mut self, counters: [u64; 3]) -> bool {
-        let everywhere = (0..3).all(|index| !self.watched[index] || counters[index] != self.seen[index]);
-        if everywhere {
+    /// Whether all have moved since this last returned true.
+    fn have_all_moved(&mut self, counters: [u64; 3]) -> bool {
+        let all_moved = (0..3).all(|index| !self.watched[index] || counters[index] != self.seen[index]);
+        if all_moved {
             self.seen = counters;
         }
-        everywhere
+        all_moved
     }
 }
 
@@ -136,7 +136,7 @@ impl Watchdog {
     /// since its last call; it must not block.
     ///
     /// # Errors
-    /// When the system has no thread to give.
+    /// When the operating system cannot start a thread.
     pub fn start(
         progress: Arc<Progress>,
         limits: WatchLimits,
@@ -154,7 +154,7 @@ impl Watchdog {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the watchdog must not depend on any clock that can stand still")]
+#[expect(clippy::disallowed_methods, reason = "the watchdog must not depend on a clock that a runtime can stop")]
 fn watch(
     progress: &Progress,
     limits: WatchLimits,
@@ -171,7 +171,7 @@ fn watch(
         if let Some(stall) = detector.observe(now - polled, counters) {
             return Some(stall);
         }
-        if movement.is_everywhere(counters) {
+        if movement.have_all_moved(counters) {
             on_progress();
         }
         polled = now;
@@ -184,7 +184,7 @@ impl Drop for Watchdog {
         self.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // Joined nowhere: `on_stall` may be what drops this, or may never return.
+            // Not joined: `on_stall` may be what drops this, or may never return.
         }
     }
 }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_stands_still_for_the_limit_is_named() {
+    fn a_counter_that_stands_unchanged_for_the_limit_is_named() {
         let (poll, stall) = stalls_after(WatchLimits::default(), |poll| [poll, 7, poll]).unwrap();
         assert_eq!((poll, stall.as_str()), (80, "the worker runtime made no progress for 20s"));
     }
@@ -234,57 +234,57 @@ mod tests {
 
     #[test]
     fn the_thread_reports_once() {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, reports) = std::sync::mpsc::channel();
         let limits = WatchLimits { worker: Some(Duration::ZERO), ..WatchLimits::default() };
-        let on_stall = move |stall| drop(tell.send(stall));
-        let _dog = Watchdog::start(Arc::new(Progress::default()), limits, || (), on_stall).unwrap();
-        assert!(told.recv().unwrap().contains("the worker runtime"));
-        assert!(told.recv().is_err(), "the thread has ended");
+        let on_stall = move |stall| drop(sender.send(stall));
+        let _watchdog = Watchdog::start(Arc::new(Progress::default()), limits, || (), on_stall).unwrap();
+        assert!(reports.recv().unwrap().contains("the worker runtime"));
+        assert!(reports.recv().is_err(), "the thread has ended");
     }
 
     #[test]
     fn the_thread_ends_when_it_is_dropped() {
-        let (tell, told) = std::sync::mpsc::channel::<String>();
+        let (sender, reports) = std::sync::mpsc::channel::<String>();
         drop(Watchdog::start(
             Arc::new(Progress::default()),
             WatchLimits::default(),
             || (),
             move |stall| {
-                drop(tell.send(stall));
+                drop(sender.send(stall));
             },
         ));
-        assert!(told.recv().is_err());
+        assert!(reports.recv().is_err());
     }
 
     #[test]
     fn progress_is_only_what_moves_everything_that_is_watched() {
         let mut movement = Movement::new(WatchLimits { worker: None, ..WatchLimits::default() }, [0; 3]);
-        assert!(!movement.is_everywhere([1, 0, 0]));
-        assert!(movement.is_everywhere([2, 0, 1]));
-        assert!(!movement.is_everywhere([3, 0, 1]), "the journal has not moved since");
-        assert!(movement.is_everywhere([3, 0, 2]));
+        assert!(!movement.have_all_moved([1, 0, 0]));
+        assert!(movement.have_all_moved([2, 0, 1]));
+        assert!(!movement.have_all_moved([3, 0, 1]), "the journal has not moved since");
+        assert!(movement.have_all_moved([3, 0, 2]));
     }
 
     #[test]
     fn progress_is_reported_while_there_is_some_and_a_stall_when_not() {
-        let (tell, told) = std::sync::mpsc::channel();
-        let (cry, stall) = std::sync::mpsc::channel();
+        let (sender, reports) = std::sync::mpsc::channel();
+        let (stall_sender, stalls) = std::sync::mpsc::channel();
         let progress = Arc::new(Progress::default());
         let limit = Some(Duration::from_secs(2));
         let limits = WatchLimits { control: limit, worker: limit, journal: limit };
         let on_progress = move || {
-            let _ = tell.send(());
+            let _ = sender.send(());
         };
-        let on_stall = move |why| drop(cry.send(why));
-        let _dog = Watchdog::start(Arc::clone(&progress), limits, on_progress, on_stall).unwrap();
+        let on_stall = move |why| drop(stall_sender.send(why));
+        let _watchdog = Watchdog::start(Arc::clone(&progress), limits, on_progress, on_stall).unwrap();
         for _ in 0..2 {
-            while told.recv_timeout(Duration::from_millis(1)).is_err() {
+            while reports.recv_timeout(Duration::from_millis(1)).is_err() {
                 progress.beat_control();
                 progress.beat_worker();
                 progress.beat_journal();
             }
         }
-        assert!(stall.recv().unwrap().contains("made no progress"));
-        assert!(told.try_iter().count() <= 1, "at most what was seen of the last beats");
+        assert!(stalls.recv().unwrap().contains("made no progress"));
+        assert!(reports.try_iter().count() <= 1, "at most what was seen of the last beats");
     }
 }

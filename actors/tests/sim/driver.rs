@@ -309,7 +309,7 @@ impl Life {
             self.world.lock().violation("the root has reported its end and does not end".to_owned());
         }
         self.death.shutdown().await;
-        if matches!(end, Some(NodeEnd::Finished | NodeEnd::Asked(_))) {
+        if matches!(end, Some(NodeEnd::Finished | NodeEnd::ShutdownRequested(_))) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let left = Handle::current().metrics().num_alive_tasks();
             if left > 1 {

@@ -45,7 +45,7 @@ fn run(world: &Shared, count: usize, minutes: u64) -> (Vec<usize>, UtcMs) {
         let struck = strike(world, &node, count);
         tokio::time::sleep(Duration::from_secs(60 * minutes / 2)).await;
         let _ = node.root.cast(RootMsg::Shutdown("done".to_owned()));
-        assert_eq!(node.done.await, Ok(NodeEnd::Asked("done".to_owned())));
+        assert_eq!(node.done.await, Ok(NodeEnd::ShutdownRequested("done".to_owned())));
         world.freeze();
         (struck, slot)
     });

@@ -50,7 +50,7 @@ impl Play {
 
     fn after(&mut self, seconds: f64) {
         let until = self.now + Duration::from_secs_f64(seconds);
-        while let Some(wake) = self.policy.armed().filter(|wake| *wake <= until) {
+        while let Some(wake) = self.policy.next_wake().filter(|wake| *wake <= until) {
             self.now = wake;
             self.feed(Event::Tick);
         }

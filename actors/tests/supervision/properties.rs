@@ -135,12 +135,12 @@ impl World {
     fn feed(&mut self, event: Event) {
         for command in self.policy.apply(self.now, 0.5, event) {
             assert_eq!(self.stopped, 0, "a command after AllStopped: {command:?}");
-            self.obey(command);
+            self.carry_out(command);
         }
         self.check_nothing_is_forgotten();
     }
 
-    fn obey(&mut self, command: Command) {
+    fn carry_out(&mut self, command: Command) {
         match command {
             Command::Spawn { id, generation } => {
                 let twin = self.starting.iter().chain(&self.alive).find(|live| live.0 == id);
@@ -285,7 +285,7 @@ impl World {
                 if let Some((id, generation)) = pick(&self.alive, which) {
                     // It needs no order to end any more.
                     self.ordered.insert((id.clone(), generation));
-                    self.feed(Event::Dying { id, generation });
+                    self.feed(Event::Ending { id, generation });
                 }
             }
             Op::End { which, cause } => {
@@ -328,7 +328,7 @@ impl World {
         let event = match kind {
             0 => Event::Started { id, generation },
             1 => Event::StartFailed { id, generation, cause: ChildEnd::Killed },
-            2 => Event::Dying { id, generation },
+            2 => Event::Ending { id, generation },
             3 => Event::Ended { id, generation, cause: ChildEnd::Finished },
             4 => Event::DeadlineMissed { id, generation, what: "late".to_owned() },
             _ => Event::PingMissed { id, generation },

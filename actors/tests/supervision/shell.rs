@@ -103,10 +103,10 @@ async fn a_worker_that_stops_is_replaced_even_if_dropping_its_state_panics() {
 async fn a_message_comes_back_when_the_actor_is_not_running() {
     let (mut house, kid, _kids) = one(&[]).await;
     assert!(matches!(kid.address.send(KidMsg::Panic), Err(KidMsg::Panic)));
-    assert_eq!(who(&kid).await, Err(CallError::NotThere));
+    assert_eq!(who(&kid).await, Err(CallError::NotRunning));
     house.until_up("kid", 1).await;
     kid.address.send(KidMsg::Panic).ok().unwrap();
-    assert_eq!(who(&kid).await, Err(CallError::Died), "a queued call dies with the mailbox");
+    assert_eq!(who(&kid).await, Err(CallError::Ended), "a queued call dies with the mailbox");
     house.until_up("kid", 2).await;
     kid.address.send(KidMsg::Hang).ok().unwrap();
     assert_eq!(who(&kid).await, Err(CallError::TimedOut));

@@ -157,5 +157,5 @@ async fn an_exit_that_has_to_wait_leaves_the_fault_as_the_reason_and_says_so() {
     assert_eq!(inner.rows[&slot(1)].reason, Reason::OrderUnknown);
     let waiting = &inner.rows[&slot(2)];
     assert_eq!(waiting.reason, Reason::AnswerStatus);
-    assert!(waiting.detail.contains("could not be looked after (intent_open"), "{}", waiting.detail);
+    assert!(waiting.detail.contains("overdue positions could not be closed (intent_open"), "{}", waiting.detail);
 }

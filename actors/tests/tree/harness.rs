@@ -244,7 +244,7 @@ impl Clock for World {
         self.lock().replay.is_some()
     }
 
-    fn take_up_after(&self, accounted: UtcMs) {
+    fn resume_after(&self, accounted: UtcMs) {
         if let Some(now) = &mut self.lock().replay {
             *now = accounted.min(*now);
         }

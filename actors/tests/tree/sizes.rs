@@ -138,13 +138,13 @@ proptest! {
     fn no_order_is_larger_than_configured_whatever_the_venue_reports(
         volume in lots(),
         holdings in prop::collection::vec((side(), lots()), 0..4),
-        is_counted in any::<bool>(),
+        is_derived in any::<bool>(),
         buys in any::<bool>(),
         on_opposite in on_opposite(),
         max_holding in prop::option::of(Just(HOUR)),
         (price, stop, target) in (1_u32..30_000, prop::option::of(1_i64..10_000), prop::option::of(1_i64..10_000)),
     ) {
-        let world = if is_counted {
+        let world = if is_derived {
             counting(&holdings)
         } else {
             let told = (1..).zip(&holdings).map(|(ticket, (side, lots))| position(ticket, *side, *lots));
@@ -157,7 +157,7 @@ proptest! {
         let mut settings = settings();
         (settings.policy.volume_lots, settings.policy.on_opposite) = (volume, on_opposite);
         settings.policy.max_holding = max_holding;
-        if !is_counted {
+        if !is_derived {
             settings.policy.stop_distance = stop.map(|distance| Decimal::new(distance, 4));
             settings.policy.target_distance = target.map(|distance| Decimal::new(distance, 4));
         }
