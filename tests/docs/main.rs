@@ -74,8 +74,8 @@ fn the_table_of_reasons_is_the_one_in_the_code() {
     let mut expected = "\
 # How a slot ends
 
-Every due slot ends with one of these reasons, and each reason belongs to one outcome. The codes stand in the journal, in the
-log and in the output of `sentinel why`. They are stable: a code is never reused for something else.
+Every due slot ends with one of these reasons, and each reason belongs to one outcome. The codes are in the journal, in the
+log and in the output of `sentinel why`. They are stable: a code never gets another meaning.
 
 These tables are generated from `actors/src/domain/reason.rs` and `bar.rs`.
 "
