@@ -36,15 +36,15 @@ fn put_in_place(file: &File, new: &Path, path: &Path, durability: Durability) ->
         file.sync_all()?;
     }
     fs::rename(new, path)?;
-    if durability >= Durability::ContentAndName { sync_names(directory_of(path)) } else { Ok(()) }
+    if durability >= Durability::ContentAndName { sync_names(&File::open(directory_of(path))?) } else { Ok(()) }
 }
 
 /// Makes the names in a directory durable. A file system on which directories cannot be synced keeps them by itself.
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn sync_names(dir: &Path) -> io::Result<()> {
-    match File::open(dir)?.sync_all() {
+pub fn sync_names(dir: &File) -> io::Result<()> {
+    match dir.sync_all() {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         synced => synced,
     }

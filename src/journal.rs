@@ -34,6 +34,7 @@ mod schema;
 mod starts;
 mod state;
 mod store;
+mod tables;
 mod telemetry;
 mod usable;
 

@@ -19,9 +19,9 @@ use sentinel_actors::ports::{JournalWrite, Written};
 use super::known::Known;
 use super::meta::{self, Meta};
 use super::retention;
-use super::rows::{
-    self, INSERT_EVENT, INSERT_INTENT, INSERT_SLOT, IntentStep, REPLACE_INTENT, RowFault, SELECT_EVENTS,
-    SELECT_INTENTS, sealed,
+use super::rows::{self, IntentStep};
+use super::tables::{
+    INSERT_EVENT, INSERT_INTENT, INSERT_SLOT, REPLACE_INTENT, RowFault, SELECT_EVENTS, SELECT_INTENTS, sealed,
 };
 
 /// Applies `batch` in order, but for the entries of `meta`, which wait to be saved. Slots are written under the start with
@@ -94,7 +94,7 @@ fn insert_slot(connection: &Connection, known: &mut Known, record: &SlotRecord) 
     Ok(is_new)
 }
 
-/// Whatever a cycle reports, its row tells of every order that may have left.
+/// The row names every order that may have left, whatever its cycle reports.
 fn end_slot(connection: &Connection, known: &mut Known, mut record: SlotRecord) -> Result<bool, RowFault> {
     let mut intents = intents_of(connection, known, &record.pipeline, UtcMs(record.slot.0 - 1), record.slot)?;
     let intents = intents.remove(&record.slot).unwrap_or_default();

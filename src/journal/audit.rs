@@ -9,9 +9,9 @@ use sentinel_actors::domain::time::UtcMs;
 
 use super::known::Known;
 use super::queries;
-use super::rows::{
-    self, EVENTS, INTENTS, IntentStep, RowFault, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SELECT_STARTS, SLOTS,
-    STARTS,
+use super::rows::{self, IntentStep};
+use super::tables::{
+    EVENTS, INTENTS, RowFault, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SELECT_STARTS, SLOTS, STARTS,
 };
 
 /// Verifies all intents and their events, and the slots: all of them, or in a large file only those that a start reads.

@@ -1,13 +1,12 @@
 //! The boot record: how the last run ended, and whether this start follows a crash loop.
 //!
-//! Promise kept: a node that crashes again and again waits longer before each start and, after five crashes in ten minutes
-//! without a slot worked on in between, takes no effects for half an hour. A run that left no exit code has crashed too:
+//! Promise kept: a node that crashes repeatedly waits longer before each start and, after five crashes in ten minutes
+//! without a slot worked on in between, sends nothing for half an hour. A run that left no exit code has crashed too:
 //! SIGKILL, SIGSEGV, an abort, a panic of the process and a power cut leave none, and an orderly end always does. The record
 //! lives in two small files beside the journal, so that it also counts starts that fail because the journal does. Losing it
 //! never stops a node.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
@@ -16,14 +15,16 @@ use sentinel_actors::domain::time::UtcMs;
 use serde::{Deserialize, Serialize};
 
 use super::{BOOTS_FILE, JournalError, JournalReader, LAST_EXIT_FILE, StateDir};
+use crate::exit;
+use crate::files::{Durability, replace};
 
 /// Exit codes that mean a crash: meltdown, failed disk, abort. So does the lack of one.
-const CRASHES: [i32; 3] = [70, 74, 134];
+const CRASHES: [u8; 3] = [exit::SOFTWARE, exit::IO, exit::ABORTED];
 /// Crashes within this time belong together.
 const WINDOW: Duration = Duration::from_secs(600);
-/// So many of them are a crash loop.
+/// This many of them are a crash loop.
 const LOOP: usize = 5;
-/// How long a crash loop keeps the node from taking effects.
+/// How long a node sends nothing after a crash loop.
 const SAFE_MODE: Duration = Duration::from_secs(1800);
 /// The longest wait before a start.
 const DELAY_MAX: Duration = Duration::from_secs(60);
@@ -62,7 +63,7 @@ pub struct BootVerdict {
     pub crashes: usize,
     /// The start waits for a uniformly random part of this (full jitter).
     pub delay_max: Duration,
-    /// Until then the node takes no effects.
+    /// Until then the node sends nothing.
     pub safe_mode_until: Option<UtcMs>,
 }
 
@@ -74,7 +75,7 @@ pub fn judge(boots: &[Boot], now: UtcMs) -> BootVerdict {
     let mut worked_before = None;
     for (number, boot) in boots.iter().enumerate() {
         // Nothing ran before the first one that is known.
-        let crashed = boot.after.map_or(number > 0, |code| CRASHES.contains(&code));
+        let crashed = boot.after.map_or(number > 0, |code| CRASHES.map(i32::from).contains(&code));
         // A run that worked on a slot was of use: whatever ended it begins a new row.
         if let (Some(before), Some(now)) = (worked_before, boot.worked_slots)
             && now > before
@@ -129,14 +130,14 @@ impl BootRecord {
         let surplus = boots.len().saturating_sub(KEPT);
         boots.drain(..surplus);
         let text = serde_json::to_string(&boots)?;
-        replace(dir, BOOTS_FILE, &text)?;
+        write(dir, BOOTS_FILE, &text)?;
         // Used up: when this run leaves none, it did not end in order.
         remove(dir, LAST_EXIT_FILE)?;
         let verdict = judge(&boots, now);
         Ok(Self { last_exit, boots, verdict })
     }
 
-    /// Ends a safe mode by a person's word: the history begins anew.
+    /// Ends a safe mode, confirmed by the operator: the record of starts is removed.
     ///
     /// # Errors
     /// When the record cannot be removed.
@@ -144,7 +145,7 @@ impl BootRecord {
         remove(dir, BOOTS_FILE)
     }
 
-    /// Whether a person has given that word since this run began.
+    /// Whether the operator has done so since this run began.
     #[must_use]
     pub fn safe_mode_was_ended(dir: &Path) -> bool {
         !dir.join(BOOTS_FILE).exists()
@@ -164,7 +165,7 @@ pub fn write_last_exit(dir: &Path, code: i32, at: UtcMs) -> io::Result<()> {
 /// # Errors
 /// When the file cannot be written.
 pub fn keep_last_exit(dir: &Path, exit: &LastExit) -> io::Result<()> {
-    replace(dir, LAST_EXIT_FILE, &serde_json::to_string(exit)?)
+    write(dir, LAST_EXIT_FILE, &serde_json::to_string(exit)?)
 }
 
 /// How the last run ended, when it said so.
@@ -187,14 +188,8 @@ fn read_boots(dir: &Path) -> Vec<Boot> {
     serde_json::from_str(&text).unwrap_or_default()
 }
 
-/// The old text or the new one, never a half.
-fn replace(dir: &Path, name: &str, text: &str) -> io::Result<()> {
-    let new = dir.join(format!("{name}.new"));
-    let mut file = File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    std::fs::rename(&new, dir.join(name))
+fn write(dir: &Path, name: &str, text: &str) -> io::Result<()> {
+    replace(&dir.join(name), Durability::Content, |file| writeln!(file, "{text}"))
 }
 
 fn remove(dir: &Path, name: &str) -> io::Result<()> {

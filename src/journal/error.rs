@@ -1,17 +1,17 @@
 //! What can go wrong with the state directory and the journal, with the exit code and the advice that belong to it.
 //!
-//! Exit codes: 74 when the disk failed (a restart may help), 75 when another node holds the directory, 78 when a person
-//! must change something first.
+//! Exit codes: 74 when the disk failed (a restart may help), 75 when another node holds the directory, 78 when the
+//! operator must change something first.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-use super::rows::RowFault;
+use super::tables::RowFault;
 use crate::exit::{self, ExitError};
 
-/// How a person goes on with less than the state directory remembers.
+/// How the operator accepts a journal that is less than the state directory remembers.
 const ACCEPT: &str = "sentinel run --accept-lost-journal";
 
 /// The state directory cannot be used.
@@ -63,7 +63,7 @@ pub fn process(pid: Option<u32>) -> String {
     pid.map_or_else(|| "a process that did not leave its id".to_owned(), |pid| format!("process {pid}"))
 }
 
-/// How a person stops a node in order.
+/// How to stop a node in order.
 #[must_use]
 pub fn how_to_stop(pid: Option<u32>) -> String {
     let pid = pid.map_or_else(|| "its id".to_owned(), |pid| pid.to_string());
@@ -124,7 +124,7 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// Sorts an error of SQLite by what a person can do about it.
+    /// Sorts an error of SQLite by what the operator can do about it.
     pub(super) fn from_sqlite(path: &Path, action: &'static str, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match source.sqlite_error_code() {

@@ -1,6 +1,6 @@
 //! Tables as earlier versions had them. Frozen: files with these columns and checksums exist.
 
-use super::rows::{EVENTS, Table};
+use super::tables::{EVENTS, Table};
 
 /// Tables with checksums in version 2.
 pub(super) const OF_2: [&Table; 3] = [&SLOTS_OF_2, &INTENTS_OF_2, &EVENTS];

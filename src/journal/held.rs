@@ -1,7 +1,7 @@
 //! Whether the names of the writer's files still lead to the files that it has open.
 //!
 //! Promise kept: a journal that is removed, replaced or cut off under a running node ends it at the next commit, before its
-//! answer: what such a commit wrote, nobody would find again.
+//! answer: what such a commit wrote could not be found again.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,7 +1,7 @@
 //! What the writer knows by itself of the rows that the node acts on next, to compare with what the file says.
 //!
 //! Promise kept: a row that the file no longer shows, because a byte of it or of an index was changed under the running
-//! node, is missed and named. A checksum cannot do that: it speaks only for rows that are found. Everything here comes from
+//! node, is missed and named. A checksum cannot do that: it covers only rows that are found. Everything here comes from
 //! rows that were verified at the start, or from this process's own writes; it is as large as what is open, what was opened
 //! in two days, and one slot per pipeline.
 
@@ -14,7 +14,7 @@ use sentinel_actors::domain::order::Role;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Recovery;
 
-use super::rows::{INTENTS, RowFault, SLOTS};
+use super::tables::{INTENTS, RowFault, SLOTS};
 
 /// How long openings are remembered; no limit looks back further than a day.
 const OPENINGS_KEPT: Duration = Duration::from_secs(2 * 86_400);
@@ -51,7 +51,7 @@ struct Account {
 }
 
 impl Known {
-    /// Takes in a new intent.
+    /// Adds a new intent.
     pub(super) fn note_planned(&mut self, intent: &Intent) {
         self.note_read(intent, 1);
     }
@@ -62,7 +62,7 @@ impl Known {
         self.note(intent);
     }
 
-    /// Takes in an intent that was read, with so many events.
+    /// Adds an intent that was read, with its number of events.
     pub(super) fn note_read(&mut self, intent: &Intent, events: i64) {
         self.intents += 1;
         self.events += events;

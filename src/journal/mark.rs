@@ -13,6 +13,8 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
+use crate::files::{Durability, replace};
+
 /// The file's name in the state directory.
 pub(super) const MARK_FILE: &str = "journal.mark";
 /// Where the second record begins: in another block, so that no torn block holds both.
@@ -53,16 +55,13 @@ impl Mark {
         }
     }
 
-    /// Begins a mark, or begins it anew: durable, and never a half.
+    /// Creates or replaces the mark, durably.
     pub(super) fn create(dir: &Path, progress: &Progress) -> io::Result<Self> {
-        let (path, new) = (dir.join(MARK_FILE), dir.join(format!("{MARK_FILE}.new")));
-        let file = File::create(&new)?;
         let record = record(progress);
-        file.write_all_at(&record, 0)?;
-        file.write_all_at(&record, SECOND_AT)?;
-        file.sync_all()?;
-        std::fs::rename(&new, &path)?;
-        File::open(dir)?.sync_all()?;
+        replace(&dir.join(MARK_FILE), Durability::ContentAndName, |file| {
+            file.write_all_at(&record, 0)?;
+            file.write_all_at(&record, SECOND_AT)
+        })?;
         Self::open(dir)
     }
 
@@ -84,7 +83,7 @@ impl Mark {
     }
 }
 
-/// One line of text, so that a person can read it.
+/// One readable line of text.
 fn record(progress: &Progress) -> Vec<u8> {
     let line = format!("journal {} commits {}", progress.id, progress.commits);
     let mut record = format!("{line} check {}", check(&line)).into_bytes();

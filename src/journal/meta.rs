@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
-use super::rows::{RowFault, sealed};
+use super::tables::{RowFault, sealed};
 
 /// Random name of this journal.
 pub(super) const ID: &str = "journal_id";
@@ -18,7 +18,7 @@ pub(super) const INTENTS: &str = "intents";
 pub(super) const EVENTS: &str = "intent_events";
 /// Slots that were worked on. The boot record compares it between boots.
 pub(super) const WORKED: &str = "worked_slots";
-/// How often a person accepted the loss of the journal before this one.
+/// How often the operator accepted the loss of an earlier journal.
 pub(super) const LOSSES_ACCEPTED: &str = "losses_accepted";
 /// Wall time of the last of them.
 pub(super) const LOSS_ACCEPTED_MS: &str = "loss_accepted_ms";

@@ -14,7 +14,7 @@ use super::held::Held;
 use super::known::Known;
 use super::mark::{MARK_FILE, Mark, Progress};
 use super::meta::{self, Meta};
-use super::rows::RowFault;
+use super::tables::RowFault;
 use super::{JOURNAL_FILE, JournalError, Loss, Recovered, StoreOptions, audit, schema};
 
 /// An open journal and what belongs to it.

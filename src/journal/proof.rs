@@ -27,7 +27,7 @@ pub struct Proven {
     /// Open, or the close of a position.
     pub role: Role,
     pub side: Side,
-    /// The confirmation, with the ticket; `None` when a person settled it.
+    /// The confirmation, with the ticket; `None` when the operator settled it.
     pub receipt: Option<Receipt>,
 }
 
@@ -57,8 +57,8 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Whether every due slot has exactly one intact row and none contradicts an intent. Open intents are no failure: an
-    /// unknown fate is the truth about them.
+    /// Whether every due slot has exactly one intact row and none contradicts an intent. Open intents are no failure: the
+    /// journal says truly that they are open.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.due == self.outcomes.values().sum::<u64>()
@@ -87,7 +87,7 @@ pub fn proof(
     proof_of(&JournalReader::open(dir)?, pipeline, Some(schedule), first, last)
 }
 
-/// The same with an open reader. Without a schedule nobody knows what was due, and every row counts as due.
+/// The same with an open reader. Without a schedule it is not known what was due, and every row counts as due.
 ///
 /// # Errors
 /// When the journal cannot be read.
@@ -126,7 +126,7 @@ pub fn proof_of(
 
     for intent in reader.intents_between(pipeline, first, last)? {
         proof.damaged += u64::from(!intent.is_intact);
-        // Of a removed row nobody knows any more what it said.
+        // What a removed row said is not known any more.
         let was_acted =
             removed_until.is_some_and(|until| intent.record.slot <= until) || acted.contains(&intent.record.slot);
         proof.note_intent(intent.record, was_acted);

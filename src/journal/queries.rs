@@ -13,7 +13,8 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalAnswer, JournalRead, Recovery};
 
 use super::known::Known;
-use super::rows::{self, REMOVED, RowFault, SELECT_INTENTS, SELECT_SLOTS};
+use super::rows;
+use super::tables::{REMOVED, RowFault, SELECT_INTENTS, SELECT_SLOTS};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);

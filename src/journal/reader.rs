@@ -13,9 +13,9 @@ use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 
 use super::meta::{self, Meta};
-use super::rows::{
-    self, EVENTS, INTENTS, IntentStep, RowFault, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SELECT_STARTS, SLOTS,
-    STARTS,
+use super::rows::{self, IntentStep};
+use super::tables::{
+    EVENTS, INTENTS, RowFault, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SELECT_STARTS, SLOTS, STARTS,
 };
 use super::{JOURNAL_FILE, JournalError, Removed, Start, queries, retention, schema};
 
@@ -75,7 +75,7 @@ impl JournalReader {
         Ok(meta.number(meta::WORKED).unwrap_or(0))
     }
 
-    /// How often a person accepted the loss of the journal before this one, and when last.
+    /// How often the operator accepted the loss of an earlier journal, and when last.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -224,7 +224,7 @@ impl JournalReader {
         })
     }
 
-    /// How an order whose fate was unknown when its slot ended was settled later: acked, rejected or absent. `None` for every
+    /// How an order that was unknown when its slot ended was settled later: acked, rejected or absent. `None` for every
     /// other slot, and as long as an order of it is open.
     ///
     /// # Errors
@@ -275,7 +275,7 @@ impl JournalReader {
     /// When the file cannot be read.
     pub fn verify(&self) -> Result<Verified, JournalError> {
         let mut verified = Verified::default();
-        for table in rows::TABLES {
+        for table in super::tables::TABLES {
             self.visit(
                 &table.select(),
                 [],

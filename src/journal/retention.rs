@@ -10,7 +10,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use sentinel_actors::domain::time::UtcMs;
 
-use super::rows::{self, INSERT_REMOVED, REMOVED, RowFault, SELECT_REMOVED, SELECT_SLOTS, sealed};
+use super::rows;
+use super::tables::{INSERT_REMOVED, REMOVED, RowFault, SELECT_REMOVED, SELECT_SLOTS, sealed};
 
 /// So many rows leave with one commit, at most. A commit adds one or two, so that years of rows are gone within days.
 pub(super) const ROWS_A_COMMIT: u32 = 200;

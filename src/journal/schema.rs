@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::rows::{TABLES, Table, sealed};
+use super::tables::{TABLES, Table, sealed};
 use super::{JournalError, Loss, frozen};
+use crate::files::{sync_names, with_suffix};
 
-/// "SNTL": tells a journal from any other SQLite file.
+/// "SNTL": identifies a journal among SQLite files.
 const APPLICATION_ID: i64 = 0x534E_544C;
 /// The first SQLite with the fix of the WAL reset bug.
 const SQLITE_NEEDED: (i32, &str) = (3_051_003, "3.51.3");
@@ -52,7 +53,7 @@ pub struct Recovered {
     pub open_intents: usize,
     /// Number of the node's start, when there is one.
     pub start: Option<i64>,
-    /// What a person has accepted as lost.
+    /// What the operator has accepted as lost.
     pub accepted_loss: Option<Loss>,
     /// Whether the journal has an id, and the directory did not remember it.
     pub mark_was_missing: bool,
@@ -207,12 +208,12 @@ fn check_structure(connection: &Connection, path: &Path) -> Result<bool, Journal
 /// nearer to the state before the first attempt to upgrade.
 fn back_up(connection: &Connection, path: &Path, version: i64) -> Result<PathBuf, JournalError> {
     let io = |action: &'static str| move |source| JournalError::Io { path: path.to_owned(), action, source };
-    let backup = sibling(path, &format!("backup-v{version}"));
+    let backup = with_suffix(path, &format!(".backup-v{version}"));
     if backup.exists() {
         return Ok(backup);
     }
     // A half-written copy must never pass for a backup: it gets its name when it is complete.
-    let partial = sibling(path, &format!("backup-v{version}.partial"));
+    let partial = with_suffix(path, &format!(".backup-v{version}.partial"));
     match std::fs::remove_file(&partial) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(io("removing a partial backup")(error));
@@ -225,15 +226,8 @@ fn back_up(connection: &Connection, path: &Path, version: i64) -> Result<PathBuf
     std::fs::File::open(&partial).and_then(|file| file.sync_all()).map_err(io("syncing its backup"))?;
     std::fs::rename(&partial, &backup).map_err(io("naming its backup"))?;
     let dir = path.parent().unwrap_or(path);
-    std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io("syncing its directory"))?;
+    std::fs::File::open(dir).and_then(|dir| sync_names(&dir)).map_err(io("syncing its directory"))?;
     Ok(backup)
-}
-
-fn sibling(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// All steps in one transaction: an upgrade that is cut off never happened.

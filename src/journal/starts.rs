@@ -4,7 +4,8 @@ use rusqlite::{Connection, params_from_iter};
 use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::domain::time::UtcMs;
 
-use super::rows::{self, INSERT_START, RowFault, sealed};
+use super::rows;
+use super::tables::{INSERT_START, RowFault, sealed};
 
 /// One start of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::{JOURNAL_FILE, LOCK_FILE, QUARANTINE_DIR, StateError};
+use crate::files::sync_names;
 
 /// A state directory, locked for as long as this value lives.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl StateDir {
                 Err(TryLockError::Error(source)) => return Err(unusable("locking it")(source)),
             }
         }
-        // For people who are turned away. Without it they are told less, and nothing else is wrong.
+        // For the message of a second node that is refused; without it the message has no process id.
         let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
         // A synced file in a directory whose own name is lost in a power cut is lost with it. A parent that this user may
         // not read was made by someone else, long before.
@@ -61,10 +62,10 @@ impl StateDir {
     }
 
     /// Makes the names of its files durable. SQLite does so too and keeps a failure to itself; this handle was open before,
-    /// so the system tells it of every failure since.
+    /// so the system reports every failure since to it.
     ///
     /// # Errors
-    /// When the disk refuses, or refused somebody else since the last time.
+    /// When the disk refuses, or refused another process since the last time.
     pub fn sync(&self) -> Result<(), StateError> {
         sync_names(&self.dir_lock).map_err(|source| StateError::Unusable {
             dir: self.dir.clone(),
@@ -96,13 +97,5 @@ impl StateDir {
     #[must_use]
     pub fn quarantine(&self) -> PathBuf {
         self.dir.join(QUARANTINE_DIR)
-    }
-}
-
-/// A file system on which directories cannot be synced keeps their names by itself.
-fn sync_names(dir: &File) -> io::Result<()> {
-    match dir.sync_all() {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-        synced => synced,
     }
 }

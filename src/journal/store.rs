@@ -22,7 +22,7 @@ use sentinel_actors::ports::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::opening::{self, Opened};
-use super::rows::RowFault;
+use super::tables::RowFault;
 use super::{JournalError, Recovered, Start, StateDir, apply, meta, queries, starts};
 use crate::exit::with_advice;
 
@@ -199,7 +199,7 @@ impl Writer {
         let something_leaves = batch.iter().any(is_send);
         let written = self.write(batch).map_err(|fault| JournalError::from_row(&self.path, "writing it", fault))?;
         let Opened { held, mark, progress, .. } = &mut self.opened;
-        // A commit into a file that nobody finds again is none.
+        // A commit into a file that was moved away does not count.
         if has_intents { held.verify_all() } else { held.verify_journal() }?;
         mark.note(progress, something_leaves).map_err(|source| {
             let path = mark.path().to_owned();

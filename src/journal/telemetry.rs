@@ -21,7 +21,7 @@ const KEPT: i64 = 20_000;
 /// Events between two clean-ups.
 const CLEAN_EVERY: u64 = 1000;
 
-/// Something worth telling a person later.
+/// Something worth knowing later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TelemetryEvent {
     /// Schedule time.
