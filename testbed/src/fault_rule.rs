@@ -16,7 +16,6 @@ pub struct FaultRule<F> {
     pub last: u64,
 }
 
-/// Why a text is no fault rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FaultRuleError<E: Error + 'static> {
     /// What stands before the `@` is no fault of this server.
@@ -28,12 +27,10 @@ pub enum FaultRuleError<E: Error + 'static> {
 }
 
 impl<F> FaultRule<F> {
-    /// A rule for all requests.
     pub const fn always(fault: Option<F>) -> Self {
         Self { fault, first: 1, last: u64::MAX }
     }
 
-    /// Whether the rule is for all requests.
     pub const fn is_always(&self) -> bool {
         self.first == 1 && self.last == u64::MAX
     }

@@ -1,12 +1,12 @@
 //! The paper gateway: a real ZeroMQ REP server that speaks what gateways beside MetaTrader 5 speak, and trades on paper.
 //!
 //! It promises what they promise and no more: an id memory that knows only whole fills and dies with the process, a partial
-//! fill that comes as an error, replies without an id. It can be told to misbehave, order by order ([`Fault`]). Its
-//! [ledger](SCHEMA) is durable before each reply and is the judge of crash tests; it must never share code with a client.
+//! fill that comes as an error, replies without an id. It can misbehave, order by order ([`Fault`]). Its
+//! [ledger](SCHEMA) is durable before each reply, and crash tests believe it; it must never share code with a client.
 //!
-//! - [`Core`]: a message and the state give a [`Turn`]. Pure; the rest of the files feed it.
-//! - [`Now`]: the market's own time, which no message moves.
-//! - `ledger`: makes a turn durable. `server`: the socket.
+//! - [`Core`]: a message and the state give an [`Outcome`]. Pure; the rest of the files feed it.
+//! - [`Now`]: the market's own time, which no message changes.
+//! - `ledger`: makes an outcome durable. `server`: the socket.
 
 mod book;
 mod clock;
@@ -21,14 +21,14 @@ mod reply;
 mod request;
 mod server;
 
-pub use self::core::{Arrival, Core, Numbers, OrderRow, OrderState, Step, Turn};
+pub use self::core::{Arrival, Core, Numbers, OrderRow, OrderState, Outcome, Step};
 pub use book::{AccountMode, Book, Change, Closing, Deal, POSITIONS_MAX, Position};
 pub use clock::Now;
 pub use fault::{Fault, FaultError};
 pub use ledger::{RAW_MAX, SCHEMA};
-pub use market::{Bar, Exit, Market, PRICE_MAX, Prices, Quote, Side, Watched, digits, read_bars, rounded};
+pub use market::{Bar, Exit, ExitLevels, Market, PRICE_MAX, Prices, Quote, Side, digits, read_bars, rounded};
 pub use memory::{IDS_MAX, REMEMBERED_MS};
 pub use options::{GatewayError, GatewayOptions};
-pub use reply::{AccountView, Answer, PositionView, STRANGER};
-pub use request::{Ask, Dialect, Order, Parsed, RequestError, SIGNAL_VOLUME, parse};
+pub use reply::{AccountView, Answer, FOREIGN_ID, PositionView};
+pub use request::{Dialect, Order, Parsed, Request, RequestError, SIGNAL_VOLUME, parse};
 pub use server::{Gateway, serve};

@@ -6,7 +6,7 @@
 //!
 //! Two paths are not MLflow's. `POST /testbed/fault` with `{"fault": "nan@1-3"}` replaces the [rules](FaultRule) by one that
 //! counts invocations from now on; `{"fault": "none"}` ends all faults. [`Fault`] lists them.
-//! `GET /testbed/asked` tells what has reached it: `{"invocations": 7, "connections": 2, "payloads": ["inputs", null]}`,
+//! `GET /testbed/asked` counts what has reached it: `{"invocations": 7, "connections": 2, "payloads": ["inputs", null]}`,
 //! the last being the payload key of each of the latest invocations, null when there was not exactly one.
 //!
 //! Where it is not MLflow: it takes no CSV and no Parquet, serves no `/docs`, and refuses bodies above 16 MiB with 413.
@@ -33,13 +33,11 @@ use tokio_util::sync::CancellationToken;
 pub use self::answer::{Answer, Reply};
 pub use self::fault::{Fault, FaultArg, FaultError, fault_rules};
 pub use self::model::{Model, ModelError};
-pub use self::scoring::{Asked, Scoring};
+pub use self::scoring::{HubRequest, Scoring};
 use crate::FaultRule;
 
-/// What a hub serves, and where.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The ONNX file.
     pub model: PathBuf,
     /// Host name or address to listen on.
     pub host: String,
@@ -49,29 +47,18 @@ pub struct Options {
     pub faults: Vec<FaultRule<Fault>>,
 }
 
-/// Why a hub cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// A model cannot be served.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The address cannot be listened on.
     #[error("cannot listen on {host}:{port}")]
-    Listen {
-        /// Host that was asked for.
-        host: String,
-        /// Port that was asked for.
-        port: u16,
-        /// What the system said.
-        source: io::Error,
-    },
+    Listen { host: String, port: u16, source: io::Error },
     /// The system refused what every server needs.
     #[error("cannot start the server")]
     System(#[source] io::Error),
 }
 
 impl HubError {
-    /// What to do about it.
     #[must_use]
     pub fn advice(&self) -> String {
         match self {
@@ -88,8 +75,8 @@ impl HubError {
     }
 }
 
-/// Serves until `shutdown` is cancelled; then answers what it has begun, for at most a second, and returns. `listening` hears
-/// the address once connections are accepted.
+/// Serves until `shutdown` is cancelled; then answers what it has begun, for at most a second, and returns. `listening` is
+/// called with the address once connections are accepted.
 ///
 /// # Errors
 /// When a model cannot be served or the address cannot be listened on.

@@ -1,6 +1,6 @@
-//! The world outside a node, played for its demo and its tests, and their judge.
+//! Servers that stand in for those outside a node, for its demo and its tests: a model hub and a paper trade gateway.
 //!
-//! Nothing here shares code with the clients that it judges: it is written from the protocols alone, and what it notes down
+//! Nothing here shares code with the clients that it tests: it is written from the protocols alone, and what it records
 //! about the orders that reached it is what really happened.
 
 #![allow(missing_docs, reason = "only the command line and tests of this repository use it, and the names say enough")]

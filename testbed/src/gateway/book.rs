@@ -1,15 +1,15 @@
-//! The account: open positions and what they earned. Pure; what changes is handed back as [`Change`]s, which the ledger
-//! makes durable before anyone is told.
+//! The account: open positions and what they earned. Pure; what changes is returned as [`Change`]s, which the ledger makes
+//! durable before a reply leaves.
 //!
 //! Profit is in the symbol's quote currency and is booked as it is; no conversion, swap, commission or margin call is
-//! played. A netting account has one position for each symbol, a hedging account one for each order.
+//! simulated. A netting account has one position for each symbol, a hedging account one for each order.
 
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 
 use super::clock::Now;
-use super::market::{Market, Side, Watched};
+use super::market::{ExitLevels, Market, Side};
 use super::request::Order;
 
 /// Open positions at most.
@@ -17,7 +17,6 @@ pub const POSITIONS_MAX: usize = 10_000;
 /// Decimal places of an average opening price.
 const AVERAGE_DIGITS: u32 = 10;
 
-/// How orders become positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountMode {
     /// One net position for each symbol; an opposite order reduces, closes or reverses it.
@@ -27,7 +26,6 @@ pub enum AccountMode {
 }
 
 impl AccountMode {
-    /// `netting` or `hedging`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,25 +35,20 @@ impl AccountMode {
     }
 }
 
-/// How a position ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Closing {
     /// Market time.
     pub at_ms: i64,
-    /// The price.
     pub price: Decimal,
     /// `order`, `reversed`, `close`, `kill-switch`, `stop` or `target`.
     pub reason: &'static str,
 }
 
-/// A position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Position {
     /// Ticket of the order that opened it.
     pub id: i64,
-    /// What.
     pub symbol: String,
-    /// Which way.
     pub side: Side,
     /// Lots that are open; of a closed position, those that its last deal closed.
     pub volume: Decimal,
@@ -63,15 +56,12 @@ pub struct Position {
     pub open_price: Decimal,
     /// Market time of its first deal.
     pub opened_ms: i64,
-    /// Stop loss.
     pub sl: Option<Decimal>,
-    /// Take profit.
     pub tp: Option<Decimal>,
-    /// Bars that closed until then, in market time, cannot end it any more.
+    /// Market time up to which its levels have been checked; older bars cannot end it.
     pub seen_ms: i64,
     /// What it has earned so far, in quote currency, without what is open.
     pub profit: Decimal,
-    /// Its end.
     pub closed: Option<Closing>,
 }
 
@@ -85,21 +75,17 @@ impl Position {
         (difference * volume * contract_size).normalize()
     }
 
-    fn watched(&self) -> Watched {
-        Watched { side: self.side, sl: self.sl, tp: self.tp, seen_ms: self.seen_ms }
+    fn exit_levels(&self) -> ExitLevels {
+        ExitLevels { side: self.side, sl: self.sl, tp: self.tp, seen_ms: self.seen_ms }
     }
 }
 
 /// A deal: an order that was filled.
 #[derive(Debug, Clone, Copy)]
 pub struct Deal<'a> {
-    /// Its ticket.
     pub ticket: i64,
-    /// What was ordered.
     pub order: &'a Order,
-    /// Lots that were filled.
     pub filled: Decimal,
-    /// The price.
     pub price: Decimal,
     /// Market time.
     pub at_ms: i64,
@@ -108,13 +94,10 @@ pub struct Deal<'a> {
 /// What the ledger has to write down about the account.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// A position is as follows.
     Position(Position),
-    /// The balance is this.
     Balance(Decimal),
 }
 
-/// The account.
 #[derive(Debug, Clone)]
 pub struct Book {
     mode: AccountMode,
@@ -142,7 +125,6 @@ impl Book {
         self.open.values()
     }
 
-    /// The open position with this ticket.
     #[must_use]
     pub fn position(&self, id: i64) -> Option<&Position> {
         self.open.get(&id)
@@ -166,14 +148,14 @@ impl Book {
         self.contract_size
     }
 
-    /// Lets the market time pass: positions end where bars reach their levels.
-    pub fn move_on(&mut self, market: &Market, now: &Now, changes: &mut Vec<Change>) {
+    /// Advances to this market time: positions end where bars reach their levels.
+    pub fn advance(&mut self, market: &Market, now: &Now, changes: &mut Vec<Change>) {
         let mut ended = Vec::new();
         for position in self.open.values_mut() {
             let Some(at_ms) = now.market_ms(&position.symbol).filter(|at_ms| position.seen_ms < *at_ms) else {
                 continue;
             };
-            if let Some(exit) = market.first_exit(&position.symbol, &position.watched(), at_ms) {
+            if let Some(exit) = market.first_exit(&position.symbol, &position.exit_levels(), at_ms) {
                 ended.push((position.id, exit));
             }
             position.seen_ms = at_ms;
@@ -185,7 +167,6 @@ impl Book {
         }
     }
 
-    /// Books a deal.
     pub fn trade(&mut self, deal: &Deal, changes: &mut Vec<Change>) {
         let same_symbol = |position: &&Position| position.symbol == deal.order.symbol;
         let net = match self.mode {
@@ -207,7 +188,6 @@ impl Book {
         }
     }
 
-    /// Ends a position.
     pub fn close(&mut self, id: i64, closing: Closing, changes: &mut Vec<Change>) {
         let Some(mut position) = self.open.remove(&id) else { return };
         let earned = position.earned(closing.price, position.volume, self.contract_size);

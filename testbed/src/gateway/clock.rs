@@ -1,10 +1,10 @@
-//! What time it is. The market has a time of its own: the wall's, or, for a symbol whose bars are replayed, that of the
-//! replay. It is never taken from an order, because an order that comes late says the time at which it was due; so a late
-//! order is filled at late prices, and the ledger shows it.
+//! What time it is. The market's time is the wall clock's, or, for a symbol whose bars are replayed, that of the replay. It
+//! is never taken from an order: an order that comes late carries the time at which it was due, and would be filled at old
+//! prices.
 //!
-//! A replay tells its time in a file: one line of three numbers, the market's time and the wall's time at which it was
+//! A replay writes its time to a file: one line of three numbers, the market's time and the wall time at which it was
 //! reached, both in Unix milliseconds, and the exclusive or of the two, which is wrong in a line that was read half written.
-//! From there the market's time goes on as fast as the wall's.
+//! From there the market's time advances as fast as the wall clock.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,10 +12,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A line that is being written is read again, so often at most.
+/// How often a line that is being written is read again.
 const READS_MAX: usize = 1_000;
 
-/// A moment, on the wall and in the market.
+/// One moment, by the wall clock and by the market's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Now {
     /// Wall time in Unix milliseconds.
@@ -35,7 +35,7 @@ impl Now {
 /// The clocks of a running gateway.
 #[derive(Debug, Clone)]
 pub(super) struct Clocks {
-    /// Replayed symbols with the file that tells their time.
+    /// Replayed symbols with the file that holds their time.
     replays: Vec<(String, PathBuf)>,
 }
 
@@ -44,7 +44,6 @@ impl Clocks {
         Self { replays }
     }
 
-    /// This moment.
     pub(super) fn now(&self) -> Now {
         let wall_ms = wall_ms();
         let time = |(symbol, file): &(String, PathBuf)| (symbol.clone(), read(file, wall_ms));
@@ -70,7 +69,7 @@ fn parse(line: &str) -> Option<(i64, i64)> {
     (market ^ reached == check).then_some((market, reached))
 }
 
-#[expect(clippy::disallowed_methods, reason = "the gateway is the world outside and has a clock of its own")]
+#[expect(clippy::disallowed_methods, reason = "the gateway simulates another machine, which has a clock of its own")]
 fn wall_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

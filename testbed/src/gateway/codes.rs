@@ -9,9 +9,9 @@ pub const DONE: i64 = 10_009;
 pub const DONE_PARTIALLY: i64 = 10_010;
 /// The request makes no sense to the terminal, for example a symbol that it does not have.
 pub const INVALID: i64 = 10_013;
-/// The volume is none that can be traded.
+/// The volume cannot be traded.
 pub const INVALID_VOLUME: i64 = 10_014;
-/// The price is none that can be traded at.
+/// The price cannot be traded at.
 pub const INVALID_PRICE: i64 = 10_015;
 /// A stop or target lies on the wrong side of the market.
 pub const INVALID_STOPS: i64 = 10_016;
@@ -22,14 +22,12 @@ pub const POSITION_CLOSED: i64 = 10_036;
 /// No further position may be opened.
 pub const POSITION_LIMIT: i64 = 10_040;
 
-/// The message is no JSON object, or (with a timeout text) the order's fate is not known.
+/// The message is no JSON object, or (with a timeout text) what became of the order is not known.
 pub const PARSE: i64 = -1;
-/// A field is missing.
 pub const MISSING: i64 = -2;
-/// A field holds what it must not.
+/// A field's value is out of range.
 pub const RANGE: i64 = -3;
 
-/// What the code means.
 #[must_use]
 pub const fn text(code: i64) -> &'static str {
     match code {

@@ -1,5 +1,5 @@
-//! The gateway without socket, clock and disk: a message and the state give a [`Turn`], which says what to write down, what
-//! to reply and in which order. It must never panic: whatever reaches the socket comes here.
+//! The gateway without socket, clock and disk: a message and the state give an [`Outcome`], which says what to write down, what
+//! to reply and in which order. It must never panic: any bytes that reach the socket come here.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use super::codes;
 use super::fault::Fault;
 use super::market::{Market, Quote, Side, digits};
 use super::memory::IdMemory;
-use super::reply::{AccountView, Answer, PositionView, STRANGER, render};
-use super::request::{Ask, Dialect, Order, Parsed, RequestError, parse};
+use super::reply::{AccountView, Answer, FOREIGN_ID, PositionView, render};
+use super::request::{Dialect, Order, Parsed, Request, RequestError, parse};
 use crate::FaultRule;
 
 /// Lots of a position are margined at this ratio.
@@ -21,7 +21,6 @@ const LEVERAGE: Decimal = Decimal::ONE_HUNDRED;
 /// No JSON, and no UTF-8 either.
 const GARBAGE: &[u8] = b"\xff\xfe{\"error\": no json";
 
-/// How far an order got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrderState {
     /// Filled whole.
@@ -33,7 +32,6 @@ pub enum OrderState {
 }
 
 impl OrderState {
-    /// Its name in the ledger.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -47,30 +45,24 @@ impl OrderState {
 /// An order that the market has seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OrderRow {
-    /// Its ticket.
     pub ticket: i64,
-    /// What was ordered.
     pub order: Order,
-    /// Lots that were filled.
     pub filled: Decimal,
     /// The price; `None` when nothing was filled.
     pub price: Option<Decimal>,
-    /// How far it got.
     pub state: OrderState,
     /// Market time.
     pub market_ms: i64,
 }
 
-/// What the shell does with a turn, one after the other.
+/// What the server does about an outcome, one step after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Make the turn durable.
     Commit,
-    /// Send the reply.
     Reply,
     /// Do nothing for this long, and read nothing.
     Wait(Duration),
-    /// Close the socket, wait, and bind a new one: the only way on for a REP socket that owes a reply.
+    /// Close the socket, wait, and bind a new one: a REP socket that owes a reply can do nothing else.
     Reopen(Duration),
     /// SIGSTOP to the own process, and SIGCONT after this long.
     Freeze(Duration),
@@ -80,7 +72,7 @@ pub enum Step {
 
 /// What becomes of one message.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Turn {
+pub struct Outcome {
     /// Number of the message, from 1, over the ledger's whole life.
     pub seq: i64,
     /// Wall time of its arrival.
@@ -89,21 +81,17 @@ pub struct Turn {
     pub market_ms: Option<i64>,
     /// The message, as far as it could be understood.
     pub parsed: Parsed,
-    /// The fault that it met.
     pub fault: Option<Fault>,
     /// The answer; `None` when the process dies first.
     pub answer: Option<Answer>,
     /// An order that reached the market.
     pub order: Option<OrderRow>,
-    /// What changes in the account.
     pub changes: Vec<Change>,
-    /// The bytes of the reply.
     pub reply: Vec<u8>,
-    /// What to do.
     pub steps: Vec<Step>,
 }
 
-/// A message that was taken in and not dealt with yet.
+/// A message that was received and not processed yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arrival {
     seq: i64,
@@ -113,9 +101,9 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// What the shell does before the message is dealt with.
+    /// What the server does before the message is processed.
     #[must_use]
-    pub const fn first(&self) -> Option<Step> {
+    pub const fn first_step(&self) -> Option<Step> {
         match self.fault {
             Some(Fault::Slow(wait)) => Some(Step::Wait(wait)),
             Some(Fault::Frozen(wait)) => Some(Step::Freeze(wait)),
@@ -127,13 +115,10 @@ impl Arrival {
 /// Where a ledger left off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers {
-    /// The next message's number.
     pub seq: i64,
-    /// The next order's ticket.
     pub ticket: i64,
 }
 
-/// The gateway's state.
 #[derive(Debug)]
 pub struct Core {
     market: Market,
@@ -142,7 +127,7 @@ pub struct Core {
     faults: Vec<FaultRule<Fault>>,
     /// Order requests since the process began.
     orders: u64,
-    /// What the newest of them was answered in truth.
+    /// The answer to the newest of them, before any fault changed it.
     last_answer: Option<Answer>,
     numbers: Numbers,
     slippage: Decimal,
@@ -150,7 +135,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// A gateway that goes on where `book` and `numbers` left off. `slippage` is the most that a fill may lie against the
+    /// A gateway that continues where `book` and `numbers` left off. `slippage` is the most that a fill may lie against the
     /// trader, in price units.
     #[must_use]
     pub fn new(
@@ -174,14 +159,12 @@ impl Core {
         }
     }
 
-    /// The account.
     #[must_use]
     pub const fn book(&self) -> &Book {
         &self.book
     }
 
-    /// Takes a message in.
-    pub fn take(&mut self, raw: &[u8], now: Now) -> Arrival {
+    pub fn receive(&mut self, raw: &[u8], now: Now) -> Arrival {
         let parsed = parse(raw);
         let fault = if parsed.is_order() { self.next_fault() } else { None };
         let seq = self.numbers.seq;
@@ -189,14 +172,14 @@ impl Core {
         Arrival { seq, parsed, fault, now }
     }
 
-    /// Deals with a message that was taken in. `now` is later than its arrival when it had to wait.
-    pub fn deal(&mut self, arrival: Arrival, now: &Now) -> Turn {
+    /// Processes a message that was received. `now` is later than its arrival when it had to wait.
+    pub fn process(&mut self, arrival: Arrival, now: &Now) -> Outcome {
         let Arrival { seq, parsed, fault, now: arrived } = arrival;
-        let market_ms = match &parsed.ask {
-            Ok(Ask::Order(order)) => arrived.market_ms(&order.symbol),
+        let market_ms = match &parsed.request {
+            Ok(Request::Order(order)) => arrived.market_ms(&order.symbol),
             _ => None,
         };
-        let mut turn = Turn {
+        let mut outcome = Outcome {
             seq,
             arrived_ms: arrived.wall_ms,
             market_ms,
@@ -209,27 +192,29 @@ impl Core {
             steps: steps(fault),
         };
         if fault == Some(Fault::DieBefore) {
-            return turn;
+            return outcome;
         }
         let now_ms = now.wall_ms;
-        let answer = self.answer(&mut turn, now);
+        let answer = self.answer(&mut outcome, now);
         let before = self.last_answer.as_ref().unwrap_or(&answer);
-        let id = turn.parsed.req_id.as_deref();
-        turn.reply = match fault {
+        let id = outcome.parsed.req_id.as_deref();
+        outcome.reply = match fault {
             Some(Fault::Garbage) => GARBAGE.to_vec(),
-            Some(Fault::StrangerId) => render(&turn.parsed, Some(STRANGER), now_ms, &answer),
-            Some(Fault::PreviousReply) => render(&turn.parsed, id, now_ms, before),
-            Some(Fault::ReusedTicket) => render(&turn.parsed, id, now_ms, &answer.clone().with_ticket(before.ticket())),
-            _ => render(&turn.parsed, id, now_ms, &answer),
+            Some(Fault::StrangerId) => render(&outcome.parsed, Some(FOREIGN_ID), now_ms, &answer),
+            Some(Fault::PreviousReply) => render(&outcome.parsed, id, now_ms, before),
+            Some(Fault::ReusedTicket) => {
+                render(&outcome.parsed, id, now_ms, &answer.clone().with_ticket(before.ticket()))
+            }
+            _ => render(&outcome.parsed, id, now_ms, &answer),
         };
-        if turn.parsed.is_order() {
+        if outcome.parsed.is_order() {
             self.last_answer = Some(answer.clone());
         }
-        turn.answer = Some(answer);
+        outcome.answer = Some(answer);
         if matches!(fault, Some(Fault::Away(_))) {
             self.memory.forget_all();
         }
-        turn
+        outcome
     }
 
     fn next_fault(&mut self) -> Option<Fault> {
@@ -237,38 +222,40 @@ impl Core {
         FaultRule::decide(&self.faults, self.orders).copied()
     }
 
-    fn answer(&mut self, turn: &mut Turn, now: &Now) -> Answer {
+    fn answer(&mut self, outcome: &mut Outcome, now: &Now) -> Answer {
         // Before anything else is looked at: that is what makes an unknown action a safe question.
-        if turn.parsed.dialect == Dialect::OrderSend
-            && let Some(id) = &turn.parsed.req_id
+        if outcome.parsed.dialect == Dialect::OrderSend
+            && let Some(id) = &outcome.parsed.req_id
             && let Some(ticket) = self.memory.ticket(id, now.wall_ms)
         {
             return Answer::Cached(ticket);
         }
-        let ask = match turn.parsed.ask.clone() {
+        let request = match outcome.parsed.request.clone() {
             Ok(ask) => ask,
             Err(error) => return Answer::Refused(error),
         };
-        // Who only asks whether anybody is there moves nothing.
-        if !matches!(ask, Ask::Heartbeat | Ask::Connection) {
-            self.book.move_on(&self.market, now, &mut turn.changes);
+        // A heartbeat changes nothing.
+        if !matches!(request, Request::Heartbeat | Request::Connection) {
+            self.book.advance(&self.market, now, &mut outcome.changes);
         }
-        match ask {
-            Ask::Order(order) => self.order(turn, order, now),
-            Ask::Close(ticket) => self.close(turn, ticket, now),
-            Ask::KillSwitch => {
+        match request {
+            Request::Order(order) => self.order(outcome, order, now),
+            Request::Close(ticket) => self.close(outcome, ticket, now),
+            Request::KillSwitch => {
                 let open: Vec<i64> = self.book.open().map(|position| position.id).collect();
-                open.iter().for_each(|id| self.close_at_market(*id, now, "kill-switch", &mut turn.changes));
+                open.iter().for_each(|id| self.close_at_market(*id, now, "kill-switch", &mut outcome.changes));
                 Answer::Closed(open)
             }
-            Ask::Account => Answer::Account(self.account(now)),
-            Ask::Positions => Answer::Positions(self.book.open().map(|position| self.view(position, now)).collect()),
-            Ask::Heartbeat | Ask::Connection => Answer::Alive,
+            Request::Account => Answer::Account(self.account(now)),
+            Request::Positions => {
+                Answer::Positions(self.book.open().map(|position| self.view(position, now)).collect())
+            }
+            Request::Heartbeat | Request::Connection => Answer::Alive,
         }
     }
 
-    fn order(&mut self, turn: &mut Turn, order: Order, now: &Now) -> Answer {
-        if let Some(Fault::Refuse(code)) = turn.fault {
+    fn order(&mut self, outcome: &mut Outcome, order: Order, now: &Now) -> Answer {
+        if let Some(Fault::Refuse(code)) = outcome.fault {
             return Answer::Refused(RequestError::new(code, codes::text(code)));
         }
         let (at_ms, quote) = match self.admit(&order, now) {
@@ -279,26 +266,26 @@ impl Core {
         self.numbers.ticket += 1;
         let mut row =
             OrderRow { ticket, order, filled: Decimal::ZERO, price: None, state: OrderState::Placed, market_ms: at_ms };
-        if turn.fault == Some(Fault::Placed) {
-            turn.order = Some(row);
+        if outcome.fault == Some(Fault::Placed) {
+            outcome.order = Some(row);
             return Answer::Placed(ticket);
         }
-        row.filled = if turn.fault == Some(Fault::Partial) { half(row.order.volume) } else { row.order.volume };
+        row.filled = if outcome.fault == Some(Fault::Partial) { half(row.order.volume) } else { row.order.volume };
         let partial = row.filled < row.order.volume;
         row.state = if partial { OrderState::Partial } else { OrderState::Filled };
         let price = self.slipped(&row.order, quote);
         row.price = Some(price);
         let deal = Deal { ticket, order: &row.order, filled: row.filled, price, at_ms };
-        self.book.trade(&deal, &mut turn.changes);
-        if let (Dialect::OrderSend, false, Some(id)) = (turn.parsed.dialect, partial, &turn.parsed.req_id) {
+        self.book.trade(&deal, &mut outcome.changes);
+        if let (Dialect::OrderSend, false, Some(id)) = (outcome.parsed.dialect, partial, &outcome.parsed.req_id) {
             self.memory.remember(id, ticket, now.wall_ms);
         }
         let answer = Answer::Filled { ticket, symbol: row.order.symbol.clone(), volume: row.filled, price, partial };
-        turn.order = Some(row);
+        outcome.order = Some(row);
         answer
     }
 
-    /// Whether the terminal takes the order, and if so at which market time and quote.
+    /// Whether the terminal accepts the order, and if so at which market time and quote.
     fn admit(&self, order: &Order, now: &Now) -> Result<(i64, Quote), RequestError> {
         let refused = |code: i64, why: &str| RequestError::new(code, format!("{}: {why}", codes::text(code)));
         let Some(at_ms) = now.market_ms(&order.symbol) else {
@@ -334,7 +321,7 @@ impl Core {
     }
 
     /// Closes by ticket; to the market that is an order, with a ticket of its own.
-    fn close(&mut self, turn: &mut Turn, id: i64, now: &Now) -> Answer {
+    fn close(&mut self, outcome: &mut Outcome, id: i64, now: &Now) -> Answer {
         let Some(position) = self.book.position(id) else {
             return Answer::Refused(RequestError::new(codes::POSITION_CLOSED, codes::text(codes::POSITION_CLOSED)));
         };
@@ -346,11 +333,11 @@ impl Core {
         let ticket = self.numbers.ticket;
         self.numbers.ticket += 1;
         let price = quote.of(side);
-        self.book.close(id, Closing { at_ms, price, reason: "close" }, &mut turn.changes);
+        self.book.close(id, Closing { at_ms, price, reason: "close" }, &mut outcome.changes);
         let order =
             Order { symbol: symbol.clone(), side, volume, sl: None, tp: None, magic: 0, comment: String::new() };
         let state = OrderState::Filled;
-        turn.order = Some(OrderRow { ticket, order, filled: volume, price: Some(price), state, market_ms: at_ms });
+        outcome.order = Some(OrderRow { ticket, order, filled: volume, price: Some(price), state, market_ms: at_ms });
         Answer::Filled { ticket, symbol, volume, price, partial: false }
     }
 

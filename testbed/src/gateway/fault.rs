@@ -1,4 +1,4 @@
-//! How the gateway misbehaves. Which orders meet a fault is said by a [`FaultRule`](crate::FaultRule); it counts order requests
+//! How the gateway misbehaves. A [`FaultRule`](crate::FaultRule) names the orders that meet a fault; it counts order requests
 //! since the process began.
 
 use std::fmt;
@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::codes;
 
-/// What happens to an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Fills at once, replies after this long.
@@ -21,9 +20,9 @@ pub enum Fault {
     LostReply,
     /// Fills and replies bytes that are no JSON.
     Garbage,
-    /// Fills and replies with the id of nobody, where the dialect has one.
+    /// Fills and replies with an id that no request has, where the dialect has ids.
     StrangerId,
-    /// Fills and replies what the order before was answered, as a peer does that lags by one.
+    /// Fills and sends the reply to the order before it, as a peer does that lags by one.
     PreviousReply,
     /// Fills and replies with the ticket of the order before.
     ReusedTicket,
@@ -67,7 +66,6 @@ impl Fault {
     }
 }
 
-/// Why something is no fault.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum FaultError {
     #[error(

@@ -1,5 +1,5 @@
 //! The gateway's own record of what really happened: SQLite, WAL, `synchronous=FULL`. One transaction for each message,
-//! durable before the reply. It shares nothing with any client's journal, and judges read it with plain SQL.
+//! durable before the reply. It shares nothing with any client's journal; tests and `sentinel prove` compare the two.
 //!
 //! Prices, volumes and money are exact decimals as text; times are Unix milliseconds; `market_ms` is the market's own time
 //! (a replay's; for a request when it came, for an order when it was filled), never what a message says the time is;
@@ -14,27 +14,25 @@ use rust_decimal::Decimal;
 
 use super::GatewayError;
 use super::book::{AccountMode, Change, Position};
-use super::core::{Numbers, OrderRow, Turn};
+use super::core::{Numbers, OrderRow, Outcome};
 use super::market::Side;
 
-/// Bytes of a message that are kept.
 pub const RAW_MAX: usize = 4096;
 /// "SGwL", so that no other SQLite file is taken for a ledger.
 const APPLICATION_ID: i32 = 0x5347_774c;
 const SCHEMA_VERSION: i32 = 1;
-/// The first ticket of a new ledger.
 const FIRST_TICKET: i64 = 1_000_001;
 
 /// The tables. Tests read them.
 ///
-/// `requests`: every message. `raw` is at most 4 KiB of it; `mood` is NULL for a well-treated one; `answered` is the retcode
+/// `requests`: every message. `raw` is at most 4 KiB of it; `mood` is the fault that it met (the column's name is older); `answered` is the retcode
 /// of the answer, `ok` for an answered question, NULL when the process died first; `ticket` is what the answer names, and
 /// for a repeated id the first one; `replied` is 1 once the reply was handed to the socket (written after it, so 0 after a
 /// kill between the two).
 ///
 /// `orders`: what reached the market, one row for each time that it traded or was placed; so two rows with one `req_id` are
-/// a double order. A close by ticket is an order too; the kill switch and levels leave their trace in `positions` only. `volume` was ordered, `filled` was filled; `price` is NULL when nothing
-/// was.
+/// a double order. A close by ticket is an order too; the kill switch and levels change `positions` only.
+/// `volume` was ordered, `filled` was filled; `price` is NULL when nothing was.
 ///
 /// `positions`: `id` is the ticket of the order that opened it. `volume` is open, or was closed last; `profit` is what deals
 /// have earned so far, in quote currency; `closed_ms`, `close_price` and `reason` are NULL while it is open.
@@ -98,7 +96,6 @@ CREATE TABLE account (
 ) STRICT;
 ";
 
-/// What an opened ledger remembers.
 #[derive(Debug)]
 pub(super) struct Remembered {
     pub(super) balance: Decimal,
@@ -106,7 +103,6 @@ pub(super) struct Remembered {
     pub(super) numbers: Numbers,
 }
 
-/// The open ledger.
 pub(super) struct Ledger {
     connection: Connection,
     path: PathBuf,
@@ -140,35 +136,35 @@ impl Ledger {
         Ok((Self { connection, path: path.to_owned(), _lock: lock }, remembered))
     }
 
-    /// Makes a turn durable.
-    pub(super) fn commit(&mut self, raw: &[u8], turn: &Turn) -> Result<(), GatewayError> {
-        self.try_commit(raw, turn).map_err(|source| GatewayError::Ledger { file: self.path.clone(), source })
+    /// Makes an outcome durable.
+    pub(super) fn commit(&mut self, raw: &[u8], outcome: &Outcome) -> Result<(), GatewayError> {
+        self.try_commit(raw, outcome).map_err(|source| GatewayError::Ledger { file: self.path.clone(), source })
     }
 
-    fn try_commit(&mut self, raw: &[u8], turn: &Turn) -> rusqlite::Result<()> {
+    fn try_commit(&mut self, raw: &[u8], outcome: &Outcome) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let (parsed, answer) = (&turn.parsed, turn.answer.as_ref());
+        let (parsed, answer) = (&outcome.parsed, outcome.answer.as_ref());
         transaction
             .prepare_cached(
                 "INSERT INTO requests (seq, arrived_ms, dialect, action, req_id, raw, mood, answered, ticket, market_ms)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?
             .execute(params![
-                turn.seq,
-                turn.arrived_ms,
+                outcome.seq,
+                outcome.arrived_ms,
                 parsed.dialect.name(),
                 kept(parsed.action.as_bytes()),
                 parsed.req_id,
                 kept(raw),
-                turn.fault.map(|fault| fault.name()),
+                outcome.fault.map(|fault| fault.name()),
                 answer.map(|answer| answer.code()),
                 answer.and_then(|answer| answer.ticket()),
-                turn.market_ms,
+                outcome.market_ms,
             ])?;
-        if let Some(order) = &turn.order {
-            insert_order(&transaction, turn, order)?;
+        if let Some(order) = &outcome.order {
+            insert_order(&transaction, outcome, order)?;
         }
-        for change in &turn.changes {
+        for change in &outcome.changes {
             match change {
                 Change::Position(position) => keep_position(&transaction, position)?,
                 Change::Balance(balance) => {
@@ -237,7 +233,7 @@ fn remember(transaction: &Transaction) -> rusqlite::Result<(String, Remembered)>
     Ok((mode, Remembered { balance, open, numbers: Numbers { seq, ticket } }))
 }
 
-fn insert_order(transaction: &Transaction, turn: &Turn, row: &OrderRow) -> rusqlite::Result<()> {
+fn insert_order(transaction: &Transaction, outcome: &Outcome, row: &OrderRow) -> rusqlite::Result<()> {
     let order = &row.order;
     transaction
         .prepare_cached(
@@ -247,8 +243,8 @@ fn insert_order(transaction: &Transaction, turn: &Turn, row: &OrderRow) -> rusql
         )?
         .execute(params![
             row.ticket,
-            turn.seq,
-            turn.parsed.req_id,
+            outcome.seq,
+            outcome.parsed.req_id,
             order.symbol,
             order.side.code(),
             order.volume.to_string(),
@@ -260,7 +256,7 @@ fn insert_order(transaction: &Transaction, turn: &Turn, row: &OrderRow) -> rusql
             order.comment,
             row.state.name(),
             row.market_ms,
-            turn.arrived_ms,
+            outcome.arrived_ms,
         ])?;
     Ok(())
 }

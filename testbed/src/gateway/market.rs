@@ -1,5 +1,4 @@
-//! Prices: what a symbol is worth at a moment of the market's own time, and when a bar ends a position. Pure, and the same
-//! question has the same answer. Bars are mid prices; one buys half a spread above and sells half a spread below.
+//! Prices: what a symbol is worth at a moment of the market's own time, and when a bar ends a position. Pure. Bars are mid prices; one buys half a spread above and sells half a spread below.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +10,6 @@ use super::GatewayError;
 /// Prices beyond this are mistakes; below it no sum of this module can overflow.
 pub const PRICE_MAX: Decimal = Decimal::from_parts(10_000_000, 0, 0, false, 0);
 
-/// Direction of a trade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// Buys at the ask.
@@ -21,7 +19,7 @@ pub enum Side {
 }
 
 impl Side {
-    /// The one that closes it.
+    /// The side of the order that closes it.
     #[must_use]
     pub const fn opposite(self) -> Self {
         match self {
@@ -45,20 +43,15 @@ impl Side {
 pub struct Bar {
     /// When it began, in Unix milliseconds.
     pub open_ms: i64,
-    /// First price.
     pub open: Decimal,
-    /// Highest price.
     pub high: Decimal,
-    /// Lowest price.
     pub low: Decimal,
-    /// Last price.
     pub close: Decimal,
 }
 
-/// Where the prices of a symbol come from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Prices {
-    /// One price for ever.
+    /// One price at all times.
     Fixed(Decimal),
     /// Bars, oldest first.
     Bars {
@@ -95,12 +88,11 @@ fn closed(bars: &[Bar], interval_ms: i64, at_ms: i64) -> usize {
     bars.partition_point(|bar| bar.open_ms.saturating_add(interval_ms) <= at_ms)
 }
 
-/// Bid and ask.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quote {
-    /// What one sells at.
+    /// The price of a sell.
     pub bid: Decimal,
-    /// What one buys at.
+    /// The price of a buy.
     pub ask: Decimal,
 }
 
@@ -115,31 +107,25 @@ impl Quote {
     }
 }
 
-/// The levels that end a position, and since when it has been watched.
+/// The levels that end a position, and since when they have been checked.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Watched {
-    /// The position's side.
+pub struct ExitLevels {
     pub side: Side,
-    /// Stop loss.
     pub sl: Option<Decimal>,
-    /// Take profit.
     pub tp: Option<Decimal>,
-    /// Bars that closed until then, in market time, lie behind it.
+    /// Market time up to which they have been checked.
     pub seen_ms: i64,
 }
 
 /// An exit that the market forced.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Exit {
-    /// Whether it was the stop.
     pub stopped: bool,
-    /// The price.
     pub price: Decimal,
     /// Close of the bar.
     pub at_ms: i64,
 }
 
-/// All symbols.
 #[derive(Debug, Clone)]
 pub struct Market {
     symbols: BTreeMap<String, Prices>,
@@ -148,7 +134,6 @@ pub struct Market {
 }
 
 impl Market {
-    /// A market of these symbols.
     #[must_use]
     pub fn new(symbols: BTreeMap<String, Prices>, spread: Decimal) -> Self {
         Self { symbols, half: spread / Decimal::TWO }
@@ -172,29 +157,29 @@ impl Market {
 
     /// The first exit that bars closed until `at_ms` force on a position.
     #[must_use]
-    pub fn first_exit(&self, symbol: &str, watched: &Watched, at_ms: i64) -> Option<Exit> {
+    pub fn first_exit(&self, symbol: &str, levels: &ExitLevels, at_ms: i64) -> Option<Exit> {
         let Prices::Bars { bars, interval_ms } = self.symbols.get(symbol)? else { return None };
-        let passed = closed(bars, *interval_ms, watched.seen_ms)..closed(bars, *interval_ms, at_ms);
+        let passed = closed(bars, *interval_ms, levels.seen_ms)..closed(bars, *interval_ms, at_ms);
         bars.get(passed)?.iter().find_map(|bar| {
-            let (stopped, price) = self.exit_in(symbol, watched, bar)?;
+            let (stopped, price) = self.exit_in(symbol, levels, bar)?;
             Some(Exit { stopped, price, at_ms: bar.open_ms.saturating_add(*interval_ms) })
         })
     }
 
-    fn exit_in(&self, symbol: &str, watched: &Watched, bar: &Bar) -> Option<(bool, Decimal)> {
-        let price = |mid| self.around(symbol, mid).of(watched.side.opposite());
-        let long = watched.side == Side::Buy;
-        let lost = |price: Decimal| watched.sl.is_some_and(|sl| if long { price <= sl } else { price >= sl });
-        let won = |price: Decimal| watched.tp.is_some_and(|tp| if long { price >= tp } else { price <= tp });
+    fn exit_in(&self, symbol: &str, levels: &ExitLevels, bar: &Bar) -> Option<(bool, Decimal)> {
+        let price = |mid| self.around(symbol, mid).of(levels.side.opposite());
+        let long = levels.side == Side::Buy;
+        let lost = |price: Decimal| levels.sl.is_some_and(|sl| if long { price <= sl } else { price >= sl });
+        let won = |price: Decimal| levels.tp.is_some_and(|tp| if long { price >= tp } else { price <= tp });
         let (open, low, high) = (price(bar.open), price(bar.low), price(bar.high));
         let (worst, best) = if long { (low, high) } else { (high, low) };
         if lost(open) || won(open) {
             return Some((lost(open), open)); // the market jumped over the level: its first price is the fill
         }
         if lost(worst) {
-            return watched.sl.map(|sl| (true, sl)); // both in one bar: the worse one is assumed to have come first
+            return levels.sl.map(|sl| (true, sl)); // both in one bar: the worse one is assumed to have come first
         }
-        if won(best) { watched.tp.map(|tp| (false, tp)) } else { None }
+        if won(best) { levels.tp.map(|tp| (false, tp)) } else { None }
     }
 }
 

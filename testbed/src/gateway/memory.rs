@@ -1,5 +1,5 @@
 //! The ids of orders that were filled whole, so that a repeated one is answered and not traded. It forgets as the real one
-//! does: after an hour, beyond ten thousand ids, and with the process. It must never remember anything but 10009.
+//! does: after an hour, beyond ten thousand ids, and with the process. It must never remember anything but 10009 (done).
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,7 +8,6 @@ pub const IDS_MAX: usize = 10_000;
 /// Milliseconds for which an id is remembered.
 pub const REMEMBERED_MS: i64 = 3_600_000;
 
-/// The id memory.
 #[derive(Debug, Default)]
 pub(super) struct IdMemory {
     tickets: HashMap<String, i64>,

@@ -14,26 +14,22 @@ use crate::FaultRule;
 const DEFAULT_SYMBOL: &str = "EURUSD";
 const DEFAULT_PRICE: Decimal = Decimal::from_parts(11, 0, 0, false, 1);
 
-/// How the gateway is run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GatewayOptions {
-    /// Address to listen on.
     pub host: String,
     /// TCP port; 0 takes any that is free.
     pub port: u16,
-    /// How orders become positions.
     pub account: AccountMode,
-    /// The ledger's file.
     pub ledger: PathBuf,
     /// Symbols with the file of their bars.
     pub bars: Vec<(String, PathBuf)>,
-    /// Symbols whose market time is a replay's, with the file that tells it. The time of all others is the wall's.
+    /// Symbols whose market time is a replay's, with the file that holds it. All others have the wall clock's.
     pub clocks: Vec<(String, PathBuf)>,
     /// Symbols with a price that never changes.
     pub prices: Vec<(String, Decimal)>,
     /// Distance between bid and ask, in price units.
     pub spread: Decimal,
-    /// The most that a fill may lie against the trader, in price units.
+    /// The most by which a fill may be worse than the quote, in price units.
     pub slippage: Decimal,
     /// Units of the base currency in one lot.
     pub contract_size: Decimal,
@@ -104,94 +100,39 @@ impl GatewayOptions {
     }
 }
 
-/// Why a gateway does not start, or ends.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// The address cannot be listened on.
     #[error(
         "{endpoint} cannot be listened on; choose a free port with --port (0 takes any), or end what uses this one"
     )]
-    Bind {
-        /// Which.
-        endpoint: String,
-        /// Why.
-        source: zmq::Error,
-    },
-    /// ZeroMQ failed.
+    Bind { endpoint: String, source: zmq::Error },
     #[error("the socket failed while {action}")]
-    Socket {
-        /// What was done.
-        action: &'static str,
-        /// Why.
-        source: zmq::Error,
-    },
-    /// Another gateway writes this ledger.
+    Socket { action: &'static str, source: zmq::Error },
     #[error(
         "{} is in use by another gateway, process {pid}; end that one, or give this one a file of its own with --ledger",
         file.display()
     )]
-    LedgerInUse {
-        /// The ledger.
-        file: PathBuf,
-        /// The other gateway's process.
-        pid: String,
-    },
-    /// The file is something else.
+    LedgerInUse { file: PathBuf, pid: String },
     #[error("{} is no gateway ledger of this version; give another file with --ledger", .0.display())]
     NotALedger(PathBuf),
-    /// The ledger's account is of the other kind.
     #[error("{} holds a {kept} account; start with --account {kept}, or give another file with --ledger", file.display())]
-    OtherMode {
-        /// Which file.
-        file: PathBuf,
-        /// Which kind.
-        kept: String,
-    },
-    /// The ledger cannot be read or written.
+    OtherMode { file: PathBuf, kept: String },
     #[error("the ledger {} failed; check the disk and that this user may write there", file.display())]
-    Ledger {
-        /// Which file.
-        file: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
+    Ledger { file: PathBuf, source: rusqlite::Error },
     /// The ledger's file, its lock or its directory cannot be made.
     #[error("the ledger {} cannot be opened; check that this user may write there", file.display())]
-    LedgerFile {
-        /// Which file.
-        file: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A bar file makes no sense.
+    LedgerFile { file: PathBuf, source: std::io::Error },
     #[error("{} cannot be used as bars: {what}", file.display())]
-    Bars {
-        /// Which file.
-        file: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// Two prices for one symbol.
+    Bars { file: PathBuf, what: String },
     #[error("{0} is given twice; a symbol has one --bars or one --price")]
     Twice(String),
-    /// A clock for a symbol that has no bars.
     #[error("there is a --clock for {0}, but no --bars; only bars have a time")]
     ClockOfNothing(String),
-    /// Nobody would wake the frozen process.
+    /// Without these programs the frozen process would never continue.
     #[error("the process cannot freeze itself: that needs the programs sh, sleep and kill")]
     Freeze(#[source] std::io::Error),
-    /// A number that cannot be meant.
     #[error("{name} is {value}; it must be {least} to {most} with ten decimals at most")]
-    Number {
-        /// Which.
-        name: &'static str,
-        /// What it is.
-        value: Decimal,
-        /// Smallest.
-        least: Decimal,
-        /// Largest.
-        most: Decimal,
-    },
+    Number { name: &'static str, value: Decimal, least: Decimal, most: Decimal },
     /// The line that says where it listens could not be printed.
     #[error("standard output cannot be written")]
     Output(#[source] std::io::Error),

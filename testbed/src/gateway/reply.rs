@@ -1,5 +1,5 @@
-//! Writes what a client is told, in its dialect. Pure. No dialect says more here than the real gateways do: `order-send`
-//! carries no id, `command` no comment.
+//! Writes replies in the client's dialect. Pure. No reply holds more than those of the real gateways: `order-send` carries no
+//! id, `command` no comment.
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
@@ -10,22 +10,16 @@ use super::market::Side;
 use super::request::{Dialect, Parsed, RequestError};
 
 /// What `stranger-id` answers with: the nil UUID, which no intent has.
-pub const STRANGER: &str = "00000000-0000-0000-0000-000000000000";
+pub const FOREIGN_ID: &str = "00000000-0000-0000-0000-000000000000";
 
-/// A position as it is reported.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PositionView {
-    /// Its ticket.
     pub ticket: i64,
-    /// What.
     pub symbol: String,
-    /// Which way.
     pub side: Side,
     /// Lots.
     pub volume: Decimal,
-    /// What it was opened at.
     pub open_price: Decimal,
-    /// What it would be closed at.
     pub current_price: Decimal,
     /// What it would earn.
     pub profit: Decimal,
@@ -34,9 +28,9 @@ pub struct PositionView {
 /// The account as it is reported. Money in account currency.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountView {
-    /// Without what is open.
+    /// Without open positions.
     pub balance: Decimal,
-    /// With what is open.
+    /// With open positions.
     pub equity: Decimal,
     /// Bound by positions.
     pub used_margin: Decimal,
@@ -47,9 +41,7 @@ pub struct AccountView {
 pub enum Answer {
     /// Filled, whole or in part.
     Filled {
-        /// The order's.
         ticket: i64,
-        /// What.
         symbol: String,
         /// Lots.
         volume: Decimal,
@@ -62,15 +54,10 @@ pub enum Answer {
     Placed(i64),
     /// Filled before, under the same id.
     Cached(i64),
-    /// Not carried out.
     Refused(RequestError),
-    /// Positions that were closed.
     Closed(Vec<i64>),
-    /// The account.
     Account(AccountView),
-    /// The open positions.
     Positions(Vec<PositionView>),
-    /// Here I am.
     Alive,
 }
 

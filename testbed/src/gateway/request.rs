@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::codes;
 use super::market::{PRICE_MAX, Side};
 
-/// Unix seconds beyond this (year 5138) are no time that anyone means.
+/// Unix seconds beyond this (year 5138) are refused.
 const SECONDS_MAX: f64 = 100_000_000_000.0;
 /// Characters of a comment at most.
 const COMMENT_MAX: usize = 31;
@@ -47,52 +47,39 @@ impl Dialect {
 /// An order at the market.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
-    /// What to trade.
     pub symbol: String,
-    /// Which way.
     pub side: Side,
     /// Lots.
     pub volume: Decimal,
-    /// Stop loss.
     pub sl: Option<Decimal>,
-    /// Take profit.
     pub tp: Option<Decimal>,
     /// Number of the pipeline, 0 where the dialect has none.
     pub magic: i64,
-    /// For a human in the terminal.
+    /// Shown in the terminal.
     pub comment: String,
 }
 
-/// What is asked for.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ask {
-    /// Trade.
+pub enum Request {
     Order(Order),
-    /// Close the position with this ticket.
     Close(i64),
-    /// Close everything.
     KillSwitch,
     /// Balance and equity.
     Account,
-    /// The open positions.
     Positions,
-    /// Are you there?
     Heartbeat,
-    /// Are you there, in `signal`.
+    /// The heartbeat of `signal`.
     Connection,
 }
 
-/// Why a message is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestError {
     /// Own code of the gateway, or that of the terminal.
     pub code: i64,
-    /// What is wrong.
     pub text: String,
 }
 
 impl RequestError {
-    /// The code with what is wrong.
     #[must_use]
     pub fn new(code: i64, text: impl Into<String>) -> Self {
         Self { code, text: text.into() }
@@ -102,16 +89,14 @@ impl RequestError {
 /// A message, as far as it could be understood.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parsed {
-    /// Which dialect.
     pub dialect: Dialect,
     /// Its `action`; empty when there is none.
     pub action: String,
     /// Its id, when it is one.
     pub req_id: Option<String>,
-    /// Its `timestamp` in Unix milliseconds: what its sender takes for the time. Nothing is filled by it.
-    pub told_ms: Option<i64>,
-    /// What it asks for.
-    pub ask: Result<Ask, RequestError>,
+    /// Its `timestamp` in Unix milliseconds: the sender's time. No price depends on it.
+    pub stated_ms: Option<i64>,
+    pub request: Result<Request, RequestError>,
 }
 
 impl Parsed {
@@ -125,7 +110,6 @@ impl Parsed {
     }
 }
 
-/// Reads a message.
 #[must_use]
 pub fn parse(raw: &[u8]) -> Parsed {
     let message = match serde_json::from_slice(raw) {
@@ -148,24 +132,24 @@ pub fn parse(raw: &[u8]) -> Parsed {
         Dialect::Command => fields.required("timestamp").and_then(|_| fields.unix_time()),
         Dialect::Signal => fields.iso_time(),
     };
-    let told_ms = time.as_ref().ok().copied().flatten();
+    let stated_ms = time.as_ref().ok().copied().flatten();
     let known_id = req_id.as_ref().ok().cloned().flatten();
-    let ask = req_id.map(drop).and_then(|()| match dialect {
+    let request = req_id.map(drop).and_then(|()| match dialect {
         Dialect::OrderSend => order_send(&fields, time),
         Dialect::Command => command(&fields, &action, time),
         Dialect::Signal => signal(&fields, &action, time),
     });
-    Parsed { dialect, action, req_id: known_id, told_ms, ask }
+    Parsed { dialect, action, req_id: known_id, stated_ms, request }
 }
 
 fn unreadable(text: &str) -> Parsed {
-    let ask = Err(RequestError::new(codes::PARSE, format!("parse error: {text}")));
-    Parsed { dialect: Dialect::OrderSend, action: String::new(), req_id: None, told_ms: None, ask }
+    let request = Err(RequestError::new(codes::PARSE, format!("parse error: {text}")));
+    Parsed { dialect: Dialect::OrderSend, action: String::new(), req_id: None, stated_ms: None, request }
 }
 
 type Time = Result<Option<i64>, RequestError>;
 
-fn order_send(fields: &Fields, time: Time) -> Result<Ask, RequestError> {
+fn order_send(fields: &Fields, time: Time) -> Result<Request, RequestError> {
     let action = fields.text("action")?;
     if action != "ORDER_SEND" {
         return Err(RequestError::new(codes::MISSING, format!("unknown action '{}'", shown(action))));
@@ -188,10 +172,10 @@ fn order_send(fields: &Fields, time: Time) -> Result<Ask, RequestError> {
     payload.required("tp")?;
     let (symbol, comment) = (payload.symbol()?, comment.to_owned());
     let (volume, sl, tp) = (payload.volume()?, payload.level("sl")?, payload.level("tp")?);
-    Ok(Ask::Order(Order { symbol, side, volume, sl, tp, magic, comment }))
+    Ok(Request::Order(Order { symbol, side, volume, sl, tp, magic, comment }))
 }
 
-fn command(fields: &Fields, action: &str, time: Time) -> Result<Ask, RequestError> {
+fn command(fields: &Fields, action: &str, time: Time) -> Result<Request, RequestError> {
     time?;
     let payload = fields.inner("payload")?;
     match action {
@@ -205,31 +189,31 @@ fn command(fields: &Fields, action: &str, time: Time) -> Result<Ask, RequestErro
                 ));
             }
             let (volume, sl, tp) = (payload.volume()?, payload.level("sl")?, payload.level("tp")?);
-            Ok(Ask::Order(Order { symbol, side, volume, sl, tp, magic: 0, comment: String::new() }))
+            Ok(Request::Order(Order { symbol, side, volume, sl, tp, magic: 0, comment: String::new() }))
         }
         "CLOSE_POSITION" => {
             let ticket = payload.required("ticket")?.as_i64().filter(|ticket| *ticket > 0);
             ticket
-                .map(Ask::Close)
+                .map(Request::Close)
                 .ok_or_else(|| RequestError::new(codes::RANGE, "ticket must be an integer above zero"))
         }
-        "GET_ACCOUNT_INFO" => Ok(Ask::Account),
-        "GET_POSITIONS" => Ok(Ask::Positions),
-        "KILL_SWITCH" => Ok(Ask::KillSwitch),
-        _ => Ok(Ask::Heartbeat),
+        "GET_ACCOUNT_INFO" => Ok(Request::Account),
+        "GET_POSITIONS" => Ok(Request::Positions),
+        "KILL_SWITCH" => Ok(Request::KillSwitch),
+        _ => Ok(Request::Heartbeat),
     }
 }
 
-fn signal(fields: &Fields, action: &str, time: Time) -> Result<Ask, RequestError> {
+fn signal(fields: &Fields, action: &str, time: Time) -> Result<Request, RequestError> {
     time?;
     if action == "check_connection" {
-        return Ok(Ask::Connection);
+        return Ok(Request::Connection);
     }
     let (symbol, side) = (fields.symbol()?, fields.direction("signal")?);
     let confidence = fields.required("confidence")?.as_f64();
     confidence.ok_or_else(|| RequestError::new(codes::RANGE, "confidence must be a number"))?;
     let order = Order { symbol, side, volume: SIGNAL_VOLUME, sl: None, tp: None, magic: 0, comment: String::new() };
-    Ok(Ask::Order(order))
+    Ok(Request::Order(order))
 }
 
 /// An object of the message, asked for its fields.
@@ -319,13 +303,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The decimal that its writer meant: the shortest text of the binary number that JSON made of it.
+/// The decimal that was written: the shortest text of the binary number that JSON made of it.
 fn decimal(value: &Value) -> Option<Decimal> {
     let number = value.as_f64().filter(|_| value.is_number())?;
     number.to_string().parse().ok()
 }
 
-/// As much of a foreign text as belongs in a line.
+/// As much of a client's text as fits a log line.
 fn shown(text: &str) -> String {
     text.chars().take(40).collect()
 }

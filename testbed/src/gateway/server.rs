@@ -1,5 +1,5 @@
 //! The socket: one thread, one REP socket, one message at a time. It reads, lets [`Core`] decide, and carries out the steps
-//! in their order. It decides nothing itself, and replies to nothing that is not durable.
+//! in their order. It decides nothing itself, and sends no reply before its outcome is durable.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::book::Book;
 use super::clock::Clocks;
-use super::core::{Core, Step, Turn};
+use super::core::{Core, Outcome, Step};
 use super::ledger::Ledger;
 use super::options::{GatewayError, GatewayOptions};
 use super::reply::Answer;
@@ -22,7 +22,6 @@ const LINGER_MS: i32 = 250;
 /// ZeroMQ frees a port some time after the socket was closed; a new bind is tried for this long.
 const REBIND_WITHIN: Duration = Duration::from_secs(10);
 
-/// A gateway that listens.
 pub struct Gateway {
     // Before the context, which waits for its sockets when it goes.
     socket: Option<zmq::Socket>,
@@ -91,15 +90,15 @@ impl Gateway {
     pub fn run(mut self, shutdown: &CancellationToken) -> Result<(), GatewayError> {
         while !shutdown.is_cancelled() {
             if let Some(raw) = self.next_message()? {
-                let arrival = self.core.take(&raw, self.clocks.now());
-                if let Some(step) = arrival.first() {
+                let arrival = self.core.receive(&raw, self.clocks.now());
+                if let Some(step) = arrival.first_step() {
                     self.step(step, shutdown)?;
                     if shutdown.is_cancelled() {
                         break; // what was still to come, a fill or a reply, does not come any more
                     }
                 }
-                let turn = self.core.deal(arrival, &self.clocks.now());
-                self.carry_out(&raw, &turn, shutdown)?;
+                let outcome = self.core.process(arrival, &self.clocks.now());
+                self.carry_out(&raw, &outcome, shutdown)?;
             }
         }
         Ok(())
@@ -121,16 +120,16 @@ impl Gateway {
         }
     }
 
-    fn carry_out(&mut self, raw: &[u8], turn: &Turn, shutdown: &CancellationToken) -> Result<(), GatewayError> {
-        for step in &turn.steps {
+    fn carry_out(&mut self, raw: &[u8], outcome: &Outcome, shutdown: &CancellationToken) -> Result<(), GatewayError> {
+        for step in &outcome.steps {
             match step {
                 Step::Commit => {
-                    self.ledger.commit(raw, turn)?;
-                    report(turn);
+                    self.ledger.commit(raw, outcome)?;
+                    report(outcome);
                 }
                 Step::Reply => {
-                    reply(self.socket()?, &turn.reply)?;
-                    self.ledger.note_reply(turn.seq)?;
+                    reply(self.socket()?, &outcome.reply)?;
+                    self.ledger.note_reply(outcome.seq)?;
                 }
                 step => {
                     self.step(*step, shutdown)?;
@@ -143,7 +142,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// A step that needs no turn.
+    /// A step that needs no outcome.
     fn step(&mut self, step: Step, shutdown: &CancellationToken) -> Result<(), GatewayError> {
         match step {
             Step::Commit | Step::Reply => {}
@@ -202,7 +201,7 @@ fn rebind(context: &zmq::Context, endpoint: &str) -> Result<zmq::Socket, Gateway
     }
 }
 
-/// Stops the own process. It cannot wake itself, so another one does.
+/// Stops this process. It cannot continue itself, so another process does it.
 fn freeze(duration: Duration) -> std::io::Result<()> {
     let own = rustix::process::getpid();
     let (seconds, pid) = (duration.as_secs_f64().to_string(), own.as_raw_nonzero().to_string());
@@ -228,14 +227,15 @@ fn wait(duration: Duration, shutdown: &CancellationToken) {
 }
 
 /// One line for an order and for a refusal; questions are not worth one.
-fn report(turn: &Turn) {
-    let (seq, action) = (turn.seq, turn.parsed.action.as_str());
-    let (dialect, id) = (turn.parsed.dialect.name(), turn.parsed.req_id.as_deref().unwrap_or("-"));
-    let fault = turn.fault.map_or("-", |fault| fault.name());
-    if let Some(row) = &turn.order {
+fn report(outcome: &Outcome) {
+    let (seq, action) = (outcome.seq, outcome.parsed.action.as_str());
+    let (dialect, id) = (outcome.parsed.dialect.name(), outcome.parsed.req_id.as_deref().unwrap_or("-"));
+    let fault = outcome.fault.map_or("-", |fault| fault.name());
+    if let Some(row) = &outcome.order {
         let (side, symbol, state) = (row.order.side.code(), &row.order.symbol, row.state.name());
         let price = row.price.map_or_else(|| "-".to_owned(), |price| price.to_string());
-        let (filled, late_ms) = (row.filled, turn.parsed.told_ms.map(|told| row.market_ms.saturating_sub(told)));
+        let (filled, late_ms) =
+            (row.filled, outcome.parsed.stated_ms.map(|stated| row.market_ms.saturating_sub(stated)));
         tracing::info!(
             seq,
             ticket = row.ticket,
@@ -245,10 +245,17 @@ fn report(turn: &Turn) {
             late_ms,
             "{state}: {side} {filled} {symbol} at {price}"
         );
-    } else if let Some(Answer::Refused(error)) = &turn.answer {
+    } else if let Some(Answer::Refused(error)) = &outcome.answer {
         tracing::warn!(seq, dialect, id, fault, code = error.code, "refused {action:.40?}: {}", error.text);
-    } else if turn.fault.is_some() || matches!(turn.answer, Some(Answer::Cached(_))) {
-        tracing::info!(seq, dialect, id, fault, ticket = turn.answer.as_ref().and_then(Answer::ticket), "not traded");
+    } else if outcome.fault.is_some() || matches!(outcome.answer, Some(Answer::Cached(_))) {
+        tracing::info!(
+            seq,
+            dialect,
+            id,
+            fault,
+            ticket = outcome.answer.as_ref().and_then(Answer::ticket),
+            "not traded"
+        );
     }
 }
 

@@ -4,28 +4,21 @@ use std::time::Duration;
 
 /// The type that MLflow gives to almost everything, JSON or not.
 pub(super) const JSON: &str = "application/json";
-/// The type of what the web framework says for itself.
+/// The type of the web framework's own answers.
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
-/// A whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// HTTP status.
     pub status: u16,
-    /// The header `content-type`.
     pub content_type: &'static str,
-    /// The header `allow`.
     pub allow: Option<&'static str>,
-    /// The body.
     pub body: Vec<u8>,
 }
 
-/// What becomes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// It is answered.
     Whole(Answer),
-    /// It is answered one byte at a time, the last one after so long.
+    /// One byte at a time, the last one after this time.
     Dribble(Answer, Duration),
     /// It is never answered; the connection stays.
     Hang,
@@ -42,7 +35,7 @@ impl Answer {
         Self::new(200, JSON, body)
     }
 
-    /// What FastAPI says by itself.
+    /// FastAPI's own errors.
     pub(super) fn detail(status: u16, detail: &str) -> Self {
         Self::new(status, JSON, serde_json::json!({ "detail": detail }).to_string())
     }

@@ -20,7 +20,7 @@ pub enum Fault {
     Error(u16),
     /// `hang`: never answers.
     Hang,
-    /// `dribble=DURATION`: sends the right answer one byte at a time, for so long.
+    /// `dribble=DURATION`: sends the right answer one byte at a time, over this time.
     Dribble(Duration),
     /// `nan`: every number is a bare `NaN`.
     Nan,
@@ -39,11 +39,10 @@ pub enum Fault {
     /// `negative`: a probability of -0.1, and a sum of 1.
     Negative,
     /// `swap=FILE`: serves another ONNX file, from the first invocation that its rule names. It never goes back, and other
-    /// rules go on.
+    /// rules still apply.
     Swap(PathBuf),
 }
 
-/// Why something is no fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{0}' is no fault; there are drop, error=CODE (400 to 599), hang, dribble=DURATION (such as 5s), nan, two-rows, scalar, \
@@ -145,7 +144,7 @@ pub fn fault_rules(args: &[FaultArg]) -> Vec<FaultRule<Fault>> {
 }
 
 impl Fault {
-    /// What is replied whatever was asked.
+    /// The reply to any request, when the fault does not depend on it.
     pub(super) fn before_reading(&self) -> Option<Reply> {
         Some(match self {
             Self::Drop => Reply::Drop,
@@ -162,7 +161,7 @@ impl Fault {
     }
 
     /// The reply in place of the right one.
-    pub(super) fn spoil(&self, mut rows: Vec<Vec<f64>>) -> Reply {
+    pub(super) fn distort(&self, mut rows: Vec<Vec<f64>>) -> Reply {
         let each = |rows: &mut Vec<Vec<f64>>, spoil: &dyn Fn(&mut Vec<f64>)| rows.iter_mut().for_each(spoil);
         match self {
             Self::Nan => each(&mut rows, &|row| row.fill(f64::NAN)),

@@ -5,10 +5,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// Python's words for numbers that JSON does not have. The longer one first: it contains the shorter one.
+/// Python's spelling of numbers that JSON does not have. The longer one first: it contains the shorter one.
 const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
-/// Reads a whole document.
 pub(super) fn read(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     match std::str::from_utf8(bytes) {

@@ -14,37 +14,19 @@ use rten::{DataType, Dimension, ModelOptions, NodeId, OpRegistry, RunOptions, Th
 /// Steps of a sequence when the model does not take one: the shape that clients send anyway.
 const STEPS_DEFAULT: usize = 60;
 
-/// Why a model cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// The file cannot be read.
     #[error("cannot read the model {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     /// The runtime cannot load or run it.
     #[error("the runtime cannot use the model {}", path.display())]
-    Runtime {
-        /// The file.
-        path: PathBuf,
-        /// What the runtime said.
-        source: Box<dyn Error + Send + Sync>,
-    },
+    Runtime { path: PathBuf, source: Box<dyn Error + Send + Sync> },
     /// It takes or gives something else than rows of numbers.
     #[error("the model {} {fault}", path.display())]
-    Shape {
-        /// The file.
-        path: PathBuf,
-        /// What is not as it should be.
-        fault: String,
-    },
+    Shape { path: PathBuf, fault: String },
 }
 
 impl ModelError {
-    /// What to do about it.
     #[must_use]
     pub fn advice(&self) -> String {
         match self {
@@ -59,9 +41,8 @@ impl ModelError {
     }
 }
 
-/// What a model takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Takes {
+pub(super) struct ModelInputs {
     /// Name of the input of one row.
     pub(super) name: String,
     /// Numbers in a row.
@@ -72,7 +53,6 @@ pub(super) struct Takes {
     pub(super) wants_sequence: bool,
 }
 
-/// One row of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {
     /// As many numbers as the model takes.
@@ -81,14 +61,13 @@ pub(super) struct Row {
     pub(super) sequence: Option<Vec<f32>>,
 }
 
-/// A loaded model.
 #[derive(Debug)]
 pub struct Model {
     graph: rten::Model,
     row: NodeId,
     sequence: Option<NodeId>,
     output: NodeId,
-    takes: Takes,
+    inputs: ModelInputs,
     thread: Arc<ThreadPool>,
 }
 
@@ -186,17 +165,17 @@ impl Model {
             return Err(shape(format!("has {} outputs, not one", graph.output_ids().len())));
         };
         let output = *output;
-        let (row, sequence, takes) = inputs(&graph).map_err(shape)?;
-        let model = Self { graph, row, sequence, output, takes, thread };
-        let [steps, columns] = model.takes.sequence;
+        let (row, sequence, inputs) = inputs(&graph).map_err(shape)?;
+        let model = Self { graph, row, sequence, output, inputs, thread };
+        let [steps, columns] = model.inputs.sequence;
         let zeros =
-            Row { tabular: vec![0.0; model.takes.width], sequence: sequence.map(|_| vec![0.0; steps * columns]) };
+            Row { tabular: vec![0.0; model.inputs.width], sequence: sequence.map(|_| vec![0.0; steps * columns]) };
         model.ask(&zeros).map_err(|source| ModelError::Runtime { path: path.to_owned(), source })?;
         Ok(model)
     }
 
-    pub(super) fn takes(&self) -> &Takes {
-        &self.takes
+    pub(super) fn inputs(&self) -> &ModelInputs {
+        &self.inputs
     }
 
     /// The numbers for each row. They are computed one by one on the model's thread, which is woken once for all of them, or
@@ -210,7 +189,7 @@ impl Model {
         let mut inputs =
             vec![(self.row, ValueView::from_shape([1, row.tabular.len()], row.tabular.as_slice())?.into())];
         if let (Some(node), Some(sequence)) = (self.sequence, &row.sequence) {
-            let [steps, columns] = self.takes.sequence;
+            let [steps, columns] = self.inputs.sequence;
             inputs.push((node, ValueView::from_shape([1, steps, columns], sequence.as_slice())?.into()));
         }
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.thread)));
@@ -229,7 +208,7 @@ pub(super) fn thread() -> Arc<ThreadPool> {
 }
 
 /// The inputs of one row and of one sequence.
-fn inputs(graph: &rten::Model) -> Result<(NodeId, Option<NodeId>, Takes), String> {
+fn inputs(graph: &rten::Model) -> Result<(NodeId, Option<NodeId>, ModelInputs), String> {
     let mut row = None;
     let mut sequence = None;
     for id in graph.input_ids() {
@@ -251,13 +230,13 @@ fn inputs(graph: &rten::Model) -> Result<(NodeId, Option<NodeId>, Takes), String
         }
     }
     let (id, name, width) = row.ok_or("takes no rows")?;
-    let takes = Takes {
+    let inputs = ModelInputs {
         name,
         width,
         sequence: sequence.map_or([STEPS_DEFAULT, width], |(_, shape)| shape),
         wants_sequence: sequence.is_some(),
     };
-    Ok((id, sequence.map(|(id, _)| id), takes))
+    Ok((id, sequence.map(|(id, _)| id), inputs))
 }
 
 fn is_one(batch: &Dimension) -> bool {

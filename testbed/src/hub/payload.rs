@@ -1,14 +1,14 @@
 //! From a request's JSON to the rows that the model is asked, by MLflow's rules.
 //!
-//! The served model says two things of itself at once, which a real one cannot: that it takes the columns `feature_0`,
-//! `feature_1` and so on, and that it takes one tensor. So all four payload keys work. It converts as generously as
-//! MLflow does: null is NaN, text is read as a number, columns may come in any order and with strangers among them.
+//! The served model has two signatures at once, which a real one cannot have: the columns `feature_0`, `feature_1` and so on,
+//! and one tensor. So all four payload keys work. It converts as generously as
+//! MLflow does: null is NaN, text is read as a number, columns may come in any order, and unknown ones are ignored.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::model::{Row, Takes};
+use super::model::{ModelInputs, Row};
 use super::numbers::{flatten, number};
 use super::refusal::Refusal;
 use super::table::Table;
@@ -55,8 +55,7 @@ pub(super) fn payload(document: &Value) -> Result<(Key, &Value), Refusal> {
     }
 }
 
-/// The rows of a payload.
-pub(super) fn rows(key: Key, payload: &Value, takes: &Takes) -> Result<Vec<Row>, Refusal> {
+pub(super) fn rows(key: Key, payload: &Value, inputs: &ModelInputs) -> Result<Vec<Row>, Refusal> {
     let of_records = |items: &[Value]| matches!(items.first(), Some(Value::Object(_)));
     let table = match (key, payload) {
         (Key::Split, _) => Table::split(payload)?,
@@ -64,9 +63,9 @@ pub(super) fn rows(key: Key, payload: &Value, takes: &Takes) -> Result<Vec<Row>,
         (Key::Instances | Key::Inputs, Value::Object(entries)) => Table::columns(entries),
         (Key::Instances, Value::Array(items)) if of_records(items) => Table::instances(items)?,
         (Key::Inputs, Value::Array(items)) if of_records(items) => Table::records(payload)?,
-        (Key::Instances | Key::Inputs, _) => return tensor(payload, takes),
+        (Key::Instances | Key::Inputs, _) => return tensor(payload, inputs),
     };
-    Request { key, payload, table, takes }.rows()
+    Request { key, payload, table, inputs }.rows()
 }
 
 /// Columns that are to become rows.
@@ -74,26 +73,26 @@ struct Request<'a> {
     key: Key,
     payload: &'a Value,
     table: Table<'a>,
-    takes: &'a Takes,
+    inputs: &'a ModelInputs,
 }
 
 impl Request<'_> {
     fn rows(&self) -> Result<Vec<Row>, Refusal> {
         let has = |wanted: &str| self.table.names.iter().any(|name| name == wanted);
         if has(TABULAR) || has(SEQUENTIAL) {
-            let tabular = self.block(TABULAR, &[self.takes.width])?;
-            let sequence = self.block(SEQUENTIAL, &self.takes.sequence)?;
+            let tabular = self.block(TABULAR, &[self.inputs.width])?;
+            let sequence = self.block(SEQUENTIAL, &self.inputs.sequence)?;
             if tabular.len() != sequence.len() {
                 return Err(self.uneven());
             }
             let pairs = tabular.into_iter().zip(sequence);
             return Ok(pairs.map(|(tabular, sequence)| Row { tabular, sequence: Some(sequence) }).collect());
         }
-        if self.takes.wants_sequence {
+        if self.inputs.wants_sequence {
             return Err(self.missing(&[TABULAR.to_owned(), SEQUENTIAL.to_owned()]));
         }
-        if has(&self.takes.name) {
-            let blocks = self.block(&self.takes.name, &[self.takes.width])?;
+        if has(&self.inputs.name) {
+            let blocks = self.block(&self.inputs.name, &[self.inputs.width])?;
             return Ok(blocks.into_iter().map(|tabular| Row { tabular, sequence: None }).collect());
         }
         self.features()
@@ -101,7 +100,7 @@ impl Request<'_> {
 
     /// One column per feature.
     fn features(&self) -> Result<Vec<Row>, Refusal> {
-        let wanted: Vec<String> = (0..self.takes.width).map(|number| format!("feature_{number}")).collect();
+        let wanted: Vec<String> = (0..self.inputs.width).map(|number| format!("feature_{number}")).collect();
         let mut places: HashMap<&str, usize> = HashMap::new();
         let mut doubled = false;
         for (place, name) in self.table.names.iter().enumerate() {
@@ -120,7 +119,7 @@ impl Request<'_> {
         if columns.iter().any(|column| column.len() != count) {
             return Err(self.uneven());
         }
-        let mut rows = vec![Row { tabular: Vec::with_capacity(self.takes.width), sequence: None }; count];
+        let mut rows = vec![Row { tabular: Vec::with_capacity(self.inputs.width), sequence: None }; count];
         for (name, column) in wanted.iter().zip(columns) {
             for (row, cell) in rows.iter_mut().zip(column) {
                 let cell = number(cell);
@@ -163,14 +162,13 @@ impl Request<'_> {
     }
 
     fn missing(&self, names: &[String]) -> Refusal {
-        let strangers: Vec<&str> =
-            self.table.names.iter().map(AsRef::as_ref).filter(|name| !self.knows(name)).collect();
-        self.schema(format!("Model is missing inputs {names:?}; extra inputs: {strangers:?}"))
+        let extra: Vec<&str> = self.table.names.iter().map(AsRef::as_ref).filter(|name| !self.knows(name)).collect();
+        self.schema(format!("Model is missing inputs {names:?}; extra inputs: {extra:?}"))
     }
 
     fn knows(&self, name: &str) -> bool {
         let number = name.strip_prefix("feature_").and_then(|number| number.parse::<usize>().ok());
-        number.is_some_and(|number| number < self.takes.width) || [TABULAR, SEQUENTIAL].contains(&name)
+        number.is_some_and(|number| number < self.inputs.width) || [TABULAR, SEQUENTIAL].contains(&name)
     }
 
     fn uneven(&self) -> Refusal {
@@ -184,18 +182,18 @@ impl Request<'_> {
 }
 
 /// A nested list as it is.
-fn tensor(payload: &Value, takes: &Takes) -> Result<Vec<Row>, Refusal> {
+fn tensor(payload: &Value, inputs: &ModelInputs) -> Result<Vec<Row>, Refusal> {
     let mut numbers = Vec::new();
     let sizes = flatten(payload, &mut numbers).map_err(Refusal::Invalid)?;
     let error = match sizes.as_slice() {
-        [_, width] if *width == takes.width && takes.wants_sequence => {
+        [_, width] if *width == inputs.width && inputs.wants_sequence => {
             format!("Model is missing inputs [{SEQUENTIAL:?}]")
         }
-        [_, width] if *width == takes.width => {
-            let rows = numbers.chunks_exact(takes.width);
+        [_, width] if *width == inputs.width => {
+            let rows = numbers.chunks_exact(inputs.width);
             return Ok(rows.map(|row| Row { tabular: row.to_vec(), sequence: None }).collect());
         }
-        sizes => shape_error(sizes, &[takes.width]),
+        sizes => shape_error(sizes, &[inputs.width]),
     };
     Err(Refusal::schema(payload, error))
 }

@@ -10,7 +10,6 @@ const FIELDS: &str = "The input must be a JSON dictionary with exactly one of th
 const BAD_PARAMETER: [&str; 2] = ["KAM00", "INVALID_PARAMETER_VALUE"];
 const BAD_SCHEMA: [&str; 2] = ["KAM01", "SCHEMA_ENFORCEMENT_FAILED"];
 
-/// Why there is no prediction.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Refusal {
     /// No content type: MLflow raises an error that it does not catch.
@@ -22,12 +21,7 @@ pub(super) enum Refusal {
     /// Not exactly one payload key: those that were found.
     Fields(Vec<&'static str>),
     /// The payload does not fit what the model takes.
-    Schema {
-        /// Beginning of the payload.
-        echo: String,
-        /// What is wrong.
-        error: String,
-    },
+    Schema { echo: String, error: String },
     /// The model, or what prepares its input, raised this.
     Raised(String),
 }

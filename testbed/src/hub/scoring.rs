@@ -1,4 +1,4 @@
-//! The hub without its sockets: a request in, what becomes of it out. Everything that a client can see is decided here.
+//! The hub without its sockets: a request in, its reply out. Everything that a client can see is decided here.
 
 use std::collections::VecDeque;
 
@@ -13,25 +13,20 @@ use super::payload::{self, Key};
 use super::refusal::Refusal;
 use crate::{FaultRule, FaultRuleError};
 
-/// The version that it behaves as.
 const VERSION: &str = "3.17.2";
 /// Payload keys that are remembered.
 const REMEMBERED: usize = 64;
 
 /// A request, with the body that came with it.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
-    /// HTTP method.
+pub struct HubRequest<'a> {
     pub method: &'a str,
     /// Path without its query.
     pub path: &'a str,
-    /// The header `content-type`.
     pub content_type: Option<&'a str>,
-    /// The body.
     pub body: &'a [u8],
 }
 
-/// A hub's model, faults and counters.
 #[derive(Debug)]
 pub struct Scoring {
     model: Model,
@@ -40,11 +35,11 @@ pub struct Scoring {
     faults: Vec<FaultRule<Fault>>,
     /// Invocations before the rules were set; the rules do not count them.
     before_faults: u64,
-    seen: Seen,
+    counters: Counters,
 }
 
 #[derive(Debug, Default, Serialize)]
-struct Seen {
+struct Counters {
     invocations: u64,
     connections: u64,
     payloads: VecDeque<Option<&'static str>>,
@@ -62,8 +57,8 @@ impl Scoring {
     /// # Errors
     /// When a rule brings a model that cannot be served.
     pub fn new(model: Model, rules: Vec<FaultRule<Fault>>) -> Result<Self, ModelError> {
-        let (swaps, faults, seen) = (Vec::new(), Vec::new(), Seen::default());
-        let mut scoring = Self { model, swaps, faults, before_faults: 0, seen };
+        let (swaps, faults, counters) = (Vec::new(), Vec::new(), Counters::default());
+        let mut scoring = Self { model, swaps, faults, before_faults: 0, counters };
         rules.into_iter().try_for_each(|rule| scoring.add(rule))?;
         Ok(scoring)
     }
@@ -72,34 +67,32 @@ impl Scoring {
         match &rule.fault {
             Some(Fault::Swap(file)) if rule.first == 1 => self.model = self.model.load_beside(file)?,
             Some(Fault::Swap(file)) => {
-                self.swaps.push((self.seen.invocations.saturating_add(rule.first), self.model.load_beside(file)?));
+                self.swaps.push((self.counters.invocations.saturating_add(rule.first), self.model.load_beside(file)?));
             }
             _ => self.faults.push(rule),
         }
         Ok(())
     }
 
-    /// Notes that a connection was accepted.
     pub fn connected(&mut self) {
-        self.seen.connections += 1;
+        self.counters.connections += 1;
     }
 
-    /// What becomes of a request.
-    pub fn reply(&mut self, asked: &Asked<'_>) -> Reply {
-        let allow = match asked.path {
+    pub fn reply(&mut self, request: &HubRequest<'_>) -> Reply {
+        let allow = match request.path {
             "/ping" | "/health" | "/version" | "/testbed/asked" | "/devnet/asked" => "GET",
             "/invocations" | "/testbed/fault" | "/devnet/mood" => "POST",
             _ => return Reply::Whole(Answer::detail(404, "Not Found")),
         };
-        if asked.method != allow {
+        if request.method != allow {
             return Reply::Whole(Answer::method_not_allowed(allow));
         }
-        Reply::Whole(match asked.path {
-            "/invocations" => return self.invocation(asked),
+        Reply::Whole(match request.path {
+            "/invocations" => return self.invocation(request),
             "/version" => Answer::json(VERSION),
-            "/testbed/asked" | "/devnet/asked" => Answer::json(serde_json::to_vec(&self.seen).unwrap_or_default()),
+            "/testbed/asked" | "/devnet/asked" => Answer::json(serde_json::to_vec(&self.counters).unwrap_or_default()),
             "/testbed/fault" | "/devnet/mood" => {
-                self.set_fault(asked.body).unwrap_or_else(|why| Answer::detail(400, &why))
+                self.set_fault(request.body).unwrap_or_else(|why| Answer::detail(400, &why))
             }
             _ => Answer::json("\n"),
         })
@@ -118,7 +111,7 @@ impl Scoring {
         if !matches!(rules.as_slice(), [FaultRule { fault: Some(Fault::Swap(_)), .. }]) {
             self.swaps.clear();
             self.faults.clear();
-            self.before_faults = self.seen.invocations;
+            self.before_faults = self.counters.invocations;
         }
         rules.into_iter().try_for_each(|rule| self.add(rule)).map_err(|e| format!("{e}: {}", e.advice()))?;
         Ok(answer)
@@ -126,15 +119,15 @@ impl Scoring {
 
     /// The fault of this invocation, which has been counted already.
     fn fault(&mut self) -> Option<Fault> {
-        let number = self.seen.invocations;
+        let number = self.counters.invocations;
         if let Some((_, model)) = self.swaps.extract_if(.., |(first, _)| *first <= number).last() {
             self.model = model;
         }
         FaultRule::decide(&self.faults, number - self.before_faults).cloned()
     }
 
-    fn invocation(&mut self, asked: &Asked<'_>) -> Reply {
-        let document = read(asked);
+    fn invocation(&mut self, request: &HubRequest<'_>) -> Reply {
+        let document = read(request);
         let payload = document.as_ref().map_err(Clone::clone).and_then(payload::payload);
         self.remember(payload.as_ref().ok().map(|(key, _)| *key));
         let fault = self.fault();
@@ -143,7 +136,7 @@ impl Scoring {
         }
         match payload.and_then(|(key, payload)| self.predict(key, payload)) {
             Ok(rows) => match fault {
-                Some(fault) => fault.spoil(rows),
+                Some(fault) => fault.distort(rows),
                 None => Reply::Whole(Answer::predictions(&rows)),
             },
             Err(refusal) => Reply::Whole(refusal.answer()),
@@ -151,15 +144,15 @@ impl Scoring {
     }
 
     fn remember(&mut self, key: Option<Key>) {
-        self.seen.invocations += 1;
-        if self.seen.payloads.len() == REMEMBERED {
-            self.seen.payloads.pop_front();
+        self.counters.invocations += 1;
+        if self.counters.payloads.len() == REMEMBERED {
+            self.counters.payloads.pop_front();
         }
-        self.seen.payloads.push_back(key.map(Key::name));
+        self.counters.payloads.push_back(key.map(Key::name));
     }
 
     fn predict(&self, key: Key, payload: &Value) -> Result<Vec<Vec<f64>>, Refusal> {
-        let rows = payload::rows(key, payload, self.model.takes())?;
+        let rows = payload::rows(key, payload, self.model.inputs())?;
         let raised =
             |error: Box<dyn std::error::Error + Send + Sync>| Refusal::Raised(format!("RuntimeError: {error}"));
         self.model.ask_all(&rows).map_err(raised)
@@ -167,8 +160,8 @@ impl Scoring {
 }
 
 /// The JSON document of an invocation, when it says that it is one.
-fn read(asked: &Asked<'_>) -> Result<Value, Refusal> {
-    let content_type = asked.content_type.ok_or(Refusal::Uncaught)?;
+fn read(request: &HubRequest<'_>) -> Result<Value, Refusal> {
+    let content_type = request.content_type.ok_or(Refusal::Uncaught)?;
     let mut parts = content_type.split(';').map(str::trim);
     let mime = parts.next().unwrap_or_default();
     for (name, value) in parts.map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
@@ -180,7 +173,7 @@ fn read(asked: &Asked<'_>) -> Result<Value, Refusal> {
         }
     }
     match mime {
-        JSON => json::read(asked.body).map_err(|error| Refusal::Invalid(format!("It is no JSON: {error}"))),
+        JSON => json::read(request.body).map_err(|error| Refusal::Invalid(format!("It is no JSON: {error}"))),
         "text/csv" | "application/vnd.apache.parquet" => {
             Err(Refusal::Raised(format!("NotImplementedError: this hub does not read {mime}")))
         }

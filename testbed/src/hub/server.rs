@@ -1,6 +1,6 @@
 //! The hub's sockets: one thread, HTTP/1.1, kept-alive connections that end after [`IDLE`] as uvicorn's do.
 //!
-//! It decides nothing: what is said is [`Scoring`]'s. It never holds more than [`CONNECTIONS_MAX`] connections and never
+//! It decides nothing: [`Scoring`] makes the answers. It never holds more than [`CONNECTIONS_MAX`] connections and never
 //! reads more than [`BODY_MAX`] of a body.
 
 use std::cell::RefCell;
@@ -27,18 +27,18 @@ use tokio_util::task::TaskTracker;
 
 use super::answer::{Answer, Reply};
 use super::body::Outgoing;
-use super::scoring::{Asked, Scoring};
+use super::scoring::{HubRequest, Scoring};
 use super::{HubError, Options};
 
-/// Without a request for so long, a connection ends.
+/// A connection without a request for this long ends.
 const IDLE: Duration = Duration::from_secs(5);
 /// Largest body that is read, in bytes.
 const BODY_MAX: usize = 16 * 1024 * 1024;
 /// Connections at a time; the next one waits.
 const CONNECTIONS_MAX: usize = 256;
-/// What has begun may take so long when the hub ends.
+/// How long a request that has begun may take when the hub ends.
 const GRACE: Duration = Duration::from_secs(1);
-/// After an accept that failed for want of something.
+/// Pause after an accept that failed, for example for want of file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 /// The connection is to end without an answer.
@@ -117,7 +117,7 @@ async fn answer(request: Request<Incoming>, scoring: &RefCell<Scoring>) -> Resul
     // Header values may be any bytes; the web framework takes them for Latin-1.
     let latin = |value: &HeaderValue| value.as_bytes().iter().copied().map(char::from).collect::<String>();
     let content_type = head.headers.get(CONTENT_TYPE).map(latin);
-    let asked = Asked {
+    let asked = HubRequest {
         method: head.method.as_str(),
         path: head.uri.path(),
         content_type: content_type.as_deref(),

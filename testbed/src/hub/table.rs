@@ -20,8 +20,8 @@ impl<'a> Table<'a> {
     pub(super) fn split(payload: &'a Value) -> Result<Self, Refusal> {
         let invalid = |text: String| Refusal::Invalid(format!("dataframe_split is not valid: {text}"));
         let Value::Object(entries) = payload else { return Err(invalid("it must be a dictionary".to_owned())) };
-        if let Some(stranger) = entries.keys().find(|name| !["data", "columns", "index"].contains(&name.as_str())) {
-            return Err(invalid(format!("it has the unknown field '{stranger}'")));
+        if let Some(unknown) = entries.keys().find(|name| !["data", "columns", "index"].contains(&name.as_str())) {
+            return Err(invalid(format!("it has the unknown field '{unknown}'")));
         }
         let lines: Vec<&[Value]> = match entries.get("data") {
             Some(Value::Array(items)) => items

@@ -2,32 +2,32 @@
 
 use std::time::Duration;
 
-use sentinel_testbed::gateway::{AccountMode, OrderState, STRANGER, Step, Turn};
+use sentinel_testbed::gateway::{AccountMode, FOREIGN_ID, OrderState, Outcome, Step};
 use serde_json::{Value, json};
 
-use super::desk::{Desk, command, d, order, status};
+use super::test_gateway::{TestGateway, command, d, order, status};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn one(fault: &str) -> (Desk, Turn) {
-    let mut desk = Desk::new(AccountMode::Netting, &[fault]);
-    let turn = desk.turn(&order(1, "OP_BUY", 0.1));
-    (desk, turn)
+fn one(fault: &str) -> (TestGateway, Outcome) {
+    let mut gateway = TestGateway::new(AccountMode::Netting, &[fault]);
+    let outcome = gateway.process(&order(1, "OP_BUY", 0.1));
+    (gateway, outcome)
 }
 
 #[track_caller]
-fn check_fills(fault: &str, steps: &[Step]) -> (Desk, Turn) {
-    let (desk, turn) = one(fault);
-    assert_eq!(turn.steps, steps, "{fault}");
-    assert_eq!(turn.order.as_ref().map(|row| row.filled), Some(d("0.1")), "{fault}");
-    assert_eq!(desk.open()[0].volume, d("0.1"), "{fault}");
-    (desk, turn)
+fn check_fills(fault: &str, steps: &[Step]) -> (TestGateway, Outcome) {
+    let (gateway, outcome) = one(fault);
+    assert_eq!(outcome.steps, steps, "{fault}");
+    assert_eq!(outcome.order.as_ref().map(|row| row.filled), Some(d("0.1")), "{fault}");
+    assert_eq!(gateway.open()[0].volume, d("0.1"), "{fault}");
+    (gateway, outcome)
 }
 
 #[test]
 fn an_order_without_a_fault_is_durable_before_its_reply() {
-    let mut desk = Desk::netting();
-    assert_eq!(desk.turn(&order(1, "OP_BUY", 0.1)).steps, [Step::Commit, Step::Reply]);
+    let mut gateway = TestGateway::netting();
+    assert_eq!(gateway.process(&order(1, "OP_BUY", 0.1)).steps, [Step::Commit, Step::Reply]);
 }
 
 #[test]
@@ -39,48 +39,48 @@ fn delay_fills_at_once_and_slow_fills_late() {
 
 #[test]
 fn a_lost_reply_leaves_the_id_known_and_being_away_does_not() {
-    let (mut desk, _) = check_fills("lost-reply", &[Step::Commit, Step::Reopen(Duration::ZERO)]);
-    assert_eq!(desk.ask(&status(1))["ticket"], json!(101));
-    let (mut desk, _) = check_fills("away=1s", &[Step::Commit, Step::Reopen(SECOND)]);
-    assert_eq!(desk.ask(&status(1))["retcode"], json!(-2));
+    let (mut gateway, _) = check_fills("lost-reply", &[Step::Commit, Step::Reopen(Duration::ZERO)]);
+    assert_eq!(gateway.ask(&status(1))["ticket"], json!(101));
+    let (mut gateway, _) = check_fills("away=1s", &[Step::Commit, Step::Reopen(SECOND)]);
+    assert_eq!(gateway.ask(&status(1))["retcode"], json!(-2));
 }
 
 #[test]
 fn garbage_is_no_json_but_the_order_is_filled() {
-    let (_, turn) = check_fills("garbage", &[Step::Commit, Step::Reply]);
-    assert!(serde_json::from_slice::<Value>(&turn.reply).is_err());
+    let (_, outcome) = check_fills("garbage", &[Step::Commit, Step::Reply]);
+    assert!(serde_json::from_slice::<Value>(&outcome.reply).is_err());
 }
 
 #[test]
-fn a_stranger_is_answered_where_replies_carry_ids() {
-    let mut desk = Desk::new(AccountMode::Netting, &["stranger-id"]);
+fn a_foreign_id_is_replied_where_replies_carry_ids() {
+    let mut gateway = TestGateway::new(AccountMode::Netting, &["stranger-id"]);
     let opening = command("OPEN_ORDER", 0.0, json!({ "symbol": "EURUSD", "side": "BUY", "volume": 0.1 }));
-    let reply = desk.ask(&opening);
-    assert_eq!((&reply["req_id"], &reply["data"]["ticket"]), (&json!(STRANGER), &json!(101)));
-    assert_eq!(desk.ask(&order(1, "OP_BUY", 0.1))["retcode"], json!(10009));
+    let reply = gateway.ask(&opening);
+    assert_eq!((&reply["req_id"], &reply["data"]["ticket"]), (&json!(FOREIGN_ID), &json!(101)));
+    assert_eq!(gateway.ask(&order(1, "OP_BUY", 0.1))["retcode"], json!(10009));
 }
 
 #[test]
-fn a_peer_that_lags_by_one_answers_an_order_with_the_reply_to_the_one_before() {
-    let mut desk = Desk::new(AccountMode::Netting, &["refuse=10018@1", "previous-reply@1-9"]);
-    assert_eq!(desk.ask(&order(1, "OP_BUY", 0.1))["retcode"], json!(10018));
-    assert_eq!(desk.ask(&order(2, "OP_BUY", 0.2))["retcode"], json!(10018), "filled, and answered as the first");
-    assert_eq!(desk.open()[0].volume, d("0.2"));
-    let third = desk.ask(&order(3, "OP_SELL", 0.1));
+fn a_peer_that_lags_by_one_sends_the_reply_to_the_order_before() {
+    let mut gateway = TestGateway::new(AccountMode::Netting, &["refuse=10018@1", "previous-reply@1-9"]);
+    assert_eq!(gateway.ask(&order(1, "OP_BUY", 0.1))["retcode"], json!(10018));
+    assert_eq!(gateway.ask(&order(2, "OP_BUY", 0.2))["retcode"], json!(10018), "filled, and answered as the first");
+    assert_eq!(gateway.open()[0].volume, d("0.2"));
+    let third = gateway.ask(&order(3, "OP_SELL", 0.1));
     assert_eq!((&third["ticket"], &third["data"]["volume"]), (&json!(101), &json!(0.2)));
-    assert_eq!(desk.ask(&status(3))["ticket"], json!(102), "a question is answered in truth");
-    let fourth = desk.ask(&order(4, "OP_SELL", 0.1));
+    assert_eq!(gateway.ask(&status(3))["ticket"], json!(102), "a question is answered in truth");
+    let fourth = gateway.ask(&order(4, "OP_SELL", 0.1));
     assert_eq!(fourth["ticket"], json!(102));
 }
 
 #[test]
 fn a_reused_ticket_names_the_previous_order_and_the_ledger_the_true_one() {
-    let mut desk = Desk::new(AccountMode::Netting, &["reused-ticket@1-2"]);
-    assert_eq!(desk.ask(&order(1, "OP_BUY", 0.1))["ticket"], json!(101), "there is none before the first");
-    let turn = desk.turn(&order(2, "OP_BUY", 0.3));
-    let reply: Value = serde_json::from_slice(&turn.reply).unwrap();
+    let mut gateway = TestGateway::new(AccountMode::Netting, &["reused-ticket@1-2"]);
+    assert_eq!(gateway.ask(&order(1, "OP_BUY", 0.1))["ticket"], json!(101), "there is none before the first");
+    let outcome = gateway.process(&order(2, "OP_BUY", 0.3));
+    let reply: Value = serde_json::from_slice(&outcome.reply).unwrap();
     assert_eq!((&reply["ticket"], &reply["data"]["volume"]), (&json!(101), &json!(0.3)));
-    assert_eq!(turn.order.unwrap().ticket, 102);
+    assert_eq!(outcome.order.unwrap().ticket, 102);
 }
 
 #[test]
@@ -90,19 +90,19 @@ fn a_refused_order_does_not_trade() {
         (-1, "Order status unknown: timeout at the terminal"),
         (77, "Unknown return code"),
     ] {
-        let (desk, turn) = one(&format!("refuse={code}"));
-        let reply: Value = serde_json::from_slice(&turn.reply).unwrap();
+        let (gateway, outcome) = one(&format!("refuse={code}"));
+        let reply: Value = serde_json::from_slice(&outcome.reply).unwrap();
         assert_eq!(reply, json!({ "error": true, "ticket": 0, "msg": text, "retcode": code }));
-        assert!(turn.order.is_none() && desk.open().is_empty());
+        assert!(outcome.order.is_none() && gateway.open().is_empty());
     }
 }
 
 #[test]
 fn a_placed_order_has_a_ticket_and_no_fill() {
-    let (desk, turn) = one("placed");
-    let row = turn.order.unwrap();
+    let (gateway, outcome) = one("placed");
+    let row = outcome.order.unwrap();
     assert_eq!((row.ticket, row.state, row.filled, row.price), (101, OrderState::Placed, d("0"), None));
-    assert!(desk.open().is_empty());
+    assert!(gateway.open().is_empty());
 }
 
 #[test]
@@ -110,10 +110,10 @@ fn a_partial_fill_is_half_and_the_smallest_volume_has_none() {
     for (volume, filled, code) in
         [(0.1, "0.05", 10010), (0.03, "0.01", 10010), (100.0, "50", 10010), (0.01, "0.01", 10009)]
     {
-        let mut desk = Desk::new(AccountMode::Netting, &["partial"]);
-        let reply = desk.ask(&order(1, "OP_SELL", volume));
+        let mut gateway = TestGateway::new(AccountMode::Netting, &["partial"]);
+        let reply = gateway.ask(&order(1, "OP_SELL", volume));
         assert_eq!((&reply["retcode"], &reply["error"]), (&json!(code), &json!(code == 10010)));
-        assert_eq!(desk.open()[0].volume, d(filled));
+        assert_eq!(gateway.open()[0].volume, d(filled));
         assert_eq!(reply["data"]["volume"], json!(filled.parse::<f64>().unwrap()));
     }
 }
@@ -121,14 +121,16 @@ fn a_partial_fill_is_half_and_the_smallest_volume_has_none() {
 #[test]
 fn dying_happens_after_the_fill_or_before_it() {
     check_fills("die", &[Step::Commit, Step::Die]);
-    let (desk, turn) = one("die-before");
-    assert_eq!(turn.steps, [Step::Commit, Step::Die]);
-    assert!(turn.order.is_none() && turn.answer.is_none() && turn.changes.is_empty() && desk.open().is_empty());
+    let (gateway, outcome) = one("die-before");
+    assert_eq!(outcome.steps, [Step::Commit, Step::Die]);
+    assert!(
+        outcome.order.is_none() && outcome.answer.is_none() && outcome.changes.is_empty() && gateway.open().is_empty()
+    );
 }
 
 #[test]
 fn faults_count_orders_only_and_in_every_dialect() {
-    let mut desk = Desk::new(AccountMode::Netting, &["placed@2-3"]);
+    let mut gateway = TestGateway::new(AccountMode::Netting, &["placed@2-3"]);
     let signal = json!({ "action": "place_order", "symbol": "EURUSD", "signal": "BUY", "confidence": 1 });
     let opening = command("OPEN_ORDER", 0.0, json!({ "symbol": "EURUSD", "side": "BUY", "volume": 0.1 }));
     let messages = [
@@ -139,6 +141,6 @@ fn faults_count_orders_only_and_in_every_dialect() {
         opening,
         order(2, "OP_BUY", 0.1),
     ];
-    let faults = messages.map(|message| desk.turn(&message).fault.map(|fault| fault.name()));
+    let faults = messages.map(|message| gateway.process(&message).fault.map(|fault| fault.name()));
     assert_eq!(faults, [None, None, None, Some("placed"), Some("placed"), None]);
 }

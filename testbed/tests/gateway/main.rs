@@ -4,7 +4,6 @@
 #![expect(clippy::disallowed_methods, reason = "tests of a server wait in real time and start processes")]
 
 mod command;
-mod desk;
 mod faults;
 mod order_send;
 mod positions;
@@ -13,3 +12,4 @@ mod properties;
 mod server;
 mod signal;
 mod socket;
+mod test_gateway;

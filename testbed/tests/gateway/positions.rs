@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sentinel_testbed::gateway::{AccountMode, Change, Closing, Now, Position, Prices, Step, Turn, read_bars};
+use sentinel_testbed::gateway::{AccountMode, Change, Closing, Now, Outcome, Position, Prices, Step, read_bars};
 use serde_json::json;
 
-use super::desk::{Desk, HOUR_MS, T0_MS, command, d, hours, order, order_at};
+use super::test_gateway::{HOUR_MS, T0_MS, TestGateway, command, d, hours, order, order_at};
 
 /// Positions that the turn closed.
-fn closed(turn: &Turn) -> Vec<(Position, Closing)> {
-    let closed = turn.changes.iter().filter_map(|change| match change {
+fn closed(outcome: &Outcome) -> Vec<(Position, Closing)> {
+    let closed = outcome.changes.iter().filter_map(|change| match change {
         Change::Position(position) => Some((position.clone(), position.closed.clone()?)),
         Change::Balance(_) => None,
     });
@@ -19,38 +19,38 @@ fn closed(turn: &Turn) -> Vec<(Position, Closing)> {
 
 #[test]
 fn a_netting_account_averages_reduces_closes_and_reverses() {
-    let mut desk = Desk::with(AccountMode::Netting, &[], hours(&[["1.1"; 4], ["1.1"; 4], ["1.2"; 4]]), "0");
+    let mut gateway = TestGateway::with(AccountMode::Netting, &[], hours(&[["1.1"; 4], ["1.1"; 4], ["1.2"; 4]]), "0");
     let mut trade = |kind: &str, volume: f64, hours: f64| {
         let mut message = order_at(1, kind, hours, 0.0, 0.0);
-        message["req_id"] = json!(super::desk::id(u32::from(hours > 2.0) * 10 + (volume * 10.0) as u32));
+        message["req_id"] = json!(super::test_gateway::id(u32::from(hours > 2.0) * 10 + (volume * 10.0) as u32));
         message["payload"]["volume"] = json!(volume);
-        let turn = desk.turn(&message);
-        let open = desk
+        let outcome = gateway.process(&message);
+        let open = gateway
             .open()
             .first()
             .map(|net| (net.id, net.side.code(), net.volume.to_string(), net.open_price.to_string()));
-        (turn, open)
+        (outcome, open)
     };
     let net = |id, side, volume: &str, price: &str| Some((id, side, volume.to_owned(), price.to_owned()));
     assert_eq!(trade("OP_BUY", 1.0, 1.5).1, net(101, "buy", "1", "1.10005"));
     assert_eq!(trade("OP_BUY", 3.0, 3.5).1, net(101, "buy", "4", "1.17505"));
     assert_eq!(trade("OP_SELL", 0.5, 3.5).1, net(101, "buy", "3.5", "1.17505"));
-    let (turn, open) = trade("OP_SELL", 5.0, 3.5);
+    let (outcome, open) = trade("OP_SELL", 5.0, 3.5);
     assert_eq!(open, net(104, "sell", "1.5", "1.19995"));
-    let (long, closing) = closed(&turn).remove(0);
+    let (long, closing) = closed(&outcome).remove(0);
     assert_eq!((long.id, closing.reason, long.profit), (101, "reversed", d("9960")));
-    let (turn, open) = trade("OP_BUY", 1.5, 3.5);
+    let (outcome, open) = trade("OP_BUY", 1.5, 3.5);
     assert_eq!(open, None);
-    assert_eq!((closed(&turn)[0].1.reason, closed(&turn)[0].0.profit), ("order", d("-15")));
-    assert_eq!(desk.core.book().balance(), d("19945"));
+    assert_eq!((closed(&outcome)[0].1.reason, closed(&outcome)[0].0.profit), ("order", d("-15")));
+    assert_eq!(gateway.core.book().balance(), d("19945"));
 }
 
 #[test]
 fn a_hedging_account_keeps_each_order_apart() {
-    let mut desk = Desk::new(AccountMode::Hedging, &[]);
-    desk.ask(&order(1, "OP_BUY", 1.0));
-    desk.ask(&order(2, "OP_SELL", 1.0));
-    let open: Vec<_> = desk.open().iter().map(|position| (position.id, position.side.code())).collect();
+    let mut gateway = TestGateway::new(AccountMode::Hedging, &[]);
+    gateway.ask(&order(1, "OP_BUY", 1.0));
+    gateway.ask(&order(2, "OP_SELL", 1.0));
+    let open: Vec<_> = gateway.open().iter().map(|position| (position.id, position.side.code())).collect();
     assert_eq!(open, [(101, "buy"), (102, "sell")]);
 }
 
@@ -60,68 +60,69 @@ fn an_order_is_filled_at_the_close_of_the_newest_closed_bar() {
     for (at, ask) in
         [(-5.0, 1.10005), (0.99, 1.10005), (1.0, 1.20005), (1.99, 1.20005), (2.0, 1.30005), (99.0, 1.30005)]
     {
-        let mut desk = Desk::with(AccountMode::Netting, &[], bars.clone(), "0");
-        assert_eq!(desk.ask(&order_at(1, "OP_BUY", at, 0.0, 0.0))["data"]["price"], json!(ask), "at hour {at}");
+        let mut gateway = TestGateway::with(AccountMode::Netting, &[], bars.clone(), "0");
+        assert_eq!(gateway.ask(&order_at(1, "OP_BUY", at, 0.0, 0.0))["data"]["price"], json!(ask), "at hour {at}");
     }
-    let mut desk = Desk::with(AccountMode::Netting, &[], bars, "0");
-    desk.now_ms = T0_MS + HOUR_MS;
+    let mut gateway = TestGateway::with(AccountMode::Netting, &[], bars, "0");
+    gateway.now_ms = T0_MS + HOUR_MS;
     assert_eq!(
-        desk.ask(&order(1, "OP_BUY", 1.0))["data"]["price"],
+        gateway.ask(&order(1, "OP_BUY", 1.0))["data"]["price"],
         json!(1.20005),
         "without a time of its own: the wall's"
     );
 }
 
-/// Seen before: an order for hour 1 that came at hour 2 was filled at the price of hour 1, because it said so.
+/// Seen before: an order for hour 1 that came at hour 2 was filled at the price of hour 1, because that was its timestamp.
 #[test]
 fn a_late_order_is_filled_at_late_prices_whatever_it_says_the_time_is() {
     let bars = hours(&[["1.1"; 4], ["1.2"; 4], ["1.3"; 4]]);
     let message = order_at(1, "OP_BUY", 1.0, 0.0, 0.0).to_string();
     for (late_hours, price) in [(0, "1.10005"), (1, "1.20005"), (2, "1.30005")] {
-        let mut desk = Desk::with(AccountMode::Netting, &[], bars.clone(), "0");
+        let mut gateway = TestGateway::with(AccountMode::Netting, &[], bars.clone(), "0");
         let came_ms = T0_MS + HOUR_MS * (1 + late_hours);
-        let turn = desk.handle_at(message.as_bytes(), came_ms);
-        let row = turn.order.unwrap();
-        assert_eq!((row.price, row.market_ms, turn.market_ms), (Some(d(price)), came_ms, Some(came_ms)));
-        assert_eq!(turn.parsed.told_ms, Some(T0_MS + HOUR_MS));
+        let outcome = gateway.handle_at(message.as_bytes(), came_ms);
+        let row = outcome.order.unwrap();
+        assert_eq!((row.price, row.market_ms, outcome.market_ms), (Some(d(price)), came_ms, Some(came_ms)));
+        assert_eq!(outcome.parsed.stated_ms, Some(T0_MS + HOUR_MS));
     }
 }
 
 #[test]
 fn an_order_that_waits_arrives_in_time_and_is_filled_late() {
-    let mut desk = Desk::with(AccountMode::Netting, &["slow=1h"], hours(&[["1.1"; 4], ["1.2"; 4], ["1.3"; 4]]), "0");
+    let mut gateway =
+        TestGateway::with(AccountMode::Netting, &["slow=1h"], hours(&[["1.1"; 4], ["1.2"; 4], ["1.3"; 4]]), "0");
     let at =
         |hour: i64| Now { wall_ms: 0, replayed: BTreeMap::from([("EURUSD".to_owned(), Some(T0_MS + HOUR_MS * hour))]) };
-    let arrival = desk.core.take(order_at(1, "OP_BUY", 1.0, 0.0, 0.0).to_string().as_bytes(), at(1));
-    assert_eq!(arrival.first(), Some(Step::Wait(Duration::from_secs(3600))));
-    let turn = desk.core.deal(arrival, &at(2));
-    let row = turn.order.unwrap();
-    assert_eq!((turn.market_ms, row.market_ms), (Some(T0_MS + HOUR_MS), T0_MS + 2 * HOUR_MS));
+    let arrival = gateway.core.receive(order_at(1, "OP_BUY", 1.0, 0.0, 0.0).to_string().as_bytes(), at(1));
+    assert_eq!(arrival.first_step(), Some(Step::Wait(Duration::from_secs(3600))));
+    let outcome = gateway.core.process(arrival, &at(2));
+    let row = outcome.order.unwrap();
+    assert_eq!((outcome.market_ms, row.market_ms), (Some(T0_MS + HOUR_MS), T0_MS + 2 * HOUR_MS));
     assert_eq!(row.price, Some(d("1.20005")));
 }
 
 #[test]
 fn before_its_replay_begins_a_symbol_has_no_quotes_and_no_exits() {
-    let mut desk = Desk::with(AccountMode::Netting, &[], hours(&[["1.1"; 4], ["0.9"; 4], ["0.9"; 4]]), "0");
-    desk.ask(&order_at(1, "OP_BUY", 1.0, 1.0, 0.0));
+    let mut gateway = TestGateway::with(AccountMode::Netting, &[], hours(&[["1.1"; 4], ["0.9"; 4], ["0.9"; 4]]), "0");
+    gateway.ask(&order_at(1, "OP_BUY", 1.0, 1.0, 0.0));
     let nowhere = Now { wall_ms: T0_MS * 2, replayed: BTreeMap::from([("EURUSD".to_owned(), None)]) };
-    let arrival = desk.core.take(order(2, "OP_BUY", 0.1).to_string().as_bytes(), nowhere.clone());
-    let turn = desk.core.deal(arrival, &nowhere);
-    assert_eq!(turn.answer.unwrap().code(), "10021");
-    assert_eq!(desk.open().len(), 1);
+    let arrival = gateway.core.receive(order(2, "OP_BUY", 0.1).to_string().as_bytes(), nowhere.clone());
+    let outcome = gateway.core.process(arrival, &nowhere);
+    assert_eq!(outcome.answer.unwrap().code(), "10021");
+    assert_eq!(gateway.open().len(), 1);
 }
 
 /// Opens after the first bar, at 1.1, and looks at the position after the last one.
 #[track_caller]
 fn check_exit(kind: &str, levels: (f64, f64), bars: &[[&str; 4]], expected: Option<(&str, &str, i64)>) {
     let all: Vec<_> = [["1.1"; 4]].iter().chain(bars).copied().collect();
-    let mut desk = Desk::with(AccountMode::Netting, &[], hours(&all), "0");
-    desk.ask(&order_at(1, kind, 1.0, levels.0, levels.1));
-    let turn = desk.turn(&command("GET_POSITIONS", all.len() as f64, json!({})));
-    let closings = closed(&turn);
+    let mut gateway = TestGateway::with(AccountMode::Netting, &[], hours(&all), "0");
+    gateway.ask(&order_at(1, kind, 1.0, levels.0, levels.1));
+    let outcome = gateway.process(&command("GET_POSITIONS", all.len() as f64, json!({})));
+    let closings = closed(&outcome);
     let exit = closings.first().map(|(_, closing)| (closing.reason, closing.price, (closing.at_ms - T0_MS) / HOUR_MS));
     assert_eq!(exit, expected.map(|(reason, price, hour)| (reason, d(price), hour)));
-    assert_eq!(desk.open().len(), usize::from(expected.is_none()));
+    assert_eq!(gateway.open().len(), usize::from(expected.is_none()));
 }
 
 #[test]
@@ -145,21 +146,21 @@ fn the_stop_comes_first_in_a_bar_of_both_and_a_gap_is_filled_at_the_open() {
 #[test]
 fn a_position_is_not_judged_by_bars_before_it_nor_by_a_heartbeat() {
     let falling = ["1.1", "1.1", "1.0", "1.1"];
-    let mut desk = Desk::with(AccountMode::Netting, &[], hours(&[falling, ["1.1"; 4], falling]), "0");
-    desk.ask(&order_at(1, "OP_BUY", 1.5, 1.05, 0.0));
-    desk.ask(&command("HEARTBEAT", 99.0, json!({})));
-    desk.ask(&command("GET_POSITIONS", 2.9, json!({})));
-    assert_eq!(desk.open().len(), 1);
-    desk.ask(&command("GET_POSITIONS", 3.0, json!({})));
-    assert_eq!((desk.open().len(), desk.core.book().balance()), (0, d("4995")));
+    let mut gateway = TestGateway::with(AccountMode::Netting, &[], hours(&[falling, ["1.1"; 4], falling]), "0");
+    gateway.ask(&order_at(1, "OP_BUY", 1.5, 1.05, 0.0));
+    gateway.ask(&command("HEARTBEAT", 99.0, json!({})));
+    gateway.ask(&command("GET_POSITIONS", 2.9, json!({})));
+    assert_eq!(gateway.open().len(), 1);
+    gateway.ask(&command("GET_POSITIONS", 3.0, json!({})));
+    assert_eq!((gateway.open().len(), gateway.core.book().balance()), (0, d("4995")));
 }
 
 #[test]
 fn slippage_is_against_the_trader_repeatable_and_bounded() {
     let fills = || {
-        let mut desk = Desk::with(AccountMode::Hedging, &[], Prices::Fixed(d("1.1")), "0.00002");
+        let mut gateway = TestGateway::with(AccountMode::Hedging, &[], Prices::Fixed(d("1.1")), "0.00002");
         let price = |number: u32| {
-            desk.ask(&order(number, if number.is_multiple_of(2) { "OP_BUY" } else { "OP_SELL" }, 0.1))["data"]["price"]
+            gateway.ask(&order(number, if number.is_multiple_of(2) { "OP_BUY" } else { "OP_SELL" }, 0.1))["data"]["price"]
                 .to_string()
         };
         (0..200).map(price).collect::<Vec<_>>()

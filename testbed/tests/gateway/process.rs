@@ -1,4 +1,4 @@
-//! The gateway as a process of its own that kills itself: what it said to nobody is on its disk.
+//! The gateway as a process of its own that kills itself: an order whose reply was never sent is on its disk.
 //!
 //! The process is this test binary, started again with one ignored test: a library has no binary that could be asked for.
 
@@ -11,9 +11,9 @@ use sentinel_testbed::gateway::{GatewayOptions, serve};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{order, status};
 use super::server::rows;
 use super::socket::Peer;
+use super::test_gateway::{order, status};
 
 const LEDGER: &str = "GATEWAY_TEST_LEDGER";
 const FAULT: &str = "GATEWAY_TEST_FAULT";

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use sentinel_testbed::gateway::{AccountMode, Change, Step};
 use serde_json::{Value, json};
 
-use super::desk::{Desk, command, d, hours, order_at};
+use super::test_gateway::{TestGateway, command, d, hours, order_at};
 
 fn valid() -> impl Strategy<Value = Value> {
     let order = (0..6_u32, any::<bool>(), 0..40_u8, 0.5..1.5, 0.5..1.5).prop_map(|(number, buys, hours, sl, tp)| {
@@ -72,9 +72,9 @@ proptest! {
 
     #[test]
     fn any_bytes_are_answered(raw in prop::collection::vec(any::<u8>(), 0..200), now_ms in any::<i64>()) {
-        let turn = Desk { now_ms, ..Desk::netting() }.handle(&raw);
-        prop_assert_eq!(&turn.steps, &[Step::Commit, Step::Reply]);
-        prop_assert!(serde_json::from_slice::<Value>(&turn.reply).is_ok_and(|reply| reply.is_object()));
+        let outcome = TestGateway { now_ms, ..TestGateway::netting() }.handle(&raw);
+        prop_assert_eq!(&outcome.steps, &[Step::Commit, Step::Reply]);
+        prop_assert!(serde_json::from_slice::<Value>(&outcome.reply).is_ok_and(|reply| reply.is_object()));
     }
 
     #[test]
@@ -85,23 +85,23 @@ proptest! {
     ) {
         let mode = if hedging { AccountMode::Hedging } else { AccountMode::Netting };
         let bars = hours(&[["1.1"; 4], ["1.1", "1.3", "1.0", "1.2"], ["1.2", "1.5", "0.9", "1.0"], ["1.0"; 4]]);
-        let mut desk = Desk::with(mode, &[fault], bars, "0.00002");
+        let mut gateway = TestGateway::with(mode, &[fault], bars, "0.00002");
         let (mut ticket, mut earned) = (100, BTreeMap::new());
         for (raw, seq) in messages.iter().zip(1..) {
-            let turn = desk.handle(raw);
-            prop_assert_eq!(turn.seq, seq);
-            if let Some(row) = &turn.order {
+            let outcome = gateway.handle(raw);
+            prop_assert_eq!(outcome.seq, seq);
+            if let Some(row) = &outcome.order {
                 ticket += 1;
                 prop_assert_eq!(row.ticket, ticket);
                 prop_assert!(row.filled <= row.order.volume && row.price.is_some() != row.filled.is_zero());
             }
-            for change in &turn.changes {
+            for change in &outcome.changes {
                 if let Change::Position(position) = change {
                     earned.insert(position.id, position.profit);
                 }
             }
-            prop_assert_eq!(desk.core.book().balance(), d("10000") + earned.values().sum::<Decimal>());
-            let open = desk.open();
+            prop_assert_eq!(gateway.core.book().balance(), d("10000") + earned.values().sum::<Decimal>());
+            let open = gateway.open();
             prop_assert!(hedging || open.len() <= 1);
             prop_assert!(open.iter().all(|position| position.volume >= d("0.01") && position.closed.is_none()));
         }

@@ -10,8 +10,8 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{command, d, id, order, status};
 use super::socket::Peer;
+use super::test_gateway::{command, d, id, order, status};
 
 /// A running server; it is stopped when it goes.
 struct Server {

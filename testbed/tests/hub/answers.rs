@@ -1,6 +1,6 @@
 //! Every way to ask the demo's model one question, and how a question is refused.
 
-use sentinel_testbed::hub::{Asked, Model, Reply, Scoring};
+use sentinel_testbed::hub::{HubRequest, Model, Reply, Scoring};
 use serde_json::{Map, Value, json};
 
 use super::{WIDTH, ask, body, columns, file, hub, predictions, probe};
@@ -26,7 +26,7 @@ fn other_hub(model: &str) -> Scoring {
 #[test]
 fn every_form_of_one_row_gets_the_models_answer() {
     let (row, expected) = probe(0);
-    let reversed: Vec<String> = columns().into_iter().rev().chain(["stranger".to_owned()]).collect();
+    let reversed: Vec<String> = columns().into_iter().rev().chain(["extra".to_owned()]).collect();
     let reversed_row: Vec<f64> = row.iter().rev().copied().chain([7.0]).collect();
     let by_column: Map<String, Value> = columns().into_iter().zip(&row).map(|(name, x)| (name, json!([x]))).collect();
     let as_text: Vec<String> = row.iter().map(ToString::to_string).collect();
@@ -157,7 +157,7 @@ fn what_was_asked_is_counted() {
     hub.connected();
     ask(&mut hub, &super::valid());
     ask(&mut hub, &json!({ "inputs": [], "instances": [] }));
-    let asked = Asked { method: "GET", path: "/testbed/asked", content_type: None, body: b"" };
+    let asked = HubRequest { method: "GET", path: "/testbed/asked", content_type: None, body: b"" };
     let Reply::Whole(answer) = hub.reply(&asked) else { panic!("no answer") };
     assert_eq!(body(&answer), json!({ "invocations": 2, "connections": 1, "payloads": ["inputs", null] }));
 }

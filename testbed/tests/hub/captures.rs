@@ -1,6 +1,6 @@
 //! What a real MLflow answered, asked of the hub.
 
-use sentinel_testbed::hub::{Asked, Reply};
+use sentinel_testbed::hub::{HubRequest, Reply};
 use serde_json::{Value, json};
 
 use super::{hub, valid};
@@ -26,7 +26,7 @@ fn the_hub_answers_as_a_real_mlflow_did() {
             Some(text) => text.chars().map(|char| u8::try_from(u32::from(char)).unwrap()).collect(),
             None => valid().to_string().into_bytes(),
         };
-        let asked = Asked {
+        let asked = HubRequest {
             method: request["method"].as_str().unwrap(),
             path: request["path"].as_str().unwrap(),
             content_type: request["content_type"].as_str(),

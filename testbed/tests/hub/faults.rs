@@ -1,19 +1,19 @@
-//! Each fault is wrong in its one way, as often as it was told.
+//! Each fault is wrong in one way, for the requests that its rule names.
 
 use sentinel_testbed::FaultRule;
-use sentinel_testbed::hub::{Answer, Asked, Fault, FaultArg, Model, Reply, Scoring, fault_rules};
+use sentinel_testbed::hub::{Answer, Fault, FaultArg, HubRequest, Model, Reply, Scoring, fault_rules};
 use serde_json::{Value, json};
 
 use super::{ask, body, file, hub, invoke, predictions, probe, valid};
 
-fn tell(hub: &mut Scoring, order: &Value) -> Answer {
-    let body = order.to_string();
-    let asked = Asked { method: "POST", path: "/testbed/fault", content_type: None, body: body.as_bytes() };
+fn set_fault(hub: &mut Scoring, rule: &Value) -> Answer {
+    let body = rule.to_string();
+    let asked = HubRequest { method: "POST", path: "/testbed/fault", content_type: None, body: body.as_bytes() };
     let Reply::Whole(answer) = hub.reply(&asked) else { panic!("no answer") };
     answer
 }
 
-fn spoilt(fault: &str) -> Answer {
+fn faulty(fault: &str) -> Answer {
     let mut hub = hub(&[&format!("{fault}@1")]);
     let answer = ask(&mut hub, &valid());
     assert_eq!(predictions(&ask(&mut hub, &valid())), [probe(0).1], "{fault} ends");
@@ -27,29 +27,29 @@ fn row(answer: &Answer) -> Vec<f64> {
 #[test]
 fn each_wrong_answer_is_wrong_in_one_way() {
     let right = probe(0).1;
-    assert_eq!(predictions(&spoilt("two-rows")), [right.clone(), right.clone()]);
-    assert_eq!(body(&spoilt("scalar"))["predictions"], right[0]);
-    assert!(serde_json::from_slice::<Value>(&spoilt("nan").body).is_err());
-    assert_eq!(spoilt("not-json").status, 200);
-    assert!(spoilt("not-json").body.starts_with(b"<!DOCTYPE html>"));
+    assert_eq!(predictions(&faulty("two-rows")), [right.clone(), right.clone()]);
+    assert_eq!(body(&faulty("scalar"))["predictions"], right[0]);
+    assert!(serde_json::from_slice::<Value>(&faulty("nan").body).is_err());
+    assert_eq!(faulty("not-json").status, 200);
+    assert!(faulty("not-json").body.starts_with(b"<!DOCTYPE html>"));
 
-    let four = row(&spoilt("four-classes"));
+    let four = row(&faulty("four-classes"));
     assert_eq!((four.len(), &four[..2]), (4, &right[..2]));
     assert!((four.iter().sum::<f64>() - 1.0).abs() < 1e-6);
-    let sum = row(&spoilt("sum"));
+    let sum = row(&faulty("sum"));
     assert!((sum.iter().sum::<f64>() - 2.75).abs() < 1e-12 && sum.iter().all(|x| (0.0..=1.0).contains(x)));
-    let negative = row(&spoilt("negative"));
+    let negative = row(&faulty("negative"));
     assert!(negative[0] == -0.1 && (negative.iter().sum::<f64>() - 1.0).abs() < 1e-12);
 
-    let huge = spoilt("huge");
+    let huge = faulty("huge");
     assert_eq!((huge.body.len(), predictions(&huge)), (2 * 1024 * 1024, vec![right]));
 }
 
 #[test]
 fn an_error_has_the_status_that_was_asked_for() {
-    let answer = spoilt("error=503");
+    let answer = faulty("error=503");
     assert_eq!((answer.status, body(&answer)["error_code"].as_str()), (503, Some("TEMPORARILY_UNAVAILABLE")));
-    assert_eq!(spoilt("error=504").body, b"Request processing time exceeded limit");
+    assert_eq!(faulty("error=504").body, b"Request processing time exceeded limit");
 }
 
 #[test]
@@ -76,14 +76,14 @@ fn faults_follow_each_other_and_a_bad_request_stays_one() {
 #[test]
 fn a_fault_can_be_changed_while_it_runs() {
     let mut hub = hub(&["drop"]);
-    assert_eq!(tell(&mut hub, &json!({ "fault": "two-rows@1" })).status, 200);
+    assert_eq!(set_fault(&mut hub, &json!({ "fault": "two-rows@1" })).status, 200);
     assert_eq!([(); 2].map(|()| predictions(&ask(&mut hub, &valid())).len()), [2, 1]);
-    tell(&mut hub, &json!({ "fault": "two-rows" }));
+    set_fault(&mut hub, &json!({ "fault": "two-rows" }));
     assert_eq!([(); 3].map(|()| predictions(&ask(&mut hub, &valid())).len()), [2, 2, 2]);
-    tell(&mut hub, &json!({ "fault": "none" }));
+    set_fault(&mut hub, &json!({ "fault": "none" }));
     assert_eq!(predictions(&ask(&mut hub, &valid())).len(), 1);
     for wrong in [json!({ "fault": "angry" }), json!({ "faultt": "nan" }), json!({ "fault": "swap=/absent.onnx" })] {
-        assert_eq!(tell(&mut hub, &wrong).status, 400, "{wrong}");
+        assert_eq!(set_fault(&mut hub, &wrong).status, 400, "{wrong}");
     }
     assert_eq!(predictions(&ask(&mut hub, &valid())), [probe(0).1]);
 }
@@ -100,11 +100,11 @@ fn the_earlier_path_and_fields_of_a_fault_are_still_taken() {
     ] {
         let mut hub = hub(&["drop@2"]);
         ask(&mut hub, &valid());
-        let asked = Asked { method: "POST", path, content_type: None, body: body.as_bytes() };
+        let asked = HubRequest { method: "POST", path, content_type: None, body: body.as_bytes() };
         assert!(matches!(hub.reply(&asked), Reply::Whole(answer) if answer.status == 200), "{body}");
         assert_eq!([(); 3].map(|()| predictions(&ask(&mut hub, &valid())).len()), rows, "{body}");
     }
-    assert_eq!(tell(&mut hub(&[]), &json!({ "fault": "nan@1-3", "count": 2 })).status, 400);
+    assert_eq!(set_fault(&mut hub(&[]), &json!({ "fault": "nan@1-3", "count": 2 })).status, 400);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_swap_serves_another_model_from_then_on() {
     let mut hub = Scoring::new(Model::load(&good("good_a")).unwrap(), vec![second]).unwrap();
     assert_eq!([(); 3].map(|()| predictions(&ask(&mut hub, &asked))), [a.clone(), b.clone(), b]);
     let swap = format!("swap={}", good("good_a").display());
-    assert_eq!(tell(&mut hub, &json!({ "fault": swap })).status, 200);
+    assert_eq!(set_fault(&mut hub, &json!({ "fault": swap })).status, 200);
     assert_eq!(predictions(&ask(&mut hub, &asked)), a);
 }
 

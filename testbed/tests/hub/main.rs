@@ -11,7 +11,7 @@ mod sockets;
 
 use std::path::PathBuf;
 
-use sentinel_testbed::hub::{Answer, Asked, FaultArg, Model, Reply, Scoring, fault_rules};
+use sentinel_testbed::hub::{Answer, FaultArg, HubRequest, Model, Reply, Scoring, fault_rules};
 use serde_json::{Value, json};
 
 /// Columns of the demo's model.
@@ -33,8 +33,8 @@ pub fn hub(faults: &[&str]) -> Scoring {
     Scoring::new(Model::load(&demo_model()).unwrap(), fault_rules(&faults)).unwrap()
 }
 
-/// A row that the demo's model was asked when it was exported, and what the hub answers to it: what it said then, up to
-/// the rounding of another runtime.
+/// A row that the demo's model was asked when it was exported, and what the hub answers to it: the answer from then, up
+/// to the rounding of another runtime.
 pub fn probe(number: usize) -> (Vec<f64>, Vec<f64>) {
     let manifest: Value = serde_json::from_slice(&std::fs::read(file("config/demo/model.json")).unwrap()).unwrap();
     let numbers = |key: &str| -> Vec<f64> { serde_json::from_value(manifest["probe"][number][key].clone()).unwrap() };
@@ -47,7 +47,7 @@ pub fn probe(number: usize) -> (Vec<f64>, Vec<f64>) {
 
 /// What becomes of an invocation with this body.
 pub fn invoke(hub: &mut Scoring, body: &[u8]) -> Reply {
-    hub.reply(&Asked { method: "POST", path: "/invocations", content_type: Some("application/json"), body })
+    hub.reply(&HubRequest { method: "POST", path: "/invocations", content_type: Some("application/json"), body })
 }
 
 /// The answer to an invocation with this body.

@@ -147,7 +147,7 @@ fn a_dropped_connection_ends_without_a_byte() {
 }
 
 #[test]
-fn a_hung_invocation_is_not_answered_and_holds_up_nobody() {
+fn a_hung_invocation_is_not_answered_and_blocks_no_other() {
     let hub = Running::start(&["hang@1"]);
     let mut hung = hub.connect();
     hung.send("POST", "/invocations", valid().to_string().as_bytes());

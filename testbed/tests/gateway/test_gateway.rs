@@ -1,11 +1,11 @@
-//! A core to talk to without a socket, and the messages that are sent to it.
+//! A gateway's core without a socket, and the messages that are sent to it.
 
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use sentinel_testbed::FaultRule;
 use sentinel_testbed::gateway::{
-    AccountMode, Bar, Book, Core, Fault, Market, Now, Numbers, Position, Prices, Turn, parse,
+    AccountMode, Bar, Book, Core, Fault, Market, Now, Numbers, Outcome, Position, Prices, parse,
 };
 use serde_json::{Value, json};
 
@@ -22,13 +22,13 @@ pub fn id(number: u32) -> String {
     format!("{number:08x}-0000-5000-8000-000000000000")
 }
 
-pub struct Desk {
+pub struct TestGateway {
     pub core: Core,
     pub now_ms: i64,
 }
 
-impl Desk {
-    /// EURUSD at 1.1 for ever, half a spread of 0.00005, no slippage.
+impl TestGateway {
+    /// EURUSD always at 1.1, half a spread of 0.00005, no slippage.
     pub fn new(mode: AccountMode, faults: &[&str]) -> Self {
         Self::with(mode, faults, Prices::Fixed(d("1.1")), "0")
     }
@@ -47,26 +47,26 @@ impl Desk {
         Self { core, now_ms: T0_MS }
     }
 
-    /// A message that comes when it says, or now when it says nothing.
-    pub fn turn(&mut self, message: &Value) -> Turn {
+    /// A message that arrives at its own timestamp, or now when it has none.
+    pub fn process(&mut self, message: &Value) -> Outcome {
         self.handle(message.to_string().as_bytes())
     }
 
-    pub fn handle(&mut self, raw: &[u8]) -> Turn {
-        let market_ms = parse(raw).told_ms.unwrap_or(self.now_ms);
+    pub fn handle(&mut self, raw: &[u8]) -> Outcome {
+        let market_ms = parse(raw).stated_ms.unwrap_or(self.now_ms);
         self.handle_at(raw, market_ms)
     }
 
-    /// A message that comes at this market time, whatever it says.
-    pub fn handle_at(&mut self, raw: &[u8], market_ms: i64) -> Turn {
+    /// A message that arrives at this market time, whatever its timestamp.
+    pub fn handle_at(&mut self, raw: &[u8], market_ms: i64) -> Outcome {
         let replayed = BTreeMap::from([("EURUSD".to_owned(), Some(market_ms))]);
         let now = Now { wall_ms: self.now_ms, replayed };
-        let arrival = self.core.take(raw, now.clone());
-        self.core.deal(arrival, &now)
+        let arrival = self.core.receive(raw, now.clone());
+        self.core.process(arrival, &now)
     }
 
     pub fn ask(&mut self, message: &Value) -> Value {
-        serde_json::from_slice(&self.turn(message).reply).unwrap()
+        serde_json::from_slice(&self.process(message).reply).unwrap()
     }
 
     pub fn open(&self) -> Vec<&Position> {
