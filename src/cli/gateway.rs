@@ -1,4 +1,4 @@
-//! `sentinel gateway`: the trade gateway, played on paper. The server is in `sentinel-testbed`, which shares no code with the
+//! `sentinel gateway`: a trade gateway on paper. The server is in `sentinel-testbed`, which shares no code with the
 //! client; this is its command line.
 
 use std::io::{self, IsTerminal as _};
@@ -37,8 +37,8 @@ pub struct GatewayArgs {
     /// Prices of a symbol: CSV with timestamp,open,high,low,close,volume. The market's time picks the bar.
     #[arg(long, value_name = "SYMBOL=FILE", value_parser = pair::<PathBuf>)]
     pub bars: Vec<(String, PathBuf)>,
-    /// The market's time of a symbol is that of a node's replay, which tells it in STATE/replay/PIPELINE.time; without this
-    /// it is the wall clock's. What an order says the time is counts for nothing: a late order gets late prices.
+    /// The market's time of a symbol is that of a node's replay, which writes it to STATE/replay/PIPELINE.time; without this
+    /// it is the wall clock's. The time in an order does not count: a late order gets late prices.
     #[arg(long, value_name = "SYMBOL=FILE", value_parser = pair::<PathBuf>)]
     pub clock: Vec<(String, PathBuf)>,
     /// A price that never changes. Without any --bars and --price: EURUSD at 1.10000.

@@ -1,6 +1,6 @@
 //! `sentinel hub`: the model server of the demo, to try a node against.
 //!
-//! It is a program of the world outside and takes nothing from the node: no configuration, no journal, no log.
+//! It stands in for a foreign server and takes nothing from the node: no configuration, no journal, no log.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub struct HubArgs {
     pub parent: ParentFlag,
 }
 
-/// Serves until it is told to end.
+/// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// When the model cannot be served, or the port is taken.
@@ -44,7 +44,7 @@ pub fn run(args: &HubArgs) -> Ended {
     let shutdown = shutdown_on_signal().map_err(|error| Failure::new(exit::UNAVAILABLE, &error, None))?;
     let listening = |address| {
         let mut out = io::stdout();
-        // Whoever started it may have closed the pipe; it serves all the same.
+        // The process that started it may have closed the pipe; it serves all the same.
         let _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());
     };
     hub::serve(&options, listening, &shutdown).map(|()| exit::OK).map_err(|error| {

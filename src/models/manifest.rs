@@ -299,7 +299,7 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, ManifestError> {
         _ => ManifestError::Unreadable { path: path.to_owned(), source },
     };
     let mut bytes = Vec::new();
-    // One byte more than allowed tells a full manifest from a cut one.
+    // One byte more than allowed distinguishes a full manifest from a cut one.
     File::open(path).map_err(failed)?.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > BYTES_MAX {
         let source = io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 1 MiB");

@@ -1,7 +1,7 @@
 //! A model behind an MLflow scoring server, the hub: `POST /invocations` over HTTP or HTTPS.
 //!
-//! A call ends by its deadline and answers with what the hub said or with why there is nothing. A hub that fails again and
-//! again is left alone for a while. A hub that serves another model than at the start is not believed: what it says may be
+//! A call ends by its deadline, with the hub's answer or with why there is none. A hub that fails again and again is not asked
+//! for a while. A hub that serves another model than at the start is not believed: what it says may be
 //! right, but it is not what was tested and configured. No secret and no byte of a server's choice reaches the log unchecked.
 //!
 //! Protocol: <https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/>, and what the server really does: the tests.
@@ -29,7 +29,7 @@ pub use self::access::{Access, HubAddress, Secret};
 use self::breaker::Breaker;
 use self::client::{HubClient, Limit};
 pub use self::error::MlflowError;
-use self::identity::{Finding, Identity, IdentityFault};
+use self::identity::{Identity, IdentityFault, ProbeResult};
 pub use self::payload::{FrameFault, Payload, SEQUENCE_ROWS};
 use self::payload::{Layout, Row};
 
@@ -62,15 +62,15 @@ pub struct MlflowModel {
     classes: Vec<String>,
     deadline: Duration,
     probes: Vec<Row>,
-    together: Mutex<Together>,
-    line: Mutex<Line>,
+    batch_support: Mutex<BatchSupport>,
+    state: Mutex<HubState>,
     /// Locked while the probes are asked, so that two pipelines do not ask them twice.
     identity: tokio::sync::Mutex<Identity>,
 }
 
 /// Whether the hub answers several rows of one request as it answers each by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Together {
+enum BatchSupport {
     /// Not tried yet.
     #[default]
     Untried,
@@ -82,13 +82,13 @@ enum Together {
 
 /// What is known of the way to the hub.
 #[derive(Default)]
-struct Line {
+struct HubState {
     breaker: Breaker,
     last_failure: String,
 }
 
 impl MlflowModel {
-    /// A model that nobody was asked about yet: the first validation does that.
+    /// A model whose hub was not asked yet: the first validation does that.
     ///
     /// # Errors
     /// When the settings cannot work.
@@ -109,11 +109,11 @@ impl MlflowModel {
             id: address.to_string(),
             hub: HubClient::new(&address, access)?,
             probes: probes.iter().enumerate().map(row).collect::<Result<_, _>>()?,
-            together: Mutex::default(),
+            batch_support: Mutex::default(),
             layout,
             classes,
             deadline,
-            line: Mutex::default(),
+            state: Mutex::default(),
             identity: tokio::sync::Mutex::default(),
         })
     }
@@ -130,8 +130,8 @@ impl MlflowModel {
         self.hub.retries()
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, HubState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One call, when the circuit allows it.
@@ -155,36 +155,36 @@ impl MlflowModel {
         now: Instant,
         rule: impl FnOnce(&mut Breaker, Instant) -> Result<(), Duration>,
     ) -> Result<(), ModelError> {
-        let mut line = self.line();
-        rule(&mut line.breaker, now).map_err(|wait| {
+        let mut state = self.state();
+        rule(&mut state.breaker, now).map_err(|wait| {
             ModelError::Unavailable(format!(
                 "the hub failed {} times in a row and is not asked before another {} s have passed; the last time: {}",
-                line.breaker.failures(),
+                state.breaker.failures(),
                 wait.as_secs() + 1,
-                line.last_failure
+                state.last_failure
             ))
         })
     }
 
     fn note_success(&self) {
-        let mut line = self.line();
-        if line.breaker.succeeded() {
-            drop(line);
+        let mut state = self.state();
+        if state.breaker.succeeded() {
+            drop(state);
             tracing::info!(event = "hub_circuit_closed", hub = self.id, "the hub answers again");
         }
     }
 
     fn note_failure(&self, error: &ModelError) {
-        // What it comes to is said beside it, in the reason of the slot and in the sentence around it.
+        // The kind of error is in the reason of the slot and in the sentence around this text.
         let error = match error {
             ModelError::Unavailable(cause) => cause.clone(),
             other => other.to_string(),
         };
-        let mut line = self.line();
-        line.last_failure.clone_from(&error);
-        if line.breaker.failed(elapsed_now()) {
-            let failures = line.breaker.failures();
-            drop(line);
+        let mut state = self.state();
+        state.last_failure.clone_from(&error);
+        if state.breaker.failed(elapsed_now()) {
+            let failures = state.breaker.failures();
+            drop(state);
             tracing::error!(
                 event = "hub_circuit_opened",
                 hub = self.id,
@@ -198,7 +198,7 @@ impl MlflowModel {
     async fn validate_within(&self, limit: Limit) -> Result<ModelIdentity, ModelError> {
         self.admit(elapsed_now(), |breaker, now| breaker.look(now))?;
         let mut identity = self.identity.lock().await;
-        if !identity.is_sure() || self.together() == Together::Fails {
+        if !identity.is_confirmed() || self.batch_support() == BatchSupport::Fails {
             self.check_identity(&mut identity, limit).await?;
         }
         let hash = identity.hash().ok_or_else(|| ModelError::Unavailable("it was never asked".to_owned()))?;
@@ -207,28 +207,28 @@ impl MlflowModel {
 
     /// Asks the probe rows one by one and judges the answers.
     async fn check_identity(&self, identity: &mut Identity, limit: Limit) -> Result<(), ModelError> {
-        identity.doubt();
+        identity.unconfirm();
         let answers = self.ask_probes(limit).await?;
         self.judge(identity, &answers)
     }
 
-    fn together(&self) -> Together {
-        *self.together.lock().unwrap_or_else(PoisonError::into_inner)
+    fn batch_support(&self) -> BatchSupport {
+        *self.batch_support.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The question with the probe rows before it, in one request: who answers it is known without a moment between.
     async fn ask_with_probes(&self, row: &Row, limit: Limit) -> Result<RawAnswer, ModelError> {
         let answer = self.ask(&self.layout.body(self.probes.iter().chain([row])), limit).await;
-        let tried = self.together();
+        let tried = self.batch_support();
         match answer {
             Ok(mut answer) if answer.rows.len() == self.probes.len() + 1 => {
                 let question = answer.rows.split_off(self.probes.len());
                 let mut identity = self.identity.lock().await;
                 if identity.are_recorded(&answer.rows) {
-                    self.note_together(Together::Works);
+                    self.note_batch_support(BatchSupport::Works);
                     return Ok(RawAnswer { rows: question });
                 }
-                if tried == Together::Works {
+                if tried == BatchSupport::Works {
                     return self.undecidable(RawAnswer { rows: question }).map_err(|_| {
                         let differed = identity.differs();
                         let fault = identity.change();
@@ -236,33 +236,33 @@ impl MlflowModel {
                     });
                 }
             }
-            Ok(answer) if tried == Together::Works => {
+            Ok(answer) if tried == BatchSupport::Works => {
                 let have = answer.rows.len();
                 let (want, text) = (self.probes.len() + 1, "rows were asked about, and the answer has");
                 return self.undecidable(answer).map_err(|_| ModelError::Unparseable(format!("{want} {text} {have}")));
             }
-            Ok(_) | Err(ModelError::Status { status: 400, .. }) if tried == Together::Untried => {}
+            Ok(_) | Err(ModelError::Status { status: 400, .. }) if tried == BatchSupport::Untried => {}
             other => return other,
         }
-        // The first time. It is another model, or one that cannot take several rows: asking them one by one tells.
+        // The first time. It is another model, or one that cannot take several rows: asking them one by one decides it.
         self.check_identity(&mut *self.identity.lock().await, limit).await?;
-        self.note_together(Together::Fails);
+        self.note_batch_support(BatchSupport::Fails);
         self.ask(&self.layout.body([row]), limit).await
     }
 
-    /// An answer that nobody can decide on is handed on as it is, because the domain has a reason for each.
+    /// An answer that cannot be decided on is returned as it is, because the domain has a reason for each.
     fn undecidable(&self, answer: RawAnswer) -> Result<RawAnswer, RawAnswer> {
         if Probabilities::check(&answer, self.classes.len()).is_err() { Ok(answer) } else { Err(answer) }
     }
 
-    fn note_together(&self, now: Together) {
-        let mut together = self.together.lock().unwrap_or_else(PoisonError::into_inner);
-        if *together == now {
+    fn note_batch_support(&self, now: BatchSupport) {
+        let mut batch_support = self.batch_support.lock().unwrap_or_else(PoisonError::into_inner);
+        if *batch_support == now {
             return;
         }
-        *together = now;
-        drop(together);
-        if now == Together::Fails {
+        *batch_support = now;
+        drop(batch_support);
+        if now == BatchSupport::Fails {
             tracing::info!(
                 event = "hub_rows_apart",
                 hub = self.id,
@@ -285,7 +285,7 @@ impl MlflowModel {
         let differed = identity.differs();
         match identity.judge(answers, self.classes.len()) {
             Err(fault) => return Err(self.refuse(identity, differed, &fault)),
-            Ok(Finding::Back) => {
+            Ok(ProbeResult::Back) => {
                 tracing::info!(event = "hub_model_back", hub = self.id, "the hub answers as at the start of the node");
             }
             Ok(_) => {}
@@ -325,12 +325,12 @@ impl Model for MlflowModel {
         Box::pin(async move {
             let limit = Limit::of(deadline, elapsed_now());
             let row = self.layout.row(frame).map_err(|fault| ModelError::Invalid(chain(&fault)))?;
-            if self.together() != Together::Fails {
-                let (is_sure, is_recorded) = {
+            if self.batch_support() != BatchSupport::Fails {
+                let (is_confirmed, is_recorded) = {
                     let identity = self.identity.lock().await;
-                    (identity.is_sure(), identity.is_recorded())
+                    (identity.is_confirmed(), identity.is_recorded())
                 };
-                if is_sure {
+                if is_confirmed {
                     return limit.keep(self.ask_with_probes(&row, limit)).await;
                 }
                 if is_recorded {
@@ -338,7 +338,7 @@ impl Model for MlflowModel {
                         "who answers is in doubt since this cycle's validation".to_owned(),
                     ));
                 }
-                // Nobody has validated it yet, so there is nothing to compare with.
+                // It has not been validated yet, so there is nothing to compare with.
             }
             self.ask(&self.layout.body([&row]), limit).await
         })

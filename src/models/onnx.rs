@@ -108,7 +108,7 @@ impl OnnxModel {
 
     /// Takes up a changed file when it passes all checks.
     async fn follow_file(&self) {
-        // Another pipeline is judging the change: this cycle goes on with the model that it has.
+        // Another pipeline is judging the change: this cycle continues with the model that it has.
         let Ok(mut judged) = self.judged.try_lock() else { return };
         let stamps = Stamp::pair(&self.path);
         let same = judged.stamps == stamps;

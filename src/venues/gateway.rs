@@ -28,13 +28,13 @@ use self::link::Exchange;
 pub use self::link::{GatewayAddress, Link, link};
 use self::order_send::{order_request, read, req_id, status_request};
 
-/// How positions end, and with it who can say which are open: the dialect has no words for positions.
+/// How positions end, and so who knows which are open: the dialect cannot report positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exits {
     /// By orders of the node alone, on a netting account without stops and targets: confirmed orders add up.
-    Counted,
-    /// Also by stops, targets or people, unseen.
-    Unseen,
+    ByOrders,
+    /// Also by stops, targets or people at the broker, without a message to the node.
+    AtBroker,
 }
 
 /// What orders of one pipeline carry.
@@ -221,8 +221,8 @@ impl Venue for GatewayVenue {
 
     fn positions<'a>(&'a self, _: &'a str, _: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
         let positions = match self.settings.exits {
-            Exits::Counted => Positions::Derived,
-            Exits::Unseen => Positions::Untracked,
+            Exits::ByOrders => Positions::Derived,
+            Exits::AtBroker => Positions::Untracked,
         };
         Box::pin(std::future::ready(Ok(positions)))
     }

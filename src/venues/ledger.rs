@@ -115,7 +115,7 @@ pub(super) struct OpenPosition {
 }
 
 /// An order with what the dry run adds to it.
-pub(super) struct Ticketed<'a> {
+pub(super) struct BookRequest<'a> {
     pub(super) key: &'a IntentKey,
     pub(super) order: &'a Order,
     pub(super) terms: &'a Terms,
@@ -151,21 +151,21 @@ impl Ledger {
     }
 
     /// Carries out an order, or says why not. What it answers is durable.
-    pub(super) fn submit(&mut self, ask: &Ticketed<'_>) -> Result<Submission, BookError> {
+    pub(super) fn submit(&mut self, request: &BookRequest<'_>) -> Result<Submission, BookError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let known = transaction.prepare("SELECT 1 FROM orders WHERE key = ?1")?.exists([ask.key.as_str()])?;
+        let known = transaction.prepare("SELECT 1 FROM orders WHERE key = ?1")?.exists([request.key.as_str()])?;
         if known {
             transaction.execute("UPDATE meta SET value = value + 1 WHERE name = 'double_submits'", [])?;
             transaction.commit()?;
-            tracing::error!(event = "order_repeated", key = %ask.key, "a key was submitted to the paper book twice");
+            tracing::error!(event = "order_repeated", key = %request.key, "a key was submitted to the paper book twice");
             return Ok(rejected(
                 CODE_DOUBLE_SUBMIT,
                 "this key was filled before; doing it again would be a double order",
             ));
         }
-        let outcome = match ask.order.role {
-            Role::Open => open(&transaction, ask)?,
-            Role::Close(ticket) => close(&transaction, ask, ticket)?,
+        let outcome = match request.order.role {
+            Role::Open => open(&transaction, request)?,
+            Role::Close(ticket) => close(&transaction, request, ticket)?,
         };
         if matches!(outcome, Submission::Acked(_)) {
             transaction.commit()?;
@@ -224,12 +224,12 @@ impl Ledger {
     }
 
     /// What is open, of one account and symbol or of all.
-    fn open_of(&self, whose: Option<(&str, &str)>) -> Result<Vec<OpenPosition>, BookError> {
+    fn open_of(&self, filter: Option<(&str, &str)>) -> Result<Vec<OpenPosition>, BookError> {
         let mut query = self.connection.prepare_cached(
             "SELECT ticket, symbol, side, volume, open_price, opened_at, stop, target, exposed_from, account
              FROM positions WHERE closed_at IS NULL AND (?1 IS NULL OR account = ?1 AND symbol = ?2) ORDER BY ticket",
         )?;
-        let (account, symbol) = whose.unzip();
+        let (account, symbol) = filter.unzip();
         let mut rows = query.query((account, symbol))?;
         let mut positions = Vec::new();
         while let Some(row) = rows.next()? {
@@ -239,8 +239,8 @@ impl Ledger {
     }
 }
 
-fn open(transaction: &Transaction<'_>, ask: &Ticketed<'_>) -> Result<Submission, BookError> {
-    let Ticketed { key, order, terms, now } = ask;
+fn open(transaction: &Transaction<'_>, request: &BookRequest<'_>) -> Result<Submission, BookError> {
+    let BookRequest { key, order, terms, now } = request;
     let price = terms.fill(order.side, order.reference_price);
     let wrong_side = |level: Option<Decimal>, below: bool| {
         level.is_some_and(|level| if (order.side == Side::Buy) == below { level >= price } else { level <= price })
@@ -268,11 +268,11 @@ fn open(transaction: &Transaction<'_>, ask: &Ticketed<'_>) -> Result<Submission,
         key.as_str(),
     ])?;
     let ticket = Ticket(u64::try_from(transaction.last_insert_rowid()).unwrap_or_default());
-    record(transaction, ask, "open", ticket, price)
+    record(transaction, request, "open", ticket, price)
 }
 
-fn close(transaction: &Transaction<'_>, ask: &Ticketed<'_>, ticket: Ticket) -> Result<Submission, BookError> {
-    let Ticketed { key, order, terms, now } = ask;
+fn close(transaction: &Transaction<'_>, request: &BookRequest<'_>, ticket: Ticket) -> Result<Submission, BookError> {
+    let BookRequest { key, order, terms, now } = request;
     let mut query = transaction.prepare(
         "SELECT ticket, symbol, side, volume, open_price, opened_at, stop, target, exposed_from, account
          FROM positions WHERE ticket = ?1 AND account = ?2 AND closed_at IS NULL",
@@ -288,7 +288,7 @@ fn close(transaction: &Transaction<'_>, ask: &Ticketed<'_>, ticket: Ticket) -> R
     }
     let price = terms.fill(order.side, order.reference_price);
     end(transaction, &position, &Exit { reason: CloseReason::Order, price, at: *now }, Some(key), terms)?;
-    record(transaction, ask, "close", ticket, price)
+    record(transaction, request, "close", ticket, price)
 }
 
 /// Ends an open position.
@@ -319,12 +319,12 @@ fn end(
 
 fn record(
     transaction: &Transaction<'_>,
-    ask: &Ticketed<'_>,
+    request: &BookRequest<'_>,
     role: &str,
     ticket: Ticket,
     price: Decimal,
 ) -> Result<Submission, BookError> {
-    let Ticketed { key, order, now, .. } = ask;
+    let BookRequest { key, order, now, .. } = request;
     let text = format!("paper fill: {role} {} {} {} at {price}", order.side, order.volume_lots, order.symbol);
     let mut insert = transaction.prepare(
         "INSERT INTO orders (key, role, ticket, symbol, side, volume, price, at_ms, text)

@@ -19,10 +19,10 @@ use sentinel_actors::ports::{
 use super::book::{Book, BookError};
 use super::exits::first_exit;
 pub use super::exits::{CloseReason, Terms};
+use super::ledger::{BookRequest, OpenPosition};
 pub use super::ledger::{CODE_DOUBLE_SUBMIT, CODE_INVALID, CODE_NOT_OPEN};
-use super::ledger::{OpenPosition, Ticketed};
 
-/// Applying bars is not an order and has no deadline of its own; this keeps it from waiting for ever.
+/// Applying bars is not an order and has no deadline of its own; this keeps it from waiting without end.
 const OBSERVE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// One pipeline's view of the paper book.
@@ -67,7 +67,9 @@ impl Venue for PaperVenue {
             inject_fault(&*self.faults, FaultPoint::BeforeBookWrite, &self.who).await;
             let answer = self
                 .book
-                .ask(deadline, move |ledger| ledger.submit(&Ticketed { key: &key, order: &order, terms: &terms, now }))
+                .ask(deadline, move |ledger| {
+                    ledger.submit(&BookRequest { key: &key, order: &order, terms: &terms, now })
+                })
                 .await;
             inject_fault(&*self.faults, FaultPoint::AfterBookWrite, &self.who).await;
             match answer {

@@ -76,15 +76,15 @@ fn the_gateways_minus_one_is_a_refusal_only_without_a_word_of_time() {
 fn every_code_is_judged_by_its_class_and_not_by_the_error_flag() {
     for retcode in (-10..=10).chain(9_990..=10_060) {
         for error in [true, false] {
-            let bare = judged(&reply(retcode, 0, error, "text", &Value::Null), Exits::Unseen);
-            let ticketed = judged(&reply(retcode, 7, error, "text", &json!({"volume": 0.1})), Exits::Unseen);
+            let bare = judged(&reply(retcode, 0, error, "text", &Value::Null), Exits::AtBroker);
+            let ticketed = judged(&reply(retcode, 7, error, "text", &json!({"volume": 0.1})), Exits::AtBroker);
             match (expected(retcode), bare, ticketed) {
                 (
                     Class::Refused { lasting },
-                    Submission::Rejected { code, lasting: told, .. },
+                    Submission::Rejected { code, lasting: judged_reply, .. },
                     Submission::Unknown(_),
                 ) => {
-                    assert_eq!((code, told), (Some(retcode), lasting));
+                    assert_eq!((code, judged_reply), (Some(retcode), lasting));
                 }
                 (Class::Done, Submission::Unknown(_), Submission::Acked(_)) => assert!(!error),
                 (Class::Done, Submission::Unknown(_), Submission::Unknown(_)) => assert!(error),
@@ -100,18 +100,19 @@ fn every_code_is_judged_by_its_class_and_not_by_the_error_flag() {
 
 #[test]
 fn volume_and_price_are_the_gateways_when_it_names_them() {
-    let told = |retcode, data: Value| judged(&reply(retcode, 7, retcode != 10009, "text", &data), Exits::Counted);
-    let receipt = acked(told(10009, json!({"volume": 0.07, "price": 1.10003, "more": [1, {"x": null}]})));
+    let judged_reply =
+        |retcode, data: Value| judged(&reply(retcode, 7, retcode != 10009, "text", &data), Exits::ByOrders);
+    let receipt = acked(judged_reply(10009, json!({"volume": 0.07, "price": 1.10003, "more": [1, {"x": null}]})));
     assert_eq!((receipt.volume_lots, receipt.price), (d("0.07"), Some(d("1.10003"))));
-    let receipt = acked(told(10010, json!({"volume": 0.03, "price": 0.0})));
+    let receipt = acked(judged_reply(10010, json!({"volume": 0.03, "price": 0.0})));
     assert_eq!((receipt.volume_lots, receipt.price), (d("0.03"), None));
     for silent in [Value::Null, json!("text"), json!([1]), json!({"price": "1.1"}), json!({"volume": null})] {
-        assert_eq!(acked(told(10009, silent.clone())).volume_lots, d("0.1"));
-        assert!(unknown(told(10010, silent)).contains("without its volume"));
+        assert_eq!(acked(judged_reply(10009, silent.clone())).volume_lots, d("0.1"));
+        assert!(unknown(judged_reply(10010, silent)).contains("without its volume"));
     }
     for wrong in [json!(0.0), json!(-0.1), json!(0.11), json!("0.1"), json!(1e300), json!({})] {
         for retcode in [10009, 10010] {
-            assert!(unknown(told(retcode, json!({ "volume": wrong }))).contains("does not fit"), "{wrong}");
+            assert!(unknown(judged_reply(retcode, json!({ "volume": wrong }))).contains("does not fit"), "{wrong}");
         }
     }
 }
@@ -119,14 +120,14 @@ fn volume_and_price_are_the_gateways_when_it_names_them() {
 #[test]
 fn a_placed_order_is_filled_only_where_positions_are_untracked() {
     let placed = reply(10008, 7, true, "Order placed", &Value::Null);
-    assert!(acked(judged(&placed, Exits::Unseen)).text.contains("placed, not yet filled"));
-    assert!(unknown(judged(&placed, Exits::Counted)).contains("placed as ticket 7"));
+    assert!(acked(judged(&placed, Exits::AtBroker)).text.contains("placed, not yet filled"));
+    assert!(unknown(judged(&placed, Exits::ByOrders)).contains("placed as ticket 7"));
 }
 
 #[test]
 fn a_text_from_outside_is_shortened_and_carries_no_control_characters() {
     let text = format!("\u{1b}[31m{}\n", "ä".repeat(5_000));
-    let Submission::Rejected { text, .. } = judged(&reply(10006, 0, true, &text, &Value::Null), Exits::Counted) else {
+    let Submission::Rejected { text, .. } = judged(&reply(10006, 0, true, &text, &Value::Null), Exits::ByOrders) else {
         panic!("not refused");
     };
     assert_eq!(text, format!("rejected (10006): [31m{}", "ä".repeat(196)));
@@ -145,9 +146,9 @@ fn a_comment_fits_the_terminal_whatever_the_key_is() {
 #[test]
 fn a_close_is_the_opposite_order_where_positions_net() {
     let close = Order { role: Role::Close(Ticket(5)), side: Side::Sell, ..order() };
-    let request = order_request(&key(9), &close, MAGIC, Exits::Counted, NOW).unwrap();
+    let request = order_request(&key(9), &close, MAGIC, Exits::ByOrders, NOW).unwrap();
     assert!(request.contains(r#""type":"OP_SELL","volume":0.10,"#), "{request}");
-    assert_eq!(order_request(&key(9), &close, MAGIC, Exits::Unseen, NOW), Err(Unsendable::Close(Ticket(5))));
+    assert_eq!(order_request(&key(9), &close, MAGIC, Exits::AtBroker, NOW), Err(Unsendable::Close(Ticket(5))));
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn a_level_at_or_below_zero_is_not_written_because_zero_means_none() {
         let stopped = Order { stop_price: Some(level), ..order() };
         let aimed = Order { target_price: Some(level), ..order() };
         for order in [stopped, aimed] {
-            assert_eq!(order_request(&key(9), &order, MAGIC, Exits::Unseen, NOW), Err(Unsendable::Level(level)));
+            assert_eq!(order_request(&key(9), &order, MAGIC, Exits::AtBroker, NOW), Err(Unsendable::Level(level)));
         }
     }
 }
@@ -179,7 +180,7 @@ fn may_settle(bytes: &[u8], submission: &Submission, exits: Exits) -> bool {
             let is_confirmed = match retcode {
                 10009 => !error,
                 10010 => reply["data"]["volume"].is_number(),
-                10008 => exits == Exits::Unseen,
+                10008 => exits == Exits::AtBroker,
                 _ => false,
             };
             let volume = receipt.volume_lots;
@@ -198,7 +199,7 @@ fn may_settle(bytes: &[u8], submission: &Submission, exits: Exits) -> bool {
 }
 
 fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
-    for exits in [Exits::Counted, Exits::Unseen] {
+    for exits in [Exits::ByOrders, Exits::AtBroker] {
         let submission = match read(bytes) {
             Ok(reply) => reply.judge(&order(), exits),
             Err(why) => Submission::Unknown(why),
@@ -260,7 +261,7 @@ proptest! {
         let lots = Decimal::new(units, scale);
         let in_hundredths = lots * Decimal::ONE_HUNDRED;
         let fits = in_hundredths.fract().is_zero() && in_hundredths >= Decimal::ONE && lots <= Decimal::ONE_HUNDRED;
-        let asked = order_request(&key(9), &Order { volume_lots: lots, ..order() }, MAGIC, Exits::Counted, NOW);
+        let asked = order_request(&key(9), &Order { volume_lots: lots, ..order() }, MAGIC, Exits::ByOrders, NOW);
         match asked {
             Err(error) => {
                 prop_assert!(!fits);
@@ -281,16 +282,16 @@ proptest! {
 /// A net position with a third decimal could never be closed: no order may have one.
 #[test]
 fn a_volume_is_taken_in_hundredths_and_float_noise_is_no_third_decimal() {
-    let told = |volume: &str| {
+    let judged_reply = |volume: &str| {
         let reply = format!(
             r#"{{"error":true,"ticket":7,"msg":"partial","retcode":10010,"data":{{"volume":{volume},"price":1.1}}}}"#
         );
-        read(reply.as_bytes()).unwrap().judge(&order(), Exits::Counted)
+        read(reply.as_bytes()).unwrap().judge(&order(), Exits::ByOrders)
     };
     for noisy in ["0.030000000000000002", "0.029999999999999999"] {
-        assert_eq!(acked(told(noisy)).volume_lots, d("0.03"));
+        assert_eq!(acked(judged_reply(noisy)).volume_lots, d("0.03"));
     }
     for finer in ["0.035", "0.0301", "1e-10"] {
-        assert!(unknown(told(finer)).contains("does not fit the order"), "{finer}");
+        assert!(unknown(judged_reply(finer)).contains("does not fit the order"), "{finer}");
     }
 }

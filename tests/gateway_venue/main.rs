@@ -71,7 +71,7 @@ fn link_to(port: u16) -> Arc<Link> {
 }
 
 fn venue(port: u16) -> GatewayVenue {
-    venue_with(port, Exits::Counted, Arc::new(NoFaults))
+    venue_with(port, Exits::ByOrders, Arc::new(NoFaults))
 }
 
 fn venue_with(port: u16, exits: Exits, faults: Arc<dyn FaultInjector>) -> GatewayVenue {

@@ -62,7 +62,7 @@ async fn callers_on_one_endpoint_strictly_alternate() {
     }
     for number in 0..20 {
         let heard = gateway.hears(number + 1).await;
-        // As long as this one has no answer, nobody else may speak.
+        // As long as this one has no answer, no other request may be sent.
         tokio::time::sleep(Duration::from_millis(10)).await;
         assert_eq!(gateway.heard().len(), number + 1);
         gateway.say(number, heard[number].text.as_str());
@@ -102,7 +102,7 @@ async fn a_caller_that_is_dropped_closes_its_socket_and_frees_the_link() {
         let (one, order) = (key(1), order());
         let mut call = dropped.submit(&one, &order, NOW, SOON);
         tokio::select! {
-            _ = &mut call => unreachable!("nobody answers it"),
+            _ = &mut call => unreachable!("it is never answered"),
             heard = gateway.hears(1) => assert_eq!(heard.len(), 1),
         }
     }

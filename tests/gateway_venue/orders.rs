@@ -38,12 +38,12 @@ async fn an_order_is_sent_once_with_all_that_is_needed_to_find_it_again() {
 #[tokio::test]
 async fn the_id_depends_on_the_key_alone_so_that_every_process_asks_by_the_same() {
     let gateway = Peer::start(|number, _| say(number, filled(1)));
-    let venue = venue_with(gateway.port, Exits::Unseen, Arc::new(NoFaults));
+    let venue = venue_with(gateway.port, Exits::AtBroker, Arc::new(NoFaults));
     let mut other = order();
     other.volume_lots = d("2.5");
     other.stop_price = Some(d("1.09500"));
     acked(submit(&venue, &key(9), SOON).await);
-    let again = venue_with(gateway.port, Exits::Unseen, Arc::new(NoFaults));
+    let again = venue_with(gateway.port, Exits::AtBroker, Arc::new(NoFaults));
     acked(again.submit(&key(9), &other, NOW, SOON).await);
     acked(again.submit(&key(10), &other, NOW, SOON).await);
     let ids: Vec<_> = gateway.heard().iter().map(|heard| heard.json()["req_id"].clone()).collect();
@@ -69,7 +69,7 @@ async fn a_refusal_carries_its_code_and_whether_it_will_last() {
 
 #[tokio::test]
 async fn it_is_live_and_says_what_it_cannot_tell() {
-    for (exits, positions) in [(Exits::Counted, Positions::Derived), (Exits::Unseen, Positions::Untracked)] {
+    for (exits, positions) in [(Exits::ByOrders, Positions::Derived), (Exits::AtBroker, Positions::Untracked)] {
         let venue = venue_with(1, exits, Arc::new(NoFaults));
         assert_eq!((venue.mode(), venue.account()), (Mode::Live, "demo-1"));
         assert_eq!(venue.positions("EURUSD", SOON).await.unwrap(), positions);

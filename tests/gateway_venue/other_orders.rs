@@ -61,7 +61,7 @@ async fn a_disowned_receipt_costs_the_socket_and_its_ticket_is_no_clue() {
 }
 
 #[tokio::test]
-async fn a_reply_that_says_itself_that_it_is_about_another_order_confirms_nothing() {
+async fn a_reply_that_names_another_order_confirms_nothing() {
     let echo = |id: &str, data: &str| {
         format!(r#"{{"error":false,"ticket":7,"msg":"ok","retcode":10009,"req_id":{id},"data":{data}}}"#)
     };

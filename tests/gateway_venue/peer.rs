@@ -1,5 +1,5 @@
-//! A gateway that does exactly what a test tells it, in a thread of its own. It is a ROUTER, so that it may answer anybody at
-//! any time: too late, in several parts, or not at all.
+//! A gateway that follows a test's script, in a thread of its own. It is a ROUTER, so that it may answer any request at any
+//! time: too late, in several parts, or not at all.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -47,7 +47,7 @@ pub const SILENCE: Vec<Act> = Vec::new();
 pub struct Peer {
     pub port: u16,
     heard: Arc<Mutex<Vec<Heard>>>,
-    tell: Sender<Act>,
+    sender: Sender<Act>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -68,17 +68,17 @@ impl Peer {
         let endpoint = socket.get_last_endpoint().unwrap().unwrap();
         let port = endpoint.rsplit(':').next().unwrap().parse().unwrap();
         let (heard, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
-        let (tell, told) = channel();
-        let play = Play { socket, heard: Arc::clone(&heard), told, stop: Arc::clone(&stop) };
+        let (sender, orders) = channel();
+        let play = Play { socket, heard: Arc::clone(&heard), orders, stop: Arc::clone(&stop) };
         let thread = Some(std::thread::spawn(move || play.run(script)));
-        Self { port, heard, tell, stop, thread }
+        Self { port, heard, sender, stop, thread }
     }
 
     pub fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap().clone()
     }
 
-    /// Waits until so many requests have come.
+    /// Waits until this many requests have come.
     pub async fn hears(&self, count: usize) -> Vec<Heard> {
         until(|| self.heard().len() >= count).await;
         self.heard()
@@ -86,7 +86,7 @@ impl Peer {
 
     /// Answers a request that has come, now.
     pub fn say(&self, to: usize, reply: impl Into<Vec<u8>>) {
-        self.tell.send(Act::Say(to, vec![reply.into()])).unwrap();
+        self.sender.send(Act::Say(to, vec![reply.into()])).unwrap();
     }
 
     /// Waits until the thread has ended and its port is free.
@@ -112,14 +112,14 @@ impl Drop for Peer {
 struct Play {
     socket: zmq::Socket,
     heard: Arc<Mutex<Vec<Heard>>>,
-    told: Receiver<Act>,
+    orders: Receiver<Act>,
     stop: Arc<AtomicBool>,
 }
 
 impl Play {
     fn run(self, mut script: impl FnMut(usize, &Heard) -> Vec<Act>) {
         while !self.stop.load(Ordering::Acquire) {
-            let mut acts: Vec<Act> = self.told.try_iter().collect();
+            let mut acts: Vec<Act> = self.orders.try_iter().collect();
             if let Ok(mut frames) = self.socket.recv_multipart(0) {
                 let text = String::from_utf8(frames.pop().unwrap()).unwrap();
                 let heard = Heard { from: frames.swap_remove(0), text };

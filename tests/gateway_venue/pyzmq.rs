@@ -39,7 +39,7 @@ impl Gateway {
         Self { port, process, input, output }
     }
 
-    /// Ends it and tells which orders it carried out.
+    /// Ends it and returns which orders it carried out.
     fn orders(mut self) -> Vec<String> {
         drop(self.input.take());
         self.output.by_ref().map(Result::unwrap).collect()
@@ -99,7 +99,7 @@ async fn pyzmq_refuses_what_is_out_of_its_range() {
     let settings = sentinel::venues::gateway::GatewaySettings {
         account: "demo-1".to_owned(),
         magic: u32::MAX,
-        exits: sentinel::venues::gateway::Exits::Counted,
+        exits: sentinel::venues::gateway::Exits::ByOrders,
     };
     let faults = std::sync::Arc::new(sentinel_actors::ports::NoFaults);
     let venue =

@@ -13,7 +13,7 @@ use super::{
     undecidable, unknown, venue, venue_with,
 };
 
-/// Hangs at one place; whoever waits there is then dropped, as the supervisor does it.
+/// Hangs at one point; the caller that waits there is then dropped, as the supervisor does it.
 struct HangAt(FaultPoint);
 
 impl FaultInjector for HangAt {
@@ -46,7 +46,7 @@ async fn what_another_process_prepared_has_to_be_asked_about() {
 async fn an_order_interrupted_before_sending_is_absent_and_after_it_is_asked() {
     for (place, heard) in [(FaultPoint::BeforeBookWrite, 0), (FaultPoint::AfterBookWrite, 3)] {
         let gateway = Peer::start(|number, _| say(number, if number == 0 { filled(5) } else { cached(5) }));
-        let venue = venue_with(gateway.port, Exits::Counted, Arc::new(HangAt(place)));
+        let venue = venue_with(gateway.port, Exits::ByOrders, Arc::new(HangAt(place)));
         assert!(tokio::time::timeout(SHORT, submit(&venue, &key(1), SOON)).await.is_err());
         match settle(&venue, &key(1), SOON).await {
             Evidence::Absent(_) => assert_eq!(heard, 0),
@@ -125,9 +125,9 @@ async fn what_the_dialect_has_no_words_for_stays_here() {
             assert!(matches!(submission, Submission::NeverLeft(_)), "{submission:?}");
         }
     };
-    refused(Exits::Counted, |order| order.volume_lots = super::d("0.125")).await;
-    refused(Exits::Counted, |order| order.stop_price = Some(super::d("1.09"))).await;
-    refused(Exits::Unseen, |order| order.role = sentinel_actors::domain::order::Role::Close(Ticket(5))).await;
+    refused(Exits::ByOrders, |order| order.volume_lots = super::d("0.125")).await;
+    refused(Exits::ByOrders, |order| order.stop_price = Some(super::d("1.09"))).await;
+    refused(Exits::AtBroker, |order| order.role = sentinel_actors::domain::order::Role::Close(Ticket(5))).await;
     assert_eq!(gateway.heard().len(), 0);
 }
 

@@ -175,7 +175,7 @@ impl FaultInjector for HeldBack {
 #[tokio::test]
 async fn an_order_that_was_held_back_beyond_its_deadline_does_not_leave() {
     let gateway = Peer::start(|number, _| say(number, filled(1)));
-    let venue = venue_with(gateway.port, Exits::Counted, Arc::new(HeldBack(SHORT * 2)));
+    let venue = venue_with(gateway.port, Exits::ByOrders, Arc::new(HeldBack(SHORT * 2)));
     never_left(submit(&venue, &key(1), SHORT).await);
     assert!(gateway.heard().is_empty(), "a stale order left");
 }

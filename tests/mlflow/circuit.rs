@@ -9,7 +9,7 @@ use sentinel_actors::ports::{Model, ModelError};
 use super::scripted::{Server, ok, status};
 use super::{GOOD, LONG, Log, advance, model, predict, predictions};
 
-/// A hub that is ill until somebody heals it.
+/// A hub that fails until it is repaired.
 fn ill() -> (Server, Arc<AtomicBool>) {
     let healthy = Arc::new(AtomicBool::new(false));
     let is_healthy = Arc::clone(&healthy);

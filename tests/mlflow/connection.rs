@@ -23,7 +23,7 @@ async fn a_connection_is_kept_over_many_calls() {
 
 #[tokio::test]
 async fn a_call_that_dies_with_a_kept_connection_is_made_once_more_on_a_new_one() {
-    // The server ends its second call, on whatever connection, without a word.
+    // The server ends its second call, on whatever connection, without an answer.
     let server = Server::start(|request| if request.nth == 1 { Reply::Close(vec![]) } else { ok(GOOD) });
     let model = model(server.port);
     predict(&model).await.unwrap();
@@ -57,7 +57,7 @@ async fn a_kept_connection_that_the_server_has_closed_costs_no_call() {
 }
 
 #[tokio::test]
-async fn a_server_that_closes_a_new_connection_is_unavailable_and_not_asked_again() {
+async fn a_server_that_closes_a_new_connection_is_not_asked_again() {
     let server = Server::start(|_| Reply::Close(vec![]));
     let model = model(server.port);
     let result = predict(&model).await;

@@ -152,7 +152,7 @@ async fn a_real_server_answers_both_payloads_and_its_errors_are_told_apart() {
     check(&asked_columns, softmax([a, b, c])).await;
     check(&model(&two_blocks, Payload::TwoBlocks), softmax([2.0 * a, 2.0 * b, 2.0 * c])).await;
 
-    // A model asked with the other payload refuses it; nothing else tells a wrong configuration.
+    // A model asked with the other payload refuses it; nothing else reveals a wrong configuration.
     let wrong = model(&columns, Payload::TwoBlocks).validate(LONG).await;
     assert!(matches!(wrong, Err(ModelError::Status { status: 400, .. })), "{wrong:?}");
 

@@ -18,7 +18,7 @@ fn basic() -> Access {
 }
 
 #[tokio::test]
-async fn a_secret_is_in_every_request_and_in_no_text_even_when_the_server_echoes_it() {
+async fn a_secret_is_in_every_request_and_in_no_text_even_when_echoed() {
     for (access, header, secrets) in [
         (bearer(), format!("authorization: Bearer {TOKEN}"), [TOKEN, "0123456789"]),
         (basic(), "authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==".to_owned(), [PASSWORD, "QWxhZGRpbjpvcGVu"]),

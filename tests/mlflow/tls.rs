@@ -14,7 +14,7 @@ use sentinel_actors::ports::{ModelError, elapsed_now};
 
 use super::{GOOD, LONG, predict, settings};
 
-/// Tells the copy of this program which port to ask.
+/// Names the port that the copy of this program asks.
 const PORT: &str = "SENTINEL_TEST_TLS_PORT";
 
 fn model(port: u16) -> MlflowModel {

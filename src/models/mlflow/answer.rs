@@ -28,7 +28,7 @@ pub enum AnswerError {
     /// Cut off, or something else.
     #[error("it is not JSON: {0}")]
     NotJson(String),
-    /// Which of the two counts, nobody can say.
+    /// It is not defined which of the two counts.
     #[error("it has the key '{0}' twice in one object")]
     Twice(String),
     /// MLflow always wraps.
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_has_a_key_twice_is_no_answer_whichever_of_them_would_trade() {
+    fn an_answer_that_has_a_key_twice_is_no_answer() {
         let (buy, sell) = ("[[0.1, 0.1, 0.8]]", "[[0.8, 0.1, 0.1]]");
         for (body, key) in [
             (format!(r#"{{"predictions": {buy}, "predictions": {sell}}}"#), "predictions"),
@@ -324,7 +324,7 @@ mod tests {
         }
 
         #[test]
-        fn a_good_answer_that_was_damaged_makes_it_neither_panic_nor_invent_a_number(
+        fn a_damaged_answer_causes_no_panic_and_no_invented_number(
             which in 0..GOOD.len(), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
         ) {
             let mut body = GOOD[which].as_bytes().to_vec();

@@ -1,7 +1,7 @@
 //! The circuit breaker: a hub that failed five times in a row is left alone, and asked once per half minute whether it is
 //! back. So a dead hub costs a cycle nothing, and a hub that struggles to its feet is not pushed down again.
 //!
-//! A pure machine: time is handed in, and nobody has to report how a trial ended. One that is lost, because the cycle that
+//! A pure state machine: time is passed in, and no caller has to report how a trial ended. One that is lost, because the cycle that
 //! made it was ended, is followed by the next.
 
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Breaker {
     /// May the hub be asked? When the circuit is open and a trial is due, the caller is the one who makes it.
     ///
     /// # Errors
-    /// How long nobody may.
+    /// How long no call is allowed.
     pub(super) fn admit(&mut self, now: Instant) -> Result<(), Duration> {
         self.look(now)?;
         if self.next_trial.is_some() {
@@ -39,7 +39,7 @@ impl Breaker {
     /// As [`Breaker::admit`], for a caller who is not about to ask.
     ///
     /// # Errors
-    /// How long nobody may ask.
+    /// How long no call is allowed.
     pub(super) fn look(&self, now: Instant) -> Result<(), Duration> {
         match self.next_trial {
             Some(trial) if now < trial => Err(trial - now),
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(breaker.admit(trial), Err(TRIAL_EVERY), "a second caller is not the trial");
         assert!(!breaker.failed(trial + SECOND), "it was open already");
         assert_eq!(breaker.admit(trial + 2 * SECOND), Err(29 * SECOND), "half a minute from the end of the trial");
-        // A trial whose end is never reported does not keep the circuit open for ever.
+        // A trial whose end is never reported does not keep the circuit open without end.
         assert_eq!(breaker.admit(trial + 31 * SECOND), Ok(()));
         assert_eq!(breaker.admit(trial + 61 * SECOND), Ok(()));
     }

@@ -1,8 +1,8 @@
 //! One HTTP call to the hub: POST, one deadline for all of it, one answer or one error.
 //!
-//! The deadline is over connecting, writing and reading together, so a server that dribbles holds nobody longer than one that
+//! The deadline is over connecting, writing and reading together, so a server that sends byte by byte holds no caller longer than one that
 //! says nothing. A call that fails on a kept connection is made once more on a new one: asking has no effect, and servers drop
-//! idle connections without a word. No other failure is repeated here; the next cycle asks again.
+//! idle connections without notice. No other failure is repeated here; the next cycle asks again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl HubClient {
             headers.insert(AUTHORIZATION, value);
         }
         let connects = Connects::default();
-        // Certificates are checked with ring against the system's store. An error means that somebody chose before.
+        // Certificates are checked with ring against the system's store. An error means that a provider was chosen before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = Client::builder()
             .user_agent(concat!("sentinel/", env!("CARGO_PKG_VERSION")))
@@ -105,7 +105,7 @@ impl HubClient {
         limit.keep(call).await
     }
 
-    /// What a server said or echoed, fit for a log.
+    /// A server's text, made safe for a log.
     pub(super) fn printable(&self, text: &str) -> String {
         short(&self.access.hide(text))
     }

@@ -21,7 +21,7 @@ pub enum MlflowError {
     /// None, or one twice.
     #[error("the columns that the hub is asked with must be named, each once: {0:?} are configured")]
     Columns(Vec<String>),
-    /// Fewer than two cannot tell a constant answer.
+    /// Fewer than two cannot reveal a constant answer.
     #[error("the hub's model is known by its answers to at least two probe rows, and {0} are given")]
     Probes(usize),
     /// A probe that could not be sent.

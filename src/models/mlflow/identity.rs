@@ -2,7 +2,7 @@
 //! with every answer that is decided on, so that nothing is decided by a model that took its place a moment ago.
 //!
 //! The first plausible answers of this process are the recorded ones. Other answers later mean another model: it may be a good
-//! one, but nobody here can tell, so nothing acts on it until the recorded one is back or somebody restarts the node.
+//! one, but that cannot be known here, so nothing acts on it until the recorded one is back or the node is restarted.
 
 use data_encoding::HEXLOWER;
 use sentinel_actors::domain::prediction::RawAnswer;
@@ -30,7 +30,7 @@ pub(super) enum IdentityFault {
 
 /// What the probes brought to light.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum ProbeResult {
     /// The first ones: recorded.
     Recorded,
     /// The same model as before.
@@ -46,15 +46,15 @@ pub(super) struct Identity {
     /// Of the recorded answers.
     hash: Option<String>,
     /// The newest probe answers were the recorded ones.
-    sure: bool,
+    confirmed: bool,
     /// Another model was seen and the recorded one not since.
     differs: bool,
 }
 
 impl Identity {
     /// Whether the newest probe answers were the recorded ones.
-    pub(super) fn is_sure(&self) -> bool {
-        self.sure
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.confirmed
     }
 
     /// Whether there is anything to compare with.
@@ -62,9 +62,9 @@ impl Identity {
         self.recorded.is_some()
     }
 
-    /// The probes are about to be asked: whatever becomes of that, only their answers end the doubt.
-    pub(super) fn doubt(&mut self) {
-        self.sure = false;
+    /// The probes are about to be asked: until they are answered, the model is not confirmed.
+    pub(super) fn unconfirm(&mut self) {
+        self.confirmed = false;
     }
 
     /// Whether these are the recorded answers.
@@ -75,16 +75,16 @@ impl Identity {
 
     /// The probe answers that came with an answer are not the recorded ones.
     pub(super) fn change(&mut self) -> IdentityFault {
-        (self.sure, self.differs) = (false, true);
+        (self.confirmed, self.differs) = (false, true);
         IdentityFault::Changed
     }
 
     /// Judges the answers to all probes, one per probe.
     ///
     /// # Errors
-    /// When no cycle may act on this model. The first time after it was recorded is worth an alert; [`Identity::differs`]
-    /// tells.
-    pub(super) fn judge(&mut self, answers: &[RawAnswer], classes: usize) -> Result<Finding, IdentityFault> {
+    /// When no cycle may act on this model. The first time after it was recorded is worth an alert, see
+    /// [`Identity::differs`].
+    pub(super) fn judge(&mut self, answers: &[RawAnswer], classes: usize) -> Result<ProbeResult, IdentityFault> {
         let rows = match recognisable(answers, classes) {
             Ok(rows) => rows,
             Err(fault) => {
@@ -93,19 +93,19 @@ impl Identity {
                 return Err(fault);
             }
         };
-        let finding = match &self.recorded {
+        let result = match &self.recorded {
             None => {
                 self.hash = Some(hash(&rows));
                 self.recorded = Some(rows);
-                Finding::Recorded
+                ProbeResult::Recorded
             }
             Some(_) if !self.are_recorded(&rows) => return Err(self.change()),
-            Some(_) if self.differs => Finding::Back,
-            Some(_) => Finding::Same,
+            Some(_) if self.differs => ProbeResult::Back,
+            Some(_) => ProbeResult::Same,
         };
         self.differs = false;
-        self.sure = true;
-        Ok(finding)
+        self.confirmed = true;
+        Ok(result)
     }
 
     /// Whether another model was seen and the recorded one not since.
@@ -119,7 +119,7 @@ impl Identity {
     }
 }
 
-/// Answers that a cycle could act on, and that tell a model from others.
+/// Answers that a cycle could act on, and that distinguish a model from others.
 fn recognisable(answers: &[RawAnswer], classes: usize) -> Result<Vec<Vec<f64>>, IdentityFault> {
     let rows = answers.iter().enumerate().map(|(probe, answer)| plausible(probe, answer, classes));
     let rows: Vec<Vec<f64>> = rows.collect::<Result<_, _>>()?;
@@ -170,16 +170,16 @@ mod tests {
     #[test]
     fn only_the_first_recorded_answers_are_accepted() {
         let mut identity = Identity::default();
-        assert_eq!(identity.judge(&answers(0.0), 3), Ok(Finding::Recorded));
-        assert_eq!(identity.judge(&answers(0.9e-9), 3), Ok(Finding::Same), "within the tolerance");
+        assert_eq!(identity.judge(&answers(0.0), 3), Ok(ProbeResult::Recorded));
+        assert_eq!(identity.judge(&answers(0.9e-9), 3), Ok(ProbeResult::Same), "within the tolerance");
         let hash = identity.hash();
         for _ in 0..2 {
-            identity.doubt();
+            identity.unconfirm();
             assert_eq!(identity.judge(&answers(1.2e-9), 3), Err(IdentityFault::Changed));
-            assert!(identity.differs() && !identity.is_sure(), "it stays in doubt");
+            assert!(identity.differs() && !identity.is_confirmed(), "it stays in doubt");
         }
-        assert_eq!(identity.judge(&answers(0.0), 3), Ok(Finding::Back));
-        assert!(!identity.differs() && identity.is_sure());
+        assert_eq!(identity.judge(&answers(0.0), 3), Ok(ProbeResult::Back));
+        assert!(!identity.differs() && identity.is_confirmed());
         assert_eq!((identity.hash(), identity.hash().unwrap().len()), (hash, 64));
     }
 
@@ -187,12 +187,12 @@ mod tests {
     fn probe_answers_beside_a_prediction_are_compared_row_by_row() {
         let mut identity = Identity::default();
         let rows = |shift| answers(shift).into_iter().flat_map(|answer| answer.rows).collect::<Vec<_>>();
-        assert!(!identity.is_sure() && !identity.are_recorded(&rows(0.0)), "nothing is recorded yet");
+        assert!(!identity.is_confirmed() && !identity.are_recorded(&rows(0.0)), "nothing is recorded yet");
         identity.judge(&answers(0.0), 3).unwrap();
-        assert!(identity.is_sure() && identity.are_recorded(&rows(0.9e-9)));
+        assert!(identity.is_confirmed() && identity.are_recorded(&rows(0.9e-9)));
         assert!(!identity.are_recorded(&rows(1.2e-9)) && !identity.are_recorded(&rows(0.0)[..2]));
         assert_eq!(identity.change(), IdentityFault::Changed);
-        assert!(!identity.is_sure() && identity.differs());
+        assert!(!identity.is_confirmed() && identity.differs());
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
         let judge = |answers: &[RawAnswer]| {
             let mut identity = Identity::default();
             let fault = identity.judge(answers, 3).unwrap_err();
-            assert!(identity.hash().is_none() && !identity.is_sure());
+            assert!(identity.hash().is_none() && !identity.is_confirmed());
             fault
         };
         let with = |rows: Vec<Vec<f64>>| {

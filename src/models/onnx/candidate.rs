@@ -102,7 +102,7 @@ fn check_probe(session: &Session, index: usize, probe: &Probe) -> Result<Vec<f64
 fn read_bytes(path: &Path) -> Result<Vec<u8>, OnnxError> {
     let failed = |source| OnnxError::Unreadable { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    // One byte more than allowed tells a full file from a cut one.
+    // One byte more than allowed distinguishes a full file from a cut one.
     File::open(path).map_err(failed)?.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > BYTES_MAX {
         return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 64 MiB")));
@@ -110,7 +110,7 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, OnnxError> {
     Ok(bytes)
 }
 
-/// What tells a changed file from an unchanged one without reading it. `None`: it is not there.
+/// Shows whether a file has changed, without reading it. `None`: it is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp(Option<[i64; 6]>);
 

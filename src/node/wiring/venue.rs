@@ -24,7 +24,7 @@ pub(super) fn venue(
             let settings = GatewaySettings {
                 account: gateway.account.clone(),
                 magic: gateway.magic,
-                exits: if gateway.derives_positions { Exits::Counted } else { Exits::Unseen },
+                exits: if gateway.derives_positions { Exits::ByOrders } else { Exits::AtBroker },
             };
             Arc::new(GatewayVenue::new(link(address), settings, faults.clone(), &who))
         }

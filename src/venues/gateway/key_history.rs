@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use sentinel_actors::domain::intent::{Intent, IntentKey};
 use sentinel_actors::domain::order::Ticket;
 
-/// Far more than can be in doubt at a time.
+/// Far more than can be open at a time.
 const KEYS_MAX: usize = 4_096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,21 +50,21 @@ pub(super) struct KeyHistory(Mutex<Newest>);
 
 #[derive(Debug, Default)]
 struct Newest {
-    key_history: HashMap<IntentKey, KeyState>,
+    states: HashMap<IntentKey, KeyState>,
     /// Oldest first.
     keys: VecDeque<IntentKey>,
 }
 
 impl Newest {
     fn put(&mut self, key: &IntentKey, state: KeyState) {
-        if self.key_history.insert(key.clone(), state).is_some() {
+        if self.states.insert(key.clone(), state).is_some() {
             return;
         }
         self.keys.push_back(key.clone());
         if self.keys.len() > KEYS_MAX
             && let Some(oldest) = self.keys.pop_front()
         {
-            self.key_history.remove(&oldest);
+            self.states.remove(&oldest);
         }
     }
 }
@@ -77,7 +77,7 @@ impl KeyHistory {
     /// The key is about to be sent.
     pub(super) fn prepare(&self, key: &IntentKey) {
         self.with(|newest| {
-            if !newest.key_history.contains_key(key) {
+            if !newest.states.contains_key(key) {
                 newest.put(key, KeyState::Prepared);
             }
         });
@@ -85,7 +85,7 @@ impl KeyHistory {
 
     /// The key's order is being given to the link: from here on it may have left.
     pub(super) fn hand_over(&self, key: &IntentKey) -> Result<(), NotSendable> {
-        self.with(|newest| match newest.key_history.get(key) {
+        self.with(|newest| match newest.states.get(key) {
             Some(KeyState::NeverSent) => Err(NotSendable::NeverSent),
             Some(KeyState::HandedOver(_) | KeyState::Foreign) => Err(NotSendable::HandedOver),
             Some(KeyState::Prepared) | None => {
@@ -110,9 +110,9 @@ impl KeyHistory {
         self.with(|newest| newest.put(key, KeyState::Foreign));
     }
 
-    /// What is known about an intent. A key that was only prepared becomes void, so that the answer stays true.
+    /// What is known about an intent. A key that was only prepared becomes [`KeyState::NeverSent`], so that the answer stays true.
     pub(super) fn settle(&self, intent: &Intent) -> Known {
-        self.with(|newest| match newest.key_history.get(&intent.key) {
+        self.with(|newest| match newest.states.get(&intent.key) {
             Some(KeyState::Prepared | KeyState::NeverSent) => {
                 newest.put(&intent.key, KeyState::NeverSent);
                 Known::NeverLeft
@@ -134,8 +134,8 @@ mod tests {
         let key = |number: usize| IntentKey::stored(format!("key{number}"));
         (0..=KEYS_MAX).for_each(|number| key_history.prepare(&key(number)));
         key_history.with(|newest| {
-            assert_eq!((newest.key_history.len(), newest.keys.len()), (KEYS_MAX, KEYS_MAX));
-            assert!(!newest.key_history.contains_key(&key(0)) && newest.key_history.contains_key(&key(KEYS_MAX)));
+            assert_eq!((newest.states.len(), newest.keys.len()), (KEYS_MAX, KEYS_MAX));
+            assert!(!newest.states.contains_key(&key(0)) && newest.states.contains_key(&key(KEYS_MAX)));
         });
     }
 }

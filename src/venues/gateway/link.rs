@@ -1,11 +1,11 @@
-//! The line to a gateway: one ZeroMQ REQ socket per endpoint, one request at a time, each with a deadline of its own.
+//! The connection to a gateway: one ZeroMQ REQ socket per endpoint, one request at a time, each with a deadline of its own.
 //!
-//! It tells apart what never left from what may have arrived. Until a connection stands, libzmq takes no message
+//! It distinguishes what never left from what may have arrived. Until a connection stands, libzmq takes no message
 //! (`ZMQ_IMMEDIATE`), so a send that is still pending at its deadline is proof that no byte left; its socket is closed with
 //! linger 0 and delivers nothing later. After a completed send nothing is proven any more.
 //!
 //! A REQ socket that missed a reply may take that reply for the next one. So a socket is kept only after a complete
-//! exchange: whoever fails, gives up or is dropped on the way closes it, and the next request begins with a fresh one.
+//! exchange: a caller that fails, gives up or is dropped closes it, and the next request begins with a fresh one.
 //!
 //! A socket belongs to the tokio runtime that opened it, so all requests of a process must come from one runtime.
 
@@ -69,7 +69,7 @@ pub enum Exchange {
     NoReply(String),
 }
 
-/// The line to one endpoint. Shared by everyone in the process who talks to it.
+/// The connection to one endpoint, shared by all parts of the process that use it.
 pub struct Link {
     address: GatewayAddress,
     line: Mutex<Line>,
@@ -187,7 +187,7 @@ impl Link {
     }
 }
 
-/// The process's one context. It is never dropped: ending a context waits for its sockets and can block for ever.
+/// The process's one context. It is never dropped: ending a context waits for its sockets and can block without end.
 fn context() -> &'static Context {
     static CONTEXT: OnceLock<Context> = OnceLock::new();
     CONTEXT.get_or_init(Context::new)

@@ -1,7 +1,7 @@
 //! The dialect `order-send`: what is asked in which bytes, and what a reply is worth. Pure.
 //!
 //! An order is confirmed or refused only by a well-formed reply whose parts agree with one another and with the order;
-//! everything else leaves its fate open. `retcode` decides, not `error`, which this dialect also raises for orders that were
+//! everything else leaves open what became of it. `retcode` decides, not `error`, which this dialect also raises for orders that were
 //! carried out in part.
 //!
 //! The gateway remembers the ids of orders that ended 10009, and only those, and looks there before it looks at the action.
@@ -87,10 +87,10 @@ pub fn order_request(
         Side::Buy => "OP_BUY",
         Side::Sell => "OP_SELL",
     };
-    if let (Role::Close(ticket), Exits::Unseen) = (order.role, exits) {
+    if let (Role::Close(ticket), Exits::AtBroker) = (order.role, exits) {
         return Err(Unsendable::Close(ticket));
     }
-    if exits == Exits::Counted && (order.stop_price.is_some() || order.target_price.is_some()) {
+    if exits == Exits::ByOrders && (order.stop_price.is_some() || order.target_price.is_some()) {
         return Err(Unsendable::Levels);
     }
     if let Some(level) =
@@ -116,7 +116,7 @@ pub fn order_request(
     ))
 }
 
-/// The question what became of a key. It names no order, so nobody could carry one out.
+/// The question what became of a key. It names no order, so no gateway could carry one out.
 #[must_use]
 pub fn status_request(key: &IntentKey) -> String {
     format!(r#"{{"action":"ORDER_STATUS","req_id":"{}","payload":{{}}}}"#, req_id(key))
@@ -164,16 +164,16 @@ impl Reply {
     pub fn about_another(&self, key: &IntentKey, order: &Order) -> Option<String> {
         let text = |value: &Value| value.as_str().map(str::to_ascii_lowercase);
         let (id, symbol) = (req_id(key).to_string(), order.symbol.to_ascii_lowercase());
-        let told_id = [&self.req_id, &self.data["req_id"]].into_iter().find_map(text);
-        let told_side = [&self.data["type"], &self.data["side"]].into_iter().find_map(text);
+        let stated_id = [&self.req_id, &self.data["req_id"]].into_iter().find_map(text);
+        let stated_side = [&self.data["type"], &self.data["side"]].into_iter().find_map(text);
         let other = [
-            told_id.filter(|told| *told != id),
+            stated_id.filter(|stated| *stated != id),
             // Brokers add suffixes to their symbols.
-            text(&self.data["symbol"]).filter(|told| !told.contains(&symbol) && !symbol.contains(told.as_str())),
-            told_side.filter(|told| told.trim_start_matches("op_") != order.side.code()),
+            text(&self.data["symbol"]).filter(|stated| !stated.contains(&symbol) && !symbol.contains(stated.as_str())),
+            stated_side.filter(|stated| stated.trim_start_matches("op_") != order.side.code()),
         ];
-        let told = other.into_iter().flatten().next()?;
-        Some(format!("the reply is about another order, '{}': {self}", cleaned(&told)))
+        let stated = other.into_iter().flatten().next()?;
+        Some(format!("the reply is about another order, '{}': {self}", cleaned(&stated)))
     }
 
     /// What it says about the order that it answers.
@@ -185,17 +185,17 @@ impl Reply {
     fn verdict(&self, order: &Order, exits: Exits) -> Result<Submission, String> {
         match class(self.retcode, &self.msg) {
             Class::Done if self.error => Err("an order that is done comes as an error".to_owned()),
-            Class::Done => self.receipt(self.told_volume(order)?.unwrap_or(order.volume_lots)),
-            Class::Partial => match self.told_volume(order)? {
+            Class::Done => self.receipt(self.stated_volume(order)?.unwrap_or(order.volume_lots)),
+            Class::Partial => match self.stated_volume(order)? {
                 Some(filled) => self.receipt(filled),
                 None => Err("a partial fill comes without its volume".to_owned()),
             },
             Class::Placed => match (exits, self.ticket()) {
-                (Exits::Unseen, _) => self.receipt(order.volume_lots),
-                (Exits::Counted, Some(ticket)) => {
+                (Exits::AtBroker, _) => self.receipt(order.volume_lots),
+                (Exits::ByOrders, Some(ticket)) => {
                     Err(format!("placed as ticket {ticket}, and this dialect cannot say whether it filled"))
                 }
-                (Exits::Counted, None) => Err("placed, and this dialect cannot say whether it filled".to_owned()),
+                (Exits::ByOrders, None) => Err("placed, and this dialect cannot say whether it filled".to_owned()),
             },
             Class::Refused { .. } if self.ticket > 0 => Err("a refusal comes with a ticket".to_owned()),
             Class::Refused { lasting } => {
@@ -208,7 +208,7 @@ impl Reply {
     /// What it says about an order when it answers [`status_request`]. `ticket` is what an earlier reply named.
     #[must_use]
     pub fn judge_status(&self, intent: &Intent, magic: u32, ticket: Option<Ticket>) -> Evidence {
-        let why = match self.is_remembered().then(|| self.verdict(&intent.order, Exits::Unseen)) {
+        let why = match self.is_remembered().then(|| self.verdict(&intent.order, Exits::AtBroker)) {
             Some(Ok(Submission::Acked(receipt))) => return Evidence::Found(receipt),
             Some(Err(why)) => why,
             _ => "the gateway cannot tell, and that it does not remember an order proves nothing".to_owned(),
@@ -232,17 +232,17 @@ impl Reply {
     }
 
     /// The filled volume, when the reply names one.
-    fn told_volume(&self, order: &Order) -> Result<Option<Decimal>, String> {
-        let told = &self.data["volume"];
-        if told.is_null() {
+    fn stated_volume(&self, order: &Order) -> Result<Option<Decimal>, String> {
+        let stated = &self.data["volume"];
+        if stated.is_null() {
             return Ok(None);
         }
-        match decimal(told)
+        match decimal(stated)
             .and_then(in_hundredths)
             .filter(|volume| *volume > Decimal::ZERO && *volume <= order.volume_lots)
         {
             Some(volume) => Ok(Some(volume)),
-            None => Err(format!("a volume of {} does not fit the order", cleaned(&told.to_string()))),
+            None => Err(format!("a volume of {} does not fit the order", cleaned(&stated.to_string()))),
         }
     }
 }

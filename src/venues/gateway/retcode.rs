@@ -25,7 +25,7 @@ pub enum Class {
 /// The order is complete.
 pub const DONE: i64 = 10009;
 
-/// The gateway could not read the request, or does not know what became of it; its text tells which.
+/// The gateway could not read the request, or does not know what became of it; its text says which.
 const GATEWAY_UNREAD: i64 = -1;
 
 /// The class of a code. `text` decides where a gateway uses one code for two things.
