@@ -95,7 +95,7 @@ impl Actor for Kid {
 
     async fn handle(&self, _: ActorRef<KidMsg>, message: KidMsg, (): &mut ()) -> Result<(), ActorProcessingErr> {
         match message {
-            KidMsg::Panic => panic!("as told"),
+            KidMsg::Panic => panic!("on request"),
             KidMsg::Who(port) => drop(port.send(self.0)),
         }
         Ok(())
@@ -140,8 +140,8 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             control: Handle::current(),
             crashes: CrashLog::install(),
         };
-        let (tell, up) = mpsc::unbounded_channel();
-        Actor::spawn(None, Owner(tell), (settings, spec)).await?;
+        let (sender, up) = mpsc::unbounded_channel();
+        Actor::spawn(None, Owner(sender), (settings, spec)).await?;
         Ok::<_, Box<dyn std::error::Error>>(workers.spawn(measure(address, up)).await?)
     })?;
     let percentile = |percent: usize| times[(times.len() - 1) * percent / 100];

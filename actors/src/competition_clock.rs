@@ -121,7 +121,7 @@ impl CompetitionClockState {
             _ if window.is_before(now) => Phase::Before,
             _ => Phase::Open,
         };
-        // The end is told again until the pipeline has heard it: it may have been restarting.
+        // Sent again at each check until the pipeline has ended: it may have been restarting.
         if phase == Phase::Over && !status.ended {
             let _ = competition.pipeline.send(PipelineMsg::WindowOver);
         }

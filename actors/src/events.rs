@@ -125,7 +125,7 @@ pub fn child_stuck(path: &str) {
     error!(
         event = "child_stuck",
         child = path,
-        "a part of the node is blocked and cannot be ended; no twin is started"
+        "a part of the node is blocked and cannot be ended; it is not replaced"
     );
 }
 
@@ -191,12 +191,11 @@ pub fn order_held(held: &HeldOrder) {
         slot = %intent.slot,
         if_filled = held.if_filled,
         if_absent = held.if_absent,
-        "asking cannot settle this order; its symbol takes no new exposure until a person has looked at the venue, \
-         stopped the node and settled it"
+        "the venue cannot settle this order; its symbol takes no new exposure until an operator has checked the venue, \
+         stopped the node and settled the order"
     );
 }
 
-/// A confirmation came when its order should have been filled or gone: it may have been filled late.
 pub fn order_confirmed_late(intent: &Intent, receipt: &Receipt, after: Duration) {
     error!(
         event = "order_confirmed_late",

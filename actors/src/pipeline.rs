@@ -135,7 +135,7 @@ impl Actor for Pipeline {
         let supervisor = Supervisor::new(myself.get_cell(), supervisor_settings, plan.stages.specs(), notify);
         let mut status = PipelineStatus::clone(&plan.status.load());
         status.waiting_since.get_or_insert_with(elapsed_now);
-        // The one before may have been killed while it ended: this one has to be told again.
+        // The incarnation before may have been killed while it ended: this one has to be closed again.
         status.ended = false;
         plan.status.store(Arc::new(status.clone()));
         Ok(PipelineState {

@@ -36,7 +36,7 @@ pub trait Clock: Send + Sync {
     /// Returns when schedule time has reached `until`, or earlier; callers check [`Clock::now`] again.
     fn wait_until(&self, until: UtcMs) -> PortFuture<'_, ()>;
 
-    /// Whether time stands still until someone waits for it, as in a replay. A pipeline then waits only between cycles,
+    /// Whether time moves only when a caller waits for it, as in a replay. A pipeline then waits only between cycles,
     /// so schedule time never overtakes the work.
     fn follows_cycles(&self) -> bool {
         false

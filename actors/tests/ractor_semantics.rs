@@ -52,13 +52,13 @@ impl Actor for Boss {
         &self,
         _: ActorRef<BossMsg>,
         message: BossMsg,
-        (seen, told): &mut Self::State,
+        (seen, notify): &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
             BossMsg::Note(what) => seen.note(what),
             BossMsg::Busy(until) => until.await?,
         }
-        let _ = told.send(());
+        let _ = notify.send(());
         Ok(())
     }
 
@@ -66,7 +66,7 @@ impl Actor for Boss {
         &self,
         _: ActorRef<BossMsg>,
         event: SupervisionEvent,
-        (seen, told): &mut Self::State,
+        (seen, notify): &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         seen.note(match event {
             SupervisionEvent::ActorStarted(_) => "event: started".to_owned(),
@@ -80,7 +80,7 @@ impl Actor for Boss {
             }
             other => format!("event: {other}"),
         });
-        let _ = told.send(());
+        let _ = notify.send(());
         Ok(())
     }
 }
@@ -161,18 +161,18 @@ impl Actor for Kid {
 struct Scene {
     boss: ActorRef<BossMsg>,
     boss_task: JoinHandle<()>,
-    told: mpsc::UnboundedReceiver<()>,
+    notified: mpsc::UnboundedReceiver<()>,
     seen: Seen,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let (tell, told) = mpsc::unbounded_channel();
+        let (notify, notified) = mpsc::unbounded_channel();
         let seen = Seen::default();
-        let (boss, boss_task) = Actor::spawn(None, Boss, (seen.clone(), tell)).await.unwrap();
+        let (boss, boss_task) = Actor::spawn(None, Boss, (seen.clone(), notify)).await.unwrap();
         // The panics here are wanted; the log keeps them off the terminal.
         let _ = CrashLog::install();
-        Self { boss, boss_task, told, seen }
+        Self { boss, boss_task, notified, seen }
     }
 
     async fn spawn(&self, start: Start) -> Result<(ActorRef<KidMsg>, JoinHandle<()>), SpawnErr> {
@@ -181,7 +181,7 @@ impl Scene {
 
     async fn kid(&mut self) -> (ActorRef<KidMsg>, JoinHandle<()>) {
         let kid = self.spawn(Start::Pass).await.unwrap();
-        self.told.recv().await.unwrap();
+        self.notified.recv().await.unwrap();
         assert_eq!(std::mem::take(&mut *self.seen.0.lock().unwrap()), ["event: started"]);
         kid
     }
@@ -189,7 +189,7 @@ impl Scene {
     /// What was seen when the boss has heard of the end.
     async fn after_end(&mut self, task: JoinHandle<()>) -> Vec<String> {
         let _ = task.await;
-        self.told.recv().await.unwrap();
+        self.notified.recv().await.unwrap();
         self.seen.all()
     }
 }
@@ -328,7 +328,7 @@ async fn the_event_of_an_end_overtakes_every_message_that_was_sent_after_it() {
     scene.boss.cast(BossMsg::Note("ended".to_owned())).unwrap();
     release.send(()).unwrap();
     for _ in 0..3 {
-        scene.told.recv().await.unwrap();
+        scene.notified.recv().await.unwrap();
     }
     let seen: Vec<_> = scene.seen.all().into_iter().filter(|what| what != "state dropped").collect();
     assert_eq!(seen, ["event: failed (text): in handle", "ended"]);
@@ -380,7 +380,7 @@ async fn parent_and_child_may_live_on_two_runtimes() {
     kid.cast(KidMsg::Panic).unwrap();
     task.await.unwrap();
     for _ in 0..2 {
-        scene.told.recv().await.unwrap();
+        scene.notified.recv().await.unwrap();
     }
     let events: Vec<_> = scene.seen.all().into_iter().filter(|what| what.starts_with("event")).collect();
     assert_eq!(events, ["event: started", "event: failed (text): in handle"]);

@@ -42,8 +42,8 @@ enum Step {
     End,
     /// An old cycle's end arrives late.
     StaleEnd,
-    /// The stage that holds the cycle dies.
-    Die { time_left: bool, same_input: bool },
+    /// The stage that holds the cycle fails.
+    Fail { time_left: bool, same_input: bool },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -52,7 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (-2 * HOUR..5 * HOUR).prop_map(Step::Move),
         4 => Just(Step::End),
         1 => Just(Step::StaleEnd),
-        2 => (any::<bool>(), any::<bool>()).prop_map(|(time_left, same_input)| Step::Die { time_left, same_input }),
+        2 => (any::<bool>(), any::<bool>()).prop_map(|(time_left, same_input)| Step::Fail { time_left, same_input }),
     ]
 }
 
@@ -134,7 +134,7 @@ proptest! {
                     SlotEvent::Ended { slot, attempt }
                 }),
                 Step::StaleEnd => last_ended.map(|(slot, attempt)| SlotEvent::Ended { slot, attempt }),
-                Step::Die { time_left, same_input } => flying.map(|InFlight { slot, attempt }| {
+                Step::Fail { time_left, same_input } => flying.map(|InFlight { slot, attempt }| {
                     SlotEvent::StageFailed { slot, attempt, time_left, same_input }
                 }),
             };
@@ -193,7 +193,7 @@ proptest! {
             prop_assert!(!state.is_final(), "{} took {} after its end", state, event.name());
             sent += u32::from(event == IntentEvent::Send);
             prop_assert!(sent <= 1, "sent twice");
-            // What may have left is only absent again by proof, and only acked or rejected by the venue or a person.
+            // What may have left is only absent again by proof, and only acked or rejected by the venue or an operator.
             if next == IntentState::Absent && state.may_have_left() {
                 let proof = matches!(
                     event,
@@ -202,12 +202,12 @@ proptest! {
                 prop_assert!(proof, "{} became absent by {}", state, event.name());
             }
             if next == IntentState::Acked {
-                let told = matches!(event, IntentEvent::Acked { .. } | IntentEvent::SettledAcked { .. });
-                prop_assert!(told && sent == 1, "acked by {}", event.name());
+                let confirmed = matches!(event, IntentEvent::Acked { .. } | IntentEvent::SettledAcked { .. });
+                prop_assert!(confirmed && sent == 1, "acked by {}", event.name());
             }
             if state == IntentState::Held {
-                let person = matches!(event, IntentEvent::SettledAcked { .. } | IntentEvent::SettledAbsent { .. });
-                prop_assert!(person, "held ended by {}", event.name());
+                let by_operator = matches!(event, IntentEvent::SettledAcked { .. } | IntentEvent::SettledAbsent { .. });
+                prop_assert!(by_operator, "held ended by {}", event.name());
             }
             state = next;
         }

@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_decision_that_has_closed_already_does_not_turn_into_an_opening() {
+    fn a_repeated_decision_does_not_open_after_its_close() {
         let repeated = decide_after(OnOpposite::Close, BUY, &[], Some(Side::Sell));
         assert_eq!(roles(&repeated), vec![]);
         let reversing = decide_after(OnOpposite::Reverse, BUY, &[], Some(Side::Sell));

@@ -12,8 +12,8 @@ use super::decision::DecideOn;
 use super::order::{Order, Receipt, Role, Ticket};
 use super::time::UtcMs;
 
-/// Bumped when the derivation of keys changes; keys of different versions never meet. Version 1 did not tell a bar from a
-/// slot. Its keys stay valid: an intent that stands is found by its decision and keeps the key that it was written with.
+/// Bumped when the derivation of keys changes; keys of different versions never meet. Version 1 did not distinguish a
+/// bar from a slot. Its keys stay valid: an existing intent is found by its decision and keeps its key.
 const KEY_VERSION: &str = "sentinel-intent-2";
 
 /// Derived identity of one effect: the same decision derives the same key on every run, after any crash.
@@ -312,7 +312,7 @@ impl Intent {
     /// about that order and no receipt for this one.
     ///
     /// A broker gives each order a ticket of its own, one that closes a position too. Only live orders are judged: the paper
-    /// book of a dry run names positions, so that a close carries the ticket of its open, and it may be begun anew.
+    /// book of a dry run names positions, so that a close carries the ticket of its open, and it may be started again from empty.
     #[must_use]
     pub fn ticket_owner<'a>(&self, ticket: Ticket, confirmed: &'a [Self]) -> Option<&'a Self> {
         confirmed.iter().find(|other| {

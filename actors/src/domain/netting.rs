@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use super::intent::Intent;
 use super::order::{Position, Role, Side, Ticket};
 
-/// Why confirmed orders do not tell the position.
+/// Why the position cannot be derived from confirmed orders.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotDerivable {
     /// A stop or a target ends its position at the venue, without an order of the node.
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_with_a_stop_do_not_tell_the_position() {
+    fn a_position_is_not_derived_from_orders_with_a_stop() {
         let mut with_stop = acked(1, Role::Open, Side::Buy, 1);
         with_stop.order.stop_price = Some(Decimal::ONE);
         assert_eq!(net_position(&[with_stop]), Err(NotDerivable::HasExits(Ticket(11))));

@@ -173,7 +173,7 @@ fn short_duration(text: &str) -> Option<Duration> {
 pub struct Window {
     /// First instant of the competition; `None`: since ever.
     pub start: Option<UtcMs>,
-    /// First instant after it; `None`: for ever.
+    /// First instant after it; `None`: it never ends.
     pub end: Option<UtcMs>,
 }
 

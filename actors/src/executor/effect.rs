@@ -10,7 +10,7 @@ use crate::domain::time::UtcMs;
 use crate::journal::JournalUnavailable;
 use crate::ports::Submission;
 
-/// Lasting refusals in a row. Shared by the incarnations of one Executor; a new process starts anew.
+/// Lasting refusals in a row. Shared by the incarnations of one Executor; a new process starts at 0.
 #[derive(Debug, Clone, Default)]
 pub struct Refusals(Arc<AtomicU32>);
 

@@ -78,7 +78,7 @@ impl Executor {
                     let lost_track = IntentEvent::LostTrack { evidence: evidence.clone() };
                     self.journal.advance(&intent.key, lost_track, now).await?;
                 }
-                // The venue has answered, and wrongly: only an operator can tell the two orders apart.
+                // The venue has answered, and wrongly: only an operator can find out which order it belongs to.
                 self.journal.advance(&intent.key, IntentEvent::Hold { evidence }, now).await?;
                 return Ok(IntentState::Held);
             }

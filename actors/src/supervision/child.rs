@@ -57,7 +57,7 @@ impl ChildSpec {
                 let make = Arc::clone(&make);
                 Box::pin(async move {
                     let (actor, arguments) = make(generation);
-                    // Without a name: names are process-wide and freed before the actor is gone.
+                    // Without a name: names are process-wide and freed before the actor has ended.
                     let (actor, task) = Actor::spawn_linked(None, actor, arguments, owner).await?;
                     Ok((actor.get_cell(), task))
                 })

@@ -1,4 +1,4 @@
-//! Rows against intents, in both directions: what a row says of its orders, and which row speaks for an order.
+//! Rows against intents, in both directions: what a row says about its orders, and which row names an order.
 //!
 //! Looked at when a row is written, and again when a life has ended. Shares no rule with `domain::amend`.
 
@@ -73,7 +73,7 @@ pub fn judge_all(inner: &mut Inner, options: &SimOptions) {
         if left && (speakers.len() != 1 || speakers[0].slot != intent.slot) {
             let slots: Vec<String> = speakers.iter().map(|row| row.slot.to_string()).collect();
             found.push(format!(
-                "the order of {} {} ({}) is told by the rows {slots:?}",
+                "the order of {} {} ({}) is named by the rows {slots:?}",
                 intent.pipeline, intent.slot, intent.state
             ));
         }

@@ -1,4 +1,4 @@
-//! Takes in what the node prints: for the reader of a failure, and to see that no secret is among it (I12).
+//! Takes in what the node prints: for the reader of a failure, and to see that no secret is among it.
 
 use std::fmt::Write as _;
 
@@ -56,7 +56,7 @@ impl Subscriber for Capture {
             _ => {}
         }
         if let Some(pipeline) = line.pipeline.filter(|_| matches!(&*line.event, "schedule_waits" | "pipeline_parked")) {
-            inner.hear(&pipeline);
+            inner.observe(&pipeline);
         }
         if !matches!(&*line.event, "slot_ended" | "heartbeat") {
             inner.note(format!("log{}", line.text));

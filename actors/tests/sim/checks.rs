@@ -1,4 +1,4 @@
-//! The invariants that no single event shows: looked at now and then, after each life, and at the end.
+//! Invariants over many events: checked regularly, after the end of each process, and at the end.
 
 use std::time::Duration;
 
@@ -16,39 +16,39 @@ use crate::options::{PipelineOptions, SimOptions};
 use crate::world::Inner;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// Whatever keeps a pipeline from its slots is told once an hour, up to ten minutes late, and looked for in here as often.
+/// What keeps a pipeline from its slots is logged once an hour, up to ten minutes late, and checked here as often.
 const SILENCE_MAX: Duration = Duration::from_secs(3600 + 600 + 600 + 180);
 const DAY: Duration = Duration::from_secs(86_400);
 const STAGES: [&str; 4] = ["data_fetcher", "feature_builder", "predictor", "executor"];
 
-/// I8, I11: budgets and tasks.
+/// Budgets and tasks.
 pub fn while_it_runs(inner: &mut Inner, options: &SimOptions) {
     let starts = |inner: &Inner, who: &str, within| inner.recent_starts(who, within);
     // One more than the restarts that the limit allows: the first start is no restart.
     if starts(inner, "journal", MINUTE) > 3 {
-        inner.violation("I8: the journal was started more often than its budget allows".to_owned());
+        inner.violation("the journal was started more often than its budget allows".to_owned());
     }
-    // Somebody has something to write at least once a minute.
+    // At least one row is written per minute.
     let now = inner.elapsed();
     if inner.disk.panicked_at.is_some_and(|at| now > at.max(inner.stops_until) + 4 * MINUTE) {
-        inner.violation("I6: the journal does not come back after its store panicked".to_owned());
+        inner.violation("the journal does not come back after its store panicked".to_owned());
     }
     for service in ["heartbeat", "competition_clock"] {
         if starts(inner, service, MINUTE) > 6 {
-            inner.violation(format!("I8: {service} was started more often than its budget allows"));
+            inner.violation(format!("{service} was started more often than its budget allows"));
         }
     }
     for pipeline in &options.pipelines {
         // Two restarts, and the probe of a parked one, which comes later.
         if starts(inner, &pipeline.name, 10 * MINUTE) > 3 {
-            inner.violation(format!("I8: {} was started more often than its budget allows", pipeline.name));
+            inner.violation(format!("{} was started more often than its budget allows", pipeline.name));
         }
         for stage in STAGES {
             // Its own budget, once for each incarnation of its pipeline.
             let owners = 1 + starts(inner, &pipeline.name, MINUTE);
             let who = format!("{}/{stage}", pipeline.name);
             if starts(inner, &who, MINUTE) > 6 * owners {
-                inner.violation(format!("I8: {who} was started more often than its budget allows"));
+                inner.violation(format!("{who} was started more often than its budget allows"));
             }
         }
     }
@@ -56,15 +56,15 @@ pub fn while_it_runs(inner: &mut Inner, options: &SimOptions) {
     for pipeline in &options.pipelines {
         let heard = inner.heard.get(&pipeline.name).copied().unwrap_or_default();
         if !pipeline.window.contains(wall) || has_ended(inner, pipeline) {
-            inner.hear(&pipeline.name);
+            inner.observe(&pipeline.name);
         } else if now > heard.max(inner.stops_until) + SILENCE_MAX {
-            inner.violation(format!("I6: nothing was heard of {} for {:?}", pipeline.name, now - heard));
+            inner.violation(format!("no event of {} for {:?}", pipeline.name, now - heard));
         }
     }
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let bound = 60 + 40 * options.pipelines.len();
     if tasks > bound {
-        inner.violation(format!("I11: {tasks} tasks are alive"));
+        inner.violation(format!("{tasks} tasks are alive"));
     }
 }
 
@@ -74,7 +74,7 @@ fn has_ended(inner: &Inner, pipeline: &PipelineOptions) -> bool {
     last.is_some_and(|last| inner.disk.last_slot(&pipeline.name).is_some_and(|row| row >= last))
 }
 
-/// I8: a meltdown must have a cause that the budgets name.
+/// A meltdown must have a cause that the budgets name.
 pub fn after_life(inner: &mut Inner, options: &SimOptions, end: &LifeEnd) {
     crate::books::judge_all(inner, options);
     match end {
@@ -88,7 +88,7 @@ pub fn after_life(inner: &mut Inner, options: &SimOptions, end: &LifeEnd) {
             // The third failure parks a pipeline; its first start may lie long ago.
             let parked = options.pipelines.iter().filter(|p| inner.recent_starts(&p.name, 21 * MINUTE) >= 2).count();
             if !fast && services < 10 && !slow && parked < 3 {
-                inner.violation(format!("I8: a meltdown without a cause: {why}"));
+                inner.violation(format!("a meltdown without a cause: {why}"));
             }
         }
         LifeEnd::Ended(NodeEnd::JournalFailed(_)) => inner.count("journal_failed"),
@@ -99,10 +99,10 @@ pub fn after_life(inner: &mut Inner, options: &SimOptions, end: &LifeEnd) {
             if let Some(open) = open {
                 inner.violation(format!("the node is finished, and the competition of {} is not", open.name));
             }
-            // Nobody comes after this life to account for them.
+            // No process comes after this one to account for them.
             if let Some(open) = options.pipelines.iter().find(|pipeline| !has_ended(inner, pipeline)) {
                 let last = inner.disk.last_slot(&open.name);
-                inner.violation(format!("I10: the node is finished, and the last row of {} is {last:?}", open.name));
+                inner.violation(format!("the node is finished, and the last row of {} is {last:?}", open.name));
             }
         }
         LifeEnd::RootDied => inner.count("root_died"),
@@ -110,14 +110,14 @@ pub fn after_life(inner: &mut Inner, options: &SimOptions, end: &LifeEnd) {
     }
 }
 
-/// Faults stopped a while ago: everything works (I6), and nothing is open (I3).
+/// Faults stopped a while ago: everything works, and no intent is open.
 pub fn liveness(inner: &mut Inner, options: &SimOptions, board: &Board) {
     let now = inner.now();
     for pipeline in &options.pipelines {
         if let Some(entry) = board.entries.get(&pipeline.name) {
             let late = entry.status.load().lateness(now);
             if late > MINUTE && pipeline.window.contains(now) {
-                inner.violation(format!("I6: the next decision of {} is {late:?} late", pipeline.name));
+                inner.violation(format!("the next decision of {} is {late:?} late", pipeline.name));
             }
         }
         let schedule = schedule(pipeline);
@@ -126,7 +126,8 @@ pub fn liveness(inner: &mut Inner, options: &SimOptions, board: &Board) {
             if pipeline.window.contains(slot) {
                 let reason = inner.disk.rows.get(&(pipeline.name.clone(), slot)).map(|row| row.reason);
                 if !reason.is_some_and(works) {
-                    inner.violation(format!("I6: in peace the slot {slot} of {} ends with {reason:?}", pipeline.name));
+                    inner
+                        .violation(format!("without faults the slot {slot} of {} ends with {reason:?}", pipeline.name));
                 }
             }
             slot = UtcMs(slot.0 - 60_000);
@@ -135,7 +136,7 @@ pub fn liveness(inner: &mut Inner, options: &SimOptions, board: &Board) {
     let is_through =
         |pipeline: &PipelineOptions| pipeline.window.is_over(now.minus(5 * MINUTE)) && has_ended(inner, pipeline);
     if options.pipelines.iter().all(is_through) {
-        inner.violation("I6: nothing is left to do, and the node does not end".to_owned());
+        inner.violation("nothing is left to do, and the node does not end".to_owned());
     }
     let open: Vec<String> = inner
         .disk
@@ -149,7 +150,7 @@ pub fn liveness(inner: &mut Inner, options: &SimOptions, board: &Board) {
         .map(|stored| format!("{} {} {}", stored.intent.pipeline, stored.intent.slot, stored.intent.state))
         .collect();
     if !open.is_empty() {
-        inner.violation(format!("I3: still open in peace: {open:?}"));
+        inner.violation(format!("still open after the faults stopped: {open:?}"));
     }
 }
 
@@ -162,7 +163,7 @@ fn works(reason: Reason) -> bool {
                 | Reason::RiskOrdersPerHour
                 | Reason::RiskOrdersPerDay
                 | Reason::IntentOpen
-                // After lasting refusals it waits for a person, who starts it again.
+                // After lasting refusals it waits for an operator, who starts it again.
                 | Reason::Reducing
         )
 }
@@ -176,7 +177,7 @@ fn schedule(pipeline: &PipelineOptions) -> Schedule {
     Schedule::parse("every 1m at :58", Interval::new(pipeline.interval).unwrap()).unwrap()
 }
 
-/// I2, I9, I10, I12: the books of the whole simulation.
+/// Rows, intents and orders of the whole simulation.
 pub fn at_the_end(inner: &mut Inner, options: &SimOptions) {
     let keys: Vec<_> = inner.disk.intents.iter().map(|(key, stored)| (key.clone(), stored.intent.state)).collect();
     for (key, state) in keys {
@@ -191,7 +192,7 @@ pub fn at_the_end(inner: &mut Inner, options: &SimOptions) {
         let now = inner.now();
         let newest_due = match pipeline.window.end {
             Some(end) if end <= now => schedule(pipeline).newest_due(UtcMs(end.0 - 1)),
-            // The last one may have come while the node was told to end.
+            // The last one may have come while the node was asked to end.
             _ => UtcMs(schedule(pipeline).newest_due(now).0 - 60_000),
         };
         let last = rows.last().map_or(first, |row| row.0).max(newest_due);
@@ -205,7 +206,7 @@ pub fn at_the_end(inner: &mut Inner, options: &SimOptions) {
                 match rows.get(index) {
                     Some(row) if row.0 == slot => index += 1,
                     _ => {
-                        inner.violation(format!("I10: the slot {slot} of {} has no row", pipeline.name));
+                        inner.violation(format!("the slot {slot} of {} has no row", pipeline.name));
                         return;
                     }
                 }
@@ -213,22 +214,22 @@ pub fn at_the_end(inner: &mut Inner, options: &SimOptions) {
             slot = UtcMs(slot.0 + 60_000);
         }
         if index != rows.len() {
-            inner.violation(format!("I10: {} has {} rows for {due} due slots", pipeline.name, rows.len()));
+            inner.violation(format!("{} has {} rows for {due} due slots", pipeline.name, rows.len()));
         }
         let sum: usize = Outcome::ALL.iter().map(|o| rows.iter().filter(|row| row.1.outcome() == *o).count()).sum();
         if sum != due {
-            inner.violation(format!("I10: {sum} outcomes of {} for {due} due slots", pipeline.name));
+            inner.violation(format!("{sum} outcomes of {} for {due} due slots", pipeline.name));
         }
-        // A correlated failure ends the node for everybody, on purpose.
+        // A correlated failure ends the node with all its pipelines, on purpose.
         if pipeline.sheltered && !inner.log.counts.contains_key("meltdown") {
             let bad = rows.iter().find(|row| !works(row.1));
             if let Some((slot, reason)) = bad {
-                inner.violation(format!("I9: {} had no fault, and {slot} ends with {reason}", pipeline.name));
+                inner.violation(format!("{} had no fault, and {slot} ends with {reason}", pipeline.name));
             }
         }
         inner.log.counts.entry("slots").and_modify(|n| *n += due as u64).or_insert(due as u64);
     }
     if inner.log.secret_seen {
-        inner.violation("I12: a secret was printed".to_owned());
+        inner.violation("a secret was printed".to_owned());
     }
 }

@@ -48,7 +48,7 @@ pub async fn change(world: &Shared, who: &str) {
             let length = world.millis("stop", who, 1000, 600_000);
             {
                 let mut inner = world.lock();
-                inner.tracker(format!("the process stands still for {length:?}"));
+                inner.tracker(format!("the process is stopped for {length:?}"));
                 inner.stops_until = inner.elapsed() + length;
             }
             tokio::time::advance(length).await;
@@ -84,7 +84,7 @@ pub fn jump(inner: &mut Inner, kind: &str, seconds: f64) {
     inner.tracker(format!("{kind} by {seconds:.3} s"));
 }
 
-/// The wall clock is put right: it shows what it would have shown if nobody had touched it, or more.
+/// The wall clock is corrected: it shows what it would have shown without being set, or more.
 pub fn put_right(inner: &mut Inner) {
     let latest = inner.latest_row();
     let behind = latest.since(inner.now());

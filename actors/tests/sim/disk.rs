@@ -35,9 +35,9 @@ pub struct Disk {
     decided: BTreeMap<String, UtcMs>,
     pub commits: u64,
     broken: bool,
-    /// The commit after so many more fails, and every one after it in this life.
+    /// The commit after this many more fails, and every one after it in this life.
     pub fails_after: Option<u64>,
-    /// The store panicked then, and nobody has used it since.
+    /// When the store panicked, if it was not used since.
     pub panicked_at: Option<Duration>,
 }
 
@@ -78,7 +78,7 @@ impl Disk {
         newest.map(|stored| &stored.intent).find(|intent| intent.mode == Mode::Live)?.receipt.clone()
     }
 
-    /// Whether a person is waited for.
+    /// Whether it waits for an operator.
     pub fn any_held(&self) -> bool {
         self.open.values().flatten().any(|key| self.intents[key].intent.state == IntentState::Held)
     }
@@ -123,7 +123,7 @@ impl SimStore {
         let _guard = self.world.enter("journal store", None);
         let world = &self.world;
         if batch.len() > BATCH_MAX {
-            world.lock().violation(format!("I11: a batch of {} writes", batch.len()));
+            world.lock().violation(format!("a batch of {} writes", batch.len()));
         }
         world.lock().disk.panicked_at = None;
         if world.lock().disk.broken {
@@ -147,7 +147,7 @@ impl SimStore {
         match fault {
             Some("journal_error") => {
                 tokio::time::sleep(latency).await;
-                // What a failed fsync left behind is anybody's guess.
+                // What a failed fsync left on the disk is not known.
                 if early {
                     apply(&mut world.lock(), batch);
                 }
@@ -165,18 +165,18 @@ impl SimStore {
                 // The process's watchdog ends what a hanging disk stops.
                 tokio::time::sleep(Duration::from_secs(20)).await;
                 world.lock().count("watchdog");
-                world.die("watchdog").await;
+                world.kill_process("watchdog").await;
             }
-            Some("crash_before_commit") => world.die("before a commit").await,
+            Some("crash_before_commit") => world.kill_process("before a commit").await,
             Some("crash_after_commit") => {
                 apply(&mut world.lock(), batch);
-                world.die("after a commit").await;
+                world.kill_process("after a commit").await;
                 return Err(JournalFatal("dead".to_owned()));
             }
             _ => {}
         }
         if early {
-            // Whoever is killed while waiting does not know that it is durable.
+            // A caller that is killed while waiting does not know that it is durable.
             let written = apply(&mut world.lock(), batch);
             tokio::time::sleep(latency).await;
             return Ok(written);
@@ -330,10 +330,10 @@ fn insert(inner: &mut Inner, record: SlotRecord) {
     if let Some(last) = inner.disk.last_slot(&record.pipeline)
         && last >= record.slot
     {
-        inner.violation(format!("I10: a row of {} for {} comes after that for {last}", record.pipeline, record.slot));
+        inner.violation(format!("a row of {} for {} comes after that for {last}", record.pipeline, record.slot));
     }
     books::judge_row(inner, &record);
-    inner.hear(&record.pipeline);
+    inner.observe(&record.pipeline);
     inner.tracker(format!("row {} {} {} x{}", record.pipeline, record.slot, record.reason, record.attempts));
     inner.count(record.reason.code());
     if record.attempts == 2 && record.outcome() == Outcome::Acted {
@@ -423,12 +423,12 @@ fn repeats(last: &IntentEvent, event: &IntentEvent) -> bool {
     }
 }
 
-/// Settles what only a person can, by what really happened.
+/// Settles what only an operator can, by what really happened.
 pub fn settle_held(inner: &mut Inner) {
     let open = inner.disk.open.values().flatten().cloned();
     let held: Vec<IntentKey> = open.filter(|key| inner.disk.intents[key].intent.state == IntentState::Held).collect();
     for key in held {
-        let evidence = "a person looked".to_owned();
+        let evidence = "an operator looked".to_owned();
         let event = match ledger::truth(inner, &key) {
             Truth::Filled => {
                 let Some(receipt) = ledger::receipt(inner, &key) else { continue };

@@ -1,4 +1,4 @@
-//! Runs one simulation: boots the production tree, does harm to it, reboots it, and at last lets it live in peace.
+//! Runs one simulation: starts the production tree, injects faults, starts it again, and at last lets it run without faults.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -41,7 +41,7 @@ pub const LATENESS: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, PartialEq)]
 pub enum LifeEnd {
     Ended(NodeEnd),
-    /// The root itself died.
+    /// The root itself failed.
     RootDied,
     /// The whole process, at once.
     Crashed,
@@ -69,7 +69,7 @@ pub fn settings(index: usize, options: &PipelineOptions) -> PipelineSettings {
             threshold: 0.6,
             decide_on: options.decide_on,
             volume_lots: VOLUME_LOTS,
-            // What is counted must not end unseen.
+            // A derived position must not be closed by the venue.
             stop_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(50, 4)),
             target_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(100, 4)),
             price_digits: 5,
@@ -175,7 +175,7 @@ pub fn run(world: &Shared) {
             false if inner.life == 1 => Duration::from_secs(120),
             false => Duration::from_millis(10),
         };
-        // A power cut takes rows that were committed and not yet on the platters; intents are synced.
+        // A power cut takes rows that were committed and not yet on the disk; intents are synced.
         if end == LifeEnd::Crashed && random && inner.stream("power", "node").f64() < 0.3 {
             let commits = inner.stream("power", "node").usize(0..4);
             let lost = inner.disk.lose_rows(commits);
@@ -198,13 +198,13 @@ pub fn run(world: &Shared) {
 struct Life {
     world: Shared,
     node: RunningNode,
-    next_deed: Duration,
+    next_fault: Duration,
     asked_at: Option<Duration>,
     /// So often the journal will be killed in the next seconds.
     journal_kills: u32,
     jumped: bool,
     /// At most one: what kills the process in its recovery.
-    death: JoinSet<()>,
+    kill: JoinSet<()>,
 }
 
 impl Life {
@@ -214,28 +214,28 @@ impl Life {
         let mut life = Self {
             world: world.clone(),
             node,
-            next_deed: Duration::ZERO,
+            next_fault: Duration::ZERO,
             asked_at: None,
             journal_kills: 0,
             jumped: false,
-            death: JoinSet::new(),
+            kill: JoinSet::new(),
         };
-        life.plan_deed();
-        // Now and then the next death comes during the recovery.
+        life.plan_fault();
+        // Sometimes the next kill comes during the recovery.
         let mut inner = world.lock();
-        let mut death = if inner.life > 1 { inner.deaths.pop_front() } else { None };
+        let mut kill = if inner.life > 1 { inner.kills.pop_front() } else { None };
         if world.options.node_faults && inner.faults_on && inner.stream("again", "node").f64() < 0.1 {
             inner.fault("crash_in_recovery", "node");
-            death = Some(Duration::from_millis(inner.stream("again", "node").u64(0..3000)));
+            kill = Some(Duration::from_millis(inner.stream("again", "node").u64(0..3000)));
         }
         if world.options.node_faults && inner.faults_on && inner.stream("nth", "node").f64() < 0.1 {
             inner.fault("nth_commit_fails", "node");
             let commits = inner.stream("nth", "node").u64(0..60);
             inner.disk.fails_after = Some(commits);
         }
-        if let Some(after) = death {
+        if let Some(after) = kill {
             let crash = inner.crash.clone();
-            life.death.spawn(async move {
+            life.kill.spawn(async move {
                 tokio::time::sleep(after).await;
                 crash.notify_one();
             });
@@ -244,15 +244,15 @@ impl Life {
         life
     }
 
-    fn plan_deed(&mut self) {
+    fn plan_fault(&mut self) {
         let mut inner = self.world.lock();
         if self.journal_kills > 0 {
-            self.next_deed = inner.elapsed() + Duration::from_secs(5);
+            self.next_fault = inner.elapsed() + Duration::from_secs(5);
             return;
         }
         let unit = inner.stream("deed at", "node").f64();
-        let wait = self.world.options.deed_every.mul_f64(-(1.0 - unit).ln() + 0.001);
-        self.next_deed = inner.elapsed() + wait;
+        let wait = self.world.options.fault_every.mul_f64(-(1.0 - unit).ln() + 0.001);
+        self.next_fault = inner.elapsed() + wait;
     }
 
     async fn run(&mut self) -> LifeEnd {
@@ -266,9 +266,9 @@ impl Life {
                 (inner.elapsed(), inner.crash.clone(), !inner.faults_on)
             };
             if !quiet && now + QUIET >= length {
-                self.make_peace();
+                self.stop_faults();
             }
-            self.jump_if_demanded(now);
+            self.jump_if_planned(now);
             if now >= length && self.asked_at.is_none() {
                 checks::liveness(&mut self.world.lock(), &self.world.options, &self.node.board);
                 self.ask();
@@ -281,7 +281,7 @@ impl Life {
             let until = match self.asked_at {
                 Some(at) => at + CLOSE_WITHIN + Duration::from_secs(41),
                 None if quiet => length,
-                None => self.next_deed.min(length.saturating_sub(QUIET)).min(now + Duration::from_secs(600)),
+                None => self.next_fault.min(length.saturating_sub(QUIET)).min(now + Duration::from_secs(600)),
             };
             let until = match self.world.options.jump {
                 Some((at, _)) if !self.jumped => until.min(at),
@@ -294,26 +294,26 @@ impl Life {
                 end = &mut self.node.done => return self.ended(end.ok()).await,
                 () = tokio::time::sleep_until(wake) => {}
             }
-            if self.world.lock().elapsed() >= self.next_deed && self.world.lock().faults_on {
-                self.do_a_deed();
-                self.plan_deed();
+            if self.world.lock().elapsed() >= self.next_fault && self.world.lock().faults_on {
+                self.inject_fault_now();
+                self.plan_fault();
             }
             checks::while_it_runs(&mut self.world.lock(), &self.world.options);
         }
     }
 
-    /// The root has said how it ended; its task and everything below it must be gone soon.
+    /// The root has reported its end; its task and everything below it must end soon.
     async fn ended(&mut self, end: Option<NodeEnd>) -> LifeEnd {
         let gone = tokio::time::timeout(Duration::from_secs(1), &mut self.node.ended).await;
         if gone.is_err() {
             self.world.lock().violation("the root has reported its end and does not end".to_owned());
         }
-        self.death.shutdown().await;
+        self.kill.shutdown().await;
         if matches!(end, Some(NodeEnd::Finished | NodeEnd::ShutdownRequested(_))) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let left = Handle::current().metrics().num_alive_tasks();
             if left > 1 {
-                self.world.lock().violation(format!("I11: {left} tasks outlive the node"));
+                self.world.lock().violation(format!("{left} tasks outlive the node"));
             }
         }
         end.map_or(LifeEnd::RootDied, LifeEnd::Ended)
@@ -327,11 +327,11 @@ impl Life {
         let _ = self.node.root.cast(RootMsg::Shutdown("the driver asked".to_owned()));
     }
 
-    /// From here on nothing fails any more, and everything must come back.
-    fn make_peace(&mut self) {
+    /// From here on no fault is injected, and everything must recover.
+    fn stop_faults(&mut self) {
         let mut inner = self.world.lock();
         inner.faults_on = false;
-        inner.tracker("peace".to_owned());
+        inner.tracker("faults stop".to_owned());
         ledger::thaw(&mut inner);
         clock::put_right(&mut inner);
         inner.settle_when_down = inner.disk.any_held();
@@ -340,7 +340,7 @@ impl Life {
         }
     }
 
-    fn jump_if_demanded(&mut self, now: Duration) {
+    fn jump_if_planned(&mut self, now: Duration) {
         if let Some((_, seconds)) = self.world.options.jump.filter(|(at, _)| now >= *at && !self.jumped) {
             self.jumped = true;
             let mut inner = self.world.lock();
@@ -348,7 +348,7 @@ impl Life {
         }
     }
 
-    fn do_a_deed(&mut self) {
+    fn inject_fault_now(&mut self) {
         if self.journal_kills > 0 {
             self.journal_kills -= 1;
             let _ = self.node.root.cast(RootMsg::Kill("journal".to_owned()));
@@ -388,7 +388,7 @@ impl Life {
                 inner.fault("outage", &name);
                 inner.outage.insert(name, until);
             }
-            // Whoever settles by hand stops the node first.
+            // An operator stops the node before settling.
             46..55 if inner.disk.any_held() => {
                 inner.count("stopped_to_settle");
                 inner.settle_when_down = true;

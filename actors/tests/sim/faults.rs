@@ -1,4 +1,4 @@
-//! Chance, and what happens at the named places of the production code.
+//! Random numbers, and the faults at the fault points of the production code.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl FaultInjector for SimFaults {
         if point == FaultPoint::PreStart {
             world.lock().starts(who);
         }
-        // Beats and looks happen every few seconds, the rest about once in a cycle.
+        // Beats and checks happen every few seconds, the rest about once in a cycle.
         if IN_CYCLE.contains(&point) {
             clock::change_at_place(world, who, point);
         }
@@ -53,7 +53,9 @@ impl FaultInjector for SimFaults {
         let (panic, hang, delay) = names(point);
         let crash = if world.options.node_faults { p / 6.0 } else { 0.0 };
         let weights = [(panic, p), (hang, p), (delay, p * 2.0), ("crash_at_place", crash)];
-        let Some(fault) = world.pick("fate", &format!("{who}@{point:?}"), &weights) else { return InjectedFault::None };
+        let Some(fault) = world.pick("fate", &format!("{who}@{point:?}"), &weights) else {
+            return InjectedFault::None;
+        };
         let mut inner = world.lock();
         inner.note(format!("{fault} at {point:?} in {who}"));
         if fault == panic {
@@ -69,14 +71,14 @@ impl FaultInjector for SimFaults {
             return InjectedFault::None;
         }
         if fault == "crash_at_place" {
-            inner.tracker(format!("process dies at {point:?} in {who}"));
+            inner.tracker(format!("process is killed at {point:?} in {who}"));
             inner.crash.notify_one();
         }
         InjectedFault::Hang
     }
 }
 
-/// While a pipeline stands still it cannot notice that its stages do.
+/// A pipeline that hangs cannot notice that its stages hang.
 fn stalled(inner: &mut crate::world::Inner, who: &str) {
     if !who.contains('/') {
         let now = inner.elapsed();

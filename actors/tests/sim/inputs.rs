@@ -19,7 +19,7 @@ pub struct SimSource {
     pub world: Shared,
     pub index: usize,
     pub who: String,
-    /// Must never be printed by anyone (I12).
+    /// Must never be printed.
     pub token: String,
 }
 
@@ -151,7 +151,7 @@ impl FeatureSet for SimFeatures {
         }
         let newest = bars.last().unwrap();
         let noise = fnv(self.world.options.seed, &format!("{}{}", newest.time.0, newest.close));
-        // Judged by the bars alone: a cycle that is run again dies again.
+        // Judged by the bars alone: a cycle that is run again fails again.
         let faults_on = {
             let pipe = self.who.split('/').next().unwrap();
             let inner = self.world.lock();

@@ -121,7 +121,7 @@ pub fn judge_ending(inner: &mut Inner, key: &IntentKey, state: IntentState) {
         _ => true,
     };
     if !honest {
-        inner.violation(format!("I2: the journal says {state} of {key}, the venue says {truth:?}"));
+        inner.violation(format!("the journal says {state} of {key}, the venue says {truth:?}"));
     }
 }
 
@@ -129,12 +129,12 @@ pub fn judge_ending(inner: &mut Inner, key: &IntentKey, state: IntentState) {
 pub fn judge_step(inner: &mut Inner, intent: &Intent, event: &IntentEvent, next: IntentState) {
     judge_ending(inner, &intent.key, next);
     if matches!(event, IntentEvent::FoundAbsent { .. }) && !can_prove_absence(inner, &intent.key) {
-        inner.violation(format!("I2: {} is called absent, and its venue can fill it at any time", intent.key));
+        inner.violation(format!("{} is called absent, and its venue can fill it at any time", intent.key));
     }
     if let Some(receipt) = event.receipt() {
         let filled = inner.ledger.orders.get(&intent.key).and_then(Entry::receipt);
         if filled.map(|filled| (filled.ticket, filled.volume_lots)) != Some((receipt.ticket, receipt.volume_lots)) {
-            let text = format!("I2: {} has the receipt {receipt:?}, the venue filled {filled:?}", intent.key);
+            let text = format!("{} has the receipt {receipt:?}, the venue filled {filled:?}", intent.key);
             inner.violation(text);
         }
         let sum = inner.ledger.acked.entry(intent.order.symbol.clone()).or_default();
@@ -263,7 +263,7 @@ fn fill(
     Some(())
 }
 
-/// Whatever was to arrive at some time arrives now: in peace nothing is frozen.
+/// Everything that was delayed arrives now: without faults nothing is delayed.
 pub fn thaw(inner: &mut Inner) {
     let now = inner.elapsed();
     let frozen = inner.ledger.orders.values_mut().filter(|entry| entry.expires.is_none());

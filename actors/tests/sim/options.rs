@@ -28,7 +28,7 @@ pub struct PipelineOptions {
     pub max_positions: u32,
     pub orders_per_hour: u32,
     pub max_holding: Option<Duration>,
-    /// No fault of its own; then it must not miss anything (I9).
+    /// No fault of its own; then it must not miss anything.
     pub sheltered: bool,
 }
 
@@ -41,10 +41,10 @@ pub struct SimOptions {
     pub intensity: f64,
     /// Journal, clock, crashes, reboots.
     pub node_faults: bool,
-    /// The wall clock jumps by so many seconds at this elapsed time, whatever else happens.
+    /// The wall clock jumps by this many seconds at this elapsed time, whatever else happens.
     pub jump: Option<(Duration, i64)>,
     /// Mean time between two deeds of the driver.
-    pub deed_every: Duration,
+    pub fault_every: Duration,
     pub pipelines: Vec<PipelineOptions>,
 }
 
@@ -54,7 +54,7 @@ impl SimOptions {
         let start = EPOCH.plus(Duration::from_secs(rng.u64(0..86_400)));
         let node_faults = rng.f64() < 0.8;
         let intensity = [0.3, 1.0, 1.0, 3.0][rng.usize(0..4)];
-        let deed_every = Duration::from_secs([300, 900, 1800][rng.usize(0..3)]);
+        let fault_every = Duration::from_secs([300, 900, 1800][rng.usize(0..3)]);
         let all_end = rng.f64() < 0.1;
         let sheltered = if node_faults { None } else { Some(rng.usize(0..count)) };
         let pipelines = (0..count)
@@ -81,7 +81,7 @@ impl SimOptions {
                 }
             })
             .collect();
-        Self { seed, start, length, intensity, node_faults, jump: None, deed_every, pipelines }
+        Self { seed, start, length, intensity, node_faults, jump: None, fault_every, pipelines }
     }
 
     /// Many pipelines and no faults: whatever fails was made to.
@@ -101,9 +101,9 @@ impl SimOptions {
             max_holding: Some(MAX_HOLDING),
             sheltered: true,
         });
-        let deed_every = length * 1000;
+        let fault_every = length * 1000;
         let pipelines = pipelines.collect();
-        Self { seed, start: EPOCH, length, intensity: 0.0, node_faults: false, jump: None, deed_every, pipelines }
+        Self { seed, start: EPOCH, length, intensity: 0.0, node_faults: false, jump: None, fault_every, pipelines }
     }
 }
 

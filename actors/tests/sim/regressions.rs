@@ -55,7 +55,7 @@ fn reasons(world: &Shared) -> Vec<Reason> {
 
 #[test]
 fn a_hanging_stage_is_noticed_by_its_own_deadline() {
-    // I7 is judged by the guard around the call: 6 s for the executor, where 36 s are the fetcher's.
+    // A hang is judged by the guard around the call: 6 s for the executor, where 36 s are the fetcher's.
     let faults: &[(&str, &str, &[&str])] = &[("positions", "p0/executor", &["pass", "positions_hang"])];
     run(patient(30), faults);
 }
@@ -139,29 +139,29 @@ fn a_journal_whose_store_panics_is_replaced() {
     assert!(reasons(&world).len() >= 29);
 }
 
-/// I13: a process that dies in its recovery leaves nothing behind that a second recovery would not find.
+/// A process that is killed in its recovery leaves nothing behind that a second recovery would not find.
 #[test]
 fn recovering_twice_is_recovering_once() {
     let once = recovered(&[]);
-    for deaths in 1..4 {
-        let twice = recovered(&vec![Duration::from_millis(7 * deaths); usize::try_from(deaths).unwrap()]);
-        assert_eq!(once, twice, "with {deaths} deaths in the recovery");
+    for kills in 1..4 {
+        let twice = recovered(&vec![Duration::from_millis(7 * kills); usize::try_from(kills).unwrap()]);
+        assert_eq!(once, twice, "with {kills} kills in the recovery");
     }
 }
 
-/// Dies with an order at the venue and no reply, recovers with these deaths on the way, and tells rows and intents.
-fn recovered(deaths: &[Duration]) -> Vec<String> {
+/// Is killed with an order at the venue and no reply, recovers with these kills on the way, and returns rows and intents.
+fn recovered(kills: &[Duration]) -> Vec<String> {
     // Every slot decides: which bar was decided last is known to the second recovery only, from the first one's rows.
     let mut options = options(50);
     options.pipelines[0].decide_on = DecideOn::Slot;
     options.pipelines[0].sheltered = false;
     let world = World::new(options);
     world.demand("submit", "p0/executor", &["crash_in_submit_filled"]);
-    world.lock().deaths = deaths.iter().copied().collect();
+    world.lock().kills = kills.iter().copied().collect();
     with_capture(&world, || driver::run(&world));
     let inner = world.lock();
     assert_eq!(inner.log.violations, Vec::<String>::new());
-    assert!(inner.deaths.is_empty());
+    assert!(inner.kills.is_empty());
     let ended = |slot: UtcMs| world.options.start.plus(MINUTE * 50 - QUIET) > slot;
     let rows = inner.disk.rows.values().filter(|row| ended(row.slot));
     let mut lines: Vec<String> = rows.map(|row| format!("{} {}", row.slot, row.reason)).collect();
@@ -213,7 +213,7 @@ fn an_order_that_is_filled_late_is_unknown_until_it_is_found() {
     assert_eq!(first.states, [IntentState::Planned, IntentState::Sent, IntentState::Unknown, IntentState::Acked]);
 }
 
-/// Where orders do not expire nothing but the order itself, or a person, ends the doubt.
+/// Where orders do not expire nothing but the order itself, or an operator, settles it.
 #[test]
 fn an_order_that_never_expires_is_never_called_absent() {
     let mut options = SimOptions::calm(3, MINUTE * 60, 4);

@@ -20,7 +20,7 @@ pub struct SimVenue {
     pub index: usize,
     pub mode: Mode,
     pub who: String,
-    /// Must never be printed by anyone (I12).
+    /// Must never be printed by anyone.
     pub password: String,
 }
 
@@ -59,8 +59,8 @@ pub fn empty_book(index: usize) -> Book {
 }
 
 impl SimVenue {
-    /// Every other netting account knows no expiry. Only a person can settle what is lost there, and stops the node for it,
-    /// which in a run without faults of the node nobody does.
+    /// Every other netting account knows no expiry. Only an operator can settle what is lost there, and stops the node for
+    /// that; not in a run without faults of the node.
     fn never_expires(&self) -> bool {
         self.index % 4 == 3 && self.world.options.node_faults
     }
@@ -78,7 +78,7 @@ impl SimVenue {
                     inner.violation(text);
                 }
                 if intent.mode != self.mode || options.mode != self.mode {
-                    inner.violation(format!("I4: {key} goes to a venue of another mode"));
+                    inner.violation(format!("{key} goes to a venue of another mode"));
                 }
                 let open = inner.disk.open.get(&intent.pipeline).cloned().unwrap_or_default();
                 let blocked = open.iter().filter(|other| *other != key).find(|other| {
@@ -88,14 +88,14 @@ impl SimVenue {
                     inner.violation(format!("{key} leaves while {other} is open"));
                 }
             }
-            other => inner.violation(format!("I1: {key} leaves, and durable is {:?}", other.map(|i| i.state))),
+            other => inner.violation(format!("{key} leaves, and durable is {:?}", other.map(|i| i.state))),
         }
         judge_order(inner, options, order, slot);
         if inner.safe_mode {
-            inner.violation(format!("I4: {key} leaves in safe mode"));
+            inner.violation(format!("{key} leaves in safe mode"));
         }
         if !options.window.contains(now) {
-            inner.violation(format!("I4: {key} leaves outside the competition, at {now}"));
+            inner.violation(format!("{key} leaves outside the competition, at {now}"));
         }
         let fetched = inner.alive.fetched.get(&options.name).filter(|(fetched, _)| *fetched == slot);
         match fetched.map(|(_, at)| *at) {
@@ -103,16 +103,16 @@ impl SimVenue {
             None if order.role != Role::Open => {}
             Some(began) if inner.elapsed() + deadline <= began + options.cycle + Duration::from_millis(1) => {}
             other => {
-                let text = format!("I4: {key} may leave after the cycle's deadline: fetched at {other:?}");
+                let text = format!("{key} may leave after the cycle's deadline: fetched at {other:?}");
                 inner.violation(text);
             }
         }
         // Elapsed time does not see a suspend, nor a clock that is set: an order has to be near its slot by both.
         if now > slot.plus(LATENESS + options.cycle) || now < slot.minus(LATENESS) {
-            inner.violation(format!("I4: {key} of the slot {slot} leaves at {now}"));
+            inner.violation(format!("{key} of the slot {slot} leaves at {now}"));
         }
         if inner.ledger.orders.contains_key(key) {
-            inner.violation(format!("I2: {key} is submitted twice"));
+            inner.violation(format!("{key} is submitted twice"));
         }
     }
 
@@ -160,7 +160,7 @@ impl SimVenue {
             "never_left" => return Submission::NeverLeft("connection refused".to_owned()),
             "submit_hang_filled" | "submit_hang_empty" => std::future::pending::<()>().await,
             "submit_panic_filled" | "submit_panic_empty" => panic!("injected in submit"),
-            "crash_in_submit_filled" | "crash_in_submit_empty" => world.die("in submit").await,
+            "crash_in_submit_filled" | "crash_in_submit_empty" => world.kill_process("in submit").await,
             "reply_late" => {
                 tokio::time::sleep(travel.min(deadline)).await;
                 return Submission::Unknown("connection reset".to_owned());
@@ -189,7 +189,7 @@ impl SimVenue {
         }
     }
 
-    /// The receipt of an order that the journal knows under another key; only live orders are told apart by their tickets.
+    /// The receipt of an order that the journal knows under another key; only live orders have tickets of their own.
     fn another(&self, inner: &Inner) -> Option<Receipt> {
         inner.disk.newest_receipt().filter(|_| self.mode == Mode::Live)
     }
@@ -239,7 +239,7 @@ impl SimVenue {
             }
             Truth::Open => Evidence::NotNow("it may still arrive".to_owned()),
             _ if fault == "settle_undecidable" && world.options.node_faults => {
-                Evidence::Undecidable("history is gone".to_owned())
+                Evidence::Undecidable("the history was deleted".to_owned())
             }
             _ => Evidence::Absent("not in the history, and expired".to_owned()),
         }
@@ -331,7 +331,7 @@ fn judge_order(inner: &mut Inner, options: &PipelineOptions, order: &Order, slot
             }
         }
         (Book::Netting(net), Role::Close(ticket)) => {
-            // Bought back or sold off to the lot: anything else opens a position that nobody decided.
+            // Bought back or sold off to the lot: anything else opens a position without a decision.
             let after = net.lots + signed(order.side, order.volume_lots);
             if net.opened_by != Some(ticket) || !after.is_zero() {
                 let text = format!(

@@ -41,10 +41,10 @@ pub struct Inner {
     pub stops_until: Duration,
     /// Faults that a test demands, by stream and caller; each happens once, in this order.
     pub demanded: BTreeMap<(&'static str, String), VecDeque<&'static str>>,
-    /// After so long in its next lives the process dies.
-    pub deaths: VecDeque<Duration>,
+    /// After this long each of the next processes is killed.
+    pub kills: VecDeque<Duration>,
     pub safe_mode: bool,
-    /// A person has stopped the node to settle what only a person can.
+    /// An operator has stopped the node to settle what only an operator can.
     pub settle_when_down: bool,
     pub life: u32,
     /// When each pipeline was last heard of: a row, or a line that says why there is none.
@@ -72,7 +72,7 @@ pub struct Log {
     pub all: Vec<String>,
 }
 
-/// Incarnations of this life, as the fakes see them (I5, I7, I8).
+/// Incarnations of this life, as the fakes see them.
 #[derive(Default)]
 pub struct Alive {
     pub starts: BTreeMap<String, Vec<Duration>>,
@@ -100,7 +100,7 @@ impl World {
             offset_ms: 0,
             stops_until: Duration::ZERO,
             demanded: BTreeMap::new(),
-            deaths: VecDeque::new(),
+            kills: VecDeque::new(),
             safe_mode: false,
             settle_when_down: false,
             life: 0,
@@ -168,11 +168,11 @@ impl World {
         Duration::from_millis(self.lock().stream(stream, who).u64(from..to))
     }
 
-    /// The process dies here: whoever awaits this gets no further, and the driver drops everything.
-    pub async fn die(&self, at: &str) {
+    /// Kills the process here: this never returns, and the driver drops everything.
+    pub async fn kill_process(&self, at: &str) {
         let crash = {
             let mut inner = self.lock();
-            inner.tracker(format!("process dies: {at}"));
+            inner.tracker(format!("process is killed: {at}"));
             inner.crash.clone()
         };
         crash.notify_one();
@@ -198,7 +198,7 @@ impl World {
         inner.life_began = None;
     }
 
-    /// Everything of the process is gone.
+    /// Everything of the process has ended.
     pub fn end_life(&self) {
         let mut inner = self.lock();
         let left: Vec<String> = inner.alive.calls.iter().filter(|c| *c.1 > 0).map(|c| c.0.clone()).collect();
@@ -218,7 +218,7 @@ impl World {
         let calls = inner.alive.calls.entry(who.to_owned()).or_default();
         *calls += 1;
         if *calls > 1 {
-            inner.violation(format!("I5: two incarnations of {who} are inside a call at the same time"));
+            inner.violation(format!("two incarnations of {who} are inside a call at the same time"));
         }
         let (since, life) = (inner.elapsed(), inner.life);
         Guard { world: self.clone(), who: who.to_owned(), since, limit, life }
@@ -240,6 +240,7 @@ impl Inner {
         names.into_iter().filter_map(|pipeline| self.disk.last_slot(pipeline)).max().unwrap_or_default()
     }
 
+    /// The random numbers of one kind of event. The names seed them: a renamed stream changes what every seed does.
     pub fn stream(&mut self, stream: &str, who: &str) -> &mut fastrand::Rng {
         let key = format!("{stream}:{who}");
         let seed = self.seed;
@@ -271,7 +272,7 @@ impl Inner {
     }
 
     /// A pipeline has shown where it stands.
-    pub fn hear(&mut self, pipeline: &str) {
+    pub fn observe(&mut self, pipeline: &str) {
         let now = self.elapsed();
         self.heard.insert(pipeline.to_owned(), now);
     }
@@ -297,7 +298,7 @@ impl Inner {
     pub fn starts(&mut self, who: &str) {
         let now = self.elapsed();
         if self.alive.calls.get(who).is_some_and(|calls| *calls > 0) {
-            self.violation(format!("I5: {who} starts while an older incarnation is inside a call"));
+            self.violation(format!("{who} starts while an older incarnation is inside a call"));
         }
         self.alive.starts.entry(who.to_owned()).or_default().push(now);
         self.note(format!("starts {who}"));
@@ -337,7 +338,7 @@ impl Drop for Guard {
             inner.alive.owner_stalled_at.get(&pipe).is_some_and(|at| *at + Duration::from_secs(60) >= self.since);
         let stood_still = inner.stops_until >= self.since;
         if now - self.since > bound && !excused && !stood_still {
-            inner.violation(format!("I7: {} was inside a call for {:?}", self.who, now - self.since));
+            inner.violation(format!("{} was inside a call for {:?}", self.who, now - self.since));
         }
     }
 }

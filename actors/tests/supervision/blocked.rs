@@ -34,12 +34,12 @@ async fn a_stuck_child_gets_no_twin_until_its_thread_is_free() {
     let mut house = House::open(quick(), vec![kid.spec.clone()]).await;
     house.until_up("kid", 1).await;
     let release = block(&kid).await;
-    house.tell(OwnerMsg::DeadlineMissed("kid".into(), Generation(1)));
+    house.send(OwnerMsg::DeadlineMissed("kid".into(), Generation(1)));
     assert_eq!(house.next().await, SupervisorEvent::Stuck { id: "kid".into(), generation: Generation(1) });
     assert_eq!(kids.diary(), ["kid/1 starts"]);
     drop(release);
     assert_eq!(ends_of(&house.until_up("kid", 2).await), ["hung: a request"]);
-    assert_eq!(kids.diary(), ["kid/1 starts", "kid/1 gone", "kid/2 starts"]);
+    assert_eq!(kids.diary(), ["kid/1 starts", "kid/1 ended", "kid/2 starts"]);
     workers.shutdown_background();
 }
 
@@ -65,7 +65,7 @@ async fn a_blocked_child_of_a_dead_owner_never_overlaps_with_its_successor() {
     drop(release);
     house.until(|event| matches!(event, SupervisorEvent::Up { .. })).await;
     let diary = kids.diary();
-    assert_eq!(diary[..2], ["kid/1 starts", "kid/1 gone"]);
+    assert_eq!(diary[..2], ["kid/1 starts", "kid/1 ended"]);
     assert_eq!(diary.len(), 3, "{diary:?}");
     workers.shutdown_background();
 }
@@ -80,7 +80,7 @@ async fn a_shutdown_reports_a_blocked_child_and_ends_when_it_does() {
     let mut house = House::open(quick(), specs).await;
     house.until_up("high", 1).await;
     let release = block(&high).await;
-    house.tell(OwnerMsg::Shutdown);
+    house.send(OwnerMsg::Shutdown);
     let heard = house.until(|event| matches!(event, SupervisorEvent::Down { .. })).await;
     assert_eq!(heard[0], SupervisorEvent::Stuck { id: "high".into(), generation: Generation(1) });
     assert!(matches!(&heard[1], SupervisorEvent::Down { id, .. } if id.as_str() == "low"));

@@ -1,4 +1,4 @@
-//! An owner as small as it can be, and children that do what they are told.
+//! A minimal owner, and children that panic, fail, hang or end on request.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -35,7 +35,7 @@ pub enum OwnerMsg {
 
 pub struct OwnerState {
     supervisor: Supervisor,
-    tell: mpsc::UnboundedSender<SupervisorEvent>,
+    events: mpsc::UnboundedSender<SupervisorEvent>,
 }
 
 impl Actor for Owner {
@@ -46,11 +46,11 @@ impl Actor for Owner {
     async fn pre_start(
         &self,
         myself: ActorRef<OwnerMsg>,
-        (settings, specs, tell): Self::Arguments,
+        (settings, specs, events): Self::Arguments,
     ) -> Result<OwnerState, ActorProcessingErr> {
         let owner = myself.get_cell();
         let notify = Arc::new(move |notice| drop(myself.cast(OwnerMsg::Notice(notice))));
-        Ok(OwnerState { supervisor: Supervisor::new(owner, settings, specs, notify), tell })
+        Ok(OwnerState { supervisor: Supervisor::new(owner, settings, specs, notify), events })
     }
 
     async fn post_start(&self, _: ActorRef<OwnerMsg>, state: &mut OwnerState) -> Result<(), ActorProcessingErr> {
@@ -93,7 +93,7 @@ impl Actor for Owner {
 impl OwnerState {
     fn pass_on(&self, supervisor_events: Vec<SupervisorEvent>) {
         for event in supervisor_events {
-            let _ = self.tell.send(event);
+            let _ = self.events.send(event);
         }
     }
 }
@@ -136,7 +136,7 @@ pub struct KidState {
 
 impl Drop for KidState {
     fn drop(&mut self) {
-        self.diary.lock().unwrap().push(format!("{} gone", self.name));
+        self.diary.lock().unwrap().push(format!("{} ended", self.name));
         assert!(!self.drop_panics, "the drop of a state");
     }
 }
@@ -170,8 +170,8 @@ impl Actor for Kid {
         _: &mut KidState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            KidMsg::Panic => panic!("as told"),
-            KidMsg::Fail => return Err("as told".into()),
+            KidMsg::Panic => panic!("on request"),
+            KidMsg::Fail => return Err("on request".into()),
             KidMsg::Hang => std::future::pending().await,
             KidMsg::Block(began, until) => {
                 began.send(()).unwrap();
@@ -221,7 +221,7 @@ impl Kids {
     }
 }
 
-/// A running owner and what it hears.
+/// A running owner and the events that it gets.
 pub struct House {
     pub owner: ActorRef<OwnerMsg>,
     pub owner_task: tokio::task::JoinHandle<()>,
@@ -230,14 +230,14 @@ pub struct House {
 
 impl House {
     pub async fn open(limits: Limits, specs: Vec<ChildSpec>) -> Self {
-        let (tell, heard) = mpsc::unbounded_channel();
+        let (sender, heard) = mpsc::unbounded_channel();
         let settings = SupervisorSettings {
             limits,
             chance: Arc::new(Half),
             control: Handle::current(),
             crashes: CrashLog::install(),
         };
-        let (owner, owner_task) = Actor::spawn(None, Owner, (settings, specs, tell)).await.unwrap();
+        let (owner, owner_task) = Actor::spawn(None, Owner, (settings, specs, sender)).await.unwrap();
         Self { owner, owner_task, heard }
     }
 
@@ -263,7 +263,7 @@ impl House {
         self.until(|event| *event == up).await
     }
 
-    pub fn tell(&self, message: OwnerMsg) {
+    pub fn send(&self, message: OwnerMsg) {
         self.owner.cast(message).unwrap();
     }
 }

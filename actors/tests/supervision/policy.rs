@@ -229,7 +229,7 @@ fn a_child_that_misses_a_deadline_is_killed_and_its_end_is_called_a_hang() {
     play.after(5.0);
     assert_eq!(play.heard.last(), Some(&SupervisorEvent::Stuck { id: "a".into(), generation: Generation(1) }));
     play.after(100_000.0);
-    assert_eq!(play.policy.restarts(), 0, "no twin of a stuck child");
+    assert_eq!(play.policy.restarts(), 0, "a stuck child is not replaced");
     play.end("a", ChildEnd::Killed);
     let hung = ChildEnd::Hung("fetch".to_owned());
     assert_eq!(play.count(|h| matches!(h, SupervisorEvent::Down { cause, .. } if *cause == hung)), 1);

@@ -22,10 +22,10 @@ enum Op {
         passes: bool,
     },
     /// A live incarnation begins to end.
-    Die {
+    Fail {
         which: usize,
     },
-    /// A live incarnation is gone.
+    /// A live incarnation ended.
     End {
         which: usize,
         cause: u8,
@@ -54,7 +54,7 @@ fn op() -> impl Strategy<Value = Op> {
     let which = 0..8_usize;
     prop_oneof![
         8 => (which.clone(), prop::bool::weighted(0.8)).prop_map(|(which, passes)| Op::AnswerStart { which, passes }),
-        3 => which.clone().prop_map(|which| Op::Die { which }),
+        3 => which.clone().prop_map(|which| Op::Fail { which }),
         8 => (which.clone(), 0..4_u8).prop_map(|(which, cause)| Op::End { which, cause }),
         2 => which.clone().prop_map(|which| Op::Hang { which }),
         3 => (which.clone(), any::<bool>()).prop_map(|(which, answered)| Op::AnswerPing { which, answered }),
@@ -143,8 +143,8 @@ impl World {
     fn carry_out(&mut self, command: Command) {
         match command {
             Command::Spawn { id, generation } => {
-                let twin = self.starting.iter().chain(&self.alive).find(|live| live.0 == id);
-                assert_eq!(twin, None, "a twin of {id} is started");
+                let second = self.starting.iter().chain(&self.alive).find(|live| live.0 == id);
+                assert_eq!(second, None, "a second incarnation of {id} is started");
                 assert!(!self.closing, "{id} is started during the shutdown");
                 assert!(self.newest[&id] < generation, "generation {generation} of {id} is used twice");
                 assert!(self.waiting.get(&id).is_none_or(|until| *until <= self.now), "{id} starts too early");
@@ -157,12 +157,15 @@ impl World {
                 let above =
                     self.alive.iter().find(|live| self.plans[&live.0].tier > tier && !self.ordered.contains(live));
                 assert_eq!(above, None, "{id} is stopped before a child of a higher tier was");
-                assert!(self.alive.contains(&(id.clone(), generation)), "a stop of nobody");
+                assert!(self.alive.contains(&(id.clone(), generation)), "a stop of a child that does not run");
                 self.ordered.insert((id, generation));
             }
             Command::Kill { id, generation } => {
                 let incarnation = (id, generation);
-                assert!(self.starting.contains(&incarnation) || self.alive.contains(&incarnation), "a kill of nobody");
+                assert!(
+                    self.starting.contains(&incarnation) || self.alive.contains(&incarnation),
+                    "a kill of a child that does not run"
+                );
                 self.ordered.insert(incarnation);
             }
             Command::Ping { id, generation } => {
@@ -170,11 +173,11 @@ impl World {
                 assert!(self.pings.insert((id, generation)), "a second ping before the answer to the first");
             }
             Command::WakeAt(at) => self.wake = Some(at),
-            Command::Notify(event) => self.hear(event),
+            Command::Notify(event) => self.observe(event),
         }
     }
 
-    fn hear(&mut self, event: SupervisorEvent) {
+    fn observe(&mut self, event: SupervisorEvent) {
         match event {
             SupervisorEvent::Restarting { id, after } => {
                 self.restarts.push((self.now, id.clone()));
@@ -226,7 +229,7 @@ impl World {
         }
     }
 
-    /// Whoever is neither live nor final is waited for by a wake that is early enough; nobody is nowhere.
+    /// For every child that is neither live nor final a wake is due early enough: none is forgotten.
     fn check_nothing_is_forgotten(&self) {
         if self.closing {
             return;
@@ -234,7 +237,7 @@ impl World {
         let lives = |id: &ChildId| self.starting.iter().chain(&self.alive).any(|live| live.0 == *id);
         for (id, plan) in &self.plans {
             if let Some(until) = self.waiting.get(id) {
-                assert!(self.wake.is_some_and(|wake| wake <= *until), "nobody wakes {id} up");
+                assert!(self.wake.is_some_and(|wake| wake <= *until), "no wake is due for {id}");
             } else if !lives(id) && !self.done.contains(id) && self.newest[id] == plan.last {
                 assert!(!self.starting.is_empty(), "the tier of {id} is never started");
             } else {
@@ -281,7 +284,7 @@ impl World {
                     self.answer_start(incarnation, passes);
                 }
             }
-            Op::Die { which } => {
+            Op::Fail { which } => {
                 if let Some((id, generation)) = pick(&self.alive, which) {
                     // It needs no order to end any more.
                     self.ordered.insert((id.clone(), generation));
@@ -355,7 +358,7 @@ impl World {
             } else if let Some(incarnation) = self.ordered.first().cloned() {
                 self.end(incarnation, ChildEnd::Finished);
             } else if let Some(incarnation) = self.alive.first().cloned() {
-                // Was dying by itself when the shutdown came.
+                // It was ending by itself when the shutdown came.
                 self.end(incarnation, ChildEnd::Killed);
             }
         }

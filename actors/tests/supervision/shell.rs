@@ -29,10 +29,10 @@ async fn a_child_that_panics_is_replaced_and_reached_under_its_old_address() {
     kid.address.send(KidMsg::Panic).ok().unwrap();
     let heard = house.until_up("kid", 2).await;
     let SupervisorEvent::Down { cause: ChildEnd::Panicked(report), .. } = &heard[0] else { panic!("{heard:?}") };
-    assert_eq!(report.message, "as told");
+    assert_eq!(report.message, "on request");
     assert!(report.location.contains("harness.rs"), "{report}");
     assert_eq!(who(&kid).await, Ok(2));
-    assert_eq!(kids.diary(), ["kid/1 starts", "kid/1 gone", "kid/2 starts"]);
+    assert_eq!(kids.diary(), ["kid/1 starts", "kid/1 ended", "kid/2 starts"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -40,14 +40,14 @@ async fn an_error_is_a_failure_with_its_text() {
     let (mut house, kid, _kids) = one(&[]).await;
     house.until_up("kid", 1).await;
     kid.address.send(KidMsg::Fail).ok().unwrap();
-    assert_eq!(ends_of(&house.until_up("kid", 2).await), ["failed: as told"]);
+    assert_eq!(ends_of(&house.until_up("kid", 2).await), ["failed: on request"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_child_killed_from_outside_is_replaced() {
     let (mut house, kid, _kids) = one(&[]).await;
     house.until_up("kid", 1).await;
-    house.tell(OwnerMsg::Kill("kid".into()));
+    house.send(OwnerMsg::Kill("kid".into()));
     assert_eq!(ends_of(&house.until_up("kid", 2).await), ["was killed"]);
     assert_eq!(who(&kid).await, Ok(2));
 }
@@ -57,10 +57,10 @@ async fn a_hang_is_ended_by_a_missed_deadline_of_its_own_generation_only() {
     let (mut house, kid, _kids) = one(&[]).await;
     house.until_up("kid", 1).await;
     kid.address.send(KidMsg::Hang).ok().unwrap();
-    house.tell(deadline_missed(1));
+    house.send(deadline_missed(1));
     assert_eq!(ends_of(&house.until_up("kid", 2).await), ["hung: a request"]);
-    house.tell(deadline_missed(1));
-    assert_eq!(who(&kid).await, Ok(2), "a deadline of an old generation kills nobody");
+    house.send(deadline_missed(1));
+    assert_eq!(who(&kid).await, Ok(2), "a deadline of an old generation kills no child");
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +106,7 @@ async fn a_message_comes_back_when_the_actor_is_not_running() {
     assert_eq!(who(&kid).await, Err(CallError::NotRunning));
     house.until_up("kid", 1).await;
     kid.address.send(KidMsg::Panic).ok().unwrap();
-    assert_eq!(who(&kid).await, Err(CallError::Ended), "a queued call dies with the mailbox");
+    assert_eq!(who(&kid).await, Err(CallError::Ended), "a queued call ends with the mailbox");
     house.until_up("kid", 2).await;
     kid.address.send(KidMsg::Hang).ok().unwrap();
     assert_eq!(who(&kid).await, Err(CallError::TimedOut));
@@ -120,12 +120,12 @@ async fn tiers_start_upwards_and_stop_downwards() {
     let specs = vec![kid("c", 2, &[]), kid("a", 0, &[Start::Hang]), kid("b", 1, &[])];
     let mut house = House::open(Limits::default(), specs).await;
     house.until_up("c", 1).await;
-    house.tell(OwnerMsg::Shutdown);
+    house.send(OwnerMsg::Shutdown);
     let heard = house.until(|event| *event == SupervisorEvent::AllStopped).await;
     assert_eq!(ends_of(&heard), ["was stopped"; 3]);
     let diary = kids.diary();
     assert_eq!(diary[0..2], ["a/1 starts", "a/2 starts"]);
-    assert_eq!(diary[2..], ["b/1 starts", "c/1 starts", "c/1 gone", "b/1 gone", "a/2 gone"]);
+    assert_eq!(diary[2..], ["b/1 starts", "c/1 starts", "c/1 ended", "b/1 ended", "a/2 ended"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,7 +140,7 @@ async fn a_shutdown_ends_what_starts_what_hangs_and_what_backs_off() {
         |event: &SupervisorEvent| matches!(event, SupervisorEvent::Restarting { after, .. } if !after.is_zero());
     house.until(backing_off).await;
     hanging.address.send(KidMsg::Hang).ok().unwrap();
-    house.tell(OwnerMsg::Shutdown);
+    house.send(OwnerMsg::Shutdown);
     let heard = house.until(|event| *event == SupervisorEvent::AllStopped).await;
     assert_eq!(ends_of(&heard), ["was stopped"; 2]);
 }
@@ -170,7 +170,7 @@ async fn a_new_owner_goes_on_counting_generations() {
     let mut house = House::open(Limits::default(), vec![kid.spec.clone()]).await;
     house.until_up("kid", 2).await;
     assert_eq!(who(&kid).await, Ok(2));
-    assert_eq!(kids.diary(), ["kid/1 starts", "kid/1 gone", "kid/2 starts"]);
+    assert_eq!(kids.diary(), ["kid/1 starts", "kid/1 ended", "kid/2 starts"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,7 +196,7 @@ async fn two_runs_of_the_same_seed_log_the_same_words() {
             plan.address.send(KidMsg::Panic).ok().unwrap();
         }
         tokio::time::sleep(Duration::from_secs(5)).await;
-        house.tell(OwnerMsg::Shutdown);
+        house.send(OwnerMsg::Shutdown);
         let heard = house.until(|event| *event == SupervisorEvent::AllStopped).await;
         stories.push(format!("{heard:?} {:?}", kids.diary()));
     }

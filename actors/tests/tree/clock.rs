@@ -161,7 +161,7 @@ async fn a_clock_that_is_put_right_again_is_noticed_within_a_minute() {
 
 /// A clock that waits without a look at itself, as the port allows: it says so only when the instant has come.
 #[tokio::test(start_paused = true)]
-async fn a_wait_is_looked_at_again_at_least_once_a_minute_whatever_the_clock_does() {
+async fn a_waiting_pipeline_checks_its_clock_at_least_once_a_minute() {
     let world = World::new().with(|inner| inner.waits_blindly = true);
     let _node = world.start(settings()).await;
     tokio::time::sleep(Duration::from_secs(90)).await;
@@ -171,7 +171,7 @@ async fn a_wait_is_looked_at_again_at_least_once_a_minute_whatever_the_clock_doe
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_starts_before_what_its_journal_has_decided_says_that_it_waits() {
+async fn a_node_whose_clock_is_behind_its_journal_logs_that_it_waits() {
     let world = World::new();
     let node = world.run(settings(), 3 * HOUR).await;
     node.root.cast(RootMsg::Shutdown("the test asked".to_owned())).unwrap();

@@ -62,7 +62,7 @@ fn closes(world: &World) -> Vec<(UtcMs, Decimal)> {
 
 /// A hub at 500 kept a position open for forty hours that was to be closed after four.
 #[tokio::test(start_paused = true)]
-async fn a_position_is_closed_after_four_hours_while_the_hub_answers_500_for_forty() {
+async fn a_position_is_closed_in_time_while_the_hub_fails_for_40_hours() {
     for counted in [false, true] {
         let world = World::new().with(|inner| inner.positions = (!counted).then(Vec::new));
         let node = world.run(holding(4 * HOUR), HOUR).await;

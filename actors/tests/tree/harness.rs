@@ -1,6 +1,6 @@
-//! The real tree with one pipeline, on paused time, between fakes that a test can tell what to do.
+//! The real tree with one pipeline, on paused time, between fakes that a test controls.
 //!
-//! The simulator does everything at random and judges; here one thing happens, and a test looks at what left.
+//! The simulator does everything at random; here one thing happens, and a test checks which orders were sent.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -57,7 +57,7 @@ pub struct Inner {
     pub price: f64,
     /// Open times of bars that the source delivers besides the right ones.
     pub stray_bars: Vec<UtcMs>,
-    /// `None`: the venue cannot tell, and they are counted.
+    /// `None`: the venue cannot report them, and they are derived.
     pub positions: Option<Vec<Position>>,
     /// Orders that left, with wall time and slot.
     pub left: Vec<(Order, UtcMs, UtcMs)>,
@@ -72,7 +72,7 @@ pub struct Inner {
     pub replay: Option<UtcMs>,
     /// The journal's disk answers nothing, neither a commit nor a question.
     pub disk_hangs: bool,
-    /// A stage that is told to end does not.
+    /// A stage that is asked to end does not.
     pub stages_hang_at_their_end: bool,
 }
 
@@ -139,7 +139,7 @@ impl World {
         self.lock().intents.values().map(|intent| intent.state).collect()
     }
 
-    /// Starts a node on this world and lets so much time pass.
+    /// Starts a node on this world and lets this much time pass.
     pub async fn run(&self, settings: PipelineSettings, time: Duration) -> RunningNode {
         let node = self.start(settings).await;
         tokio::time::sleep(time).await;

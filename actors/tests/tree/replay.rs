@@ -61,10 +61,10 @@ async fn a_replay_ends_when_each_of_its_slots_has_its_row() {
     assert_eq!(slots(&world), all_slots());
 }
 
-/// Schedule time was past the end, and so the new pipeline was told to close; its recovery set the time back to the last
+/// Schedule time was past the end, and so the new pipeline was closed; its recovery set the time back to the last
 /// row, and it closed before the slots that were to be worked on again.
 #[tokio::test(start_paused = true)]
-async fn rows_that_a_crash_took_at_the_end_of_a_replay_are_worked_on_again_before_it_ends() {
+async fn a_replay_repeats_the_slots_of_lost_rows_before_it_ends() {
     let (world, settings) = a_replay();
     let node = world.start(settings).await;
     while slots(&world).len() < DURABLE {
@@ -88,7 +88,7 @@ async fn rows_that_a_crash_took_at_the_end_of_a_replay_are_worked_on_again_befor
 /// stood still in this test, and a processor was busy for a second in earnest.
 #[test]
 fn a_pipeline_waits_for_the_cycle_that_outlasts_its_competition() {
-    let (told, ends) = std::sync::mpsc::channel();
+    let (sender, ends) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let mut settings = settings();
@@ -98,13 +98,13 @@ fn a_pipeline_waits_for_the_cycle_that_outlasts_its_competition() {
             world.with_fresh_time();
             end_of(world.start(settings).await).await
         });
-        told.send((end, slots(&world))).unwrap();
+        sender.send((end, slots(&world))).unwrap();
     });
-    let (end, slots) = ends.recv_timeout(Duration::from_secs(20)).expect("time stands still");
+    let (end, slots) = ends.recv_timeout(Duration::from_secs(20)).expect("schedule time does not move");
     assert_eq!((end, slots), (NodeEnd::Finished, vec![slot(1)]));
 }
 
-/// It had said that it has ended, and nobody told the next one.
+/// It had reported its end, so the next incarnation was never closed.
 #[tokio::test(start_paused = true)]
 async fn a_pipeline_that_is_killed_while_it_ends_ends_after_all() {
     let (world, settings) = a_replay();

@@ -74,7 +74,7 @@ fn first_slot(world: &World, settings: PipelineSettings) -> (Vec<Order>, Reason,
 
 /// One byte of `filled_lots` was another one, and 0.9 lots were sent where 0.10 are configured.
 #[test]
-fn a_counted_position_of_nine_times_the_volume_ends_in_no_order_and_says_so() {
+fn a_derived_position_above_the_volume_is_not_closed_and_says_so() {
     let world = counting(&[(Side::Buy, Decimal::new(9, 1))]).with(|inner| inner.answer = Ok(SELL.to_vec()));
     let (left, reason, detail) = first_slot(&world, settings());
     assert_eq!((left, reason), (vec![], Reason::OrderTooLarge));
@@ -98,8 +98,12 @@ fn a_counted_position_never_grows_beyond_what_one_order_may_close() {
     let world = counting(&[(Side::Buy, Decimal::new(10, 2))]);
     let (left, reason, _) = first_slot(&world, settings());
     assert_eq!((left, reason), (vec![], Reason::RiskMaxPositions));
-    let told = World::new().with(|inner| inner.positions = Some(vec![position(7, Side::Buy, Decimal::new(10, 2))]));
-    assert_eq!(first_slot(&told, settings()).0.len(), 1, "a venue that tells closes each by its ticket");
+    let reported = World::new().with(|inner| inner.positions = Some(vec![position(7, Side::Buy, Decimal::new(10, 2))]));
+    assert_eq!(
+        first_slot(&reported, settings()).0.len(),
+        1,
+        "where the venue reports positions each is closed by its ticket"
+    );
 }
 
 #[test]
@@ -147,8 +151,8 @@ proptest! {
         let world = if is_derived {
             counting(&holdings)
         } else {
-            let told = (1..).zip(&holdings).map(|(ticket, (side, lots))| position(ticket, *side, *lots));
-            World::new().with(|inner| inner.positions = Some(told.collect()))
+            let reported = (1..).zip(&holdings).map(|(ticket, (side, lots))| position(ticket, *side, *lots));
+            World::new().with(|inner| inner.positions = Some(reported.collect()))
         };
         let answer = if buys { [0.1, 0.2, 0.7] } else { SELL };
         let world = world.with(|inner| {

@@ -26,5 +26,5 @@ async fn bars_of_the_years_9999_and_1900_are_counted_and_the_slot_is_decided() {
         ["9999-12-30T00:00:00Z", "1900-01-01T00:00:00Z", "1970-01-18T05:00:00Z"].map(|time| time.parse().unwrap());
     let ends = [far.as_slice(), &[UtcMs(i64::MIN), UtcMs(i64::MAX)]].concat();
     assert_eq!(first_row(&ends, 5).await, (Reason::OrderAcked, "implausible_time=5".to_owned()));
-    assert_eq!(first_row(&ends, 4).await.0, Reason::Gap, "where such a bar belongs nobody knows");
+    assert_eq!(first_row(&ends, 4).await.0, Reason::Gap, "the right time of such a bar is unknown");
 }
