@@ -119,7 +119,7 @@ fn follow(document: &str, site: &mut Site, mut each: impl FnMut(&mut Site, &str)
     assert!(count > 0, "{document} shows no command");
 }
 
-/// The first block of this kind after a heading.
+/// The first block of this kind.
 fn block<'t>(text: &'t str, kind: &str) -> &'t str {
     let (_, rest) = text.split_once(&format!("```{kind}\n")).unwrap();
     rest.split("```").next().unwrap()
@@ -242,7 +242,11 @@ fn every_shown_command_is_run_here_or_named_with_what_runs_it() {
     let mut used = BTreeSet::new();
     for document in documents() {
         let name = document.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-        for line in shown(&fs::read_to_string(&document).unwrap()) {
+        let text = fs::read_to_string(&document).unwrap();
+        for kind in text.split("```").skip(1).step_by(2).map(|block| block.split('\n').next().unwrap()) {
+            assert!(["sh", "text", "toml"].contains(&kind), "{name}: a block of commands is 'sh', not '{kind}'");
+        }
+        for line in shown(&text) {
             if is_sentinel(&line) || line.starts_with("export ") || is_installation(&line) {
                 assert!(followed.contains(&name.as_str()), "{name}: nothing runs '{line}'");
                 continue;
