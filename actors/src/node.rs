@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ractor::{Actor, ActorRef};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -16,7 +17,7 @@ use crate::journal::{Journal, JournalArgs, JournalMsg};
 use crate::messages::{CompetitionMsg, PipelineMsg};
 use crate::pipeline::stages::Stages;
 use crate::pipeline::{Pipeline, PipelinePlan};
-use crate::ports::{Clock, JournalStore};
+use crate::ports::{Clock, JournalFatal, JournalStore};
 use crate::root_supervisor::{NodeEnd, RootArgs, RootMsg, RootSupervisor};
 use crate::settings::{NodeShared, PipelinePorts, PipelineSettings};
 use crate::status::{Board, BoardEntry, Holdings, PipelineStatus};
@@ -84,17 +85,10 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
     }
 
     // The journal reports a failed disk to the root, which does not exist yet.
-    let root_slot = Arc::new(arc_swap::ArcSwapOption::<ActorRef<RootMsg>>::empty());
+    let root_slot = RootSlot::default();
     let journal_args = JournalArgs {
         store: spec.store,
-        on_fatal: {
-            let root_slot = root_slot.clone();
-            Arc::new(move |fatal| {
-                if let Some(root) = root_slot.load_full() {
-                    let _ = root.cast(RootMsg::JournalFailed(fatal));
-                }
-            })
-        },
+        on_fatal: report_to(&root_slot),
         progress: spec.shared.progress.clone(),
         faults: spec.shared.faults.clone(),
     };
@@ -114,25 +108,9 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
         faults: spec.shared.faults.clone(),
     };
     let mut specs = vec![
-        ChildSpec::new::<Journal>("journal", ChildClass::Critical, control.clone(), &journal, move |_| {
-            (Journal, journal_args.clone())
-        })
-        .tier(TIER_JOURNAL)
-        .pinged(&journal, JournalMsg::Ping),
-        ChildSpec::new::<CompetitionClock>(
-            "competition_clock",
-            ChildClass::Worker,
-            control.clone(),
-            &competition,
-            move |_| (CompetitionClock, clock_args.clone()),
-        )
-        .tier(TIER_SERVICES)
-        .pinged(&competition, CompetitionMsg::Ping),
-        ChildSpec::new::<Heartbeat>("heartbeat", ChildClass::Worker, control.clone(), &heartbeat, move |_| {
-            (Heartbeat, heartbeat_args.clone())
-        })
-        .tier(TIER_SERVICES)
-        .pinged(&heartbeat, HeartbeatMsg::Ping),
+        journal_spec(&control, &journal, journal_args),
+        competition_spec(&control, &competition, clock_args),
+        heartbeat_spec(&control, &heartbeat, heartbeat_args),
     ];
     specs.extend(pipeline_specs);
 
@@ -149,6 +127,39 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
     let (root, ended) = Actor::spawn(None, RootSupervisor, args).await?;
     root_slot.store(Some(Arc::new(root.clone())));
     Ok(RunningNode { root, ended, done, board })
+}
+
+/// The root, once it has been started.
+type RootSlot = Arc<ArcSwapOption<ActorRef<RootMsg>>>;
+
+fn report_to(root_slot: &RootSlot) -> Arc<dyn Fn(JournalFatal) + Send + Sync> {
+    let root_slot = root_slot.clone();
+    Arc::new(move |fatal| {
+        if let Some(root) = root_slot.load_full() {
+            let _ = root.cast(RootMsg::JournalFailed(fatal));
+        }
+    })
+}
+
+fn journal_spec(control: &Handle, address: &Address<JournalMsg>, args: JournalArgs) -> ChildSpec {
+    let make = move |_| (Journal, args.clone());
+    ChildSpec::new::<Journal>("journal", ChildClass::Critical, control.clone(), address, make)
+        .tier(TIER_JOURNAL)
+        .pinged(address, JournalMsg::Ping)
+}
+
+fn competition_spec(control: &Handle, address: &Address<CompetitionMsg>, args: CompetitionClockArgs) -> ChildSpec {
+    let make = move |_| (CompetitionClock, args.clone());
+    ChildSpec::new::<CompetitionClock>("competition_clock", ChildClass::Worker, control.clone(), address, make)
+        .tier(TIER_SERVICES)
+        .pinged(address, CompetitionMsg::Ping)
+}
+
+fn heartbeat_spec(control: &Handle, address: &Address<HeartbeatMsg>, args: HeartbeatArgs) -> ChildSpec {
+    let make = move |_| (Heartbeat, args.clone());
+    ChildSpec::new::<Heartbeat>("heartbeat", ChildClass::Worker, control.clone(), address, make)
+        .tier(TIER_SERVICES)
+        .pinged(address, HeartbeatMsg::Ping)
 }
 
 fn plan(

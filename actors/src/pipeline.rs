@@ -4,6 +4,7 @@
 //! its start, so start and recovery are one path (promise 3). The rules are in [`crate::domain::cycle::SlotMachine`] and in the
 //! restart policy.
 
+mod cycles;
 mod flow;
 mod outbox;
 pub mod stages;
@@ -28,7 +29,7 @@ use crate::status::PipelineStatus;
 use crate::supervision::{Address, BeyondBudget, ChildId, Limits, Supervisor, SupervisorSettings};
 
 use self::outbox::Outbox;
-use self::stages::{Stages, child_id};
+use self::stages::Stages;
 
 /// Unconfirmed rows at which a replay pauses: bounds memory, and the rows that a power cut can lose.
 const ROWS_WAITING_MAX: usize = 128;

@@ -1,0 +1,264 @@
+//! The cycle in flight: started, watched, run again after a failure, and ended with its row. Slots without a cycle end as missed.
+
+use ractor::{ActorProcessingErr, ActorRef};
+
+use super::stages::child_id;
+use super::{PipelineState, ROWS_CHECK, RunningCycle, StageFailure, Timer};
+use crate::cycle_flow::{Cycle, CycleTracker};
+use crate::domain::cycle::{InFlight, SlotCommand, SlotEvent, SlotMachine, SlotRecord, Stage};
+use crate::domain::reason::{Outcome, Reason};
+use crate::domain::time::UtcMs;
+use crate::events;
+use crate::messages::PipelineMsg;
+use crate::ports::{FaultPoint, JournalWrite, elapsed_now, inject_fault};
+use crate::supervision::ChildId;
+
+impl PipelineState {
+    pub(super) fn carry_out(&mut self, myself: &ActorRef<PipelineMsg>, commands: Vec<SlotCommand>) {
+        for command in commands {
+            match command {
+                SlotCommand::Begin { slot, attempt } => self.begin(myself, slot, attempt),
+                SlotCommand::Finish { .. } => {} // the caller holds the record
+                SlotCommand::Abort { slot, reason } => self.abort(myself, slot, reason),
+                SlotCommand::Miss { after, until, reason } => self.miss(myself, after, until, reason),
+            }
+        }
+    }
+
+    fn begin(&mut self, myself: &ActorRef<PipelineMsg>, slot: UtcMs, attempt: u32) {
+        let now = self.plan.ports.clock.now();
+        match self.cycle.as_mut().filter(|cycle| cycle.slot == slot) {
+            Some(cycle) => {
+                cycle.attempt = attempt;
+                if let Some(tracker) = cycle.tracker.take() {
+                    tracker.revoke();
+                }
+                self.status.reruns += 1;
+                events::cycle_rerun(&self.plan.settings.name, slot);
+            }
+            None => {
+                self.cycle = Some(RunningCycle {
+                    slot,
+                    attempt,
+                    started_at: now,
+                    deadline: elapsed_now() + self.plan.settings.deadlines.cycle,
+                    tracker: None,
+                    first_failure: None,
+                    cause: String::new(),
+                });
+            }
+        }
+        self.launch();
+        self.watch_cycle(myself);
+    }
+
+    /// Hands the waiting cycle to the first stage as soon as all stages run.
+    pub(super) fn launch(&mut self) {
+        let all_up = Stage::ALL.iter().all(|stage| self.supervisor.generation(&child_id(*stage)).is_some());
+        let Some(cycle) = self.cycle.as_mut().filter(|cycle| all_up && cycle.tracker.is_none()) else { return };
+        let mode = self.plan.ports.venue.mode();
+        let mut record =
+            SlotRecord::new(&self.plan.settings.name, cycle.slot, mode, Reason::StageCrashed, cycle.started_at);
+        record.attempts = cycle.attempt;
+        record.started_at = Some(cycle.started_at);
+        let tracker = CycleTracker::begin();
+        let attempt = Cycle {
+            slot: cycle.slot,
+            attempt: cycle.attempt,
+            last_decided_bar: self.last_decided_bar,
+            deadline: cycle.deadline,
+            tracker: tracker.clone(),
+        };
+        if self.plan.stages.launch(attempt, record) {
+            cycle.tracker = Some(tracker);
+        }
+    }
+
+    /// A stage that holds the cycle beyond the stage's deadline hangs. A cycle that no stage has taken by its own deadline is
+    /// given up.
+    pub(super) fn check_cycle(&mut self, myself: &ActorRef<PipelineMsg>) -> Result<(), ActorProcessingErr> {
+        self.timers.remove(&Timer::Cycle);
+        let now = elapsed_now();
+        let Some(cycle) = &self.cycle else { return Ok(()) };
+        match &cycle.tracker {
+            Some(tracker) => {
+                let (stage, since) = tracker.holder();
+                let limit = self.plan.settings.deadlines.hang_after(stage);
+                let id = child_id(stage);
+                if now >= since + limit
+                    && let Some(generation) = self.supervisor.generation(&id)
+                {
+                    let what = format!("slot {} held for more than {limit:?}", cycle.slot);
+                    let supervisor_events = self.supervisor.deadline_missed(&id, generation, &what);
+                    self.react(myself, supervisor_events)?;
+                }
+            }
+            None if now >= cycle.deadline => {
+                let (slot, attempt) = (cycle.slot, cycle.attempt);
+                if let Some(machine) = self.slots.as_mut() {
+                    let event = SlotEvent::StageFailed { slot, attempt, time_left: false, same_input: false };
+                    let commands = machine.on(event);
+                    self.carry_out(myself, commands);
+                }
+                self.proceed(myself)?;
+            }
+            None => self.launch(),
+        }
+        self.watch_cycle(myself);
+        Ok(())
+    }
+
+    pub(super) fn watch_cycle(&mut self, myself: &ActorRef<PipelineMsg>) {
+        let Some(cycle) = &self.cycle else { return };
+        let now = elapsed_now();
+        let due = match &cycle.tracker {
+            Some(tracker) => {
+                let (stage, since) = tracker.holder();
+                self.plan.settings.deadlines.earliest_hang(stage, since, now)
+            }
+            None => cycle.deadline,
+        };
+        // A stage that was killed and has not ended is checked again later.
+        let due = if due > now { due } else { now + ROWS_CHECK };
+        if self.timers.contains_key(&Timer::Cycle) && self.cycle_check <= due {
+            return; // the timer that runs checks it in time
+        }
+        self.cycle_check = due;
+        let myself = myself.clone();
+        self.set_timer(Timer::Cycle, async move {
+            tokio::time::sleep_until(due).await;
+            let _ = myself.cast(PipelineMsg::CheckCycle);
+        });
+    }
+
+    /// `stage` failed while it may have held the attempt.
+    pub(super) fn stage_failed(
+        &mut self,
+        myself: &ActorRef<PipelineMsg>,
+        attempt: InFlight,
+        stage: Stage,
+        cause: &str,
+    ) {
+        let (Some(cycle), Some(machine)) = (self.cycle.as_mut(), self.slots.as_mut()) else { return };
+        if (cycle.slot, cycle.attempt) != (attempt.slot, attempt.attempt) {
+            return;
+        }
+        let input = cycle.tracker.as_ref().and_then(|tracker| tracker.input().cloned());
+        let failure = StageFailure { stage, bars_digest: input.as_ref().map(|bars| bars.digest()) };
+        let same_input = cycle.first_failure.as_ref() == Some(&failure);
+        cycle.first_failure = Some(failure);
+        cycle.cause = format!("{stage}: {cause}");
+        let time_left = elapsed_now() < cycle.deadline;
+        let event = SlotEvent::StageFailed { slot: attempt.slot, attempt: attempt.attempt, time_left, same_input };
+        let commands = machine.on(event);
+        if commands.iter().any(|command| matches!(command, SlotCommand::Abort { reason: Reason::PoisonInput, .. })) {
+            let name = &self.plan.settings.name;
+            // A small file, at most twice per bad input, so blocking the control plane for it is acceptable.
+            let kept_at = self.plan.shared.quarantine.keep(name, attempt.slot, stage.name(), input.as_deref());
+            events::input_quarantined(name, attempt.slot, &kept_at);
+            if let Some(cycle) = self.cycle.as_mut() {
+                cycle.cause = format!("{}; input kept at {kept_at}", cycle.cause);
+            }
+        }
+        self.carry_out(myself, commands);
+        self.after_cycle(myself);
+    }
+
+    pub(super) async fn cycle_ended(&mut self, myself: &ActorRef<PipelineMsg>, attempt: u32, mut record: SlotRecord) {
+        let Some(machine) = self.slots.as_mut() else { return };
+        if machine.on(SlotEvent::Ended { slot: record.slot, attempt }).is_empty() {
+            return;
+        }
+        let undecided = self.cycle.take().and_then(|cycle| cycle.tracker?.undecided());
+        record.ended_at = self.plan.ports.clock.now();
+        inject_fault(&*self.plan.shared.faults, FaultPoint::BeforeEndSlot, &self.plan.settings.name).await;
+        if record.outcome() == Outcome::Acted {
+            self.status.effects += u64::try_from(record.intents.len()).unwrap_or(0);
+        }
+        self.end_slot(myself, record, undecided);
+        self.after_cycle(myself);
+    }
+
+    fn abort(&mut self, myself: &ActorRef<PipelineMsg>, slot: UtcMs, reason: Reason) {
+        let Some(cycle) = self.cycle.take() else { return };
+        let now = self.plan.ports.clock.now();
+        let mut record = SlotRecord::new(&self.plan.settings.name, slot, self.plan.ports.venue.mode(), reason, now);
+        record.attempts = cycle.attempt;
+        record.started_at = Some(cycle.started_at);
+        record.detail = cycle.cause;
+        if let Some(tracker) = cycle.tracker {
+            tracker.revoke();
+            if let Some(bars) = tracker.input() {
+                record.newest_bar = bars.newest().map(|bar| bar.time);
+                record.bars_digest = Some(bars.digest());
+            }
+        }
+        self.end_slot(myself, record, None);
+    }
+
+    /// `undecided`: why the slot had no decision, even if an order closed a position.
+    fn end_slot(&mut self, myself: &ActorRef<PipelineMsg>, record: SlotRecord, undecided: Option<Reason>) {
+        let next_slot = self.slots.as_ref().and_then(SlotMachine::next_due);
+        events::slot_ended(&record, self.status.slots() + 1, next_slot, self.status.last_reason, undecided);
+        self.last_decided_bar = self.last_decided_bar.max(record.decided_bar);
+        self.status.newest_decided_bar = self.last_decided_bar;
+        self.status.last_slot = Some(record.slot);
+        self.status.last_reason = Some(record.reason);
+        self.status.count_slot(record.reason, undecided);
+        self.outbox.push(JournalWrite::EndSlot(Box::new(record)), myself);
+        for row in std::mem::take(&mut self.overruns) {
+            self.outbox.push(row, myself);
+        }
+        self.watch_rows(myself);
+    }
+
+    /// Slots before the start of this process passed while the node was down, later ones while the pipeline was.
+    fn miss(&mut self, myself: &ActorRef<PipelineMsg>, after: UtcMs, until: UtcMs, reason: Reason) {
+        let boot = self.plan.node_started_at;
+        if reason == Reason::PipelineDown && after < boot {
+            self.miss_range(myself, after, until.min(boot), Reason::NodeDown);
+            if boot < until {
+                self.miss_range(myself, boot, until, reason);
+            }
+        } else {
+            self.miss_range(myself, after, until, reason);
+        }
+    }
+
+    fn miss_range(&mut self, myself: &ActorRef<PipelineMsg>, after: UtcMs, until: UtcMs, reason: Reason) {
+        let settings = &self.plan.settings;
+        let count = settings.schedule.count(after, until);
+        if count == 0 {
+            return;
+        }
+        events::slots_missed(&settings.name, after, until, count, reason);
+        self.status.count(reason, count);
+        self.status.last_slot = Some(until);
+        self.status.last_reason = Some(reason);
+        let write = JournalWrite::MissSlots {
+            pipeline: settings.name.clone(),
+            mode: self.plan.ports.venue.mode(),
+            schedule: settings.schedule.clone(),
+            after,
+            until,
+            reason,
+            noted_at: self.plan.ports.clock.now(),
+        };
+        if self.cycle.is_some() {
+            self.overruns.push(write);
+            return;
+        }
+        self.outbox.push(write, myself);
+        self.watch_rows(myself);
+    }
+
+    /// A stage ended. If it held the cycle, the attempt has failed.
+    pub(super) fn fail_cycle_held_by(&mut self, myself: &ActorRef<PipelineMsg>, id: &ChildId, cause: &str) {
+        let Some(stage) = Stage::ALL.into_iter().find(|stage| child_id(*stage) == *id) else { return };
+        let Some(cycle) = &self.cycle else { return };
+        let holds = cycle.tracker.as_ref().is_some_and(|tracker| tracker.holder().0 == stage);
+        if holds {
+            self.stage_failed(myself, InFlight { slot: cycle.slot, attempt: cycle.attempt }, stage, cause);
+        }
+    }
+}
