@@ -21,12 +21,13 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use sentinel_actors::domain::intent::Mode;
+use sentinel_actors::settings::Deadlines;
 use sha2::{Digest as _, Sha256};
 use toml::de::{DeTable, DeValue};
 
 pub use endpoints::{GatewayConfig, HubAccess, HubConfig, HubPayload, ModelConfig, VenueConfig};
 pub use env::{Env, EnvError, Flags, LOG_LEVEL, STATE};
-pub use node::{Deadlines, LogConfig, LogFormat, LogLevel, NodeConfig, Supervision};
+pub use node::{LogConfig, LogFormat, LogLevel, NodeConfig, Supervision};
 pub use pipeline::{
     CsvSource, DataConfig, FX_CALENDAR, FeaturesConfig, PaperConfig, PipelineConfig, SourceConfig, Speed,
 };

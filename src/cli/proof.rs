@@ -109,12 +109,6 @@ impl StateProof {
             && self.pipelines.iter().all(|pipeline| pipeline.slots.holds())
             && self.venues.iter().all(|venue| venue.wrong.is_empty())
     }
-
-    /// Whether the venues and the journal agree.
-    #[must_use]
-    pub fn venues_agree(&self) -> bool {
-        self.venues.iter().all(|venue| venue.wrong.is_empty())
-    }
 }
 
 /// Proves the state directory `dir`, with what is known to be due, by pipeline, and the ledger of a gateway elsewhere.

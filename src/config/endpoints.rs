@@ -32,11 +32,11 @@ pub struct HubConfig {
     pub access: HubAccess,
 }
 
-/// Form of a request to a model server.
+/// How a row is laid out in a request. A property of the model's signature, so it is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HubPayload {
     Columns,
-    /// The columns `X_tabular` and `X_sequential`.
+    /// Two columns, each with one cell: `X_tabular` holds the newest row, `X_sequential` the last 60 rows, oldest first.
     TwoBlocks,
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sentinel_actors::domain::intent::Mode;
+use sentinel_actors::settings::Deadlines;
 
 use super::reader::{Section, WhenAbsent};
 use super::values::{LONG, SHORT, beside};
@@ -113,20 +114,6 @@ pub struct Supervision {
     pub watchdog: Duration,
     /// The whole tree ends within this.
     pub shutdown: Duration,
-}
-
-/// `[deadlines]`: how long each stage of a cycle may take.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Deadlines {
-    pub fetch: Duration,
-    pub features: Duration,
-    /// Validation of the model and its prediction.
-    pub predict: Duration,
-    pub execute: Duration,
-    /// A slot that is noticed later than this is missed.
-    pub slot_lateness: Duration,
-    /// The whole cycle, a second run included.
-    pub cycle: Duration,
 }
 
 pub(super) fn node(mut s: Section<'_, '_>) -> Option<NodeConfig> {
@@ -239,6 +226,7 @@ pub(super) fn supervision(mut s: Section<'_, '_>) -> Option<Supervision> {
     })
 }
 
+/// `[deadlines]`: how long each stage of a cycle may take.
 pub(super) fn deadlines(mut s: Section<'_, '_>) -> Option<Deadlines> {
     use WhenAbsent::Default;
     let fetch = s.duration("fetch", Default("10s"), SHORT);
@@ -262,7 +250,7 @@ pub(super) fn deadlines(mut s: Section<'_, '_>) -> Option<Deadlines> {
         features: features?,
         predict: predict?,
         execute: execute?,
-        slot_lateness: slot_lateness?,
+        lateness: slot_lateness?,
         cycle: cycle?,
     })
 }

@@ -68,6 +68,7 @@ pub struct CsvSource {
 pub enum Speed {
     /// The next bar as soon as the cycle has ended.
     Max,
+    /// On average this many bars of schedule time per second of elapsed time.
     BarsPerSecond(f64),
 }
 

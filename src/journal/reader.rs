@@ -138,20 +138,7 @@ impl JournalReader {
         Ok(slots)
     }
 
-    /// Visits slots, oldest first within a pipeline; with `last` only the newest ones, oldest first.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or the visitor's own.
-    pub fn each_slot<E: From<JournalError>>(
-        &self,
-        pipeline: Option<&str>,
-        last: Option<u32>,
-        visit: impl FnMut(Stored<SlotRecord>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.each_slot_of(&Filter { pipeline, last, ..Filter::default() }, visit)
-    }
-
-    /// Visits intents in the same way.
+    /// Visits intents, oldest first within a pipeline; with `last` only the newest ones, oldest first.
     ///
     /// # Errors
     /// When the file cannot be read, or the visitor's own.

@@ -1,11 +1,9 @@
 //! Crash reports and restarts, kept for people.
 //!
-//! Promise kept: telemetry never blocks, slows or fails the node. A full queue or a failing disk loses events and counts
-//! them. The file is apart from the journal, may lose its newest events in a power cut, and may be deleted.
+//! Promise kept: telemetry never blocks, slows or fails the node. A full queue or a failing disk loses events. The
+//! file is apart from the journal, may lose its newest events in a power cut, and may be deleted.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -36,35 +34,24 @@ pub struct TelemetryEvent {
 /// The telemetry file of a running node.
 pub struct Telemetry {
     events: Option<SyncSender<TelemetryEvent>>,
-    lost: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Telemetry {
-    /// Starts; when the file cannot be used, every event is lost and counted.
+    /// Starts the writer; when the file cannot be used, every event is lost.
     #[must_use]
     pub fn open(state: &StateDir) -> Self {
-        let lost = Arc::new(AtomicU64::new(0));
         let (events, inbox) = sync_channel(QUEUE);
-        let (path, counter) = (state.path().join(TELEMETRY_FILE), Arc::clone(&lost));
-        let thread = std::thread::Builder::new()
-            .name("telemetry".to_owned())
-            .spawn(move || record(&path, &inbox, &counter))
-            .ok();
-        Self { events: Some(events), lost, thread }
+        let path = state.path().join(TELEMETRY_FILE);
+        let thread = std::thread::Builder::new().name("telemetry".to_owned()).spawn(move || record(&path, &inbox)).ok();
+        Self { events: Some(events), thread }
     }
 
-    /// Notes an event, at once and whatever happens.
+    /// Queues an event and never waits: an event that finds the queue full is lost.
     pub fn note(&self, event: TelemetryEvent) {
-        if self.events.as_ref().is_none_or(|events| events.try_send(event).is_err()) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        if let Some(events) = &self.events {
+            let _ = events.try_send(event);
         }
-    }
-
-    /// Events that were lost.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
     }
 
     /// The newest events of a state directory, newest first.
@@ -98,20 +85,16 @@ impl Drop for Telemetry {
     }
 }
 
-fn record(path: &Path, inbox: &Receiver<TelemetryEvent>, lost: &AtomicU64) {
+fn record(path: &Path, inbox: &Receiver<TelemetryEvent>) {
     let connection = open(path).ok();
     for (number, event) in (0_u64..).zip(inbox) {
-        let done = connection.as_ref().is_some_and(|connection| {
-            if number.is_multiple_of(CLEAN_EVERY) {
-                // A failed clean-up shows as a failed insert soon enough.
-                let _ = connection
-                    .execute("DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?1", [KEPT]);
-            }
-            insert(connection, &event).is_ok()
-        });
-        if !done {
-            lost.fetch_add(1, Ordering::Relaxed);
+        let Some(connection) = &connection else { continue };
+        // An event that cannot be written is lost: this file must not disturb the node.
+        if number.is_multiple_of(CLEAN_EVERY) {
+            let _ =
+                connection.execute("DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?1", [KEPT]);
         }
+        let _ = insert(connection, &event);
     }
 }
 

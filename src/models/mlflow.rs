@@ -30,8 +30,9 @@ use self::breaker::Breaker;
 use self::client::{HubClient, Limit};
 pub use self::error::MlflowError;
 use self::identity::{Identity, IdentityFault, ProbeResult};
-pub use self::payload::{FrameFault, Payload, SEQUENCE_ROWS};
+pub use self::payload::{FrameFault, SEQUENCE_ROWS};
 use self::payload::{Layout, Row};
+use crate::config::HubPayload;
 
 /// How to ask a hub.
 #[derive(Debug, Clone)]
@@ -39,7 +40,7 @@ pub struct MlflowSettings {
     /// Where it is.
     pub address: HubAddress,
     /// What its model's signature takes.
-    pub payload: Payload,
+    pub payload: HubPayload,
     /// What it asks for.
     pub access: Access,
     /// Names of the row's columns, in order.

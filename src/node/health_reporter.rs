@@ -56,7 +56,7 @@ impl HealthReporter {
             notify: Notify::from_env(),
             state: state.to_owned(),
             disk: DiskWatch::new(state.to_owned(), config.node.disk_warning_mb),
-            late_after: config.deadlines.slot_lateness + config.deadlines.cycle,
+            late_after: config.deadlines.lateness + config.deadlines.cycle,
             ping_every: config.supervision.ping_every,
             began: elapsed_now(),
             running: None,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::settings::{Deadlines, PipelinePorts, PipelineSettings};
+use sentinel_actors::settings::{PipelinePorts, PipelineSettings};
 use sentinel_actors::supervision::Limits;
 use sentinel_actors::supervision::backoff::Backoff;
 use sentinel_actors::supervision::budget::Limit;
@@ -78,22 +78,11 @@ fn wire_one(
         tick: pipeline.data.tick,
         policy: pipeline.policy.clone(),
         risk: pipeline.risk,
-        deadlines: deadlines(&config.deadlines),
+        deadlines: config.deadlines,
     };
     let ports =
         PipelinePorts { clock: Arc::new(replay.clock), source: Arc::new(replay.source), features, model, venue };
     Ok(WiredPipeline { settings, ports, first_slot: replay.first_slot, last_slot })
-}
-
-fn deadlines(config: &config::Deadlines) -> Deadlines {
-    Deadlines {
-        fetch: config.fetch,
-        features: config.features,
-        predict: config.predict,
-        execute: config.execute,
-        cycle: config.cycle,
-        lateness: config.slot_lateness,
-    }
 }
 
 /// The numbers of supervision.

@@ -14,6 +14,7 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{BarRequest, BarSource, Clock, PortFuture, SourceError, elapsed_now};
 
 use super::replay_time::ReplayTime;
+use crate::config::Speed;
 
 /// Bars delivered beyond the count that was asked for: one in eight, and eight. Some will be dropped as unusable (vendors
 /// deliver up to one null in twenty), and the window should be full all the same.
@@ -41,14 +42,8 @@ impl ReplaySource {
 
     /// Number of bars, unusable ones included.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn bar_count(&self) -> usize {
         self.bars.len()
-    }
-
-    /// Whether there is no bar at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bars.is_empty()
     }
 
     /// First and last instant at which a slot has something to decide on: the open time of the first bar with a full
@@ -74,15 +69,6 @@ impl BarSource for ReplaySource {
     }
 }
 
-/// How fast a replay goes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Speed {
-    /// As fast as the cycles end.
-    Max,
-    /// On average this many bars of schedule time per second of elapsed time.
-    BarsPerSecond(f64),
-}
-
 /// Schedule time of one replayed pipeline. Clones share their time; give each pipeline its own, or one
 /// pipeline's wait moves the others past their slots.
 #[derive(Debug, Clone)]
@@ -106,15 +92,9 @@ struct Anchor {
 }
 
 impl ReplayClock {
-    /// A clock that stands at `start`.
+    /// A clock that stands at `start` and writes its time to `time_file`, when there is one.
     #[must_use]
-    pub fn new(start: UtcMs, interval: Interval, speed: Speed) -> Self {
-        Self::with_time_file(start, interval, speed, None)
-    }
-
-    /// The same, and it writes its time to `time_file`.
-    #[must_use]
-    pub fn with_time_file(start: UtcMs, interval: Interval, speed: Speed, time_file: Option<ReplayTime>) -> Self {
+    pub fn new(start: UtcMs, interval: Interval, speed: Speed, time_file: Option<ReplayTime>) -> Self {
         let clock = Self(Arc::new(Shared {
             now: AtomicI64::new(start.0),
             interval,
@@ -224,12 +204,12 @@ mod tests {
         let replay = ReplaySource::new(bars, hour());
         assert_eq!(replay.bounds(4), Some((open(5), open(21))));
         assert_eq!(replay.bounds(10), None);
-        assert!(source([]).is_empty() && source([]).bounds(0).is_none());
+        assert!(source([]).bounds(0).is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn at_full_speed_a_wait_moves_schedule_time_at_once_and_never_backwards() {
-        let clock = ReplayClock::new(open(5), hour(), Speed::Max);
+        let clock = ReplayClock::new(open(5), hour(), Speed::Max, None);
         let shared = clock.clone();
         let began = elapsed_now();
         clock.wait_until(open(9)).await;
@@ -241,7 +221,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn at_two_bars_per_second_ten_bars_take_five_seconds() {
-        let clock = ReplayClock::new(open(0), hour(), Speed::BarsPerSecond(2.0));
+        let clock = ReplayClock::new(open(0), hour(), Speed::BarsPerSecond(2.0), None);
         tokio::time::advance(Duration::from_secs(60)).await; // the node's start
         let began = elapsed_now();
         for index in 1..=10 {
@@ -263,7 +243,7 @@ mod tests {
             UtcMs(numbers[0])
         };
         let file = ReplayTime::open(&path).unwrap();
-        let clock = ReplayClock::with_time_file(open(5), hour(), Speed::Max, Some(file));
+        let clock = ReplayClock::new(open(5), hour(), Speed::Max, Some(file));
         assert_eq!(time(), open(5));
         clock.wait_until(open(100_000)).await;
         assert_eq!(time(), open(100_000));
@@ -273,7 +253,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_that_is_given_up_moves_nothing() {
-        let clock = ReplayClock::new(open(0), hour(), Speed::BarsPerSecond(1.0));
+        let clock = ReplayClock::new(open(0), hour(), Speed::BarsPerSecond(1.0), None);
         let given_up = tokio::time::timeout(Duration::from_millis(900), clock.wait_until(open(1))).await;
         assert!(given_up.is_err());
         assert_eq!(clock.now(), open(0));
@@ -281,7 +261,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_for_the_end_of_time_does_not_overflow() {
-        let clock = ReplayClock::new(UtcMs(i64::MIN), hour(), Speed::BarsPerSecond(1.0));
+        let clock = ReplayClock::new(UtcMs(i64::MIN), hour(), Speed::BarsPerSecond(1.0), None);
         let waited = tokio::time::timeout(Duration::from_secs(3600), clock.wait_until(UtcMs(i64::MAX))).await;
         assert!(waited.is_err());
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use sentinel::cli;
-use sentinel::journal::{JournalError, JournalReader, Recovered, SqliteJournal, StateDir};
+use sentinel::journal::{Filter, JournalError, JournalReader, Recovered, SqliteJournal, StateDir};
 use sentinel_actors::domain::cycle::{SlotRecord, Weighed, WeighedRisk};
 use sentinel_actors::domain::decision::DecideOn;
 use sentinel_actors::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState, Mode};
@@ -178,7 +178,7 @@ pub(crate) fn slots(dir: &Path) -> Vec<SlotRecord> {
     let mut all = Vec::new();
     let reader = JournalReader::open(dir).unwrap();
     reader
-        .each_slot::<JournalError>(None, None, |slot| {
+        .each_slot_of::<JournalError>(&Filter::default(), |slot| {
             assert!(slot.is_intact);
             all.push(slot.record);
             Ok(())

@@ -1,6 +1,7 @@
 //! What the hub is asked, what it says, and what becomes of an answer that is none.
 
-use sentinel::models::mlflow::{MlflowModel, MlflowSettings, Payload};
+use sentinel::config::HubPayload;
+use sentinel::models::mlflow::{MlflowModel, MlflowSettings};
 use sentinel_actors::domain::prediction::{AnswerFault, Probabilities};
 use sentinel_actors::ports::{Model, ModelError};
 use serde_json::{Value, json};
@@ -31,7 +32,7 @@ async fn a_row_in_columns_is_asked_about_with_the_headers_that_the_server_wants(
 #[tokio::test]
 async fn a_row_in_two_blocks_is_asked_about_flat_and_nested() {
     let server = Server::start(|_| ok(GOOD));
-    let model = MlflowModel::new(MlflowSettings { payload: Payload::TwoBlocks, ..settings(server.port) }).unwrap();
+    let model = MlflowModel::new(MlflowSettings { payload: HubPayload::TwoBlocks, ..settings(server.port) }).unwrap();
     assert_eq!(predict(&model).await.unwrap(), [[0.2, 0.3, 0.5]]);
     let body: Value = serde_json::from_slice(&server.requests()[0].body).unwrap();
     let split = &body["dataframe_split"];

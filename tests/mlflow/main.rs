@@ -15,7 +15,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sentinel::models::mlflow::{Access, HubAddress, MlflowModel, MlflowSettings, Payload};
+use sentinel::config::HubPayload;
+use sentinel::models::mlflow::{Access, HubAddress, MlflowModel, MlflowSettings};
 use sentinel_actors::domain::feature::{FeatureFrame, FeatureSetId};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Model, ModelError};
@@ -44,7 +45,7 @@ fn probes() -> Vec<FeatureFrame> {
 fn settings(port: u16) -> MlflowSettings {
     MlflowSettings {
         address: HubAddress { tls: false, host: "127.0.0.1".into(), port },
-        payload: Payload::Columns,
+        payload: HubPayload::Columns,
         access: Access::Open,
         columns: ["rsi", "macd", "hour"].map(String::from).to_vec(),
         features: features(),

@@ -10,7 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use sentinel::models::mlflow::{MlflowModel, MlflowSettings, Payload};
+use sentinel::config::HubPayload;
+use sentinel::models::mlflow::{MlflowModel, MlflowSettings};
 use sentinel_actors::ports::{Model, ModelError, elapsed_now};
 
 use super::{LONG, frame, settings};
@@ -98,7 +99,7 @@ impl Drop for Served {
     }
 }
 
-fn model(served: &Served, payload: Payload) -> MlflowModel {
+fn model(served: &Served, payload: HubPayload) -> MlflowModel {
     MlflowModel::new(MlflowSettings { payload, ..settings(served.port) }).unwrap()
 }
 
@@ -148,12 +149,12 @@ async fn a_real_server_answers_both_payloads_and_its_errors_are_told_apart() {
     let up = began.elapsed();
 
     let [a, b, c] = [7.5, 0.25, -3.0];
-    let asked_columns = model(&columns, Payload::Columns);
+    let asked_columns = model(&columns, HubPayload::Columns);
     check(&asked_columns, softmax([a, b, c])).await;
-    check(&model(&two_blocks, Payload::TwoBlocks), softmax([2.0 * a, 2.0 * b, 2.0 * c])).await;
+    check(&model(&two_blocks, HubPayload::TwoBlocks), softmax([2.0 * a, 2.0 * b, 2.0 * c])).await;
 
     // A model asked with the other payload refuses it; nothing else reveals a wrong configuration.
-    let wrong = model(&columns, Payload::TwoBlocks).validate(LONG).await;
+    let wrong = model(&columns, HubPayload::TwoBlocks).validate(LONG).await;
     assert!(matches!(wrong, Err(ModelError::Status { status: 400, .. })), "{wrong:?}");
 
     let asked = elapsed_now();

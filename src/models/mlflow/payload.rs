@@ -7,17 +7,10 @@
 use sentinel_actors::domain::feature::{FeatureFrame, FeatureSetId};
 use serde::Serialize;
 
+use crate::config::HubPayload;
+
 /// Rows of the sequence that a two-block model takes.
 pub const SEQUENCE_ROWS: usize = 60;
-
-/// How a row is laid out. A property of the model's signature, so it is configured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Payload {
-    /// One column per feature.
-    Columns,
-    /// Two columns, each with one cell: `X_tabular` holds the newest row, `X_sequential` the last 60 rows, oldest first.
-    TwoBlocks,
-}
 
 /// Why a frame is not sent.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -59,7 +52,7 @@ pub enum FrameFault {
 
 /// What the model was trained on.
 pub(super) struct Layout {
-    payload: Payload,
+    payload: HubPayload,
     features: FeatureSetId,
     /// Columns of a row.
     width: usize,
@@ -72,10 +65,10 @@ pub(super) struct Layout {
 pub(super) struct Row(String);
 
 impl Layout {
-    pub(super) fn new(payload: Payload, features: FeatureSetId, columns: Vec<String>) -> Self {
+    pub(super) fn new(payload: HubPayload, features: FeatureSetId, columns: Vec<String>) -> Self {
         let names = match payload {
-            Payload::Columns => encode(&columns),
-            Payload::TwoBlocks => encode(["X_tabular", "X_sequential"]),
+            HubPayload::Columns => encode(&columns),
+            HubPayload::TwoBlocks => encode(["X_tabular", "X_sequential"]),
         };
         let head = format!("{{\"dataframe_split\":{{\"columns\":{names},\"data\":[");
         Self { payload, features, width: columns.len(), head }
@@ -85,8 +78,8 @@ impl Layout {
     pub(super) fn row(&self, frame: &FeatureFrame) -> Result<Row, FrameFault> {
         self.check(frame)?;
         Ok(Row(match self.payload {
-            Payload::Columns => encode(&frame.row),
-            Payload::TwoBlocks => encode((&frame.row, self.sequence(frame)?)),
+            HubPayload::Columns => encode(&frame.row),
+            HubPayload::TwoBlocks => encode((&frame.row, self.sequence(frame)?)),
         }))
     }
 
@@ -140,11 +133,11 @@ mod tests {
 
     use super::*;
 
-    fn layout(payload: Payload) -> Layout {
+    fn layout(payload: HubPayload) -> Layout {
         Layout::new(payload, set(), ["rsi", "hour \"utc\""].map(String::from).to_vec())
     }
 
-    fn body_of(payload: Payload, frames: &[FeatureFrame]) -> Result<Vec<u8>, FrameFault> {
+    fn body_of(payload: HubPayload, frames: &[FeatureFrame]) -> Result<Vec<u8>, FrameFault> {
         let layout = layout(payload);
         let rows: Vec<Row> = frames.iter().map(|frame| layout.row(frame)).collect::<Result<_, _>>()?;
         Ok(layout.body(&rows))
@@ -161,21 +154,21 @@ mod tests {
 
     #[test]
     fn columns_are_sent_as_one_row_with_a_cell_per_feature() {
-        let body = body_of(Payload::Columns, &[frame([0.1, 5.0])]).unwrap();
+        let body = body_of(HubPayload::Columns, &[frame([0.1, 5.0])]).unwrap();
         let expected = r#"{"dataframe_split":{"columns":["rsi","hour \"utc\""],"data":[[0.1,5.0]]}}"#;
         assert_eq!(String::from_utf8(body).unwrap(), expected);
     }
 
     #[test]
     fn several_frames_are_rows_of_one_request_and_one_bad_frame_spoils_it() {
-        let body = body_of(Payload::Columns, &[frame([0.1, 5.0]), frame([0.2, 6.0])]).unwrap();
+        let body = body_of(HubPayload::Columns, &[frame([0.1, 5.0]), frame([0.2, 6.0])]).unwrap();
         assert!(String::from_utf8(body).unwrap().ends_with(r#""data":[[0.1,5.0],[0.2,6.0]]}}"#));
-        assert!(body_of(Payload::Columns, &[frame([0.1, 5.0]), frame([f64::NAN, 6.0])]).is_err());
+        assert!(body_of(HubPayload::Columns, &[frame([0.1, 5.0]), frame([f64::NAN, 6.0])]).is_err());
     }
 
     #[test]
     fn two_blocks_are_sent_as_one_row_with_a_flat_and_a_nested_cell() {
-        let body = body_of(Payload::TwoBlocks, &[frame([0.1, 5.0])]).unwrap();
+        let body = body_of(HubPayload::TwoBlocks, &[frame([0.1, 5.0])]).unwrap();
         let start =
             r#"{"dataframe_split":{"columns":["X_tabular","X_sequential"],"data":[[[0.1,5.0],[[0.0,0.5],[1.0,0.5],"#;
         assert!(body.starts_with(start.as_bytes()), "{}", String::from_utf8_lossy(&body));
@@ -195,7 +188,7 @@ mod tests {
             ("the row holds a value that is not finite", frame([f64::NAN, 5.0])),
             ("the row holds a value that is not finite", frame([0.1, f64::NEG_INFINITY])),
         ] {
-            for payload in [Payload::Columns, Payload::TwoBlocks] {
+            for payload in [HubPayload::Columns, HubPayload::TwoBlocks] {
                 assert!(refused(payload, frame.clone()).starts_with(expected), "{expected}");
             }
         }
@@ -205,15 +198,15 @@ mod tests {
             ("the sequence holds a value that is not finite", Some(vec![f64::INFINITY; 120])),
         ] {
             let frame = FeatureFrame { sequence, ..good() };
-            assert!(body_of(Payload::Columns, std::slice::from_ref(&frame)).is_ok(), "columns need no sequence");
-            assert!(refused(Payload::TwoBlocks, frame).starts_with(expected), "{expected}");
+            assert!(body_of(HubPayload::Columns, std::slice::from_ref(&frame)).is_ok(), "columns need no sequence");
+            assert!(refused(HubPayload::TwoBlocks, frame).starts_with(expected), "{expected}");
         }
     }
 
     proptest! {
         #[test]
         fn every_number_arrives_as_it_was(value in any::<f64>().prop_filter("finite", |value| value.is_finite())) {
-            let body = body_of(Payload::Columns, &[frame([value, 0.0])]).unwrap();
+            let body = body_of(HubPayload::Columns, &[frame([value, 0.0])]).unwrap();
             let body: Value = serde_json::from_slice(&body).unwrap();
             let arrived = body["dataframe_split"]["data"][0][0].as_f64().unwrap();
             prop_assert_eq!(arrived.to_bits(), value.to_bits());

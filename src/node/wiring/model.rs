@@ -11,10 +11,10 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{FaultInjector, FeatureSet as _, Model};
 
 use super::NodeError;
-use crate::config::{Config, HubAccess, HubConfig, HubPayload, ModelConfig, PipelineConfig};
+use crate::config::{Config, HubAccess, HubConfig, ModelConfig, PipelineConfig};
 use crate::features::fx23::Fx23;
 use crate::models::manifest::Expected;
-use crate::models::mlflow::{Access, HubAddress, MlflowModel, MlflowSettings, Payload, Secret};
+use crate::models::mlflow::{Access, HubAddress, MlflowModel, MlflowSettings, Secret};
 use crate::models::onnx::{OnnxEngine, OnnxModel};
 
 /// Frames that a model server is recognised by.
@@ -72,10 +72,7 @@ fn mlflow(deadline: Duration, pipeline: &PipelineConfig, hub: &HubConfig) -> Res
     };
     let settings = MlflowSettings {
         address: HubAddress { tls: hub.tls, host: hub.host.clone(), port: hub.port },
-        payload: match hub.payload {
-            HubPayload::Columns => Payload::Columns,
-            HubPayload::TwoBlocks => Payload::TwoBlocks,
-        },
+        payload: hub.payload,
         access,
         columns: columns(pipeline),
         features: pipeline.features.set.clone(),

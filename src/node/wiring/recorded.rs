@@ -6,11 +6,11 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Clock as _;
 
 use super::NodeError;
-use crate::config::{self, Config, CsvSource, PipelineConfig, VenueConfig};
+use crate::config::{Config, CsvSource, PipelineConfig, VenueConfig};
 use crate::journal::{JournalReader, StateDir};
 use crate::node::RunOptions;
 use crate::sources::csv::read_lines;
-use crate::sources::replay::{self, ReplayClock, ReplaySource};
+use crate::sources::replay::{ReplayClock, ReplaySource};
 use crate::sources::replay_time::ReplayTime;
 use crate::sources::survey::{Expected, Survey, judge_hours, survey};
 use crate::system::WallClock;
@@ -52,7 +52,7 @@ impl Recorded {
         let unfit = |source| NodeError::Unfit { pipeline: name(), file: csv.path.clone(), source: Box::new(source) };
         let survey = survey(&lines, &expected).map_err(unfit)?;
         let source = ReplaySource::new(lines.iter().map(|line| line.bar).collect(), pipeline.interval);
-        let too_few = || NodeError::TooFewBars { pipeline: name(), have: source.len(), need };
+        let too_few = || NodeError::TooFewBars { pipeline: name(), have: source.bar_count(), need };
         let decidable = source.bounds(need).ok_or_else(too_few)?;
         judge_hours(&lines, &expected).map_err(unfit)?;
         Ok(Self { source, survey, decidable })
@@ -86,14 +86,10 @@ impl Replay {
             pipeline.window.start.map_or(first_slot, |start| first_slot.max(pipeline.schedule.after(start.before())));
         let last_slot =
             pipeline.window.end.map_or(last_slot, |end| last_slot.min(pipeline.schedule.newest_due(end.before())));
-        let speed = match csv.speed {
-            config::Speed::Max => replay::Speed::Max,
-            config::Speed::BarsPerSecond(bars) => replay::Speed::BarsPerSecond(bars),
-        };
         let reader = JournalReader::open(state.path())?;
         let start = reader.last_slot(&pipeline.name)?.unwrap_or(first_slot.before());
         let time_file = time_file(config, pipeline, state)?;
-        let clock = ReplayClock::with_time_file(start, pipeline.interval, speed, time_file);
+        let clock = ReplayClock::new(start, pipeline.interval, csv.speed, time_file);
         Ok(Self { source, clock, first_slot, last_slot })
     }
 
