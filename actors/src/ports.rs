@@ -21,6 +21,9 @@ use crate::domain::time::UtcMs;
 /// The future of a port call.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Whether schedule time still lets an order leave. A deadline does not see it: elapsed time stands still while a machine sleeps.
+pub type MayLeave<'a> = &'a (dyn Fn() -> bool + Send + Sync);
+
 /// The only source of elapsed time, which is monotonic. The simulator pauses and advances it.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that hands out elapsed time")]
@@ -192,13 +195,15 @@ pub trait Venue: Send + Sync {
     /// orders can then prove that this process never handed it over.
     fn prepare(&self, _key: &IntentKey) {}
 
-    /// Hands over an order. Called at most once per key, after `sent` is durable.
+    /// Hands over an order. Called at most once per key, after `sent` is durable. A venue that waits before the order leaves, for
+    /// its turn or for a connection, asks `may_leave` again right before.
     fn submit<'a>(
         &'a self,
         key: &'a IntentKey,
         order: &'a Order,
         now: UtcMs,
         deadline: Duration,
+        may_leave: MayLeave<'a>,
     ) -> PortFuture<'a, Submission>;
 
     /// The venue's answer about this key belonged to another order. The connection that carried it is not to be used for the next

@@ -17,7 +17,7 @@ use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
 use sentinel_actors::domain::order::{Order, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{
-    Evidence, FaultInjector, FaultPoint, PortFuture, Positions, Submission, Venue, VenueError, elapsed_now,
+    Evidence, FaultInjector, FaultPoint, MayLeave, PortFuture, Positions, Submission, Venue, VenueError, elapsed_now,
     inject_fault,
 };
 
@@ -65,11 +65,18 @@ impl GatewayVenue {
         Self { link, settings, key_history: KeyHistory::default(), faults, who: who.to_owned() }
     }
 
-    async fn ask(&self, request: &str, deadline: Duration) -> Exchange {
-        self.link.exchange(request.as_bytes(), deadline, |reply| read(reply).is_ok()).await
+    async fn ask(&self, request: &str, deadline: Duration, may_leave: MayLeave<'_>) -> Exchange {
+        self.link.exchange(request.as_bytes(), deadline, may_leave, |reply| read(reply).is_ok()).await
     }
 
-    async fn hand_over(&self, key: &IntentKey, order: &Order, now: UtcMs, deadline: Duration) -> Submission {
+    async fn hand_over(
+        &self,
+        key: &IntentKey,
+        order: &Order,
+        now: UtcMs,
+        deadline: Duration,
+        may_leave: MayLeave<'_>,
+    ) -> Submission {
         // From here: what delays this task must not lengthen an order's life.
         let until = elapsed_now() + deadline;
         let GatewaySettings { magic, exits, .. } = self.settings;
@@ -92,7 +99,7 @@ impl GatewayVenue {
             endpoint = %self.link.address(),
             "an order goes to the gateway"
         );
-        let answer = self.ask(&request, until.saturating_duration_since(elapsed_now())).await;
+        let answer = self.ask(&request, until.saturating_duration_since(elapsed_now()), may_leave).await;
         if let Exchange::NeverLeft(_) = answer {
             self.key_history.never_left(key);
         }
@@ -133,7 +140,7 @@ impl GatewayVenue {
     /// what became of the id: while it names an order, nothing was refused. Without an answer the refusal stands.
     async fn confirm_refusal(&self, key: &IntentKey, refusal: Submission, until: Instant) -> Submission {
         let left = until.saturating_duration_since(elapsed_now());
-        let Exchange::Reply(reply) = self.ask(&status_request(key), left).await else { return refusal };
+        let Exchange::Reply(reply) = self.ask(&status_request(key), left, &|| true).await else { return refusal };
         match read(&reply) {
             Ok(reply) if reply.ticket().is_some() => {
                 self.link.distrust();
@@ -163,7 +170,7 @@ impl GatewayVenue {
 
     async fn question_once(&self, intent: &Intent, ticket: Option<Ticket>, until: Instant) -> Evidence {
         let left = until.saturating_duration_since(elapsed_now());
-        match self.ask(&status_request(&intent.key), left).await {
+        match self.ask(&status_request(&intent.key), left, &|| true).await {
             Exchange::Reply(reply) => match read(&reply) {
                 Ok(reply) => reply.judge_status(intent, self.settings.magic, ticket),
                 Err(why) => Evidence::NotNow(why),
@@ -192,8 +199,9 @@ impl Venue for GatewayVenue {
         order: &'a Order,
         now: UtcMs,
         deadline: Duration,
+        may_leave: MayLeave<'a>,
     ) -> PortFuture<'a, Submission> {
-        Box::pin(self.hand_over(key, order, now, deadline))
+        Box::pin(self.hand_over(key, order, now, deadline, may_leave))
     }
 
     /// Never sends the order again: what it asks names no order.

@@ -13,7 +13,7 @@ use sentinel_actors::domain::order::Order;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{
-    Evidence, FaultInjector, FaultPoint, PortFuture, Positions, Submission, Venue, VenueError, inject_fault,
+    Evidence, FaultInjector, FaultPoint, MayLeave, PortFuture, Positions, Submission, Venue, VenueError, inject_fault,
 };
 
 use super::book::{Book, BookError};
@@ -61,6 +61,7 @@ impl Venue for PaperVenue {
         order: &'a Order,
         now: UtcMs,
         deadline: Duration,
+        _: MayLeave<'a>,
     ) -> PortFuture<'a, Submission> {
         Box::pin(async move {
             let (key, order, terms) = (key.clone(), order.clone(), self.terms.clone());

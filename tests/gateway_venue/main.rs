@@ -81,7 +81,7 @@ fn venue_with(port: u16, exits: Exits, faults: Arc<dyn FaultInjector>) -> Gatewa
 
 async fn submit(venue: &GatewayVenue, key: &IntentKey, deadline: Duration) -> Submission {
     venue.prepare(key);
-    venue.submit(key, &order(), NOW, deadline).await
+    venue.submit(key, &order(), NOW, deadline, &|| true).await
 }
 
 async fn settle(venue: &GatewayVenue, key: &IntentKey, deadline: Duration) -> Evidence {

@@ -55,7 +55,7 @@ async fn callers_on_one_endpoint_strictly_alternate() {
         callers.spawn(async move {
             for round in 0..5 {
                 let request = format!("{caller}/{round}");
-                let reply = link.exchange(request.as_bytes(), SOON, |_| true).await;
+                let reply = link.exchange(request.as_bytes(), SOON, &|| true, |_| true).await;
                 assert_eq!(reply, Exchange::Reply(request.into_bytes()));
             }
         });
@@ -100,7 +100,7 @@ async fn a_caller_that_is_dropped_closes_its_socket_and_frees_the_link() {
     let (dropped, next) = (venue(gateway.port), venue(gateway.port));
     {
         let (one, order) = (key(1), order());
-        let mut call = dropped.submit(&one, &order, NOW, SOON);
+        let mut call = dropped.submit(&one, &order, NOW, SOON, &|| true);
         tokio::select! {
             _ = &mut call => unreachable!("it is never answered"),
             heard = gateway.hears(1) => assert_eq!(heard.len(), 1),
@@ -161,7 +161,7 @@ async fn speed_of_an_exchange() {
         let mut times = Vec::new();
         for _ in 0..rounds {
             let before = elapsed_now();
-            let exchange = link.exchange(&request, SOON, |_| keeps).await;
+            let exchange = link.exchange(&request, SOON, &|| true, |_| keeps).await;
             assert!(matches!(exchange, Exchange::Reply(_)), "{exchange:?}");
             times.push(before.elapsed());
         }

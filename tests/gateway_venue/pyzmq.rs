@@ -104,7 +104,7 @@ async fn pyzmq_refuses_what_is_out_of_its_range() {
     let faults = std::sync::Arc::new(sentinel_actors::ports::NoFaults);
     let venue =
         sentinel::venues::gateway::GatewayVenue::new(super::link_to(gateway.port), settings, faults, "eurusd/executor");
-    let submission = venue.submit(&key(9), &order(), NOW, SOON).await;
+    let submission = venue.submit(&key(9), &order(), NOW, SOON, &|| true).await;
     assert!(matches!(submission, Submission::Rejected { code: Some(-3), lasting: true, .. }), "{submission:?}");
     assert_eq!(gateway.orders(), Vec::<String>::new());
 }

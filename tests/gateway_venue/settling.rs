@@ -121,7 +121,7 @@ async fn what_the_dialect_has_no_words_for_stays_here() {
         async move {
             let mut order = order();
             edit(&mut order);
-            let submission = venue.submit(&key(1), &order, NOW, SOON).await;
+            let submission = venue.submit(&key(1), &order, NOW, SOON, &|| true).await;
             assert!(matches!(submission, Submission::NeverLeft(_)), "{submission:?}");
         }
     };

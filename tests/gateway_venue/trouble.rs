@@ -3,17 +3,18 @@
 
 use std::io::Read as _;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sentinel::venues::gateway::Exits;
 use sentinel::venues::gateway::order_send::req_id;
-use sentinel_actors::ports::{Evidence, FaultInjector, FaultPoint, InjectedFault, Submission, elapsed_now};
+use sentinel_actors::ports::{Evidence, FaultInjector, FaultPoint, InjectedFault, Submission, Venue as _, elapsed_now};
 
 use super::peer::{Act, Peer, SILENCE, anything_arrives, free_port, say};
 use super::{
-    SHORT, SOON, acked, cached, filled, key, never_left, not_now, settle, submit, undecidable, unknown, until, venue,
-    venue_with,
+    NOW, SHORT, SOON, acked, cached, filled, key, never_left, not_now, order, settle, submit, undecidable, unknown,
+    until, venue, venue_with,
 };
 
 /// Time for a stale order to arrive: libzmq tries to connect ten times in it.
@@ -96,6 +97,24 @@ async fn an_order_to_an_absent_gateway_never_leaves_even_when_one_comes_up_later
     let heard = gateway.heard();
     assert_eq!(heard.len(), 1);
     assert!(heard[0].text.contains(&req_id(&key(2)).to_string()));
+}
+
+#[tokio::test]
+async fn an_order_that_becomes_too_old_while_it_waits_for_a_gateway_never_leaves() {
+    let (port, is_young) = (free_port(), AtomicBool::new(true));
+    let (venue, key, order) = (venue(port), key(1), order());
+    venue.prepare(&key);
+    let may_leave = || is_young.load(Ordering::Acquire);
+    let mut waiting = venue.submit(&key, &order, NOW, SOON, &may_leave);
+    tokio::select! {
+        submission = &mut waiting => panic!("nobody listens, and it did not wait: {submission:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    is_young.store(false, Ordering::Release);
+    let gateway = Peer::start_at(port, |number, _| say(number, filled(1)));
+    let proof = never_left(waiting.await);
+    assert!(proof.contains("became too old"), "{proof}");
+    assert!(gateway.heard().is_empty());
 }
 
 #[tokio::test]

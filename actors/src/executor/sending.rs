@@ -169,7 +169,12 @@ impl Executor {
             Err(ending) => Submission::NeverLeft(format!("{}: {}", ending.reason, ending.detail)),
             Ok(()) => {
                 let deadline = self.venue_time().min(cycle.time_left());
-                self.venue.submit(&intent.key, &intent.order, cycle.slot, deadline).await
+                let (clock, window, deadlines, slot) = (&*self.clock, &self.window, &self.deadlines, cycle.slot);
+                let may_leave = || {
+                    let now = clock.now();
+                    window.contains(now) && deadlines.may_leave(slot, now)
+                };
+                self.venue.submit(&intent.key, &intent.order, slot, deadline, &may_leave).await
             }
         };
         if let Submission::Acked(receipt) = &submission

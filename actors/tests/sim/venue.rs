@@ -7,7 +7,7 @@ use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Order, Receipt, Role};
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Evidence, PortFuture, Positions, Submission, Venue, VenueError};
+use sentinel_actors::ports::{Evidence, MayLeave, PortFuture, Positions, Submission, Venue, VenueError};
 
 use crate::clock;
 use crate::driver::{LATENESS, VOLUME_LOTS};
@@ -261,6 +261,7 @@ impl Venue for SimVenue {
         order: &'a Order,
         slot: UtcMs,
         deadline: Duration,
+        _: MayLeave<'a>,
     ) -> PortFuture<'a, Submission> {
         Box::pin(self.trade(key, order, slot, deadline))
     }

@@ -42,6 +42,16 @@ async fn an_order_whose_clock_moved_during_the_sent_commit_never_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_whose_clock_moved_while_it_waited_at_the_venue_never_left() {
+    let world = jumping(Jumps { in_submit: ALMOST_AN_HOUR_MS, ..Jumps::default() });
+    let _node = world.run(settings(), HOUR).await;
+    let (left, reasons) = (world.left(), world.reasons());
+    assert_eq!(left, 0);
+    assert!(!reasons.is_empty() && reasons.iter().all(|reason| *reason == Reason::OrderNeverLeft), "{reasons:?}");
+    assert!(world.states().iter().all(|state| *state == IntentState::Absent));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_order_of_a_slot_ahead_of_a_clock_set_back_is_not_sent() {
     let world = jumping(Jumps { in_predict: -HOUR_MS, ..Jumps::default() });
     let _node = world.run(settings(), HOUR).await;
@@ -54,12 +64,14 @@ proptest! {
     #[test]
     fn no_order_leaves_outside_the_limits_of_its_slot_when_the_clock_jumps(
         in_predict in -100_i64..100, in_positions in -100_i64..100, in_commit_of_sent in -100_i64..100,
+        in_submit in -100_i64..100,
     ) {
         let jump = |seconds: i64| seconds * 1000;
         let world = jumping(Jumps {
             in_predict: jump(in_predict),
             in_positions: jump(in_positions),
             in_commit_of_sent: jump(in_commit_of_sent),
+            in_submit: jump(in_submit),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {

@@ -24,8 +24,8 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::node::{self, NodeSpec, RunningNode};
 use sentinel_actors::ports::{
     BarRequest, BarSource, Chance, Clock, Evidence, FeatureSet, JournalAnswer, JournalFatal, JournalRead, JournalStore,
-    JournalWrite, Model, ModelError, PortFuture, Positions, Quarantine, Recovery, SourceError, Submission, Venue,
-    VenueError, Written, elapsed_now,
+    JournalWrite, MayLeave, Model, ModelError, PortFuture, Positions, Quarantine, Recovery, SourceError, Submission,
+    Venue, VenueError, Written, elapsed_now,
 };
 use sentinel_actors::settings::{Deadlines, NodeShared, PipelinePorts, PipelineSettings};
 use sentinel_actors::supervision::watch::Progress;
@@ -80,6 +80,8 @@ pub struct Inner {
 pub struct Jumps {
     pub in_predict: i64,
     pub in_positions: i64,
+    /// While an order waits for a connection to the venue.
+    pub in_submit: i64,
     pub in_commit_of_sent: i64,
 }
 
@@ -335,8 +337,16 @@ impl Venue for World {
         order: &'a Order,
         slot: UtcMs,
         _: Duration,
+        may_leave: MayLeave<'a>,
     ) -> PortFuture<'a, Submission> {
         Box::pin(async move {
+            {
+                let mut inner = self.lock();
+                inner.offset_ms += inner.jump_ms.in_submit;
+            }
+            if !may_leave() {
+                return Submission::NeverLeft("it became too old while it waited".to_owned());
+            }
             let mut inner = self.lock();
             assert_eq!(inner.intents[key].state, IntentState::Sent, "it leaves only when that is durable");
             let now = inner.now();

@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use sentinel_actors::ports::elapsed_now;
+use sentinel_actors::ports::{MayLeave, elapsed_now};
 use tmq::request_reply::RequestSender;
 use tmq::{AsZmqSocket as _, Context, Message, Multipart, TmqError};
 use tokio::sync::Mutex;
@@ -111,11 +111,17 @@ impl Link {
         self.distrusted.store(true, Ordering::Release);
     }
 
-    /// Sends a request and waits for its reply. `deadline` is for all of it, waiting for other requests included. A reply
-    /// that is not `sound` is handed out as it came, and its socket is not used again.
-    pub async fn exchange(&self, request: &[u8], deadline: Duration, sound: impl Fn(&[u8]) -> bool) -> Exchange {
+    /// Sends a request and waits for its reply. `deadline` is for all of it, waiting for other requests included; `may_leave`
+    /// is asked right before the send. A reply that is not `sound` is handed out as it came, and its socket is not used again.
+    pub async fn exchange(
+        &self,
+        request: &[u8],
+        deadline: Duration,
+        may_leave: MayLeave<'_>,
+        sound: impl Fn(&[u8]) -> bool,
+    ) -> Exchange {
         let until = elapsed_now() + deadline;
-        let Some(mut line) = before(until, self.line.lock()).await else {
+        let Some(mut line) = before(until, &|| true, self.line.lock()).await else {
             return Exchange::NeverLeft(format!(
                 "other requests occupied the link to {} for {deadline:?}",
                 self.address
@@ -128,7 +134,10 @@ impl Link {
             }
         };
         // Dropping the pending send drops the socket, and the request with it.
-        let waiting = match before(until, socket.send(Multipart::from(Message::from(request)))).await {
+        let waiting = match before(until, may_leave, socket.send(Multipart::from(Message::from(request)))).await {
+            None if !may_leave() => {
+                return Exchange::NeverLeft(format!("it became too old while it waited for {}", self.address));
+            }
             None => return Exchange::NeverLeft(format!("{} did not take it within {deadline:?}", self.address)),
             Some(sent) => {
                 line.missed = true;
@@ -195,9 +204,11 @@ fn context() -> &'static Context {
 
 /// What `work` comes to before `until`. At `until` it is not touched any more, however late the task gets to run: what
 /// would be done too late is not done.
-async fn before<T>(until: Instant, work: impl Future<Output = T>) -> Option<T> {
+async fn before<T>(until: Instant, may_go_on: MayLeave<'_>, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
-    let in_time =
-        poll_fn(|cx| if elapsed_now() >= until { Poll::Ready(None) } else { work.as_mut().poll(cx).map(Some) });
+    let in_time = poll_fn(|cx| match elapsed_now() >= until || !may_go_on() {
+        true => Poll::Ready(None),
+        false => work.as_mut().poll(cx).map(Some),
+    });
     timeout_at(until, in_time).await.unwrap_or(None)
 }
