@@ -223,7 +223,7 @@ pub trait Venue: Send + Sync {
 /// One change of the journal. A batch of them is one transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JournalWrite {
-    /// The end of a slot. Writing the same slot again changes nothing: the first row stands.
+    /// The end of a slot. Writing the same slot again changes nothing: the first row is kept.
     EndSlot(Box<SlotRecord>),
     /// Every slot of `schedule` in `(after, until]` that has no row ends as missed. Slots that have an intent get the
     /// intent's ending instead: an order that was sent is never reported as missed.

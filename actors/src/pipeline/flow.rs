@@ -69,8 +69,8 @@ impl PipelineState {
         if self.close_when_recovered { self.close(myself) } else { Ok(()) }
     }
 
-    /// Takes no new slot. Slots of a competition that has ended end first, because no later incarnation will
-    /// account for them. Those of an open competition are left to the next process.
+    /// Takes no new slot. Slots of a competition that is over end first, because no later incarnation accounts for them. Those of
+    /// an open competition are left to the next process.
     pub(super) fn close(&mut self, myself: &ActorRef<PipelineMsg>) -> Result<(), ActorProcessingErr> {
         if !self.closing && self.plan.settings.window.is_over(self.plan.ports.clock.now()) {
             if self.slots.is_none() {
@@ -84,7 +84,8 @@ impl PipelineState {
     }
 
     /// The competition was over when this was sent. It may be no longer: a recovery sets a replay back to slots that have
-    /// to be worked on again, and a wall clock can be set. Only a pipeline without slots left closes; the message is repeated to the others.
+    /// to be worked on again, and a wall clock can be set. Only a pipeline without slots left closes; the others get the
+    /// message again.
     pub(super) fn window_over(&mut self, myself: &ActorRef<PipelineMsg>) -> Result<(), ActorProcessingErr> {
         let is_over = self.plan.settings.window.is_over(self.plan.ports.clock.now());
         if self.closing || self.slots.is_none() || !is_over {

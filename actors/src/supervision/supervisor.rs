@@ -131,7 +131,7 @@ impl Supervisor {
         self.apply(Event::DeadlineMissed { id: id.clone(), generation, what: what.to_owned() })
     }
 
-    /// Ends all children, tier by tier; [`SupervisorEvent::AllStopped`] follows when nothing of them is left.
+    /// Ends all children, tier by tier; [`SupervisorEvent::AllStopped`] follows when all have ended.
     pub fn shutdown(&mut self) -> Vec<SupervisorEvent> {
         self.apply(Event::Shutdown)
     }
