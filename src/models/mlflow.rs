@@ -1,10 +1,11 @@
 //! A model behind an MLflow scoring server, the hub: `POST /invocations` over HTTP or HTTPS.
 //!
-//! A call ends by its deadline, with the hub's answer or with why there is none. A hub that fails again and again is not asked
-//! for a while. A hub that serves another model than at the start is not believed: what it says may be
-//! right, but it is not what was tested and configured. No secret and no byte of a server's choice reaches the log unchecked.
+//! A call ends by its deadline, with the hub's answer or with why there is none. A hub that fails again and again is not
+//! asked for a while. A hub that serves another model than at the start is not believed: what it says may be right, but it
+//! is not what was tested and configured. No secret and no byte of a server's choice reaches the log unchecked.
 //!
-//! Protocol: <https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/>, and what the server really does: the tests.
+//! Protocol: <https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/>, and what the server really does: the
+//! tests.
 
 mod access;
 mod answer;

@@ -2,7 +2,8 @@
 //!
 //! The file may change at any time. A changed file is loaded beside the old model, must pass every check and its parity
 //! rows, and is taken up between two cycles; one that does not pass leaves the old model working and is reported once. So a
-//! half-written, damaged or deleted file never costs a cycle, and a model that the manifest does not describe is never asked.
+//! half-written, damaged or deleted file never costs a cycle, and a model that the manifest does not describe is never
+//! asked.
 //!
 //! The runtime's panics are not caught here: the supervision tree replaces the stage that they end.
 

@@ -106,6 +106,15 @@ mod tests {
         assert!(matches!("moody@2".parse::<Rule>(), Err(FaultRuleError::Fault(_))));
     }
 
+    /// Otherwise the range of the text would be taken from the file's name.
+    #[test]
+    fn a_value_that_ends_like_a_range_is_written_with_its_range() {
+        let rule = Rule::always(Some(hub::Fault::Swap("model@3".into())));
+        let text = rule.to_string();
+        assert_eq!(text, format!("swap=model@3@1-{}", u64::MAX));
+        assert_eq!(text.parse(), Ok(rule));
+    }
+
     #[test]
     fn the_first_rule_that_names_a_request_decides() {
         let rules = ["drop@2", "none@4", "nan@1-2", "sum"].map(|text| text.parse().unwrap());
@@ -167,6 +176,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn a_hub_rule_is_read_as_it_is_written(
             fault in prop::option::of(hub_faults()), (first, last) in ranges(),

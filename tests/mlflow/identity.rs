@@ -133,7 +133,8 @@ async fn a_model_swapped_before_the_first_question_is_not_mistaken_for_one_row()
     assert!(matches!(refused, Err(ModelError::Invalid(_))), "{refused:?}");
 }
 
-/// An answer that cannot be decided on keeps the reason that the domain has for it, and a row that belongs to a probe is no answer.
+/// An answer that cannot be decided on keeps the reason that the domain has for it, and a row that belongs to a probe is no
+/// answer.
 #[tokio::test]
 async fn a_failing_hub_is_no_other_model_and_a_probe_row_is_no_prediction() {
     let good = |body: &[u8]| predictions(body, 0.0);

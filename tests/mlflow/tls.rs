@@ -1,6 +1,7 @@
 //! HTTPS: certificates are checked against the system's store, and nothing is sent before they are.
 //!
-//! The checks that need a server with a certificate make both with the `openssl` program, or the one that `SENTINEL_OPENSSL` names.
+//! The checks that need a server with a certificate make both with the `openssl` program, or the one that `SENTINEL_OPENSSL`
+//! names.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

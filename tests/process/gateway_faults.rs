@@ -215,7 +215,7 @@ fn an_order_cannot_be_settled_with_the_ticket_of_another_one() {
     settle(&facts.orders.last().unwrap().ticket.to_string()).expect(0);
 }
 
-/// After a rename nobody would ask about the order any more, and its symbol would be traded on over it.
+/// After a rename no pipeline would ask about the order any more, and its symbol would be traded on over it.
 #[test]
 fn an_open_order_of_a_renamed_pipeline_stops_the_start_and_is_named() {
     let port = free_port();
@@ -230,7 +230,12 @@ fn an_open_order_of_a_renamed_pipeline_stops_the_start_and_is_named() {
     let _gateway = gateway(site.path(), port, &[]);
 
     let site = site.with("account = \"test\"", "account = \"renamed\"");
-    site.start_live(&[]).end().expect(78).complains(&[&key, "account 'test'", "put the name back", "sentinel settle"]);
+    site.start_live(&[]).end().expect(78).complains(&[
+        &key,
+        "account 'test'",
+        "restore the former name",
+        "sentinel settle",
+    ]);
     let site = site.with("account = \"renamed\"", "account = \"test\"").with("name = \"eurusd\"", "name = \"other\"");
     site.start_live(&[]).end().expect(78).complains(&[&key, "pipeline 'eurusd'"]);
     // A dry run sends nothing and forgets nothing: it may run beside it.

@@ -1,7 +1,7 @@
 //! What a hub's answer says, as rows of numbers.
 //!
-//! What a pyfunc model returns decides the form under `predictions`: a list of lists, records, a list of numbers, a number, or
-//! an object. All of them are understood as long as there is only one way to do so; an order of classes is never guessed.
+//! What a pyfunc model returns decides the form under `predictions`: a list of lists, records, a list of numbers, a number,
+//! or an object. All of them are understood as long as there is only one way to do so; an order of classes is never guessed.
 //! Nothing is judged here: two rows, too few classes and NaN are handed on as they are, because the domain has a reason for
 //! each. Whatever bytes come, this neither panics nor recurses without a limit.
 
@@ -130,8 +130,8 @@ fn object(entries: &Map<String, Value>, classes: &[String]) -> Result<Vec<Vec<f6
     }
 }
 
-/// The cells of a record: in the order of the classes when it names them all and nothing else, whatever their case, or in the
-/// order of its columns' numbers when they have no names.
+/// The cells of a record: in the order of the classes when it names them all and nothing else, whatever their case, or in
+/// the order of its columns' numbers when they have no names.
 fn in_order<'r>(record: &'r Map<String, Value>, classes: &[String]) -> Result<Vec<&'r Value>, AnswerError> {
     if record.len() == classes.len() {
         let named = |class: &String| {

@@ -1,8 +1,8 @@
 //! The circuit breaker: a hub that failed five times in a row is left alone, and asked once per half minute whether it is
 //! back. So a dead hub costs a cycle nothing, and a hub that struggles to its feet is not pushed down again.
 //!
-//! A pure state machine: time is passed in, and no caller has to report how a trial ended. One that is lost, because the cycle that
-//! made it was ended, is followed by the next.
+//! A pure state machine: time is passed in, and no caller has to report how a trial ended. One that is lost, because the
+//! cycle that made it was ended, is followed by the next.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! One HTTP call to the hub: POST, one deadline for all of it, one answer or one error.
 //!
-//! The deadline is over connecting, writing and reading together, so a server that sends byte by byte holds no caller longer than one that
-//! says nothing. A call that fails on a kept connection is made once more on a new one: asking has no effect, and servers drop
-//! idle connections without notice. No other failure is repeated here; the next cycle asks again.
+//! The deadline is over connecting, writing and reading together, so a server that sends byte by byte holds no caller longer
+//! than one that says nothing. A call that fails on a kept connection is made once more on a new one: asking has no effect,
+//! and servers drop idle connections without notice. No other failure is repeated here; the next cycle asks again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Who answers. A hub does not say which model it serves, so a model is known by its answers to a few probe rows. They come
 //! with every answer that is decided on, so that nothing is decided by a model that took its place a moment ago.
 //!
-//! The first plausible answers of this process are the recorded ones. Other answers later mean another model: it may be a good
-//! one, but that cannot be known here, so nothing acts on it until the recorded one is back or the node is restarted.
+//! The first plausible answers of this process are the recorded ones. Other answers later mean another model: it may be a
+//! good one, but that cannot be known here, so nothing acts on it until the recorded one is back or the node is restarted.
 
 use data_encoding::HEXLOWER;
 use sentinel_actors::domain::prediction::RawAnswer;

@@ -1,7 +1,7 @@
 //! JSON in which no object has a key twice.
 //!
-//! JSON allows it and leaves open which one counts; `serde_json` keeps the last. Where a number decides about an order, a text
-//! that can be read in two ways is not read at all.
+//! JSON allows it and leaves open which one counts; `serde_json` keeps the last. Where a number decides about an order, a
+//! text that can be read in two ways is not read at all.
 
 use std::fmt;
 

@@ -110,7 +110,8 @@ impl KeyHistory {
         self.with(|newest| newest.put(key, KeyState::Foreign));
     }
 
-    /// What is known about an intent. A key that was only prepared becomes [`KeyState::NeverSent`], so that the answer stays true.
+    /// What is known about an intent. A key that was only prepared becomes [`KeyState::NeverSent`], so that the answer stays
+    /// true.
     pub(super) fn settle(&self, intent: &Intent) -> Known {
         self.with(|newest| match newest.states.get(&intent.key) {
             Some(KeyState::Prepared | KeyState::NeverSent) => {

@@ -1,8 +1,8 @@
 //! The dialect `order-send`: what is asked in which bytes, and what a reply is worth. Pure.
 //!
 //! An order is confirmed or refused only by a well-formed reply whose parts agree with one another and with the order;
-//! everything else leaves open what became of it. `retcode` decides, not `error`, which this dialect also raises for orders that were
-//! carried out in part.
+//! everything else leaves open what became of it. `retcode` decides, not `error`, which this dialect also raises for orders
+//! that were carried out in part.
 //!
 //! The gateway remembers the ids of orders that ended 10009, and only those, and looks there before it looks at the action.
 //! So the same id under an action that it does not know asks about an order without any effect.

@@ -1,5 +1,5 @@
-//! The gateway without socket, clock and disk: a message and the state give an [`Outcome`], which says what to write down, what
-//! to reply and in which order. It must never panic: any bytes that reach the socket come here.
+//! The gateway without socket, clock and disk: a message and the state give an [`Outcome`], which says what to write down,
+//! what to reply and in which order. It must never panic: any bytes that reach the socket come here.
 
 use std::time::Duration;
 

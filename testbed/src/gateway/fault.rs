@@ -1,5 +1,5 @@
-//! How the gateway misbehaves. A [`FaultRule`](crate::FaultRule) names the orders that meet a fault; it counts order requests
-//! since the process began.
+//! How the gateway misbehaves. A [`FaultRule`](crate::FaultRule) names the orders that meet a fault; it counts order
+//! requests since the process began.
 
 use std::fmt;
 use std::str::FromStr;

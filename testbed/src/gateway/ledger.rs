@@ -25,10 +25,10 @@ const FIRST_TICKET: i64 = 1_000_001;
 
 /// The tables. Tests read them.
 ///
-/// `requests`: every message. `raw` is at most 4 KiB of it; `mood` is the fault that it met (the column's name is older); `answered` is the retcode
-/// of the answer, `ok` for an answered question, NULL when the process died first; `ticket` is what the answer names, and
-/// for a repeated id the first one; `replied` is 1 once the reply was handed to the socket (written after it, so 0 after a
-/// kill between the two).
+/// `requests`: every message. `raw` is at most 4 KiB of it; `mood` is the fault that it met (the column's name is older);
+/// `answered` is the retcode of the answer, `ok` for an answered question, NULL when the process died first; `ticket` is
+/// what the answer names, and for a repeated id the first one; `replied` is 1 once the reply was handed to the socket
+/// (written after it, so 0 after a kill between the two).
 ///
 /// `orders`: what reached the market, one row for each time that it traded or was placed; so two rows with one `req_id` are
 /// a double order. A close by ticket is an order too; the kill switch and levels change `positions` only.

@@ -1,4 +1,5 @@
-//! Prices: what a symbol is worth at a moment of the market's own time, and when a bar ends a position. Pure. Bars are mid prices; one buys half a spread above and sells half a spread below.
+//! Prices: what a symbol is worth at a moment of the market's own time, and when a bar ends a position. Pure. Bars are mid
+//! prices; one buys half a spread above and sells half a spread below.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Writes replies in the client's dialect. Pure. No reply holds more than those of the real gateways: `order-send` carries no
-//! id, `command` no comment.
+//! Writes replies in the client's dialect. Pure. No reply holds more than those of the real gateways: `order-send` carries
+//! no id, `command` no comment.
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;

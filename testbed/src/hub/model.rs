@@ -1,5 +1,5 @@
-//! The ONNX file that is served. One thread runs it, one row at a time, whatever batch its file declares. A hub lives on that
-//! very thread: to wake another one for each request takes longer than to answer it.
+//! The ONNX file that is served. One thread runs it, one row at a time, whatever batch its file declares. A hub lives on
+//! that very thread: to wake another one for each request takes longer than to answer it.
 //!
 //! The list of operators is shorter than the runtime's: what is not linked needs no memory.
 

@@ -1,8 +1,8 @@
 //! From a request's JSON to the rows that the model is asked, by MLflow's rules.
 //!
-//! The served model has two signatures at once, which a real one cannot have: the columns `feature_0`, `feature_1` and so on,
-//! and one tensor. So all four payload keys work. It converts as generously as
-//! MLflow does: null is NaN, text is read as a number, columns may come in any order, and unknown ones are ignored.
+//! The served model has two signatures at once, which a real one cannot have: the columns `feature_0`, `feature_1` and so
+//! on, and one tensor. So all four payload keys work. It converts as generously as MLflow does: null is NaN, text is read as
+//! a number, columns may come in any order, and unknown ones are ignored.
 
 use std::collections::HashMap;
 
