@@ -7,14 +7,17 @@ from pathlib import Path
 
 
 def imports(root: Path) -> dict[tuple[str, ...], set[tuple[str, ...]]]:
-    """For each module the modules that it names with `crate::` or `super::`, each as the parts of its path."""
+    """For each module the modules that it names with `crate::`, `super::` or `self::`, each as the parts of its path."""
     texts = {file.relative_to(root).with_suffix("").parts: file.read_text() for file in root.rglob("*.rs")}
     graph = {}
     for module, text in texts.items():
         code = re.sub(r"^\s*//.*", "", text.split("#[cfg(test)]")[0], flags=re.M)
         named = set()
-        for start, path in re.findall(r"\b(crate|super)::((?:[a-z_]+::)*)", code):
-            target = (() if start == "crate" else module[:-1]) + tuple(path.split("::")[:-1])
+        paths = re.findall(r"\b(crate|super|self)::((?:[a-z_]+::)*)", code)
+        paths += [("self", path) for path in re.findall(r"^(?:pub )?use ((?:[a-z_]+::)+)", code, flags=re.M)]
+        for start, path in paths:
+            base = {"crate": (), "super": module[:-1], "self": module}[start]
+            target = base + tuple(path.split("::")[:-1])
             while target and target not in texts:
                 target = target[:-1]
             named.add(target)
