@@ -1,4 +1,4 @@
-//! Replacing a file as a whole: whoever opens it sees the old content or the new one, never a part of it.
+//! Replacing a file as a whole: a reader sees the old content or the new one, never a part of it.
 
 use std::ffi::OsString;
 use std::fs::{self, File};

@@ -5,7 +5,7 @@ use sentinel::cli::Cli;
 
 const COLUMNS: usize = 80;
 
-/// Every command that a person can give, with its name.
+/// Every command, with its name.
 fn commands() -> Vec<(String, Command)> {
     fn all(name: &str, command: &Command, found: &mut Vec<(String, Command)>) {
         found.push((name.to_owned(), command.clone()));

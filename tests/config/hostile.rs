@@ -1,4 +1,4 @@
-//! Texts that nobody would write: every value is refused or taken, and none ends the process.
+//! Absurd texts: every value is refused or taken, and none ends the process.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;

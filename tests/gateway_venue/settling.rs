@@ -1,4 +1,4 @@
-//! What becomes of orders that were interrupted: by this process's own memory, by the gateway's, or by a person.
+//! What becomes of orders that were interrupted: by this process's own memory, by the gateway's, or by the operator.
 
 use std::sync::Arc;
 

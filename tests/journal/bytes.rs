@@ -101,7 +101,7 @@ fn acted_on(journal: &SqliteJournal) -> Result<Vec<String>, String> {
     })
 }
 
-/// What is in the files afterwards, for whoever reads them.
+/// What is in the files afterwards, as readers see it.
 fn image(dir: &Path) -> String {
     format!("{:?} {:?}", slots(dir), intents(dir))
 }

@@ -215,14 +215,14 @@ async fn why_shows_thresholds_limits_version_and_configuration() {
     open_as(dir.path(), start("0.2.0", "eeeeffff00001111")).commit(vec![end(busy), miss(2, 3)]).await.unwrap();
 
     let why = |n| show(dir.path(), &["why", "eurusd", &minute(n).to_string()]).unwrap();
-    let told = why(1);
-    assert!(told.contains("Against the threshold: 0.52 is not above 0.60.\n"), "{told}");
+    let text = why(1);
+    assert!(text.contains("Against the threshold: 0.52 is not above 0.60.\n"), "{text}");
     let counts = "Against the limits: 0 open positions without a limit, 2 orders of at most 6 in the last hour, 5 of at most 24 \
                   in the last 24 hours, 0 other open intents.\n";
-    assert!(told.contains(counts), "{told}");
+    assert!(text.contains(counts), "{text}");
     let by =
         "Written by sentinel 0.1.0, started in dry run at 2017-06-01T12:00:00Z with the configuration aaaabbbbcccc….\n";
-    assert!(told.contains(by), "{told}");
+    assert!(text.contains(by), "{text}");
     assert!(why(2).contains("0.60004 is above 0.60000.") && why(2).contains("sentinel 0.2.0"), "{}", why(2));
     assert!(why(3).contains("sentinel 0.2.0"), "a missed slot too: {}", why(3));
 

@@ -202,7 +202,7 @@ async fn a_bar_and_a_slot_of_the_same_time_are_two_decisions() {
     };
     assert_eq!(existing(Basis::Bar(minute(5)), minute(6)).await, vec![of_bar.key.clone()]);
     assert_eq!(existing(Basis::Slot(minute(5)), minute(5)).await, vec![of_slot.key.clone()]);
-    // A slot that decided itself before its pipeline was told to decide bars has acted already.
+    // A slot that decided itself before its pipeline was configured to decide bars has acted already.
     assert_eq!(existing(Basis::Bar(minute(4)), minute(5)).await, vec![of_slot.key.clone()]);
     assert_eq!(existing(Basis::Bar(minute(4)), minute(7)).await, []);
 }

@@ -73,7 +73,7 @@ fn a_write_that_the_disk_refuses_is_fatal_and_what_was_durable_stays() {
     assert_eq!(slots(dir.path()).len().to_string(), kept);
 }
 
-/// The fate of the n-th pass of a place.
+/// The fault at the n-th pass of a point.
 struct OnPass(FaultPoint, usize, AtomicUsize);
 
 impl FaultInjector for OnPass {

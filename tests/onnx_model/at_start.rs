@@ -62,7 +62,7 @@ fn a_truncated_model_is_refused_wherever_it_is_cut() {
     let files = Files::with("good_a");
     for length in 0..bytes.len() {
         files.put_bytes(&bytes[..length], &manifest);
-        // The manifest vouches for the cut file here, so that it is the content that must be found out.
+        // The manifest has the hash of the cut file here, so that only its content can be refused.
         match files.load() {
             Err(error) => {
                 let text = text_of(&error);

@@ -11,7 +11,7 @@ use super::node::Node;
 
 const HOUR_MS: i64 = 3_600_000;
 const AFTER_CLOSE_MS: i64 = 2_000;
-/// The demo's feature window: the first decision looks at so many bars.
+/// The demo's feature window: the number of bars of the first decision.
 const WINDOW: usize = 200;
 
 fn repository() -> &'static Path {
@@ -33,7 +33,7 @@ fn demo_bars_ms() -> Vec<i64> {
     text.lines().skip(1).map(time).collect()
 }
 
-/// What `sentinel demo --bars N` owes: from the opening of the first bar with a full window before it to the close of
+/// The slots that `sentinel demo --bars N` must end: from the opening of the first bar with a full window before it to the close of
 /// the last one, each two seconds later.
 pub fn demo_span(bars: usize) -> Span {
     let times = demo_bars_ms();
@@ -91,7 +91,7 @@ impl Site {
         self.adding("[pipeline.source]", &format!("bars = {bars}"))
     }
 
-    /// Keeps as many of the oldest bars as make so many decisions.
+    /// Keeps as many of the oldest bars as `decisions` decisions need.
     pub fn with_decisions(self, decisions: usize) -> Self {
         self.with_bars(decisions + WINDOW - 1)
     }

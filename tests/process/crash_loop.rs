@@ -1,4 +1,4 @@
-//! A node that crashed again and again takes no effects until a person says that the cause is understood.
+//! A node that crashed repeatedly sends nothing until the operator confirms that the cause is understood.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use super::config::Site;
 use super::facts::Facts;
 use super::node::{LONG, Node, run};
 
-/// Five crashes, one minute apart, the last of them so many minutes ago: long enough that the next start does not wait,
+/// Five crashes, one minute apart, the last of them this many minutes ago: long enough that the next start does not wait,
 /// and not so long that the safe mode is over.
 const LAST_CRASH_MINUTES: u64 = 12;
 
@@ -23,7 +23,7 @@ fn after(starts: &[(u64, &str)]) -> Site {
     after_last(LAST_CRASH_MINUTES * 60, starts)
 }
 
-/// The same, the last of them so many seconds ago.
+/// The same, the last of them this many seconds ago.
 fn after_last(seconds_ago: u64, starts: &[(u64, &str)]) -> Site {
     let site = Site::new().with_model_pair("root_fx23").with("speed = \"max\"", "speed = 100");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -104,7 +104,7 @@ fn seven_times_kill_9_before_the_first_slot_make_each_start_wait_longer() {
     node.wait_for("line about the wait", |node| node.said().1.contains("boot_backoff"));
     assert!(node.said().1.contains("crashes=7"), "{}", node.said().1);
 
-    // Whoever stops a node that waits has not crashed it.
+    // Stopping a node that waits is not a crash.
     node.signal(Signal::TERM);
     node.ended_within(LONG / 6).expect("a node that waits does not hear the signal").expect(0);
     let exit = fs::read_to_string(site.state().join("last_exit")).unwrap();

@@ -76,7 +76,7 @@ fn slots(slots: &[Slot], span: Span, faults: &mut Vec<String>) {
     }
 }
 
-/// An intent's history is one that the rules allow, and its slot tells of it.
+/// An intent's history is one that the rules allow, and its slot reports it.
 fn intents(facts: &Facts, faults: &mut Vec<String>) {
     let rows: BTreeMap<i64, &Slot> = facts.slots.iter().map(|slot| (slot.at_ms, slot)).collect();
     for intent in &facts.intents {
@@ -99,7 +99,7 @@ fn intents(facts: &Facts, faults: &mut Vec<String>) {
             continue;
         };
         if intent.state == "acked" && (slot.outcome != "acted" || !slot.intents.contains(&intent.key)) {
-            faults.push(format!("the order of {intent:?} is not told by {slot:?}"));
+            faults.push(format!("the order of {intent:?} is not reported by {slot:?}"));
         }
     }
     for slot in &facts.slots {
@@ -108,7 +108,7 @@ fn intents(facts: &Facts, faults: &mut Vec<String>) {
         // The row stays as it was when asking proves later that the venue never had the order; that nothing left is known
         // at once, and no reason for a doubt.
         let found_absent = || intents.iter().any(|intent| intent.history.ends_with("found_absent"));
-        let told = match slot.reason.as_str() {
+        let is_reported = match slot.reason.as_str() {
             "order_acked" => states.contains(&"acked"),
             "order_unknown" => {
                 states.iter().any(|state| ["sent", "unknown", "held", "acked"].contains(state)) || found_absent()
@@ -116,7 +116,7 @@ fn intents(facts: &Facts, faults: &mut Vec<String>) {
             "order_rejected" => states.contains(&"rejected"),
             _ => slot.outcome != "acted",
         };
-        if !told {
+        if !is_reported {
             faults.push(format!("says more than its intents {states:?}: {slot:?}"));
         }
     }

@@ -2,7 +2,7 @@
 //! into the real program stands between it and the system.
 //!
 //! A failure is never passed over: the process ends with 74, or says what it lost where that is harmless. A later start makes
-//! up for everything. A slow disk costs decisions, never a restart and never the truth about an order.
+//! up for everything. A slow disk costs decisions, never a restart and never a wrong record of an order.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ impl OnDisk {
         self.hit.rsplit('/').next().unwrap_or_default()
     }
 
-    fn told(&self, words: &[&str]) -> bool {
+    fn logged(&self, words: &[&str]) -> bool {
         words.iter().all(|word| self.ended.err.contains(word))
     }
 }
@@ -82,7 +82,7 @@ fn calls_of_a_run() -> usize {
     whole.calls
 }
 
-/// Judges each of these numbers, so many at a time.
+/// Judges each of these numbers, `at_once` at a time.
 #[track_caller]
 fn judge_each(numbers: Vec<usize>, at_once: usize, judge: impl Fn(usize) -> Result<(), String> + Sync) {
     let (numbers, faults) = (Mutex::new(numbers.into_iter()), Mutex::new(Vec::new()));
@@ -102,19 +102,19 @@ fn judge_each(numbers: Vec<usize>, at_once: usize, judge: impl Fn(usize) -> Resu
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// Whether the failure ended the node, or was told where it harms nothing.
-fn is_told(met: &OnDisk) -> bool {
+/// Whether the failure ended the node, or was logged where it does no harm.
+fn is_reported(met: &OnDisk) -> bool {
     let harmless: &[&str] = match met.file() {
         "boots.new" => &["event=boot_record_lost"],
         "last_exit.new" => &["event=last_exit_lost"],
         // The book is the venue. When an order's fill is not durable there, the order is unknown until the book is asked.
-        "paper.db-wal" if met.told(&["reason=order_unknown"]) => &["level=WARN event=slot_ended"],
+        "paper.db-wal" if met.logged(&["reason=order_unknown"]) => &["level=WARN event=slot_ended"],
         "paper.db-wal" | "paper.db" => &["level=ERROR event=book_not_closed"],
         _ => &[],
     };
     match met.ended.status.code() {
-        Some(74 | 78) => met.told(&["level=ERROR event=node_ended", "exit_code=7"]) || met.told(&["what to do: "]),
-        Some(0) => !harmless.is_empty() && met.told(harmless),
+        Some(74 | 78) => met.logged(&["level=ERROR event=node_ended", "exit_code=7"]) || met.logged(&["what to do: "]),
+        Some(0) => !harmless.is_empty() && met.logged(harmless),
         _ => false,
     }
 }
@@ -125,7 +125,7 @@ fn any_failed_fsync_ends_the_node_or_is_logged_and_the_next_start_recovers() {
     let calls = calls_of_a_run();
     judge_each((1..=calls).collect(), FAILING_AT_ONCE, |number| {
         let met = run_on_disk(&[("FAULTY_DISK_FAIL_AT", number.to_string())], " failed");
-        if !met.hit.is_empty() && !is_told(&met) {
+        if !met.hit.is_empty() && !is_reported(&met) {
             return Err(format!("{} failed in silence: {:?} {}", met.hit, met.ended.status, met.ended.err));
         }
         // It was no crash loop: the next start need not wait.
@@ -152,7 +152,7 @@ fn an_fsync_of_nine_seconds_restarts_nothing_and_puts_no_order_in_doubt() {
         let facts = Facts::read(&met.site.state());
         let mut found = faults(&facts, demo_span(DECISIONS));
         for event in ["child_down", "child_stuck", "cycle_rerun", "pipeline_parked", "watchdog_abort"] {
-            if met.told(&[&format!("event={event}")]) {
+            if met.logged(&[&format!("event={event}")]) {
                 found.push(event.to_owned());
             }
         }

@@ -25,7 +25,7 @@ const STALE_AFTER_MS: i64 = 500 + 250;
 /// The namespace of request ids, as the node's own documentation gives it.
 const NAMESPACE: Uuid = Uuid::from_u128(0x308e_1ce2_3f4c_42f9_a2e3_1b75_9ac4_a078);
 
-/// A port that nobody uses just now.
+/// A port that is free at the moment.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -44,7 +44,7 @@ pub fn gateway_on(dir: &Path, port: u16, account: &str, faults: &[&str]) -> Node
     gateway_for(dir, port, "eurusd", account, faults)
 }
 
-/// The same for a pipeline of this name, whose replay tells the market's time.
+/// The same for a pipeline of this name, whose replay gives the market's time.
 pub fn gateway_for(dir: &Path, port: u16, pipeline: &str, account: &str, faults: &[&str]) -> Node {
     let bars = format!("EURUSD={}", demo_file("eurusd_1h_2017.csv").display());
     let (ledger, port) = (ledger(dir).display().to_string(), port.to_string());

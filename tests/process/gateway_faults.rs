@@ -1,4 +1,4 @@
-//! What the node makes of a gateway that refuses, fills in part, only places, or is not there; and how a person settles what
+//! What the node makes of a gateway that refuses, fills in part, only places, or is not there; and how the operator settles what
 //! asking cannot.
 
 use super::config::{Site, demo_span};
@@ -47,8 +47,8 @@ fn a_refusal_ends_the_order_and_the_next_signal_may_order_again() {
     let (_, facts) = run_with(&["refuse=10018@1"]);
     assert_eq!(first(&facts).state, "rejected");
     assert!(states(&facts).contains(&"acked"), "{:?}", states(&facts));
-    let told = facts.slots.iter().find(|slot| slot.reason == "order_rejected").unwrap();
-    assert!(told.detail.contains("market closed") && told.detail.contains("10018"), "{told:?}");
+    let slot = facts.slots.iter().find(|slot| slot.reason == "order_rejected").unwrap();
+    assert!(slot.detail.contains("market closed") && slot.detail.contains("10018"), "{slot:?}");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn an_open_order_of_a_renamed_pipeline_stops_the_start_and_is_named() {
     site.start_live(&[]).end().expect(0);
 }
 
-/// A stopped process takes the order into its socket and fills it when it goes on. Nothing can prevent that; it is told.
+/// A stopped process takes the order into its socket and fills it when it goes on. Nothing can prevent that; it is logged.
 #[test]
 fn a_late_confirmation_of_a_frozen_gateway_is_logged_as_an_error() {
     let port = free_port();
@@ -264,8 +264,8 @@ fn a_late_confirmation_of_a_frozen_gateway_is_logged_as_an_error() {
         facts.intents.iter().filter(|intent| intent.history.contains("lost_track acked")).collect();
     assert!(!late.is_empty(), "{:?}", facts.intents);
     for intent in late {
-        let told = |line: &&str| line.contains("order_confirmed_late") && line.contains(&intent.key);
-        let line = ended.err.lines().find(told).unwrap_or_else(|| panic!("{intent:?} is not told"));
+        let is_about = |line: &&str| line.contains("order_confirmed_late") && line.contains(&intent.key);
+        let line = ended.err.lines().find(is_about).unwrap_or_else(|| panic!("{intent:?} is not logged"));
         assert!(line.contains("ERROR"), "{line}");
     }
     let frozen = facts.orders.iter().find(|order| order.ticket == 1_000_002).unwrap();

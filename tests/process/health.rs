@@ -1,4 +1,4 @@
-//! What `sentinel health` says of a node that is up and does no good, and what the log says of an order that needs a person.
+//! What `sentinel health` says of a node that runs and does no useful work, and what the log says of a held order.
 
 use std::path::Path;
 
@@ -22,12 +22,12 @@ fn wait_until_unhealthy(node: &mut Node, dir: &Path, words: &[&str]) {
 }
 
 /// Lines of `log.format = "json"` with this event.
-fn told(text: &str, event: &str) -> Vec<Value> {
+fn logged(text: &str, event: &str) -> Vec<Value> {
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line["event"] == event).collect()
 }
 
-/// How often a held order is told up to the first heartbeat after the first time.
+/// How often a held order is logged up to the first heartbeat after the first time.
 fn until_heartbeat(text: &str) -> Option<usize> {
     let (_, rest) = text.split_once("\"order_held\"")?;
     let (between, _) = rest.split_once("\"heartbeat\"")?;
@@ -56,7 +56,7 @@ fn a_node_in_safe_mode_is_unhealthy_until_sentinel_resume() {
     node.end().expect(0);
 }
 
-/// Its gateway forgot what it was asked, so nobody but a person can say what became of the order.
+/// Its gateway forgot what it was asked, so only the operator can find out what became of the order.
 #[test]
 fn a_held_order_is_logged_with_settle_commands_and_unhealthy() {
     let port = free_port();
@@ -76,7 +76,7 @@ fn a_held_order_is_logged_with_settle_commands_and_unhealthy() {
         wait_until_unhealthy(&mut node, site.path(), &["holds the order", &key, "sentinel settle"]);
         node.signal(Signal::TERM);
         let text = node.end().expect(0).err;
-        let lines = told(&text, "order_held");
+        let lines = logged(&text, "order_held");
         assert!(lines.iter().all(|line| line["level"] == "ERROR" && line["key"] == key.as_str()), "{lines:#?}");
         assert!(until_heartbeat(&text).unwrap() >= 2, "once at once, and once with the heartbeat: {lines:#?}");
         held = lines[0].clone();
@@ -90,7 +90,7 @@ fn a_held_order_is_logged_with_settle_commands_and_unhealthy() {
     let mut node = site.start_live(&[]);
     node.wait_for("health after it was settled", |_| run(site.path(), ASK).status.success());
     node.signal(Signal::TERM);
-    assert!(told(&node.end().expect(0).err, "order_held").is_empty());
+    assert!(logged(&node.end().expect(0).err, "order_held").is_empty());
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn the_first_slot_that_a_fault_keeps_from_a_decision_is_a_warning() {
         .with_decisions(3)
         .with("kind = \"onnx\"\npath = \"model.onnx\"", &format!("kind = \"mlflow\"\nport = {}", free_port()));
     let site = site.with("level = \"warn\" ", "level = \"info\"\nformat = \"json\" ");
-    let lines = told(&site.start(&[]).end().expect(0).err, "slot_ended");
+    let lines = logged(&site.start(&[]).end().expect(0).err, "slot_ended");
     let first = lines.iter().find(|line| line["reason"] == "model_unavailable").unwrap();
     assert_eq!(first["level"], "WARN", "{first}");
 }

@@ -132,7 +132,7 @@ fn set_fault(port: u16, fault: &str) {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
-/// The connection stays, and so nothing but its answers tells that another model is there.
+/// The connection stays, and so only its answers show that another model is there.
 #[test]
 fn a_model_that_was_swapped_behind_a_kept_connection_decides_no_further_bar() {
     let port = free_port();

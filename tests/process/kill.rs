@@ -14,7 +14,7 @@ use super::evidence::accept;
 use super::facts::{Facts, Slot};
 use super::node::{Ended, run, setting};
 
-/// Every place of this node at which it can be told to die, and whether it is passed again and again.
+/// Every fault point at which a test can kill this node, and whether it is passed repeatedly.
 const PLACES: [(&str, bool); 13] = [
     ("before-plan", true),
     ("after-plan", true),
@@ -90,8 +90,8 @@ fn compare_with_undisturbed(state: &Path, kills: usize) -> usize {
     for intent in &absent {
         let slot = facts.slots.iter().find(|slot| slot.at_ms == intent.slot_ms).unwrap();
         // The close of a reversal may have been done before its other half was lost.
-        let told = slot.reason == "intent_stands" || slot.detail.contains("intent_stands");
-        assert!(told, "an order that was never sent is not told: {intent:?}, {slot:?}");
+        let is_reported = slot.reason == "intent_stands" || slot.detail.contains("intent_stands");
+        assert!(is_reported, "an order that was never sent is not reported: {intent:?}, {slot:?}");
     }
     absent.len()
 }

@@ -58,7 +58,7 @@ fn unquote(text: &str) -> Result<(String, &str), String> {
                     value.push(char::from_u32(code).ok_or("no character")?);
                 }
                 Some(escaped @ ('"' | '\\')) => value.push(escaped),
-                other => return Err(format!("an escape that nobody knows: {other:?}")),
+                other => return Err(format!("an unknown escape: {other:?}")),
             },
             control if control.is_control() => return Err(format!("a control character: {control:?}")),
             other => value.push(other),
@@ -77,7 +77,7 @@ fn lines(text: &str) -> Vec<Line> {
     lines
 }
 
-fn told<'l>(lines: &'l [Line], event: &str) -> Vec<&'l Line> {
+fn of_event<'l>(lines: &'l [Line], event: &str) -> Vec<&'l Line> {
     lines.iter().filter(|line| line.get("event").is_some_and(|name| name == event)).collect()
 }
 
@@ -102,25 +102,25 @@ fn every_line_of_a_real_run_parses_and_the_expected_events_are_there() {
     let lines = lines(&node.end().expect(0).err);
     assert!(lines.iter().all(|line| line["mode"] == "dry_run"));
 
-    let about: Vec<&str> = told(&lines, "starting").iter().map(|line| &*line["about"]).collect();
+    let about: Vec<&str> = of_event(&lines, "starting").iter().map(|line| &*line["about"]).collect();
     assert_eq!(about, ["mode", "model", "endpoints", "decision", "competition"]);
 
-    let slots = told(&lines, "slot_ended");
+    let slots = of_event(&lines, "slot_ended");
     for (before, (nth, slot)) in slots.iter().enumerate().enumerate() {
         assert_eq!((before, nth as u64 + 1), (nth, number(slot, "cycle")), "{slot:?}");
         assert!(slots.get(nth + 1).is_none_or(|next| next["slot"] == slot["next_slot"]), "{slot:?}");
     }
-    let order = told(&lines, "order_confirmed")[0];
+    let order = of_event(&lines, "order_confirmed")[0];
     assert!(number(order, "ticket") > 0 && order["symbol"] == "EURUSD" && order["volume_lots"] == "0.1", "{order:?}");
 
-    let beats = told(&lines, "heartbeat");
+    let beats = of_event(&lines, "heartbeat");
     let added: u64 = beats.iter().map(|beat| number(beat, "new_cycles")).sum();
     let last = beats.last().unwrap();
     assert_eq!(added, number(last, "cycles"), "{beats:?}");
     assert!(number(last, "free_disk_mb") > 0 && number(last, "memory_mb") > 1, "{last:?}");
     assert_eq!((&*last["held_orders"], &*last["parked"], &*last["safe_mode"]), ("0", "0", "false"));
     assert!(number(last, "open_positions") <= 1);
-    assert_eq!(told(&lines, "heartbeat_pipeline").len(), beats.len());
+    assert_eq!(of_event(&lines, "heartbeat_pipeline").len(), beats.len());
 
     let end = lines.last().unwrap();
     assert_eq!((&*end["event"], &*end["exit_code"], &*end["level"]), ("node_ended", "0", "INFO"));
@@ -132,8 +132,8 @@ fn every_line_of_a_real_run_parses_and_the_expected_events_are_there() {
 fn a_start_logs_five_info_lines_and_the_configuration_only_to_the_file() {
     let site = at_level("info").with_decisions(3);
     let lines = lines(&site.start(&[]).end().expect(0).err);
-    assert_eq!(told(&lines, "starting").len(), 5);
-    assert!(told(&lines, "configuration").is_empty());
+    assert_eq!(of_event(&lines, "starting").len(), 5);
+    assert!(of_event(&lines, "configuration").is_empty());
     let words = [
         ("mode", "dry run"),
         ("model", "model.onnx is asked with fx23 of 200 bars"),
@@ -141,7 +141,7 @@ fn a_start_logs_five_info_lines_and_the_configuration_only_to_the_file() {
         ("decision", "EURUSD once per 1h bar (every 1h, 2s into it), above 0.6, 0.1 lots"),
         ("competition", "eurusd: ends with its last slot, 2017-01-12T"),
     ];
-    for (line, (about, word)) in told(&lines, "starting").into_iter().zip(words) {
+    for (line, (about, word)) in of_event(&lines, "starting").into_iter().zip(words) {
         assert!(line["about"] == about && line["msg"].contains(word), "{line:?}");
     }
     let file = fs::read_to_string(site.state().join("logs/sentinel.log")).unwrap();
@@ -154,9 +154,9 @@ fn a_closed_market_is_one_line_and_not_one_per_hour_of_the_weekend() {
     let site = at_level("info").with_decisions(100);
     let lines = lines(&site.start(&[]).end().expect(0).err);
     let closed = Facts::read(&site.state()).slots.iter().filter(|slot| slot.reason == "market_closed").count();
-    let told = told(&lines, "slot_ended").into_iter().filter(|line| line["reason"] == "market_closed").count();
+    let count = of_event(&lines, "slot_ended").into_iter().filter(|line| line["reason"] == "market_closed").count();
     assert!(closed > 40, "no weekend in the data: {closed}");
-    assert_eq!(told, 1);
+    assert_eq!(count, 1);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_hub_error_says_its_cause_once_and_no_path_steps_back() {
     let ended = super::node::run(site.path(), ["run", "--config", "conf/node.toml"]).expect(0);
     let lines = lines(&ended.err);
     assert!(ended.err.lines().all(|line| !line.contains("..")), "{}", ended.err);
-    let failed: Vec<&str> = told(&lines, "slot_ended").iter().map(|line| &*line["detail"]).collect();
+    let failed: Vec<&str> = of_event(&lines, "slot_ended").iter().map(|line| &*line["detail"]).collect();
     assert_eq!(failed.len(), 8);
     for detail in failed {
         assert_eq!(detail.matches("not available").count(), 1, "{detail}");
@@ -182,7 +182,7 @@ fn a_hub_error_says_its_cause_once_and_no_path_steps_back() {
 fn a_panic_with_its_backtrace_is_one_line_too() {
     let site = at_level("debug").with_decisions(3);
     let lines = lines(&site.start(&["--panic-from", "predictor"]).end().err);
-    let crash = told(&lines, "crash_report")[0];
+    let crash = of_event(&lines, "crash_report")[0];
     assert!(crash["backtrace"].contains('\n') && crash["location"].contains("ports.rs"), "{crash:?}");
 }
 

@@ -1,4 +1,4 @@
-//! A started `sentinel`: its output goes to files, it is killed when its guard goes, and nobody waits for it for ever.
+//! A started `sentinel`: its output goes to files, it is killed when its guard goes, and every wait for it has a limit.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -33,7 +33,7 @@ pub struct Ended {
 
 pub const SENTINEL: &str = env!("CARGO_BIN_EXE_sentinel");
 
-/// A program in `dir`, deaf to the settings of whoever runs the tests.
+/// A program in `dir`, without the settings in the environment of the tests.
 pub fn program(program: &str, dir: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(dir);

@@ -1,4 +1,4 @@
-//! Threads that block for ever: the watchdog ends what nobody else can.
+//! Threads that never return: the watchdog ends what nothing else can.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -30,7 +30,7 @@ fn a_hang_is_ended(place: &'static str, culprit: &str) {
     let ended = node.ended_within(SOON).unwrap_or_else(|| panic!("no watchdog: {:?}", node.said()));
     assert_eq!(ended.status.signal(), Some(Signal::ABORT.as_raw()), "{ended:#?}");
     assert!(!ended.status.core_dumped() && !has_core_file(folder.path()), "memory must not end in a file");
-    assert!(ended.err.contains(culprit), "the cause is not told: {}", ended.err);
+    assert!(ended.err.contains(culprit), "the cause is not logged: {}", ended.err);
     let last = ended.err.lines().last().unwrap();
     assert!(last.contains("event=node_ended") && last.contains("exit_code=134"), "{last}");
     let exit = fs::read_to_string(folder.path().join("state/last_exit")).unwrap();

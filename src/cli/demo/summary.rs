@@ -58,7 +58,7 @@ pub(super) fn print(
     };
     let reader = JournalReader::open(&args.state).map_err(ProofError::from)?;
     let newest = reader.last_slot(name).map_err(ProofError::from)?;
-    // A run that says that it is through owes a row for each slot until the last one.
+    // A finished run must have a row for each slot up to the last one.
     let last = report.finished().remove(name);
     if newest.is_none() && last.is_none() {
         println!("The demo was stopped before its first slot; the same command goes on from there.");
@@ -99,7 +99,7 @@ pub(super) fn print(
 /// How far the state is, when it is not just where this run was to bring it.
 fn existing(args: &DemoArgs, slots: u64, newest: UtcMs, planned: UtcMs, is_through: bool) -> Option<String> {
     if newest < planned {
-        // Rows that are missing at the end of a run that is through are for the proof to tell.
+        // The proof reports rows that are missing at the end of a finished run.
         return (!is_through).then(|| format!("Interrupted after {newest}; the same command goes on from there."));
     }
     if slots > 0 {
