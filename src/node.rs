@@ -10,10 +10,10 @@ mod health_reporter;
 mod notify;
 mod opening;
 mod ownership;
+mod shutdown;
 mod wiring;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -29,17 +29,17 @@ use sentinel_actors::status::Board;
 use sentinel_actors::supervision::CrashLog;
 use sentinel_actors::supervision::watch::{Progress, WatchLimits, Watchdog};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::{debug, error, info, warn};
 
 pub use self::error::NodeError;
 use self::health_reporter::HealthReporter;
+use self::shutdown::{Aborter, Signals};
 pub use self::wiring::{WiredPipeline, survey_bars, try_model, wire};
 use crate::config::Config;
 use crate::exit::{self, ExitError as _, with_advice};
 use crate::journal::{
     BootRecord, BootVerdict, JournalReader, LastExit, Recovered, SqliteJournal, Start, StateDir, StoreOptions,
-    keep_last_exit, write_last_exit,
+    keep_last_exit,
 };
 use crate::system::{QuarantineDir, SystemChance, WallClock};
 use crate::telemetry::record::Recorder;
@@ -366,74 +366,4 @@ async fn leave_safe_mode(state: Arc<StateDir>, safe_mode: Arc<AtomicBool>, until
     }
     safe_mode.store(false, Ordering::Release);
     warn!(event = "safe_mode_left", "the node sends orders again");
-}
-
-struct Signals([tokio::signal::unix::Signal; 3]);
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?]))
-    }
-
-    /// The name of the first signal.
-    async fn first(&mut self) -> &'static str {
-        let [term, int, hup] = &mut self.0;
-        tokio::select! {
-            _ = term.recv() => "SIGTERM",
-            _ = int.recv() => "SIGINT",
-            _ = hup.recv() => "SIGHUP",
-        }
-    }
-
-    /// Turns the first signal into an orderly shutdown, and aborts if that takes too long.
-    async fn forward(
-        mut self,
-        root: ractor::ActorRef<RootMsg>,
-        health_reporter: HealthReporter,
-        aborter: Aborter,
-        within: Duration,
-    ) {
-        let name = self.first().await;
-        health_reporter.stopping(name);
-        let _ = root.cast(RootMsg::Shutdown(name.to_owned()));
-        // A thread, because the runtime itself may be what hangs.
-        let overdue = move || {
-            std::thread::sleep(within);
-            aborter.abort("the node did not end in time after a signal");
-        };
-        if let Err(error) = std::thread::Builder::new().name("shutdown".to_owned()).spawn(overdue) {
-            warn!(event = "shutdown_unwatched", error = %chain(&error), "no thread could be started to force the shutdown");
-        }
-    }
-}
-
-/// Writes the last log line and exit code, and aborts the process when it must.
-#[derive(Clone)]
-struct Aborter {
-    state: PathBuf,
-    recorder: Recorder,
-    /// Once the tree runs.
-    board: Arc<OnceLock<Board>>,
-}
-
-impl Aborter {
-    /// Logs the last line of a node, whatever ended it.
-    fn log_end(&self, exit_code: u8, why: &str) {
-        let cycles = self.board.get().map_or(0, |board| board.totals().slots());
-        macro_rules! log {
-            ($level:ident) => {
-                $level!(event = "node_ended", exit_code, cycles, why, "the node has ended")
-            };
-        }
-        if exit_code == exit::OK { log!(info) } else { log!(error) }
-    }
-
-    /// Ends the process at once: exit status 134, no core file (see `main`), and the exit code kept for the next start.
-    fn abort(&self, why: &str) {
-        error!(event = "watchdog_abort", why, "the node aborts so that the service manager restarts it");
-        let _ = write_last_exit(&self.state, exit::ABORTED.into(), WallClock.now());
-        self.log_end(exit::ABORTED, why);
-        self.recorder.flush(LOG_FLUSH_WITHIN);
-        std::process::abort();
-    }
 }
