@@ -13,7 +13,7 @@ use sentinel_actors::domain::time::UtcMs;
 use super::rows;
 use super::tables::{INSERT_REMOVED, REMOVED, RowFault, SELECT_REMOVED, SELECT_SLOTS, sealed};
 
-/// So many rows leave with one commit, at most. A commit adds one or two, so that years of rows are gone within days.
+/// Most rows that one commit removes. A commit adds one or two, so that years of rows are gone within days.
 pub(super) const ROWS_A_COMMIT: u32 = 200;
 
 /// What retention has removed of one pipeline.

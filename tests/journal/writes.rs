@@ -86,7 +86,7 @@ async fn a_ticket_that_confirmed_one_live_order_confirms_no_other_of_its_account
         node.write(vec![confirm(&second, acked()), confirm(&first, acked())]).await,
         [taken.clone(), Written::Done]
     );
-    // A person's word is no better.
+    // An operator's confirmation is no better.
     let hold = IntentEvent::Hold { evidence: String::new() };
     let settled = IntentEvent::SettledAcked { receipt: receipt(), evidence: "seen".into() };
     let batch = vec![confirm(&second, lost()), confirm(&second, hold), confirm(&second, settled)];
