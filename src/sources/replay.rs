@@ -6,7 +6,7 @@
 //! when a restarted pipeline resumes its schedule: to the last slot that has its row.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sentinel_actors::domain::bar::{Cleaning, Interval, RawBar, clean};
@@ -77,9 +77,11 @@ pub struct ReplayClock(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     now: AtomicI64,
+    /// Held while the time moves.
+    moving: Mutex<()>,
     interval: Interval,
     speed: Speed,
-    /// Written whenever the time moves.
+    /// Written before the time moves: what acts at a new time finds it there.
     time_file: Option<ReplayTime>,
     /// Where pacing counts from, set by the first wait: the time that the start takes is not made up for.
     anchor: OnceLock<Anchor>,
@@ -97,19 +99,24 @@ impl ReplayClock {
     pub fn new(start: UtcMs, interval: Interval, speed: Speed, time_file: Option<ReplayTime>) -> Self {
         let clock = Self(Arc::new(Shared {
             now: AtomicI64::new(start.0),
+            moving: Mutex::new(()),
             interval,
             speed,
             time_file,
             anchor: OnceLock::new(),
         }));
-        clock.publish();
+        clock.move_to(|now| now);
         clock
     }
 
-    fn publish(&self) {
+    /// One move at a time, so that the file never ends with the earlier of two.
+    fn move_to(&self, new_time: impl Fn(UtcMs) -> UtcMs) {
+        let _moving = self.0.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = new_time(self.now());
         if let Some(file) = &self.0.time_file {
-            file.write(self.now());
+            file.write(new);
         }
+        self.0.now.store(new.0, Ordering::SeqCst);
     }
 
     /// When, in elapsed time, schedule time may reach `until`. Counted from the anchor and not from the last wait, so
@@ -137,8 +144,7 @@ impl Clock for ReplayClock {
                 tokio::time::sleep_until(self.due(until, rate)).await;
             }
             // Moved only after the wait: a wait that is cancelled has moved nothing. The maximum: never backwards.
-            self.0.now.fetch_max(until.0, Ordering::SeqCst);
-            self.publish();
+            self.move_to(|now| now.max(until));
         })
     }
 
@@ -147,8 +153,7 @@ impl Clock for ReplayClock {
     }
 
     fn resume_after(&self, accounted: UtcMs) {
-        self.0.now.fetch_min(accounted.0, Ordering::SeqCst);
-        self.publish();
+        self.move_to(|now| now.min(accounted));
     }
 }
 
@@ -249,6 +254,41 @@ mod tests {
         assert_eq!(time(), open(100_000));
         clock.resume_after(open(7));
         assert_eq!(time(), open(7));
+    }
+
+    #[test]
+    fn a_time_is_in_the_file_before_anyone_can_act_at_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("eurusd.time");
+        let clock = ReplayClock::new(open(0), hour(), Speed::Max, Some(ReplayTime::open(&path).unwrap()));
+        let in_file = || {
+            // A line that is half written is read again, as the gateway does.
+            loop {
+                let line = std::fs::read_to_string(&path).unwrap();
+                let numbers: Vec<i64> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+                if let [now, wall, check] = numbers[..]
+                    && now ^ wall == check
+                {
+                    return UtcMs(now);
+                }
+            }
+        };
+        std::thread::scope(|threads| {
+            for of_two in 0..2 {
+                let clock = &clock;
+                threads.spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                    for index in 0..5_000 {
+                        runtime.block_on(clock.wait_until(open(2 * index + of_two)));
+                    }
+                });
+            }
+            while clock.now() < open(9_999) {
+                let now = clock.now();
+                assert!(in_file() >= now);
+            }
+        });
+        assert_eq!(in_file(), open(9_999));
     }
 
     #[tokio::test(start_paused = true)]
