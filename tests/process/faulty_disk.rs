@@ -142,7 +142,7 @@ fn any_failed_fsync_ends_the_node_or_is_logged_and_the_next_start_recovers() {
 
 #[test]
 #[cfg_attr(not(has_program = "cc"), ignore = "needs cc: see CONTRIBUTING.md")]
-fn an_fsync_of_nine_seconds_restarts_nothing_and_puts_no_order_in_doubt() {
+fn an_fsync_of_nine_seconds_restarts_nothing_and_leaves_no_order_open() {
     let calls = calls_of_a_run();
     let runs = setting("SENTINEL_SLOW_FSYNCS").unwrap_or(SLOW_RUNS).clamp(1, calls);
     // The last ones are of the decisions, the first ones of the start.
@@ -156,10 +156,13 @@ fn an_fsync_of_nine_seconds_restarts_nothing_and_puts_no_order_in_doubt() {
                 found.push(event.to_owned());
             }
         }
-        // Nobody but the book knows whether it took an order, when it is the book's own file that is slow.
+        // Its row says that an order is unknown when the book is slow, which alone knows whether it took it, and when the commit
+        // of the outcome itself outlasts the cycle. Both are settled afterwards.
+        let is_outcome = met.file() == "journal.db-wal"
+            && met.logged(&["reason=order_unknown", "ticket 1; not recorded: the journal did not confirm"]);
         let doubts = facts.slots.iter().filter(|slot| slot.reason == "order_unknown").count();
         let open = facts.intents.iter().filter(|intent| ["unknown", "held"].contains(&&*intent.state)).count();
-        if open > 0 || (doubts > 0 && !met.file().starts_with("paper.db")) {
+        if open > 0 || (doubts > 0 && !met.file().starts_with("paper.db") && !is_outcome) {
             found.push(format!("{doubts} slots in doubt, {open} orders left open"));
         }
         if met.ended.status.code() != Some(0) || !found.is_empty() {
