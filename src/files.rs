@@ -16,7 +16,8 @@ pub enum Durability {
     ContentAndName,
 }
 
-/// Writes beside `path`, as `NAME.new`, and renames. After a failure the old file stands.
+/// Writes beside `path`, as `NAME.new`, and renames. After a failure the old file stands, or, when only its name could not be
+/// made durable, the new one.
 ///
 /// # Errors
 /// When the disk refuses.
