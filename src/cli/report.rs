@@ -81,10 +81,19 @@ struct OpenOrder {
     account: String,
 }
 
+/// Records of an earlier journal are missing, and the operator accepted that.
+#[derive(Debug, Serialize)]
+struct AcceptedLosses {
+    count: i64,
+    last: String,
+}
+
 #[derive(Debug, Serialize)]
 struct Report {
     state: String,
     node: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_losses: Option<AcceptedLosses>,
     pipelines: Vec<PipelineReport>,
     intents: BTreeMap<IntentState, u64>,
     holdings: Vec<Holdings>,
@@ -124,6 +133,9 @@ fn read(dir: &Path, ledger: Option<&Path>) -> Result<Report, ProofError> {
     Ok(Report {
         state: dir.display().to_string(),
         node: node(dir),
+        accepted_losses: reader
+            .accepted_losses()?
+            .map(|(count, last)| AcceptedLosses { count, last: last.to_string() }),
         pipelines: pipelines(&reader)?,
         intents: states,
         holdings: holdings(dir, ledger, &intents)?,
@@ -227,6 +239,10 @@ fn text(report: &Report) -> String {
         text.push_str(&line);
     };
     line(labelled("Node", &report.node));
+    if let Some(AcceptedLosses { count, last }) = &report.accepted_losses {
+        line(labelled("Lost", &format!("an earlier journal, accepted by the operator at {last} ({count} in all);")));
+        line(labelled("", "what it recorded is not in this report"));
+    }
     for pipeline in &report.pipelines {
         line(String::new());
         pipeline_text(pipeline).into_iter().for_each(&mut line);

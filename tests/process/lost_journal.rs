@@ -16,6 +16,7 @@ fn every_command_refuses_an_emptied_journal_until_the_loss_is_accepted() {
     let site = Site::new().with_bars(210);
     run(site.path(), site.args()).expect(0);
     let orders = Facts::orders_in_book(&site.state());
+    assert!(!run(site.path(), ["report", "--state", "state"]).expect(0).out.contains("Lost:"));
     fs::write(site.state().join("journal.db"), "").unwrap();
     let settle = ["settle", "abcdefgh", "--absent", "--evidence", "looked", "--state", "state"].map(str::to_owned);
     let resume = ["resume", "--state", "state"].map(str::to_owned);
@@ -31,6 +32,8 @@ fn every_command_refuses_an_emptied_journal_until_the_loss_is_accepted() {
     assert!(accepted.err.contains("lost_journal_accepted") || accepted.err.contains("does not know what it has sent"));
     run(site.path(), site.args_and(&[ACCEPT])).expect(78).complains(&["start without"]);
     run(site.path(), site.args()).expect(0);
+    let report = run(site.path(), ["report", "--state", "state"]).expect(0);
+    report.says(&["Lost:", "accepted by the operator", "(1 in all)"]);
 }
 
 #[test]
