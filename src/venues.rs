@@ -1,4 +1,5 @@
-//! Where orders go. Each adapter implements [`sentinel_actors::ports::Venue`].
+//! Where orders go. Each adapter implements [`sentinel_actors::ports::Sink`] and
+//! [`sentinel_actors::ports::PositionBook`].
 
 pub mod book;
 pub mod book_reader;

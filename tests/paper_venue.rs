@@ -20,7 +20,7 @@ use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mod
 use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Side, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{
-    Evidence, FaultInjector, FaultPoint, InjectedFault, NoFaults, Positions, Submission, Venue,
+    Evidence, FaultInjector, FaultPoint, InjectedFault, NoFaults, PositionBook as _, Positions, Sink as _, Submission,
 };
 
 const SYMBOL: &str = "EURUSD";

@@ -35,7 +35,7 @@ use crate::domain::schedule::Window;
 use crate::domain::time::UtcMs;
 use crate::events;
 use crate::journal::{JournalHandle, JournalUnavailable};
-use crate::ports::{Clock, FaultInjector, FaultPoint, PortFuture, Venue, elapsed_now, inject_fault};
+use crate::ports::{Clock, FaultInjector, FaultPoint, PortFuture, PositionBook, Sink, elapsed_now, inject_fault};
 use crate::settings::Deadlines;
 use crate::stage::{StageWork, WARM_UP_TIMEOUT};
 use crate::status::Holdings;
@@ -57,7 +57,8 @@ pub struct Executor {
     pub risk: RiskLimits,
     pub window: Window,
     pub clock: Arc<dyn Clock>,
-    pub venue: Arc<dyn Venue>,
+    pub sink: Arc<dyn Sink>,
+    pub book: Arc<dyn PositionBook>,
     pub journal: JournalHandle,
     /// After repeated crashes: no effects.
     pub safe_mode: Arc<AtomicBool>,
@@ -148,7 +149,7 @@ impl Executor {
             DecideOn::Bar => Basis::Bar(newest.time),
             DecideOn::Slot => Basis::Slot(cycle.slot),
         };
-        if let Err(error) = self.venue.observe(&self.symbol, bars).await {
+        if let Err(error) = self.book.observe(&self.symbol, bars).await {
             return Ending::new(Reason::VenueUnavailable, error.to_string());
         }
         if !self.settled
@@ -221,7 +222,7 @@ impl Executor {
 
     /// Whether an intent belongs to this venue's mode and account. A dry run knows nothing about live orders, and vice versa.
     fn is_ours(&self, intent: &Intent) -> bool {
-        (intent.mode, intent.account.as_str()) == (self.venue.mode(), self.venue.account())
+        (intent.mode, intent.account.as_str()) == (self.sink.mode(), self.sink.account())
     }
 
     /// Sends the decision's orders one after the other and returns the end of the slot.

@@ -1,7 +1,7 @@
 //! What a sentinel node *is*: the rules, the ports it needs from outside, and the supervision tree.
 //!
 //! * [`domain`]: plain data and pure rules. No actors, no clock, no I/O.
-//! * [`ports`]: what the node needs from outside: bars, features, a model, a venue, a journal, time and chance.
+//! * [`ports`]: what the node needs from outside: bars, features, a model, a sink for effects, a position book, a journal, time and chance.
 //! * [`supervision`]: a pure restart policy and its ractor shell; crash reports; watchdog.
 //! * [`node`] builds the tree from its [`settings`]: [`root_supervisor`], `journal`, `competition_clock`, `heartbeat`, `pipeline`.
 //! * `cycle_flow` and `stage`: how a cycle passes through `data_fetcher`, `feature_builder`, `predictor` and `executor`.

@@ -175,7 +175,7 @@ fn plan(
     let stages = Stages::new(&settings, &ports, shared, &address, journal, holdings);
     let node_started_at = ports.clock.now();
     PipelinePlan {
-        status: Arc::new(ArcSwap::from_pointee(PipelineStatus::new(ports.venue.mode()))),
+        status: Arc::new(ArcSwap::from_pointee(PipelineStatus::new(ports.sink.mode()))),
         settings,
         ports,
         shared: shared.clone(),

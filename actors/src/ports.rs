@@ -184,8 +184,8 @@ pub enum Positions {
 #[error("the venue cannot be asked: {0}")]
 pub struct VenueError(pub String);
 
-/// Where effects go. Every call keeps its deadline.
-pub trait Venue: Send + Sync {
+/// Takes effects. It knows nothing of what an account holds: that is [`PositionBook`]'s. Every call keeps its deadline.
+pub trait Sink: Send + Sync {
     fn mode(&self) -> Mode;
 
     /// The account, part of every intent key.
@@ -212,11 +212,14 @@ pub trait Venue: Send + Sync {
 
     /// Asks what became of an intent; sends no order.
     fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence>;
+}
 
+/// Knows what an account holds, and watches the bars that may end a position.
+pub trait PositionBook: Send + Sync {
     /// Open positions of a symbol.
     fn positions<'a>(&'a self, symbol: &'a str, deadline: Duration) -> PortFuture<'a, Result<Positions, VenueError>>;
 
-    /// Shows the venue closed bars, so that a paper book can apply stops and targets. Repeating a bar changes nothing.
+    /// Shows it closed bars, so that a paper book can apply stops and targets. Repeating a bar changes nothing.
     fn observe<'a>(&'a self, symbol: &'a str, bars: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>>;
 }
 

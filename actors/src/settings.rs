@@ -13,7 +13,7 @@ use crate::domain::freshness::Freshness;
 use crate::domain::risk::RiskLimits;
 use crate::domain::schedule::{Schedule, Window};
 use crate::domain::time::UtcMs;
-use crate::ports::{BarSource, Chance, Clock, FaultInjector, FeatureSet, Model, Quarantine, Venue};
+use crate::ports::{BarSource, Chance, Clock, FaultInjector, FeatureSet, Model, PositionBook, Quarantine, Sink};
 use crate::supervision::watch::Progress;
 use crate::supervision::{CrashLog, Limits};
 
@@ -83,7 +83,10 @@ pub struct PipelinePorts {
     pub source: Arc<dyn BarSource>,
     pub features: Arc<dyn FeatureSet>,
     pub model: Arc<dyn Model>,
-    pub venue: Arc<dyn Venue>,
+    /// Where effects go.
+    pub sink: Arc<dyn Sink>,
+    /// What the account of `sink` holds.
+    pub positions: Arc<dyn PositionBook>,
 }
 
 /// What all pipelines of a node share.

@@ -31,7 +31,7 @@ pub(super) fn refuse_unowned(
 }
 
 fn is_of(intent: &Intent, pipeline: &WiredPipeline) -> bool {
-    intent.pipeline == pipeline.settings.name && intent.account == pipeline.ports.venue.account()
+    intent.pipeline == pipeline.settings.name && intent.account == pipeline.ports.sink.account()
 }
 
 fn name(intent: &Intent) -> String {

@@ -18,6 +18,7 @@ use sentinel_actors::supervision::budget::Limit;
 pub use self::model::try_model;
 use self::recorded::Replay;
 pub use self::recorded::survey_bars;
+use self::venue::Venue;
 use super::{NodeError, RunOptions};
 use crate::config::{self, Config, PipelineConfig, SourceConfig};
 use crate::features::fx23::Fx23;
@@ -59,7 +60,7 @@ fn wire_one(
     let model = model::model(config, pipeline, engine, options.faults.clone())?;
     let SourceConfig::Csv(csv) = &pipeline.source;
     let replay = Replay::new(config, pipeline, csv, state, options)?;
-    let venue = venue::venue(config, pipeline, book, &options.faults);
+    let Venue { sink, positions } = venue::venue(config, pipeline, book, &options.faults);
     let window = replay.window(pipeline.window, &pipeline.schedule, options.once);
     let last_slot = window.end.map(|end| pipeline.schedule.newest_due(end.before()));
     let freshness = Freshness {
@@ -80,8 +81,14 @@ fn wire_one(
         risk: pipeline.risk,
         deadlines: config.deadlines,
     };
-    let ports =
-        PipelinePorts { clock: Arc::new(replay.clock), source: Arc::new(replay.source), features, model, venue };
+    let ports = PipelinePorts {
+        clock: Arc::new(replay.clock),
+        source: Arc::new(replay.source),
+        features,
+        model,
+        sink,
+        positions,
+    };
     Ok(WiredPipeline { settings, ports, first_slot: replay.first_slot, last_slot })
 }
 

@@ -17,8 +17,8 @@ use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
 use sentinel_actors::domain::order::{Order, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{
-    Evidence, FaultInjector, FaultPoint, MayLeave, PortFuture, Positions, Submission, Venue, VenueError, elapsed_now,
-    inject_fault,
+    Evidence, FaultInjector, FaultPoint, MayLeave, PortFuture, PositionBook, Positions, Sink, Submission, VenueError,
+    elapsed_now, inject_fault,
 };
 
 use tokio::time::Instant;
@@ -180,7 +180,7 @@ impl GatewayVenue {
     }
 }
 
-impl Venue for GatewayVenue {
+impl Sink for GatewayVenue {
     fn mode(&self) -> Mode {
         Mode::Live
     }
@@ -226,7 +226,9 @@ impl Venue for GatewayVenue {
         self.key_history.note_ticket(key, None);
         self.link.distrust();
     }
+}
 
+impl PositionBook for GatewayVenue {
     fn positions<'a>(&'a self, _: &'a str, _: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
         let positions = match self.settings.exits {
             Exits::ByOrders => Positions::Derived,

@@ -13,7 +13,8 @@ use sentinel_actors::domain::order::Order;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{
-    Evidence, FaultInjector, FaultPoint, MayLeave, PortFuture, Positions, Submission, Venue, VenueError, inject_fault,
+    Evidence, FaultInjector, FaultPoint, MayLeave, PortFuture, PositionBook, Positions, Sink, Submission, VenueError,
+    inject_fault,
 };
 
 use super::book::{Book, BookError};
@@ -46,7 +47,7 @@ impl PaperVenue {
     }
 }
 
-impl Venue for PaperVenue {
+impl Sink for PaperVenue {
     fn mode(&self) -> Mode {
         Mode::DryRun
     }
@@ -91,7 +92,9 @@ impl Venue for PaperVenue {
             }
         })
     }
+}
 
+impl PositionBook for PaperVenue {
     fn positions<'a>(&'a self, symbol: &'a str, deadline: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
         Box::pin(async move {
             let open = match self.book.known_open() {

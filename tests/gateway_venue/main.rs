@@ -22,7 +22,7 @@ use sentinel::venues::gateway::{Exits, GatewayAddress, GatewaySettings, GatewayV
 use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Order, Receipt, Role, Side};
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Evidence, FaultInjector, NoFaults, Submission, Venue, elapsed_now};
+use sentinel_actors::ports::{Evidence, FaultInjector, NoFaults, Sink as _, Submission, elapsed_now};
 
 /// Of an exchange that comes to a good end.
 const SOON: Duration = Duration::from_secs(5);

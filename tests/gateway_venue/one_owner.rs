@@ -6,7 +6,7 @@ use std::time::Duration;
 use sentinel::venues::gateway::GatewayAddress;
 use sentinel::venues::gateway::link::Exchange;
 use sentinel::venues::gateway::order_send::req_id;
-use sentinel_actors::ports::{Venue as _, elapsed_now};
+use sentinel_actors::ports::{Sink as _, elapsed_now};
 
 use super::logged::Log;
 use super::peer::{Peer, SILENCE, free_port, say};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sentinel::venues::gateway::Exits;
 use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::domain::order::Ticket;
-use sentinel_actors::ports::{NoFaults, Positions, Submission, Venue};
+use sentinel_actors::ports::{NoFaults, PositionBook as _, Positions, Sink as _, Submission};
 use serde_json::json;
 
 use super::peer::{Peer, say};

@@ -1,7 +1,7 @@
 //! Answers that belong to another order: the dialect carries no id, so a peer that lags by one looks well.
 
 use sentinel_actors::domain::order::Ticket;
-use sentinel_actors::ports::{Evidence, Submission, Venue as _};
+use sentinel_actors::ports::{Evidence, Sink as _, Submission};
 
 use super::peer::{Peer, say};
 use super::{SOON, acked, cached, failed, filled, key, not_now, settle, submit, unknown, venue};

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use sentinel::venues::gateway::order_send::req_id;
 use sentinel_actors::domain::order::Ticket;
-use sentinel_actors::ports::{Evidence, Submission, Venue as _};
+use sentinel_actors::ports::{Evidence, Sink as _, Submission};
 
 use super::{NOW, SHORT, SOON, acked, d, intent, key, order, settle, submit, undecidable, unknown, venue};
 

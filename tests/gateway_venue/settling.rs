@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sentinel::venues::gateway::Exits;
 use sentinel::venues::gateway::order_send::comment;
 use sentinel_actors::domain::order::Ticket;
-use sentinel_actors::ports::{Evidence, FaultInjector, FaultPoint, InjectedFault, NoFaults, Submission, Venue};
+use sentinel_actors::ports::{Evidence, FaultInjector, FaultPoint, InjectedFault, NoFaults, Sink as _, Submission};
 
 use super::peer::{Peer, SILENCE, say};
 use super::{

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sentinel::venues::gateway::Exits;
 use sentinel::venues::gateway::order_send::req_id;
-use sentinel_actors::ports::{Evidence, FaultInjector, FaultPoint, InjectedFault, Submission, Venue as _, elapsed_now};
+use sentinel_actors::ports::{Evidence, FaultInjector, FaultPoint, InjectedFault, Sink as _, Submission, elapsed_now};
 
 use super::peer::{Act, Peer, SILENCE, anything_arrives, free_port, say};
 use super::{

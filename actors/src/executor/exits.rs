@@ -50,7 +50,7 @@ impl Executor {
         }
         let unavailable = |reason, error: &dyn std::error::Error| Ending::new(reason, error.to_string());
         if let Some(bars) = cycle.tracker.input().cloned() {
-            let seen = self.venue.observe(&self.symbol, &bars).await;
+            let seen = self.book.observe(&self.symbol, &bars).await;
             seen.map_err(|error| unavailable(Reason::VenueUnavailable, &error))?;
             self.remember_price(&bars);
         }
@@ -77,7 +77,7 @@ impl Executor {
     /// The closing order. A live venue fills at the market whatever the reference price, so the entry price will do. A paper
     /// book fills at the reference price, so it needs a price from a bar.
     fn exit(&self, position: &Position) -> Result<Order, Ending> {
-        let entry = || (self.venue.mode() == Mode::Live).then_some(position.open_price);
+        let entry = || (self.sink.mode() == Mode::Live).then_some(position.open_price);
         let price: Option<Decimal> = self.last_price.or_else(entry);
         let price = price.ok_or_else(|| Ending::new(Reason::StaleData, "no price is known since the start"))?;
         Ok(closing(position, price.round_dp(self.policy.price_digits)))

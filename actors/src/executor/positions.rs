@@ -15,7 +15,7 @@ pub(super) struct Open {
 
 impl Executor {
     pub(super) async fn positions(&mut self) -> Result<Open, Ending> {
-        let (positions, is_derived) = match self.venue.positions(&self.symbol, self.venue_time()).await {
+        let (positions, is_derived) = match self.book.positions(&self.symbol, self.venue_time()).await {
             Ok(Positions::Reported(positions)) => (positions, false),
             Ok(Positions::Derived) => (self.derive_position().await?, true),
             Ok(Positions::Untracked) => {
@@ -36,7 +36,7 @@ impl Executor {
         if let Some(derived) = &self.derived {
             return Ok(derived.clone());
         }
-        let (account, mode) = (self.venue.account().to_owned(), self.venue.mode());
+        let (account, mode) = (self.sink.account().to_owned(), self.sink.mode());
         let acked = self.journal.acked_intents(&account, &self.symbol, mode).await;
         let acked = acked.map_err(|error| Ending::new(Reason::JournalUnavailable, error.to_string()))?;
         let derived = net_position(&acked).map_err(|fault| Ending::new(Reason::VenueUnavailable, fault.to_string()))?;

@@ -30,15 +30,15 @@ impl Executor {
         if let Err(fault) = validate_order(&order, self.policy.volume_lots) {
             return Effect::Nothing(Ending::new(fault.reason(), fault.to_string()));
         }
-        let derive = || IntentKey::derive(self.venue.mode(), self.venue.account(), &self.pipeline, basis, order.role);
+        let derive = || IntentKey::derive(self.sink.mode(), self.sink.account(), &self.pipeline, basis, order.role);
         let (key, basis) = earlier.map_or_else(|| (derive(), basis), |intent| (intent.key.clone(), intent.basis));
         if let Err(ending) = self.may_act(cycle).await.and(self.check_risk(cycle, record, &key, &order).await) {
             return Effect::Nothing(ending);
         }
         let intent = Intent {
             key,
-            mode: self.venue.mode(),
-            account: self.venue.account().to_owned(),
+            mode: self.sink.mode(),
+            account: self.sink.account().to_owned(),
             pipeline: self.pipeline.clone(),
             slot: cycle.slot,
             basis,
@@ -90,7 +90,7 @@ impl Executor {
             return Err(Ending::new(Reason::Reducing, "find out why, then start the node again"));
         }
         let unavailable = |error: JournalUnavailable| Ending::new(Reason::JournalUnavailable, error.to_string());
-        let (account, mode) = (self.venue.account().to_owned(), self.venue.mode());
+        let (account, mode) = (self.sink.account().to_owned(), self.sink.mode());
         let mut exposure =
             self.journal.exposure(&account, &self.symbol, mode, cycle.slot).await.map_err(unavailable)?;
         // The intent of this very decision may stand half done from an earlier attempt; reserving it sorts that out.
@@ -147,7 +147,7 @@ impl Executor {
 
     /// Writes `sent`, sends the order, records the answer.
     async fn send(&mut self, cycle: &Cycle, intent: &Intent) -> Effect {
-        self.venue.prepare(&intent.key);
+        self.sink.prepare(&intent.key);
         self.derived = None;
         let not_sent = match self.journal.advance(&intent.key, IntentEvent::Send, self.clock.now()).await {
             Ok(Written::Done) => None,
@@ -174,7 +174,7 @@ impl Executor {
                     let now = clock.now();
                     window.contains(now) && deadlines.may_leave(slot, now)
                 };
-                self.venue.submit(&intent.key, &intent.order, slot, deadline, &may_leave).await
+                self.sink.submit(&intent.key, &intent.order, slot, deadline, &may_leave).await
             }
         };
         if let Submission::Acked(receipt) = &submission
@@ -227,7 +227,7 @@ impl Executor {
     /// The answer about an order names the ticket of another one, so it confirms nothing. Returns that as evidence.
     pub(super) fn disown(&self, intent: &Intent, receipt: &Receipt, owner: &IntentKey) -> String {
         events::receipt_disowned(&self.pipeline, &intent.key, receipt.ticket, owner);
-        self.venue.disown(&intent.key);
+        self.sink.disown(&intent.key);
         format!(
             "the answer names ticket {}, which belongs to the order {owner}; it said: {}",
             receipt.ticket, receipt.text

@@ -38,7 +38,7 @@ impl Executor {
 
     /// Asks the venue about one intent and returns its new state; `None` when it must be asked again.
     async fn ask(&mut self, intent: &Intent) -> Result<Option<IntentState>, JournalUnavailable> {
-        let evidence = self.venue.settle(intent, self.venue_time()).await;
+        let evidence = self.sink.settle(intent, self.venue_time()).await;
         let now = self.clock.now();
         let lost_track = |text: &str| IntentEvent::LostTrack { evidence: text.to_owned() };
         let (through_unknown, event) = match evidence {

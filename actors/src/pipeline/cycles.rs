@@ -56,7 +56,7 @@ impl PipelineState {
     pub(super) fn launch(&mut self) {
         let all_up = Stage::ALL.iter().all(|stage| self.supervisor.generation(&child_id(*stage)).is_some());
         let Some(cycle) = self.cycle.as_mut().filter(|cycle| all_up && cycle.tracker.is_none()) else { return };
-        let mode = self.plan.ports.venue.mode();
+        let mode = self.plan.ports.sink.mode();
         let mut record =
             SlotRecord::new(&self.plan.settings.name, cycle.slot, mode, Reason::StageCrashed, cycle.started_at);
         record.attempts = cycle.attempt;
@@ -182,7 +182,7 @@ impl PipelineState {
     fn abort(&mut self, myself: &ActorRef<PipelineMsg>, slot: UtcMs, reason: Reason) {
         let Some(cycle) = self.cycle.take() else { return };
         let now = self.plan.ports.clock.now();
-        let mut record = SlotRecord::new(&self.plan.settings.name, slot, self.plan.ports.venue.mode(), reason, now);
+        let mut record = SlotRecord::new(&self.plan.settings.name, slot, self.plan.ports.sink.mode(), reason, now);
         record.attempts = cycle.attempt;
         record.started_at = Some(cycle.started_at);
         record.detail = cycle.cause;
@@ -237,7 +237,7 @@ impl PipelineState {
         self.status.last_reason = Some(reason);
         let write = JournalWrite::MissSlots {
             pipeline: settings.name.clone(),
-            mode: self.plan.ports.venue.mode(),
+            mode: self.plan.ports.sink.mode(),
             schedule: settings.schedule.clone(),
             after,
             until,

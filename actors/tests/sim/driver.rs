@@ -95,6 +95,13 @@ pub fn settings(index: usize, options: &PipelineOptions) -> PipelineSettings {
 fn ports(world: &Shared, index: usize) -> PipelinePorts {
     let options = &world.options.pipelines[index];
     let who = |stage: &str| format!("{}/{stage}", options.name);
+    let venue = Arc::new(SimVenue {
+        world: world.clone(),
+        index,
+        mode: options.mode,
+        who: who("executor"),
+        password: SECRET.to_owned(),
+    });
     PipelinePorts {
         clock: Arc::new(SimClock(world.clone())),
         source: Arc::new(SimSource { world: world.clone(), index, who: who("data_fetcher"), token: SECRET.to_owned() }),
@@ -104,13 +111,8 @@ fn ports(world: &Shared, index: usize) -> PipelinePorts {
             id: FeatureSetId { name: "sim3".to_owned(), window: WINDOW },
         }),
         model: Arc::new(SimModel { world: world.clone(), who: who("predictor") }),
-        venue: Arc::new(SimVenue {
-            world: world.clone(),
-            index,
-            mode: options.mode,
-            who: who("executor"),
-            password: SECRET.to_owned(),
-        }),
+        sink: venue.clone(),
+        positions: venue,
     }
 }
 

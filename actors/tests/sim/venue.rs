@@ -7,7 +7,7 @@ use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Order, Receipt, Role};
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Evidence, MayLeave, PortFuture, Positions, Submission, Venue, VenueError};
+use sentinel_actors::ports::{Evidence, MayLeave, PortFuture, PositionBook, Positions, Sink, Submission, VenueError};
 
 use crate::clock;
 use crate::driver::{LATENESS, VOLUME_LOTS};
@@ -246,7 +246,7 @@ impl SimVenue {
     }
 }
 
-impl Venue for SimVenue {
+impl Sink for SimVenue {
     fn mode(&self) -> Mode {
         self.mode
     }
@@ -269,7 +269,9 @@ impl Venue for SimVenue {
     fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence> {
         Box::pin(self.ask(intent, deadline))
     }
+}
 
+impl PositionBook for SimVenue {
     fn positions<'a>(&'a self, symbol: &'a str, deadline: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
         Box::pin(async move {
             let _guard = self.world.enter(&self.who, Some(Duration::from_secs(5)));

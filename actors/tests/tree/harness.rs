@@ -24,8 +24,8 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::node::{self, NodeSpec, RunningNode};
 use sentinel_actors::ports::{
     BarRequest, BarSource, Chance, Clock, Evidence, FeatureSet, JournalAnswer, JournalFatal, JournalRead, JournalStore,
-    JournalWrite, MayLeave, Model, ModelError, PortFuture, Positions, Quarantine, Recovery, SourceError, Submission,
-    Venue, VenueError, Written, elapsed_now,
+    JournalWrite, MayLeave, Model, ModelError, PortFuture, PositionBook, Positions, Quarantine, Recovery, Sink,
+    SourceError, Submission, VenueError, Written, elapsed_now,
 };
 use sentinel_actors::settings::{Deadlines, NodeShared, PipelinePorts, PipelineSettings};
 use sentinel_actors::supervision::watch::Progress;
@@ -158,7 +158,14 @@ impl World {
         NodeSpec {
             pipelines: vec![(
                 settings,
-                PipelinePorts { clock: world(), source: world(), features: features(), model: world(), venue: world() },
+                PipelinePorts {
+                    clock: world(),
+                    source: world(),
+                    features: features(),
+                    model: world(),
+                    sink: world(),
+                    positions: world(),
+                },
             )],
             store: world(),
             shared: NodeShared {
@@ -322,7 +329,7 @@ impl Model for World {
     }
 }
 
-impl Venue for World {
+impl Sink for World {
     fn mode(&self) -> Mode {
         Mode::Live
     }
@@ -376,7 +383,9 @@ impl Venue for World {
     fn settle<'a>(&'a self, _: &'a Intent, _: Duration) -> PortFuture<'a, Evidence> {
         Box::pin(async { Evidence::NotNow("not asked here".to_owned()) })
     }
+}
 
+impl PositionBook for World {
     fn positions<'a>(&'a self, _: &'a str, _: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
         Box::pin(async move {
             let mut inner = self.lock();

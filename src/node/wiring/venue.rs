@@ -3,20 +3,28 @@
 use std::sync::Arc;
 
 use sentinel_actors::domain::intent::Mode;
-use sentinel_actors::ports::{FaultInjector, Venue};
+use sentinel_actors::ports::{FaultInjector, PositionBook, Sink};
 
 use crate::config::{Config, PipelineConfig, VenueConfig};
 use crate::venues::book::Book;
 use crate::venues::gateway::{Exits, GatewayAddress, GatewaySettings, GatewayVenue, link};
 use crate::venues::paper::{PaperVenue, Terms};
 
+/// A venue in its two parts.
+pub(super) struct Venue {
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) positions: Arc<dyn PositionBook>,
+}
+
+impl Venue {
+    fn new(venue: impl Sink + PositionBook + 'static) -> Self {
+        let venue = Arc::new(venue);
+        Self { sink: venue.clone(), positions: venue }
+    }
+}
+
 /// The venue of a pipeline. Pipelines of one process that name the same gateway share its link.
-pub(super) fn venue(
-    config: &Config,
-    pipeline: &PipelineConfig,
-    book: &Book,
-    faults: &Arc<dyn FaultInjector>,
-) -> Arc<dyn Venue> {
+pub(super) fn venue(config: &Config, pipeline: &PipelineConfig, book: &Book, faults: &Arc<dyn FaultInjector>) -> Venue {
     let who = format!("{}/executor", pipeline.name);
     match (&pipeline.venue, config.node.mode) {
         (VenueConfig::Gateway(gateway), Mode::Live) => {
@@ -26,7 +34,7 @@ pub(super) fn venue(
                 magic: gateway.magic,
                 exits: if gateway.derives_positions { Exits::ByOrders } else { Exits::AtBroker },
             };
-            Arc::new(GatewayVenue::new(link(address), settings, faults.clone(), &who))
+            Venue::new(GatewayVenue::new(link(address), settings, faults.clone(), &who))
         }
         _ => {
             let terms = Terms {
@@ -35,7 +43,7 @@ pub(super) fn venue(
                 contract_size: pipeline.paper.contract_size,
                 interval: pipeline.interval,
             };
-            Arc::new(PaperVenue::new(book.clone(), terms, faults.clone(), &who))
+            Venue::new(PaperVenue::new(book.clone(), terms, faults.clone(), &who))
         }
     }
 }
