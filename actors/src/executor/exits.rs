@@ -6,8 +6,8 @@
 
 use rust_decimal::Decimal;
 
-use super::Executor;
 use super::effect::Tally;
+use super::{IntentProtocol, TradeStrategy};
 use crate::cycle_flow::{Cycle, Undecided};
 use crate::domain::cycle::SlotRecord;
 use crate::domain::decision::closing;
@@ -15,15 +15,16 @@ use crate::domain::intent::{Basis, Mode};
 use crate::domain::order::{Order, Position};
 use crate::domain::reason::{Ending, Reason};
 
-impl Executor {
+impl TradeStrategy {
     /// Closes overdue positions and returns the end of a cycle that has no prediction.
     pub(super) async fn end_undecided(
         &mut self,
+        protocol: &mut IntentProtocol,
         cycle: &Cycle,
         record: &mut SlotRecord,
         Undecided(why): Undecided,
     ) -> Ending {
-        match self.close_overdue(cycle, record, &why).await {
+        match self.close_overdue(protocol, cycle, record, &why).await {
             Ok(None) => why,
             Ok(Some(closed)) => {
                 let detail = format!("{}; without a decision ({}: {})", closed.detail, why.reason, why.detail);
@@ -40,6 +41,7 @@ impl Executor {
     /// Closes what is held for too long. `None`: nothing is.
     async fn close_overdue(
         &mut self,
+        protocol: &mut IntentProtocol,
         cycle: &Cycle,
         record: &mut SlotRecord,
         why: &Ending,
@@ -54,19 +56,21 @@ impl Executor {
             seen.map_err(|error| unavailable(Reason::VenueUnavailable, &error))?;
             self.remember_price(&bars);
         }
-        if !self.settled {
-            let settled = self.settle(Some(cycle.slot)).await;
+        if !protocol.settled {
+            let settled = protocol.settle(Some(cycle.slot)).await;
             settled.map_err(|error| unavailable(Reason::JournalUnavailable, &error))?;
         }
-        let open = self.positions().await?;
+        let open = self.positions(protocol).await?;
         let overdue = open.positions.iter().filter(|position| self.policy.is_too_old(position, cycle.slot));
-        let orders = overdue.map(|position| self.exit(position)).collect::<Result<Vec<Order>, Ending>>()?;
+        let orders = overdue
+            .map(|position| self.exit(protocol.sink.mode(), position))
+            .collect::<Result<Vec<Order>, Ending>>()?;
         if orders.is_empty() {
             return Ok(None);
         }
         let mut tally = Tally { ended: Ending::new(why.reason, ""), acted: false };
         for order in orders {
-            let effect = self.place_order(cycle, record, Basis::Slot(cycle.slot), order, None).await;
+            let effect = self.place_order(protocol, cycle, record, Basis::Slot(cycle.slot), order, None).await;
             if tally.add(effect).is_break() {
                 break;
             }
@@ -76,8 +80,8 @@ impl Executor {
 
     /// The closing order. A live venue fills at the market whatever the reference price, so the entry price will do. A paper
     /// book fills at the reference price, so it needs a price from a bar.
-    fn exit(&self, position: &Position) -> Result<Order, Ending> {
-        let entry = || (self.sink.mode() == Mode::Live).then_some(position.open_price);
+    fn exit(&self, mode: Mode, position: &Position) -> Result<Order, Ending> {
+        let entry = || (mode == Mode::Live).then_some(position.open_price);
         let price: Option<Decimal> = self.last_price.or_else(entry);
         let price = price.ok_or_else(|| Ending::new(Reason::StaleData, "no price is known since the start"))?;
         Ok(closing(position, price.round_dp(self.policy.price_digits)))

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Executor;
+use super::{IntentProtocol, TradeStrategy};
 use crate::domain::intent::Intent;
 use crate::events;
 use crate::status::{HeldOrder, Holdings};
 
-impl Executor {
+impl IntentProtocol {
     /// `held`: all orders of this pipeline that wait for an operator. Each is logged here once per process, and again with
     /// every heartbeat.
     pub(super) fn show_held(&self, held: Vec<Intent>) {
@@ -25,7 +25,9 @@ impl Executor {
             self.holdings.store(Arc::new(Holdings { reducing, ..Holdings::clone(&before) }));
         }
     }
+}
 
+impl TradeStrategy {
     /// `None`: not known.
     pub(super) fn show_positions(&self, open_positions: Option<usize>) {
         let before = self.holdings.load_full();

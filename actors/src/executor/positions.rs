@@ -1,6 +1,6 @@
 //! Which positions are open: as the venue reports them, or derived from the confirmed orders.
 
-use super::Executor;
+use super::{IntentProtocol, TradeStrategy};
 use crate::domain::netting::net_position;
 use crate::domain::order::Position;
 use crate::domain::reason::{Ending, Reason};
@@ -13,11 +13,11 @@ pub(super) struct Open {
     pub(super) is_derived: bool,
 }
 
-impl Executor {
-    pub(super) async fn positions(&mut self) -> Result<Open, Ending> {
-        let (positions, is_derived) = match self.book.positions(&self.symbol, self.venue_time()).await {
+impl TradeStrategy {
+    pub(super) async fn positions(&mut self, protocol: &mut IntentProtocol) -> Result<Open, Ending> {
+        let (positions, is_derived) = match self.book.positions(&self.symbol, protocol.venue_time()).await {
             Ok(Positions::Reported(positions)) => (positions, false),
-            Ok(Positions::Derived) => (self.derive_position().await?, true),
+            Ok(Positions::Derived) => (self.derive_position(protocol).await?, true),
             Ok(Positions::Untracked) => {
                 self.show_positions(None);
                 return Ok(Open { positions: Vec::new(), is_derived: false });
@@ -32,17 +32,19 @@ impl Executor {
     }
 
     /// The position that the confirmed orders add up to. Derived again after every change of an intent.
-    async fn derive_position(&mut self) -> Result<Vec<Position>, Ending> {
-        if let Some(derived) = &self.derived {
+    async fn derive_position(&mut self, protocol: &mut IntentProtocol) -> Result<Vec<Position>, Ending> {
+        if let Some((changes, derived)) = &self.derived
+            && *changes == protocol.changes
+        {
             return Ok(derived.clone());
         }
-        let (account, mode) = (self.sink.account().to_owned(), self.sink.mode());
-        let acked = self.journal.acked_intents(&account, &self.symbol, mode).await;
+        let (account, mode) = (protocol.sink.account().to_owned(), protocol.sink.mode());
+        let acked = protocol.journal.acked_intents(&account, &self.symbol, mode).await;
         let acked = acked.map_err(|error| Ending::new(Reason::JournalUnavailable, error.to_string()))?;
         let derived = net_position(&acked).map_err(|fault| Ending::new(Reason::VenueUnavailable, fault.to_string()))?;
         let derived: Vec<Position> = derived.into_iter().collect();
         // An unsettled order may still be confirmed.
-        self.derived = self.settled.then(|| derived.clone());
+        self.derived = protocol.settled.then(|| (protocol.changes, derived.clone()));
         Ok(derived)
     }
 }

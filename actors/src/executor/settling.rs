@@ -1,13 +1,13 @@
 //! Settling: finds out what became of intents that an earlier run, or a lost reply, left open. Only evidence ends one.
 
-use super::Executor;
+use super::IntentProtocol;
 use crate::domain::intent::{Intent, IntentEvent, IntentState};
 use crate::domain::time::UtcMs;
 use crate::events;
 use crate::journal::JournalUnavailable;
 use crate::ports::{Evidence, Written};
 
-impl Executor {
+impl IntentProtocol {
     /// Asks the venue about every open intent of this pipeline. A planned intent of `slot`, the cycle in hand,
     /// is left for that cycle to send. Any other planned one never left and is abandoned, because its slot has ended. Without a
     /// cycle in hand planned intents wait: the cycle that wrote one may be about to run again.
@@ -32,7 +32,7 @@ impl Executor {
         }
         self.show_held(held);
         self.settled = all_settled;
-        self.derived = None;
+        self.changes += 1;
         Ok(())
     }
 

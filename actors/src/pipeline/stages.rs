@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use crate::cycle_flow::{Cycle, Undecided};
 use crate::data_fetcher::DataFetcher;
 use crate::domain::cycle::{SlotRecord, Stage};
-use crate::executor::{Executor, Refusals};
+use crate::executor::{Executor, IntentProtocol, Refusals, TradeStrategy};
 use crate::feature_builder::FeatureBuilder;
 use crate::journal::{JournalHandle, JournalMsg};
 use crate::messages::PipelineMsg;
@@ -109,30 +109,35 @@ fn new_executor(
     refusals: &Refusals,
     holdings: &Arc<ArcSwap<Holdings>>,
 ) -> Executor {
-    Executor {
+    let protocol = IntentProtocol {
         pipeline: settings.name.clone(),
         path: format!("{}/{}", settings.name, Stage::Executor),
-        symbol: settings.symbol.clone(),
-        policy: settings.policy.clone(),
-        risk: settings.risk,
         window: settings.window,
         clock: ports.clock.clone(),
         sink: ports.sink.clone(),
-        book: ports.positions.clone(),
         journal: journal.clone(),
         safe_mode: shared.safe_mode.clone(),
         faults: shared.faults.clone(),
         deadlines: settings.deadlines,
         venue_until: elapsed_now(),
         settled: false,
-        derived: None,
+        changes: 0,
         refusals: refusals.clone(),
         newest_at_start: None,
         holdings: holdings.clone(),
         state_dir: shared.state_dir.clone(),
+    };
+    let strategy = TradeStrategy {
+        symbol: settings.symbol.clone(),
+        policy: settings.policy.clone(),
+        risk: settings.risk,
         calendar: settings.freshness.calendar.clone(),
+        book: ports.positions.clone(),
+        derived: None,
         last_price: None,
-    }
+        holdings: holdings.clone(),
+    };
+    Executor { protocol, strategy }
 }
 
 fn spec<W: StageWork>(

@@ -1,64 +1,97 @@
-//! One order: the checks before it, its intent, the venue's answer, and what the journal makes of that.
+//! The intent protocol: settle what is open, plan, `sent`, submit, record. It knows what an intent is, and not what it stands for.
 //!
-//! `planned` and `sent` are durable before the order leaves. No order is ever sent twice.
+//! Promise 2 is kept here. Before a new effect, every open intent is settled by evidence. `planned` and `sent` are durable before
+//! anything leaves, nothing is ever sent twice, and an effect without a usable answer stays `unknown`.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use super::effect::{Effect, existing_effect, outcome, unrecorded};
-use super::{Executor, VENUE_LEAST, count};
+use arc_swap::ArcSwap;
+use tokio::time::Instant;
+
+use super::effect::{Effect, Refusals, existing_effect, outcome, unrecorded};
 use crate::cycle_flow::Cycle;
-use crate::domain::cycle::{SlotRecord, WeighedRisk};
+use crate::domain::cycle::SlotRecord;
 use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState};
-use crate::domain::order::{Order, Receipt, Role};
+use crate::domain::order::{Order, Receipt};
 use crate::domain::reason::{Ending, Reason};
-use crate::domain::risk::{check_limits, outgrows_one_order, validate_order};
+use crate::domain::schedule::Window;
+use crate::domain::time::UtcMs;
 use crate::events;
-use crate::journal::JournalUnavailable;
-use crate::ports::{FaultPoint, Submission, Written, inject_fault};
+use crate::journal::{JournalHandle, JournalUnavailable};
+use crate::ports::{Clock, FaultInjector, FaultPoint, Sink, Submission, Written, elapsed_now, inject_fault};
+use crate::settings::Deadlines;
+use crate::status::Holdings;
 
-impl Executor {
-    /// Sends one order, if every check allows it. `earlier` is its intent when an earlier run has planned it: that one keeps its
-    /// key and basis, because an older version may have derived another key for the same decision.
-    pub(super) async fn place_order(
-        &mut self,
-        cycle: &Cycle,
-        record: &mut SlotRecord,
-        basis: Basis,
-        order: Order,
-        earlier: Option<&Intent>,
-    ) -> Effect {
-        if let Err(fault) = validate_order(&order, self.policy.volume_lots) {
-            return Effect::Nothing(Ending::new(fault.reason(), fault.to_string()));
-        }
-        let derive = || IntentKey::derive(self.sink.mode(), self.sink.account(), &self.pipeline, basis, order.role);
-        let (key, basis) = earlier.map_or_else(|| (derive(), basis), |intent| (intent.key.clone(), intent.basis));
-        if let Err(ending) = self.may_act(cycle).await.and(self.check_risk(cycle, record, &key, &order).await) {
-            return Effect::Nothing(ending);
-        }
-        let intent = Intent {
-            key,
-            mode: self.sink.mode(),
-            account: self.sink.account().to_owned(),
-            pipeline: self.pipeline.clone(),
-            slot: cycle.slot,
-            basis,
-            order,
-            state: IntentState::Planned,
-            receipt: None,
-        };
-        match self.reserve(record, &intent).await {
-            Ok(None) => self.send(cycle, &intent).await,
-            Ok(Some(existing)) => existing,
-            Err(error) => {
-                // Whether it was planned is not known; the next cycle finds out before it acts.
-                self.settled = false;
-                Effect::Nothing(Ending::new(Reason::JournalUnavailable, error.to_string()))
+/// Nothing is sent when less than this part (a tenth) of the deadline is left: the answer would come too late.
+const VENUE_LEAST: u32 = 10;
+
+pub struct IntentProtocol {
+    /// Pipeline name, part of every key.
+    pub pipeline: String,
+    /// `pipeline/executor`, for fault points.
+    pub path: String,
+    pub window: Window,
+    pub clock: Arc<dyn Clock>,
+    pub sink: Arc<dyn Sink>,
+    pub journal: JournalHandle,
+    /// After repeated crashes: no effects.
+    pub safe_mode: Arc<AtomicBool>,
+    /// Where faults are injected; nothing happens there in production.
+    pub faults: Arc<dyn FaultInjector>,
+    /// Of the stage, and of the decision's schedule time.
+    pub deadlines: Deadlines,
+    /// All venue calls of the work in hand end by then.
+    pub venue_until: Instant,
+    /// Every open intent of this pipeline is settled, or held for an operator.
+    pub settled: bool,
+    /// Grows with every change of an intent: what was derived from the journal before it is out of date.
+    pub changes: u64,
+    /// Refusals in a row, since the process started.
+    pub refusals: Refusals,
+    /// Newest basis and newest slot that had an intent when this incarnation started, once read from the journal.
+    pub newest_at_start: Option<(Option<UtcMs>, Option<UtcMs>)>,
+    /// Published for status and heartbeat.
+    pub holdings: Arc<ArcSwap<Holdings>>,
+    /// As it is written in a shell command; for the advice in log lines.
+    pub state_dir: Arc<str>,
+}
+
+impl IntentProtocol {
+    /// Time left for the venue. All its calls share it, so that a slow venue does not make the stage count as hung.
+    pub(super) fn venue_time(&self) -> Duration {
+        self.venue_until.saturating_duration_since(elapsed_now())
+    }
+
+    /// Intents of an earlier run of this decision. Only a repeated cycle can have any, or one whose decision an earlier
+    /// incarnation may have started.
+    pub(super) async fn existing(&mut self, cycle: &Cycle, basis: Basis) -> Result<Vec<Intent>, JournalUnavailable> {
+        let (decision, slot) = match self.newest_at_start {
+            Some(newest_at_start) => newest_at_start,
+            None => {
+                let recovery = self.journal.recovery(&self.pipeline).await?;
+                (recovery.newest_intent_basis, recovery.newest_intent_slot)
             }
+        };
+        self.newest_at_start = Some((decision, slot));
+        let is_new =
+            decision.is_none_or(|newest| basis.time() > newest) && slot.is_none_or(|newest| cycle.slot > newest);
+        if cycle.attempt == 1 && is_new {
+            return Ok(Vec::new());
         }
+        let mut existing = self.journal.existing_intents(&self.pipeline, basis, cycle.slot).await?;
+        existing.retain(|intent| self.is_ours(intent));
+        Ok(existing)
+    }
+
+    /// Whether an intent belongs to this venue's mode and account. A dry run knows nothing about live orders, and vice versa.
+    pub(super) fn is_ours(&self, intent: &Intent) -> bool {
+        (intent.mode, intent.account.as_str()) == (self.sink.mode(), self.sink.account())
     }
 
     /// Whether an order may still leave: safe mode, competition, both clocks, and the Pipeline has not revoked the attempt.
-    async fn may_act(&self, cycle: &Cycle) -> Result<(), Ending> {
+    pub(super) async fn may_act(&self, cycle: &Cycle) -> Result<(), Ending> {
         if self.safe_mode.load(Ordering::Acquire) {
             return Err(Ending::new(Reason::SafeMode, "`sentinel resume` ends it early"));
         }
@@ -79,43 +112,41 @@ impl Executor {
         Ok(())
     }
 
-    async fn check_risk(
+    /// Identity of a new intent for this order, or of `earlier`, which an earlier run has planned: that one keeps its key and basis,
+    /// because an older version may have derived another key for the same decision.
+    pub(super) fn identity(&self, basis: Basis, order: &Order, earlier: Option<&Intent>) -> (IntentKey, Basis) {
+        let derive = || IntentKey::derive(self.sink.mode(), self.sink.account(), &self.pipeline, basis, order.role);
+        earlier.map_or_else(|| (derive(), basis), |intent| (intent.key.clone(), intent.basis))
+    }
+
+    /// Takes one effect from its plan to its recorded answer. The caller has made its own checks, [`Self::may_act`] first.
+    pub(super) async fn carry_out(
         &mut self,
         cycle: &Cycle,
         record: &mut SlotRecord,
-        own: &IntentKey,
-        order: &Order,
-    ) -> Result<(), Ending> {
-        if order.role == Role::Open && self.refusals.are_too_many() {
-            return Err(Ending::new(Reason::Reducing, "find out why, then start the node again"));
+        (key, basis): (IntentKey, Basis),
+        order: Order,
+    ) -> Effect {
+        let intent = Intent {
+            key,
+            mode: self.sink.mode(),
+            account: self.sink.account().to_owned(),
+            pipeline: self.pipeline.clone(),
+            slot: cycle.slot,
+            basis,
+            order,
+            state: IntentState::Planned,
+            receipt: None,
+        };
+        match self.reserve(record, &intent).await {
+            Ok(None) => self.send(cycle, &intent).await,
+            Ok(Some(existing)) => existing,
+            Err(error) => {
+                // Whether it was planned is not known; the next cycle finds out before it acts.
+                self.settled = false;
+                Effect::Nothing(Ending::new(Reason::JournalUnavailable, error.to_string()))
+            }
         }
-        let unavailable = |error: JournalUnavailable| Ending::new(Reason::JournalUnavailable, error.to_string());
-        let (account, mode) = (self.sink.account().to_owned(), self.sink.mode());
-        let mut exposure =
-            self.journal.exposure(&account, &self.symbol, mode, cycle.slot).await.map_err(unavailable)?;
-        // The intent of this very decision may stand half done from an earlier attempt; reserving it sorts that out.
-        exposure.open_intents.retain(|intent| intent.key != *own);
-        let open = self.positions().await?;
-        if let Some(weighed) = &mut record.weighed {
-            weighed.risk = Some(WeighedRisk {
-                open_positions: count(open.positions.len()),
-                max_open_positions: self.risk.max_open_positions,
-                orders_last_hour: exposure.orders_last_hour,
-                max_orders_per_hour: self.risk.max_orders_per_hour,
-                orders_last_day: exposure.orders_last_day,
-                max_orders_per_day: self.risk.max_orders_per_day,
-                open_intents: count(exposure.open_intents.len()),
-            });
-        }
-        check_limits(&self.risk, order, &open.positions, &exposure).map_err(|reason| {
-            let open: Vec<&str> = exposure.open_intents.iter().map(|intent| intent.key.as_str()).collect();
-            Ending::new(reason, open.join(" "))
-        })?;
-        if open.is_derived && outgrows_one_order(order, &open.positions, self.policy.volume_lots) {
-            let why = "one order closes a derived position, so it may not grow larger than volume_lots";
-            return Err(Ending::new(Reason::RiskMaxPositions, why));
-        }
-        Ok(())
     }
 
     /// Writes `planned` durably. `None`: this cycle may send it. Otherwise the key has an intent already, which says how this
@@ -148,7 +179,7 @@ impl Executor {
     /// Writes `sent`, sends the order, records the answer.
     async fn send(&mut self, cycle: &Cycle, intent: &Intent) -> Effect {
         self.sink.prepare(&intent.key);
-        self.derived = None;
+        self.changes += 1;
         let not_sent = match self.journal.advance(&intent.key, IntentEvent::Send, self.clock.now()).await {
             Ok(Written::Done) => None,
             // The Journal was replaced before it answered, and `sent` was found on the second call.

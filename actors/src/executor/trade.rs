@@ -1,0 +1,199 @@
+//! What the trade strategy wants done: the policy's decision, checked against risk and open positions, order by order.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rust_decimal::Decimal;
+
+use super::IntentProtocol;
+use super::effect::{Effect, Tally, existing_effect};
+use crate::cycle_flow::Cycle;
+use crate::domain::bar::CleanBars;
+use crate::domain::calendar::MarketCalendar;
+use crate::domain::cycle::{SlotRecord, Weighed, WeighedRisk};
+use crate::domain::decision::{DecideOn, Decision, Situation, TradePolicy};
+use crate::domain::intent::{Basis, Intent, IntentKey};
+use crate::domain::order::{Order, Position, Role};
+use crate::domain::prediction::Probabilities;
+use crate::domain::reason::{Ending, Reason};
+use crate::domain::risk::{RiskLimits, check_limits, outgrows_one_order, validate_order};
+use crate::journal::JournalUnavailable;
+use crate::ports::PositionBook;
+use crate::status::Holdings;
+
+pub struct TradeStrategy {
+    pub symbol: String,
+    pub policy: TradePolicy,
+    pub risk: RiskLimits,
+    pub calendar: MarketCalendar,
+    pub book: Arc<dyn PositionBook>,
+    /// The position that the confirmed orders add up to, for venues that cannot report it, and the number of changes of intents
+    /// that it includes.
+    pub derived: Option<(u64, Vec<Position>)>,
+    /// Close of the newest bar that this incarnation has seen.
+    pub last_price: Option<Decimal>,
+    /// Published for status and heartbeat.
+    pub holdings: Arc<ArcSwap<Holdings>>,
+}
+
+impl TradeStrategy {
+    pub(super) async fn execute(
+        &mut self,
+        protocol: &mut IntentProtocol,
+        cycle: &Cycle,
+        record: &mut SlotRecord,
+        bars: &CleanBars,
+        probabilities: &Probabilities,
+    ) -> Ending {
+        let Some(newest) = bars.newest() else {
+            return Ending::new(Reason::StaleData, "no usable bar");
+        };
+        let basis = match self.policy.decide_on {
+            DecideOn::Bar => Basis::Bar(newest.time),
+            DecideOn::Slot => Basis::Slot(cycle.slot),
+        };
+        if let Err(error) = self.book.observe(&self.symbol, bars).await {
+            return Ending::new(Reason::VenueUnavailable, error.to_string());
+        }
+        if !protocol.settled
+            && let Err(error) = protocol.settle(Some(cycle.slot)).await
+        {
+            return Ending::new(Reason::JournalUnavailable, error.to_string());
+        }
+        let open = match self.positions(protocol).await {
+            Ok(open) => open,
+            Err(ending) => return ending,
+        };
+        let Some(reference_price) = self.remember_price(bars) else {
+            return Ending::new(Reason::StaleData, format!("the close {} is no price", newest.close));
+        };
+        let existing = match protocol.existing(cycle, basis).await {
+            Ok(existing) => existing,
+            Err(error) => return Ending::new(Reason::JournalUnavailable, error.to_string()),
+        };
+        let closed_before = existing.iter().find(|intent| matches!(intent.order.role, Role::Close(_)));
+        let situation = Situation {
+            symbol: &self.symbol,
+            positions: &open.positions,
+            closed_before: closed_before.map(|intent| intent.order.side.opposite()),
+            reference_price,
+            now: cycle.slot,
+        };
+        let decision = self.policy.decide(probabilities, &situation);
+        record.signal = Some(decision.signal.code().to_owned());
+        record.confidence = Some(decision.confidence);
+        record.decided_bar = Some(newest.time);
+        // Orders of an earlier slot are named in that slot's row.
+        let own = existing.iter().filter(|intent| intent.slot == cycle.slot);
+        record.intents = own.map(|intent| intent.key.clone()).collect();
+        record.weighed = Some(Weighed {
+            decide_on: self.policy.decide_on,
+            threshold: self.policy.threshold,
+            open_positions: count(open.positions.len()),
+            risk: None,
+        });
+        self.act(protocol, cycle, record, basis, decision, existing).await
+    }
+
+    /// The close of the newest bar. Kept for exits in later cycles that have no bar.
+    pub(super) fn remember_price(&mut self, bars: &CleanBars) -> Option<Decimal> {
+        let price = bars.newest().and_then(|newest| Decimal::from_f64_retain(newest.close));
+        self.last_price = price.or(self.last_price);
+        price
+    }
+
+    /// Sends the decision's orders one after the other and returns the end of the slot.
+    async fn act(
+        &mut self,
+        protocol: &mut IntentProtocol,
+        cycle: &Cycle,
+        record: &mut SlotRecord,
+        basis: Basis,
+        decision: Decision,
+        existing: Vec<Intent>,
+    ) -> Ending {
+        let mut tally = Tally { ended: Ending::new(decision.idle.unwrap_or(Reason::Hold), ""), acted: false };
+        for done in existing.iter().filter(|done| decision.orders.iter().all(|order| order.role != done.order.role)) {
+            // The repeated decision does not contain this order any more, because it was done.
+            if let Some(effect) = existing_effect(done, cycle.slot) {
+                let _ = tally.add(effect);
+            }
+        }
+        for order in decision.orders {
+            let earlier = existing.iter().find(|done| done.order.role == order.role);
+            let effect = match earlier.and_then(|intent| existing_effect(intent, cycle.slot)) {
+                Some(effect) => effect,
+                None => self.place_order(protocol, cycle, record, basis, order, earlier).await,
+            };
+            if tally.add(effect).is_break() {
+                break;
+            }
+        }
+        tally.ended
+    }
+
+    /// Sends one order, if every check allows it. `earlier` is its intent when an earlier run has planned it.
+    pub(super) async fn place_order(
+        &mut self,
+        protocol: &mut IntentProtocol,
+        cycle: &Cycle,
+        record: &mut SlotRecord,
+        basis: Basis,
+        order: Order,
+        earlier: Option<&Intent>,
+    ) -> Effect {
+        if let Err(fault) = validate_order(&order, self.policy.volume_lots) {
+            return Effect::Nothing(Ending::new(fault.reason(), fault.to_string()));
+        }
+        let (key, basis) = protocol.identity(basis, &order, earlier);
+        let may_act = protocol.may_act(cycle).await;
+        if let Err(ending) = may_act.and(self.check_risk(protocol, cycle, record, &key, &order).await) {
+            return Effect::Nothing(ending);
+        }
+        protocol.carry_out(cycle, record, (key, basis), order).await
+    }
+
+    async fn check_risk(
+        &mut self,
+        protocol: &mut IntentProtocol,
+        cycle: &Cycle,
+        record: &mut SlotRecord,
+        own: &IntentKey,
+        order: &Order,
+    ) -> Result<(), Ending> {
+        if order.role == Role::Open && protocol.refusals.are_too_many() {
+            return Err(Ending::new(Reason::Reducing, "find out why, then start the node again"));
+        }
+        let unavailable = |error: JournalUnavailable| Ending::new(Reason::JournalUnavailable, error.to_string());
+        let (account, mode) = (protocol.sink.account().to_owned(), protocol.sink.mode());
+        let mut exposure =
+            protocol.journal.exposure(&account, &self.symbol, mode, cycle.slot).await.map_err(unavailable)?;
+        // The intent of this very decision may stand half done from an earlier attempt; reserving it sorts that out.
+        exposure.open_intents.retain(|intent| intent.key != *own);
+        let open = self.positions(protocol).await?;
+        if let Some(weighed) = &mut record.weighed {
+            weighed.risk = Some(WeighedRisk {
+                open_positions: count(open.positions.len()),
+                max_open_positions: self.risk.max_open_positions,
+                orders_last_hour: exposure.orders_last_hour,
+                max_orders_per_hour: self.risk.max_orders_per_hour,
+                orders_last_day: exposure.orders_last_day,
+                max_orders_per_day: self.risk.max_orders_per_day,
+                open_intents: count(exposure.open_intents.len()),
+            });
+        }
+        check_limits(&self.risk, order, &open.positions, &exposure).map_err(|reason| {
+            let open: Vec<&str> = exposure.open_intents.iter().map(|intent| intent.key.as_str()).collect();
+            Ending::new(reason, open.join(" "))
+        })?;
+        if open.is_derived && outgrows_one_order(order, &open.positions, self.policy.volume_lots) {
+            let why = "one order closes a derived position, so it may not grow larger than volume_lots";
+            return Err(Ending::new(Reason::RiskMaxPositions, why));
+        }
+        Ok(())
+    }
+}
+
+fn count(many: usize) -> u32 {
+    u32::try_from(many).unwrap_or(u32::MAX)
+}
