@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use sentinel::cli::features::{SetName, Window, export, rows};
-use sentinel::features::fx23::{Fx23, NAMES, Row, WIDTH};
+use sentinel::cli::features::{Window, export, rows};
+use sentinel::features::SetInfo;
+use sentinel::features::fx23::{Fx23, NAMES, WIDTH};
 use sentinel::sources::csv::read_bars;
 use sentinel_actors::domain::bar::{Bar, CleanBars, Cleaning, RawBar, clean};
 use sentinel_actors::domain::feature::FeatureError;
@@ -56,6 +57,10 @@ fn cases(prefix: &str) -> Vec<Case> {
 fn year() -> Vec<Bar> {
     let delivered = read_bars(&in_project("config/demo/eurusd_1h_2017.csv")).unwrap();
     clean(&delivered, &Cleaning { tick: TICK, times: None, window: None }).bars
+}
+
+fn fx23() -> &'static SetInfo {
+    SetInfo::find("fx23").unwrap()
 }
 
 fn check_cells(what: &str, computed: &[f64], golden: &[f64]) {
@@ -124,8 +129,8 @@ fn frames_of_bars_as_vendors_deliver_them_follow_the_edge_rules() {
 #[test]
 fn a_whole_year_in_one_pass_is_the_golden_one_down_to_its_empty_cells() {
     let bars = year();
-    let computed: BTreeMap<String, Row> =
-        bars.iter().map(|bar| bar.time.to_string()).zip(rows(&bars, Window::All)).collect();
+    let computed: BTreeMap<String, Vec<f64>> =
+        bars.iter().map(|bar| bar.time.to_string()).zip(rows(fx23(), &bars, Window::All)).collect();
     let golden = fs::read_to_string(in_project("tests/data/features/whole_eurusd_1h_2017.csv")).unwrap();
     let mut checked = 0;
     for line in golden.lines().skip(1) {
@@ -146,9 +151,9 @@ fn a_whole_year_in_one_pass_is_the_golden_one_down_to_its_empty_cells() {
 fn an_exported_row_has_the_bits_of_the_live_frame_for_the_same_bar() {
     let bars = year();
     let (row, sequence) = (Fx23::new(200, false), Fx23::new(200, true));
-    for (at, exported) in rows(&bars, Window::Bars(200)).iter().enumerate() {
+    for (at, exported) in rows(fx23(), &bars, Window::Bars(200)).iter().enumerate() {
         let live = bars[(at + 1).saturating_sub(200)..=at].to_vec();
-        let exported_bits = exported.map(f64::to_bits);
+        let exported_bits: Vec<u64> = exported.iter().map(|cell| cell.to_bits()).collect();
         for (set, need) in [(&row, 21), (&sequence, 80)] {
             match set.build(&live) {
                 Ok(frame) => {
@@ -168,10 +173,10 @@ fn an_exported_file_reads_back_with_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("features.csv");
     let input = in_project("config/demo/eurusd_1h_2017.csv");
-    let report = export(SetName::Fx23, Window::Bars(200), TICK, &input, &output).unwrap();
+    let report = export(fx23(), Window::Bars(200), TICK, &input, &output).unwrap();
     assert_eq!(report.to_string(), "6225 rows, 6205 of them complete; dropped bars: none");
     let text = fs::read_to_string(&output).unwrap();
-    let (bars, computed) = (year(), rows(&year(), Window::Bars(200)));
+    let (bars, computed) = (year(), rows(fx23(), &year(), Window::Bars(200)));
     for ((line, bar), row) in text.lines().skip(1).zip(&bars).zip(&computed) {
         let (time, cells) = line.split_once(',').unwrap();
         assert_eq!(time, bar.time.to_string());

@@ -11,11 +11,12 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use sentinel_actors::domain::bar::{Bar, Cleaning, DropReason, clean};
 
 use super::exit;
 use crate::exit::ExitError;
-use crate::features::fx23::{COLUMNS, Fx23, NEED_ROW, Row, VolumeAbsent, cells};
+use crate::features::{SETS, SetInfo};
 use crate::files::{Durability, replace};
 use crate::sources::csv::{CsvError, read_bars};
 
@@ -23,8 +24,8 @@ use crate::sources::csv::{CsvError, read_bars};
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 pub struct FeaturesArgs {
     /// Feature set
-    #[arg(long, value_enum, default_value_t = SetName::Fx23)]
-    pub set: SetName,
+    #[arg(long, default_value = "fx23", value_parser = feature_set())]
+    pub set: &'static SetInfo,
     /// Bars that each row is computed from, as in the pipeline's configuration, or 'all' for the whole history before it
     #[arg(long, default_value_t = Window::Bars(200))]
     pub window: Window,
@@ -39,11 +40,9 @@ pub struct FeaturesArgs {
     pub tick: f64,
 }
 
-/// The sets that can be exported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum SetName {
-    /// 23 features of one symbol's bars
-    Fx23,
+fn feature_set() -> impl TypedValueParser<Value = &'static SetInfo> {
+    let names = SETS.iter().map(|set| PossibleValue::new(set.name).help(set.summary));
+    PossibleValuesParser::new(names).try_map(|name| SetInfo::find(&name).ok_or("no such feature set"))
 }
 
 /// How much history a row sees.
@@ -66,7 +65,7 @@ impl fmt::Display for Window {
 
 /// A text that is no window.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a window; write a number of bars from {NEED_ROW} up, or 'all'")]
+#[error("'{0}' is not a window; write a number of bars, or 'all'")]
 pub struct InvalidWindow(String);
 
 impl FromStr for Window {
@@ -76,8 +75,7 @@ impl FromStr for Window {
         if text == "all" {
             return Ok(Self::All);
         }
-        // In a smaller window the longest feature is defined in no row at all.
-        let bars = text.parse().ok().filter(|bars| *bars >= NEED_ROW);
+        let bars = text.parse().ok().filter(|bars| *bars > 0);
         bars.map(Self::Bars).ok_or_else(|| InvalidWindow(text.to_owned()))
     }
 }
@@ -87,6 +85,9 @@ impl FromStr for Window {
 pub enum FeaturesCommandError {
     #[error("the bars cannot be read")]
     Read(#[from] CsvError),
+    /// In a smaller window the longest feature is defined in no row at all.
+    #[error("a window of {window} bars is too short for {}, which needs {}", set.name, set.least_bars)]
+    ShortWindow { window: usize, set: &'static SetInfo },
     #[error("none of the {delivered} bars in {} is usable ({})", input.display(), list(dropped))]
     NoUsableBars { input: PathBuf, delivered: usize, dropped: BTreeMap<DropReason, u32> },
     /// The output would replace the input.
@@ -100,7 +101,7 @@ impl ExitError for FeaturesCommandError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Read(_) | Self::NoUsableBars { .. } => exit::FAILED,
-            Self::SameFile(_) => exit::USAGE,
+            Self::SameFile(_) | Self::ShortWindow { .. } => exit::USAGE,
             Self::Write { .. } => exit::IO,
         }
     }
@@ -144,13 +145,17 @@ pub fn run(args: &FeaturesArgs) -> Result<String, FeaturesCommandError> {
 /// # Errors
 /// When the input gives no usable bars or the output cannot be written.
 pub fn export(
-    set: SetName,
+    set: &'static SetInfo,
     window: Window,
     tick: f64,
     input: &Path,
     output: &Path,
 ) -> Result<ExportReport, FeaturesCommandError> {
-    let SetName::Fx23 = set;
+    if let Window::Bars(window) = window
+        && window < set.least_bars as usize
+    {
+        return Err(FeaturesCommandError::ShortWindow { window, set });
+    }
     let delivered = read_bars(input)?;
     if let (Ok(from), Ok(to)) = (fs::canonicalize(input), fs::canonicalize(output))
         && from == to
@@ -163,8 +168,8 @@ pub fn export(
         let (input, delivered) = (input.to_owned(), delivered.len());
         return Err(FeaturesCommandError::NoUsableBars { input, delivered, dropped });
     }
-    let rows = rows(&bars, window);
-    replace(output, Durability::Content, |file| write_rows(file, &bars, &rows))
+    let rows = rows(set, &bars, window);
+    replace(output, Durability::Content, |file| write_rows(file, set.columns, &bars, &rows))
         .map_err(|source| FeaturesCommandError::Write { output: output.to_owned(), source })?;
     let complete_rows = rows.iter().filter(|row| row.iter().all(|cell| cell.is_finite())).count();
     Ok(ExportReport { rows: rows.len(), complete_rows, dropped })
@@ -172,19 +177,16 @@ pub fn export(
 
 /// One row per bar; a cell that is not defined is not finite.
 #[must_use]
-pub fn rows(bars: &[Bar], window: Window) -> Vec<Row> {
+pub fn rows(set: &SetInfo, bars: &[Bar], window: Window) -> Vec<Vec<f64>> {
     match window {
-        Window::All => cells(bars, 0, VolumeAbsent::in_history(bars)),
-        Window::Bars(count) => {
-            let set = Fx23::new(count, false);
-            (1..=bars.len()).filter_map(|end| set.newest_row(&bars[..end])).collect()
-        }
+        Window::All => set.rows_of_history(bars),
+        Window::Bars(count) => set.rows_of_windows(bars, count),
     }
 }
 
-fn write_rows(file: &File, bars: &[Bar], rows: &[Row]) -> io::Result<()> {
+fn write_rows(file: &File, columns: &[&str], bars: &[Bar], rows: &[Vec<f64>]) -> io::Result<()> {
     let mut out = BufWriter::new(file);
-    writeln!(out, "timestamp,{}", COLUMNS.join(","))?;
+    writeln!(out, "timestamp,{}", columns.join(","))?;
     let mut line = String::new();
     for (bar, row) in bars.iter().zip(rows) {
         line.clear();
@@ -208,7 +210,13 @@ mod tests {
     const HEADER: &str = "timestamp,open,high,low,close,volume\n";
 
     fn args(input: &Path, output: &Path, window: Window) -> FeaturesArgs {
-        FeaturesArgs { set: SetName::Fx23, window, input: input.to_owned(), output: output.to_owned(), tick: 1e-5 }
+        FeaturesArgs {
+            set: SetInfo::find("fx23").unwrap(),
+            window,
+            input: input.to_owned(),
+            output: output.to_owned(),
+            tick: 1e-5,
+        }
     }
 
     fn bar_file(text: &str) -> (tempfile::TempDir, PathBuf, PathBuf) {
@@ -266,12 +274,24 @@ mod tests {
     }
 
     #[test]
+    fn a_window_that_is_too_short_for_its_set_is_refused() {
+        let (_dir, input, output) = bar_file("0,1,1,1,1,\n");
+        for (set, window, error) in [
+            ("fx23", 20, "a window of 20 bars is too short for fx23, which needs 21"),
+            ("btc9", 72, "a window of 72 bars is too short for btc9, which needs 73"),
+        ] {
+            let args = FeaturesArgs { set: SetInfo::find(set).unwrap(), ..args(&input, &output, Window::Bars(window)) };
+            assert_eq!(run(&args).unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
     fn a_window_is_a_number_of_bars_or_all() {
         assert_eq!("200".parse(), Ok(Window::Bars(200)));
         assert_eq!("all".parse(), Ok(Window::All));
-        for text in ["20", "-1", "ALL", ""] {
+        for text in ["0", "-1", "ALL", ""] {
             let error = text.parse::<Window>().unwrap_err().to_string();
-            assert_eq!(error, format!("'{text}' is not a window; write a number of bars from 21 up, or 'all'"));
+            assert_eq!(error, format!("'{text}' is not a window; write a number of bars, or 'all'"));
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
@@ -14,14 +15,14 @@ use sentinel_actors::domain::decision::{DecideOn, OnOpposite, Signal, TradePolic
 use sentinel_actors::domain::feature::FeatureSetId;
 use sentinel_actors::domain::risk::RiskLimits;
 use sentinel_actors::domain::schedule::{Schedule, Window};
+use sentinel_actors::ports::FeatureSet;
 
 use super::endpoints::{self, ModelConfig, VenueConfig};
 use super::problem::Location;
 use super::reader::{Section, WhenAbsent};
 use super::values::LONG;
+use crate::features::{SETS, SetInfo};
 
-/// Bars that `fx23` needs for a row, and for a row with its sequence.
-const FX23_BARS: (u32, u32) = (21, 80);
 /// The hours of an FX pair: the default calendar.
 pub const FX_CALENDAR: &str = "America/New_York; Sun 17:00-Fri 17:00; closed 12-25 00:00-17:00, 01-01 00:00-17:00";
 
@@ -88,10 +89,19 @@ pub struct DataConfig {
 /// `[pipeline.features]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeaturesConfig {
+    pub info: &'static SetInfo,
     /// Which set, over how many bars.
     pub set: FeatureSetId,
     /// Whether frames carry a sequence besides their row.
     pub sequence: bool,
+}
+
+impl FeaturesConfig {
+    /// The feature set as configured.
+    #[must_use]
+    pub fn build(&self) -> Arc<dyn FeatureSet> {
+        self.info.build(self.set.window, self.sequence)
+    }
 }
 
 /// `[pipeline.paper]`: the dry run's venue.
@@ -213,15 +223,23 @@ fn data(mut s: Section<'_, '_>, interval: Interval) -> Option<DataConfig> {
 
 fn features(mut s: Section<'_, '_>) -> Option<FeaturesConfig> {
     use WhenAbsent::Default;
-    let set = s.choice("set", Default("fx23"), &[("fx23", "fx23")]);
-    let window = s.count("window", Default("200"), FX23_BARS.0..=10_000);
+    let sets = SETS.each_ref().map(|set| (set.name, set));
+    let info = s.choice("set", Default("fx23"), &sets);
+    let window = s.count("window", Default("200"), info.map_or(1, |set| set.least_bars)..=10_000);
     let sequence = s.boolean("sequence", Default("false"));
-    if sequence == Some(true) && window.is_some_and(|window| window < FX23_BARS.1) {
-        s.report("window", format!("is too short for a sequence, which needs {} bars", FX23_BARS.1));
+    if let (Some(true), Some(info)) = (sequence, info) {
+        match info.least_bars_with_sequence {
+            None => s.report("sequence", format!("is not there in {}, which makes rows only", info.name)),
+            Some(least) if window.is_some_and(|window| window < least) => {
+                s.report("window", format!("is too short for a sequence, which needs {least} bars"));
+            }
+            Some(_) => {}
+        }
     }
     s.finish();
-    let set = FeatureSetId { name: set?.to_owned(), window: window? as usize };
-    Some(FeaturesConfig { set, sequence: sequence? })
+    let info = info?;
+    let set = FeatureSetId { name: info.name.to_owned(), window: window? as usize };
+    Some(FeaturesConfig { info, set, sequence: sequence? })
 }
 
 fn decision(mut s: Section<'_, '_>) -> Option<TradePolicy> {

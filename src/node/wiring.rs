@@ -21,7 +21,6 @@ pub use self::recorded::survey_bars;
 use self::venue::Venue;
 use super::{NodeError, RunOptions};
 use crate::config::{self, Config, PipelineConfig, SourceConfig};
-use crate::features::fx23::Fx23;
 use crate::journal::StateDir;
 use crate::models::onnx::OnnxEngine;
 use crate::venues::book::{BOOK_FILE, Book};
@@ -56,7 +55,7 @@ fn wire_one(
     book: &Book,
     options: &RunOptions,
 ) -> Result<WiredPipeline, NodeError> {
-    let features = Arc::new(Fx23::new(pipeline.features.set.window, pipeline.features.sequence));
+    let features = pipeline.features.build();
     let model = model::model(config, pipeline, engine, options.faults.clone())?;
     let SourceConfig::Csv(csv) = &pipeline.source;
     let replay = Replay::new(config, pipeline, csv, state, options)?;

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sentinel::cli::features::{Window, rows};
+use sentinel::features::SetInfo;
 use sentinel::features::fx23::COLUMNS;
 use sentinel::models::manifest::Expected;
 use sentinel::models::onnx::{Fault, OnnxEngine, OnnxError, OnnxModel};
@@ -179,7 +180,7 @@ async fn the_demo_model_acts_on_some_of_its_bars_but_not_on_many() {
     let delivered = read_bars(&demo.join("eurusd_1h_2017.csv")).unwrap();
     let bars = clean(&delivered, &Cleaning { tick: 1e-5, times: None, window: None }).bars;
     let (mut seen, mut unseen) = (0, 0);
-    for (bar, row) in bars.iter().zip(rows(&bars, Window::Bars(200))) {
+    for (bar, row) in bars.iter().zip(rows(SetInfo::find("fx23").unwrap(), &bars, Window::Bars(200))) {
         if row.iter().any(|cell| !cell.is_finite()) {
             continue;
         }

@@ -8,11 +8,10 @@ use std::time::Duration;
 use sentinel_actors::domain::bar::Bar;
 use sentinel_actors::domain::feature::FeatureFrame;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{FaultInjector, FeatureSet as _, Model};
+use sentinel_actors::ports::{FaultInjector, Model};
 
 use super::NodeError;
 use crate::config::{Config, HubAccess, HubConfig, ModelConfig, PipelineConfig};
-use crate::features::fx23::Fx23;
 use crate::models::manifest::Expected;
 use crate::models::mlflow::{Access, HubAddress, MlflowModel, MlflowSettings, Secret};
 use crate::models::onnx::{OnnxEngine, OnnxModel};
@@ -85,7 +84,7 @@ fn mlflow(deadline: Duration, pipeline: &PipelineConfig, hub: &HubConfig) -> Res
 }
 
 fn columns(pipeline: &PipelineConfig) -> Vec<String> {
-    Fx23::new(pipeline.features.set.window, false).columns().iter().map(ToString::to_string).collect()
+    pipeline.features.info.columns.iter().map(ToString::to_string).collect()
 }
 
 fn classes(pipeline: &PipelineConfig) -> Vec<String> {
@@ -95,7 +94,7 @@ fn classes(pipeline: &PipelineConfig) -> Vec<String> {
 /// The same frames at every start of every node: a model server is recognised by its answers to them. They come from waves
 /// of three heights through the real feature code, so that they look like what the model knows.
 fn probes(pipeline: &PipelineConfig) -> Vec<FeatureFrame> {
-    let features = Fx23::new(pipeline.features.set.window, pipeline.features.sequence);
+    let features = pipeline.features.build();
     (1..=PROBES).filter_map(|probe| features.build(&wave(probe, pipeline)).ok()).collect()
 }
 
