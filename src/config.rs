@@ -7,6 +7,7 @@
 //! Numbers that stand for money or distances are exact decimals, read from their text. `config/sentinel.toml` lists every
 //! key with its default; a test keeps it true.
 
+mod deadlines;
 mod endpoints;
 mod env;
 mod node;
@@ -20,7 +21,6 @@ use std::fmt;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
-use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::settings::Deadlines;
 use sha2::{Digest as _, Sha256};
 use toml::de::{DeTable, DeValue};
@@ -33,6 +33,7 @@ pub use pipeline::{
 };
 pub use problem::{ConfigErrors, Location, Problem};
 
+use pipeline::Inherited;
 use reader::{Reading, Section};
 
 /// The whole configuration. It exists only when it is valid.
@@ -43,7 +44,7 @@ pub struct Config {
     pub log: LogConfig,
     /// When parts are restarted, parked or given up.
     pub supervision: Supervision,
-    /// How long each stage may take.
+    /// How long each stage may take where a pipeline says nothing else.
     pub deadlines: Deadlines,
     /// At least one; names are unique.
     pub pipelines: Vec<PipelineConfig>,
@@ -111,7 +112,7 @@ impl Config {
             }
             return Err(ConfigErrors::new(file.to_owned(), reading.problems));
         }
-        let parts = read(&mut reading, document.get_ref());
+        let parts = read(&mut reading, document.get_ref(), flags.reads_only);
         match parts {
             Some((node, log, supervision, deadlines, pipelines)) if reading.problems.is_empty() => {
                 Ok(Self { node, log, supervision, deadlines, pipelines, settings: reading.settings })
@@ -136,6 +137,12 @@ impl Config {
         HEXLOWER.encode(&hash.finalize())
     }
 
+    /// Whether the pipelines differ in their mode.
+    #[must_use]
+    pub fn has_both_modes(&self) -> bool {
+        self.pipelines.windows(2).any(|two| two[0].mode != two[1].mode)
+    }
+
     /// One line per key: what the node runs with, and where that comes from.
     pub fn banner(&self) -> impl Iterator<Item = String> + '_ {
         self.settings.iter().map(Setting::to_string)
@@ -145,23 +152,25 @@ impl Config {
 type Parts = (NodeConfig, LogConfig, Supervision, Deadlines, Vec<PipelineConfig>);
 
 /// Reads everything before giving up on anything.
-fn read<'t>(reading: &mut Reading, document: &'t DeTable<'t>) -> Option<Parts> {
+fn read<'t>(reading: &mut Reading, document: &'t DeTable<'t>, reads_only: bool) -> Option<Parts> {
     let mut root = Section::new(reading, "", Location::Line(1), document);
     let node = node::node(root.child("node"));
     let log = node::log(root.child("log"));
     let supervision = node::supervision(root.child("supervision"));
-    let deadlines = node::deadlines(root.child("deadlines"));
-    let live = node.as_ref().is_some_and(|node| node.mode == Mode::Live);
-    let pipelines = read_pipelines(&mut root, live);
-    if let Some(pipelines) = &pipelines {
-        shared::refuse(&mut root, pipelines, live);
+    let deadlines = deadlines::of_node(root.child("deadlines"));
+    let inherited = Inherited { mode: node.as_ref().map(|node| node.mode), deadlines, reads_only };
+    let pipelines = read_pipelines(&mut root, inherited);
+    if let Some(pipelines) = &pipelines
+        && !reads_only
+    {
+        shared::refuse(&mut root, pipelines);
     }
     root.finish();
     reading.report_unused();
     Some((node?, log?, supervision?, deadlines?, pipelines?))
 }
 
-fn read_pipelines(root: &mut Section<'_, '_>, live: bool) -> Option<Vec<PipelineConfig>> {
+fn read_pipelines(root: &mut Section<'_, '_>, inherited: Inherited) -> Option<Vec<PipelineConfig>> {
     let Some(value) = root.take("pipeline") else {
         root.report("pipeline", "there is none; write at least one [[pipeline]]");
         return None;
@@ -193,7 +202,7 @@ fn read_pipelines(root: &mut Section<'_, '_>, live: bool) -> Option<Vec<Pipeline
             let location = root.reading.line(start);
             let name = table.get("name").and_then(|name| name.get_ref().as_str()).filter(|name| values::is_name(name));
             let path = name.map_or_else(|| format!("pipeline[{index}]"), |name| format!("pipeline.{name}"));
-            pipeline::pipeline(Section::new(&mut *root.reading, &path, location, table), &mut names, live)
+            pipeline::pipeline(Section::new(&mut *root.reading, &path, location, table), &mut names, inherited)
         })
         .collect();
     read.into_iter().collect()

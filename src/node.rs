@@ -7,6 +7,7 @@ mod disk;
 mod error;
 pub mod health;
 mod health_reporter;
+pub mod late_after;
 mod notify;
 mod opening;
 mod ownership;
@@ -195,7 +196,7 @@ fn run_locked(
     let wired = wire(config, state, &options)?;
     // The files created above must be durable before anything depends on them.
     state.sync()?;
-    ownership::refuse_unowned(&JournalReader::open(state.path())?, config.node.mode, &wired)?;
+    ownership::refuse_unowned(&JournalReader::open(state.path())?, &wired)?;
     opening::log(config, state.path(), &digest, &wired);
     let slots = slots_of(&wired);
 

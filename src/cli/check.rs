@@ -36,7 +36,7 @@ pub struct Judgement {
 pub struct Validators<'v> {
     /// At what all pipelines share; each string is one problem.
     pub node: &'v dyn Fn(&Config) -> Vec<String>,
-    pub pipeline: &'v dyn Fn(&Config, &PipelineConfig) -> Judgement,
+    pub pipeline: &'v dyn Fn(&PipelineConfig) -> Judgement,
 }
 
 /// The check did not end well.
@@ -77,12 +77,12 @@ pub fn run(args: &CheckArgs, env: &Env, validate: Validators<'_>, out: &mut dyn 
     }
     let mut problems = found.len();
     for pipeline in &config.pipelines {
-        let found = (validate.pipeline)(&config, pipeline);
+        let found = (validate.pipeline)(pipeline);
         for problem in &found.problems {
             writeln!(out, "{}: pipeline.{}: {problem}", args.config.display(), pipeline.name)?;
         }
         if found.problems.is_empty() {
-            writeln!(out, "{}", summary(&config, pipeline))?;
+            writeln!(out, "{}", summary(pipeline))?;
             for fact in &found.facts {
                 writeln!(out, "  {fact}")?;
             }
@@ -96,10 +96,10 @@ pub fn run(args: &CheckArgs, env: &Env, validate: Validators<'_>, out: &mut dyn 
     Ok(())
 }
 
-fn summary(config: &Config, pipeline: &PipelineConfig) -> String {
-    let PipelineConfig { name, symbol, interval, schedule, features, policy, .. } = pipeline;
+fn summary(pipeline: &PipelineConfig) -> String {
+    let PipelineConfig { name, symbol, interval, schedule, features, policy, mode, .. } = pipeline;
     format!(
-        "pipeline {name}: {symbol}, bars of {interval}, {schedule}, features {}, threshold {}, {} lots, {}",
-        features.set, policy.threshold, policy.volume_lots, config.node.mode
+        "pipeline {name}: {symbol}, bars of {interval}, {schedule}, features {}, threshold {}, {} lots, {mode}",
+        features.set, policy.threshold, policy.volume_lots
     )
 }

@@ -5,8 +5,8 @@ use crate::config::Flags;
 /// What overrides the configuration.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Overrides {
-    /// Send orders to the gateways of the configuration; without it they go to a local paper book. This version reaches
-    /// gateways and model servers on this machine only.
+    /// Send orders to the gateways of the configuration; without it they go to a local paper book. A pipeline with
+    /// mode = "dry_run" keeps to the paper book. This version reaches gateways and model servers on this machine only.
     #[arg(long, conflicts_with = "dry_run")]
     pub live: bool,
     /// Send no order to a gateway, whatever the configuration says. This is the default.

@@ -64,8 +64,8 @@ pub fn run(args: &ProveArgs) -> Ended {
 }
 
 fn load(file: &Path) -> Result<Config, Failure> {
-    Config::load(file, &read_env()?, &Flags::default())
-        .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })
+    let flags = Flags { reads_only: true, ..Flags::default() };
+    Config::load(file, &read_env()?, &flags).map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })
 }
 
 /// What a configuration says of the slots that are due, by pipeline, and the last run of where they end.

@@ -117,14 +117,14 @@ pub fn judge_node(config: &Config) -> Vec<String> {
 
 /// What would keep a pipeline from starting, beyond the text of its configuration, and what it would start with.
 #[must_use]
-pub fn judge(config: &Config, pipeline: &PipelineConfig) -> Judgement {
+pub fn judge(pipeline: &PipelineConfig) -> Judgement {
     let mut judgement = Judgement::default();
     let SourceConfig::Csv(csv) = &pipeline.source;
     match node::survey_bars(pipeline, csv) {
         Ok(survey) => judgement.facts.extend(survey.map(|survey| survey.to_string())),
         Err(error) => judgement.problems.push(text(error)),
     }
-    if let Err(error) = node::try_model(config, pipeline, Arc::new(NoFaults)) {
+    if let Err(error) = node::try_model(pipeline, Arc::new(NoFaults)) {
         judgement.problems.push(text(error));
     }
     judgement

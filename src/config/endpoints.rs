@@ -53,7 +53,7 @@ pub enum HubAccess {
     },
 }
 
-/// `[pipeline.venue]`: where orders go when the node is live. A dry run's orders always go to the local paper book.
+/// `[pipeline.venue]`: where orders go when the pipeline is live. A dry run's orders always go to the local paper book.
 #[derive(Debug, Clone, PartialEq)]
 pub enum VenueConfig {
     /// `kind = "paper"`: nowhere but the local paper book.
@@ -154,7 +154,10 @@ pub(super) fn venue(
                     s.report("replay", what);
                 }
             }
-            Some(VenueConfig::Paper) => s.report("kind", "'paper' cannot be live; --live needs kind = \"gateway\""),
+            Some(VenueConfig::Paper) => s.report(
+                "kind",
+                "'paper' cannot be live; --live needs kind = \"gateway\", or mode = \"dry_run\" in this pipeline",
+            ),
             _ => {}
         }
     }

@@ -77,6 +77,8 @@ pub struct Flags {
     pub dry_run: bool,
     /// `--live`: replaces `node.mode`.
     pub live: bool,
+    /// The command starts nothing: it takes a file for any start, whatever modes the pipelines have in it.
+    pub reads_only: bool,
     /// `--hub-host`: replaces `model.host` of every pipeline.
     pub hub_host: Option<String>,
     /// `--hub-port`: replaces `model.port` of every pipeline.

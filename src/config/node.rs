@@ -1,12 +1,10 @@
-//! The sections about the process: `[node]`, `[log]`, `[supervision]` and `[deadlines]`. Their defaults stand here and
-//! nowhere else.
+//! The sections about the process: `[node]`, `[log]` and `[supervision]`. Their defaults stand here and nowhere else.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sentinel_actors::domain::intent::Mode;
-use sentinel_actors::settings::Deadlines;
 
 use super::reader::{Section, WhenAbsent};
 use super::values::{LONG, SHORT, beside};
@@ -24,6 +22,7 @@ pub struct NodeConfig {
     pub name: String,
     /// Directory of journal, books and quarantine. One process at a time.
     pub state: PathBuf,
+    /// What a pipeline may do at most; it may keep to a dry run in a live node.
     pub mode: Mode,
     /// Time between two heartbeat lines.
     pub heartbeat: Duration,
@@ -223,34 +222,5 @@ pub(super) fn supervision(mut s: Section<'_, '_>) -> Option<Supervision> {
         ping_every: ping_every?,
         watchdog: watchdog?,
         shutdown: shutdown?,
-    })
-}
-
-/// `[deadlines]`: how long each stage of a cycle may take.
-pub(super) fn deadlines(mut s: Section<'_, '_>) -> Option<Deadlines> {
-    use WhenAbsent::Default;
-    let fetch = s.duration("fetch", Default("10s"), SHORT);
-    let features = s.duration("features", Default("2s"), SHORT);
-    let predict = s.duration("predict", Default("1s"), SHORT);
-    let execute = s.duration("execute", Default("5s"), SHORT);
-    let slot_lateness = s.duration("slot_lateness", Default("20s"), SHORT);
-    let cycle = s.duration("cycle", Default("20s"), SHORT);
-    let stages = [fetch, features, predict, execute];
-    let sum: Duration = stages.iter().flatten().sum();
-    if let Some(cycle) = cycle
-        && stages.iter().all(Option::is_some)
-        && cycle < sum
-    {
-        let sum = humantime::format_duration(sum);
-        s.report("cycle", format!("is shorter than fetch, features, predict and execute together, {sum}"));
-    }
-    s.finish();
-    Some(Deadlines {
-        fetch: fetch?,
-        features: features?,
-        predict: predict?,
-        execute: execute?,
-        lateness: slot_lateness?,
-        cycle: cycle?,
     })
 }

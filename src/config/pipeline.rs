@@ -13,10 +13,13 @@ use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::decision::{DecideOn, OnOpposite, Signal, TradePolicy};
 use sentinel_actors::domain::feature::FeatureSetId;
+use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::domain::risk::RiskLimits;
 use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::ports::FeatureSet;
+use sentinel_actors::settings::Deadlines;
 
+use super::deadlines;
 use super::endpoints::{self, ModelConfig, VenueConfig};
 use super::problem::Location;
 use super::reader::{Section, WhenAbsent};
@@ -32,6 +35,11 @@ pub struct PipelineConfig {
     pub name: String,
     /// The symbol at source and venue.
     pub symbol: String,
+    /// Whether its orders may leave the node; never more than the node's own mode allows.
+    pub mode: Mode,
+    /// It says itself that it is in dry run, so `--live` does not change that.
+    pub stays_dry: bool,
+    pub deadlines: Deadlines,
     /// Bar length.
     pub interval: Interval,
     pub schedule: Schedule,
@@ -45,7 +53,7 @@ pub struct PipelineConfig {
     pub policy: TradePolicy,
     /// Limits on orders.
     pub risk: RiskLimits,
-    /// Where orders go when the node is live.
+    /// Where orders go when the pipeline is live.
     pub venue: VenueConfig,
     pub paper: PaperConfig,
 }
@@ -115,11 +123,20 @@ pub struct PaperConfig {
     pub contract_size: Decimal,
 }
 
+/// What a pipeline has from its node unless it says otherwise. `None`: that part of the file is wrong, and said to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inherited {
+    pub(super) mode: Option<Mode>,
+    pub(super) deadlines: Option<Deadlines>,
+    /// Nothing is started, so no mode is too much.
+    pub(super) reads_only: bool,
+}
+
 /// Reads one pipeline; `names` holds those of the pipelines before it.
 pub(super) fn pipeline(
     mut s: Section<'_, '_>,
     names: &mut Vec<(String, Location)>,
-    live: bool,
+    inherited: Inherited,
 ) -> Option<PipelineConfig> {
     use WhenAbsent::{Default, Required};
     let name = s.name("name", Required);
@@ -127,6 +144,8 @@ pub(super) fn pipeline(
         unique(&mut s, name, names);
     }
     let symbol = s.parsed_by("symbol", Required, "the symbol's name, up to 32 characters without spaces", symbol);
+    let (mode, stays_dry) = mode(&mut s, inherited);
+    let live = mode == Some(Mode::Live);
     let interval = s.parsed::<Interval>("interval", Default("1h"), "");
     // Without an interval the schedule is still checked; one hour stands in.
     let schedule_interval = interval.or_else(|| Interval::new(Duration::from_secs(3600)))?;
@@ -135,6 +154,7 @@ pub(super) fn pipeline(
     });
     let calendar = s.parsed::<MarketCalendar>("calendar", Default(FX_CALENDAR), "");
     let window = window(&mut s);
+    let deadlines = deadlines::of_pipeline(s.child("deadlines"), inherited.deadlines);
     let source = source(s.child("source"));
     let data = data(s.child("data"), schedule_interval);
     let features = features(s.child("features"));
@@ -149,6 +169,9 @@ pub(super) fn pipeline(
     Some(PipelineConfig {
         name: name?,
         symbol: symbol?,
+        mode: mode?,
+        stays_dry,
+        deadlines: deadlines?,
         interval: interval?,
         schedule: schedule?,
         calendar: calendar?,
@@ -169,6 +192,23 @@ fn unique(s: &mut Section<'_, '_>, name: &str, names: &mut Vec<(String, Location
         s.report("name", format!("'{name}' is already the pipeline of line {line}"));
     }
     names.push((name.to_owned(), s.location_of("name")));
+}
+
+/// Its mode, of which the node's is the most; and whether it is in dry run by itself.
+fn mode(s: &mut Section<'_, '_>, inherited: Inherited) -> (Option<Mode>, bool) {
+    let own = s.choice("mode", WhenAbsent::Optional, &[Mode::DryRun, Mode::Live].map(|mode| (mode.code(), mode)));
+    let mode = match (own, inherited.mode) {
+        (Some(Mode::Live), Some(Mode::DryRun)) => {
+            if !inherited.reads_only {
+                let what = "'live' in a dry run: start the node with --live, or leave this key out and the pipeline is \
+                            live whenever the node is";
+                s.report("mode", what);
+            }
+            Some(Mode::DryRun)
+        }
+        (own, node) => own.or(node),
+    };
+    (mode, own == Some(Mode::DryRun))
 }
 
 fn symbol(text: &str) -> Result<String, String> {

@@ -2,15 +2,17 @@
 //!
 //! Symbols are compared without regard to case: a terminal that knows `EURUSD` takes an order for `eurusd`.
 
+use sentinel_actors::domain::intent::Mode;
+
 use super::VenueConfig;
 use super::pipeline::PipelineConfig;
 use super::reader::Section;
 
 /// Notes every pair of pipelines whose orders would meet in one position: live at their gateways, else in the paper book.
-pub(super) fn refuse(root: &mut Section<'_, '_>, pipelines: &[PipelineConfig], live: bool) {
+pub(super) fn refuse(root: &mut Section<'_, '_>, pipelines: &[PipelineConfig]) {
     for (index, pipeline) in pipelines.iter().enumerate() {
         for other in &pipelines[..index] {
-            let problems = [at_gateways(pipeline, other), if live { None } else { in_the_paper_book(pipeline, other) }];
+            let problems = [at_gateways(pipeline, other), in_the_paper_book(pipeline, other)];
             for problem in problems.into_iter().flatten() {
                 root.report("pipeline", problem);
             }
@@ -31,7 +33,9 @@ fn at_gateways(pipeline: &PipelineConfig, other: &PipelineConfig) -> Option<Stri
             pipeline.name, own.account, other.name, theirs.account
         ));
     }
+    // A pipeline that stays in dry run never holds a position there.
     let is_shared = (same_gateway || same_account)
+        && ![pipeline, other].iter().any(|pipeline| pipeline.stays_dry)
         && same_symbol(pipeline, other)
         && (own.derives_positions || theirs.derives_positions);
     is_shared.then(|| {
@@ -45,7 +49,8 @@ fn at_gateways(pipeline: &PipelineConfig, other: &PipelineConfig) -> Option<Stri
 /// The paper book has one position per account and symbol, as a netting account has.
 fn in_the_paper_book(pipeline: &PipelineConfig, other: &PipelineConfig) -> Option<String> {
     let account = &pipeline.paper.account;
-    (*account == other.paper.account && same_symbol(pipeline, other)).then(|| {
+    let in_book = [pipeline, other].iter().all(|pipeline| pipeline.mode == Mode::DryRun);
+    (in_book && *account == other.paper.account && same_symbol(pipeline, other)).then(|| {
         format!(
             "'{}' trades {} on the paper account {account} as '{}' does, and each would trade the other's positions; give one \
              of them an account of its own: [pipeline.paper] account = \"{}\"",

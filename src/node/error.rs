@@ -84,7 +84,7 @@ impl ExitError for NodeError {
                 _ => None,
             },
             Self::Unowned { .. } => Some(
-                "restore the former name of the pipeline or account, or look up each order at the venue and settle it: \
+                "restore the former name or mode of the pipeline, or that of its account, or look up each order at the venue and settle it: \
                  `sentinel settle KEY --ticket N --evidence TEXT`, or --absent"
                     .to_owned(),
             ),

@@ -16,6 +16,7 @@ use sentinel_actors::ports::elapsed_now;
 use sentinel_actors::status::Board;
 use serde::{Deserialize, Serialize};
 
+use super::late_after::LateAfter;
 use crate::files::{Durability, replace};
 
 /// The file in the state directory.
@@ -82,6 +83,9 @@ pub struct PipelineHealth {
     /// Every slot up to here has ended or is in work; a clock that shows less was set back.
     #[serde(rename = "accounted_ms", default)]
     pub accounted: Option<UtcMs>,
+    /// How late one of its decisions may be, where that is not the node's `late_after_ms`.
+    #[serde(default)]
+    pub late_after_ms: Option<u64>,
     /// Every slot of the competition has ended.
     pub ended: bool,
 }
@@ -114,9 +118,9 @@ pub enum Unhealthy {
 }
 
 impl Health {
-    /// The present state. `late_after`: how late a decision may be; `ping_every`: time between two pings of an idle part.
+    /// The present state. `ping_every`: time between two pings of an idle part.
     #[must_use]
-    pub fn new(board: &Board, started_at: UtcMs, now: UtcMs, late_after: Duration, ping_every: Duration) -> Self {
+    pub fn new(board: &Board, started_at: UtcMs, now: UtcMs, late_after: &LateAfter, ping_every: Duration) -> Self {
         let pipelines = board.entries.iter().map(|(name, entry)| {
             let status = entry.status.load();
             let health = PipelineHealth {
@@ -131,6 +135,7 @@ impl Health {
                 parked: entry.is_parked(),
                 held: entry.holdings.load().held.iter().map(|order| order.intent.key.to_string()).collect(),
                 accounted: status.accounted,
+                late_after_ms: late_after.of_pipelines.get(name).copied().map(whole_ms),
                 ended: status.ended,
             };
             (name.clone(), health)
@@ -141,7 +146,7 @@ impl Health {
             pid: std::process::id(),
             version: env!("SENTINEL_VERSION").to_owned(),
             fresh_for_ms: whole_ms(FRESH_FOR_MIN.max(ping_every + WRITTEN_EVERY)),
-            late_after_ms: whole_ms(late_after),
+            late_after_ms: whole_ms(late_after.node),
             safe_mode: board.is_safe_mode(),
             pipelines: pipelines.collect(),
         }
@@ -183,8 +188,10 @@ impl Health {
             return Err(Unhealthy::FromTheFuture { pid: self.pid, at: self.written_at });
         }
         let late_after = Duration::from_millis(self.late_after_ms);
-        let idle =
-            |(name, pipeline): (&String, &PipelineHealth)| Some(format!("{name} {}", pipeline.idle(now, late_after)?));
+        let idle = |(name, pipeline): (&String, &PipelineHealth)| {
+            let late_after = pipeline.late_after_ms.map_or(late_after, Duration::from_millis);
+            Some(format!("{name} {}", pipeline.idle(now, late_after)?))
+        };
         let idle: Vec<String> = self.pipelines.iter().filter_map(idle).collect();
         let mut trouble = Vec::new();
         if !idle.is_empty() {
@@ -293,6 +300,7 @@ mod tests {
             parked: false,
             held: Vec::new(),
             accounted: Some(ago(60)),
+            late_after_ms: None,
             ended: false,
         }
     }
@@ -329,6 +337,13 @@ mod tests {
             assert_eq!(error, "no useful work is done: eurusd has not started its schedule for 41s");
             assert!(existing(false, Some(40_000)).is_ok(), "a start may take so long");
         }
+    }
+
+    #[test]
+    fn a_pipeline_is_late_by_its_own_deadlines_and_not_by_the_nodes() {
+        let own = |late_after_ms| health(PipelineHealth { late_after_ms, ..pipeline(Some(ago(60))) });
+        assert!(own(None).judge(NOW).is_err() && own(Some(59_000)).judge(NOW).is_err());
+        assert!(own(Some(60_000)).judge(NOW).is_ok());
     }
 
     #[test]

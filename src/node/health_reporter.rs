@@ -17,6 +17,7 @@ use tracing::warn;
 
 use super::disk::DiskWatch;
 use super::health::{HEALTH_FILE, Health, WRITTEN_EVERY};
+use super::late_after::LateAfter;
 use super::notify::{Notify, status};
 use crate::config::Config;
 use crate::system::{WallClock, free_bytes, resident_bytes};
@@ -56,7 +57,7 @@ impl HealthReporter {
             notify: Notify::from_env(),
             state: state.to_owned(),
             disk: DiskWatch::new(state.to_owned(), config.node.disk_warning_mb),
-            late_after: config.deadlines.lateness + config.deadlines.cycle,
+            late_after: LateAfter::of(config),
             ping_every: config.supervision.ping_every,
             began: elapsed_now(),
             running: None,
@@ -103,7 +104,7 @@ struct ReporterThread {
     notify: Option<Notify>,
     state: PathBuf,
     disk: DiskWatch,
-    late_after: Duration,
+    late_after: LateAfter,
     ping_every: Duration,
     began: Instant,
     running: Option<(Board, UtcMs)>,
@@ -189,7 +190,7 @@ impl ReporterThread {
         if !self.has_progress || !is_due {
             return;
         }
-        let health = Health::new(board, *started_at, WallClock.now(), self.late_after, self.ping_every);
+        let health = Health::new(board, *started_at, WallClock.now(), &self.late_after, self.ping_every);
         (self.has_progress, self.wrote) = (false, Some(elapsed_now()));
         match health.write(&self.state) {
             Ok(()) => self.failure_logged = false,

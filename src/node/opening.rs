@@ -18,10 +18,6 @@ pub(super) fn log(config: &Config, state: &Path, digest: &str, wired: &[WiredPip
     for line in config.banner() {
         debug!(event = "configuration", setting = line, "a setting, its value, and where the value comes from");
     }
-    let mode = match config.node.mode {
-        Mode::DryRun => "dry run: orders go to a local paper book, nothing leaves this node",
-        Mode::Live => "LIVE: orders leave this node",
-    };
     info!(
         event = "starting",
         about = "mode",
@@ -29,20 +25,35 @@ pub(super) fn log(config: &Config, state: &Path, digest: &str, wired: &[WiredPip
         pid = std::process::id(),
         state = %state.canonicalize().unwrap_or_else(|_| state.to_owned()).display(),
         config = digest,
-        "{mode}"
+        "{}",
+        mode(config)
     );
     let each = |text: fn(&PipelineConfig) -> String| {
         listed(config.pipelines.iter().map(|pipeline| (pipeline.name.as_str(), text(pipeline))))
     };
     info!(event = "starting", about = "model", "{}", each(model));
-    let endpoints = match config.node.mode {
-        Mode::Live => each(|pipeline| endpoints(pipeline, true)),
-        Mode::DryRun => each(|pipeline| endpoints(pipeline, false)),
-    };
-    info!(event = "starting", about = "endpoints", "{endpoints}");
+    info!(event = "starting", about = "endpoints", "{}", each(endpoints));
     info!(event = "starting", about = "decision", "{}", each(decision));
     let ends = wired.iter().map(|pipeline| (pipeline.settings.name.as_str(), competition(pipeline)));
     info!(event = "starting", about = "competition", "{}", listed(ends));
+}
+
+/// Of each pipeline when they differ: a dry run in a live node must not pass for armed, nor the other way round.
+fn mode(config: &Config) -> String {
+    let text = |pipeline: &PipelineConfig| match pipeline.mode {
+        Mode::DryRun => "dry run: orders go to a local paper book, nothing leaves this node",
+        Mode::Live => "LIVE: orders leave this node",
+    };
+    match config.pipelines.as_slice() {
+        pipelines if config.has_both_modes() => {
+            let text = |pipeline: &PipelineConfig| match pipeline.mode {
+                Mode::DryRun => "dry run, orders go to a local paper book".to_owned(),
+                Mode::Live => "LIVE, orders leave this node".to_owned(),
+            };
+            listed(pipelines.iter().map(|pipeline| (pipeline.name.as_str(), text(pipeline))))
+        }
+        pipelines => pipelines.first().map(text).unwrap_or_default().to_owned(),
+    }
 }
 
 /// `name: text; name, name: text`: pipelines with the same text are listed together.
@@ -79,7 +90,7 @@ fn model(pipeline: &PipelineConfig) -> String {
     format!("{asked} is asked with {} of {} bars{sequence}", set.name, set.window)
 }
 
-fn endpoints(pipeline: &PipelineConfig, live: bool) -> String {
+fn endpoints(pipeline: &PipelineConfig) -> String {
     let SourceConfig::Csv(csv) = &pipeline.source;
     let mut line = format!("bars from {}", csv.path.display());
     if let ModelConfig::Hub(hub) = &pipeline.model {
@@ -87,7 +98,7 @@ fn endpoints(pipeline: &PipelineConfig, live: bool) -> String {
         let _ = write!(line, ", hub {scheme}://{}:{}", hub.host, hub.port);
     }
     match &pipeline.venue {
-        VenueConfig::Gateway(gateway) if live => {
+        VenueConfig::Gateway(gateway) if pipeline.mode == Mode::Live => {
             let _ = write!(line, ", gateway {}:{}, account {}", gateway.host, gateway.port, gateway.account);
         }
         _ => {

@@ -44,11 +44,10 @@ pub fn wire(config: &Config, state: &StateDir, options: &RunOptions) -> Result<V
     // Shared by all local models, and not started for none.
     let engine: LazyCell<OnnxEngine> = LazyCell::new(OnnxEngine::new);
     let book = Book::open(&state.path().join(BOOK_FILE))?;
-    config.pipelines.iter().map(|pipeline| wire_one(config, pipeline, state, &engine, &book, options)).collect()
+    config.pipelines.iter().map(|pipeline| wire_one(pipeline, state, &engine, &book, options)).collect()
 }
 
 fn wire_one(
-    config: &Config,
     pipeline: &PipelineConfig,
     state: &StateDir,
     engine: &LazyCell<OnnxEngine>,
@@ -56,10 +55,10 @@ fn wire_one(
     options: &RunOptions,
 ) -> Result<WiredPipeline, NodeError> {
     let features = pipeline.features.build();
-    let model = model::model(config, pipeline, engine, options.faults.clone())?;
+    let model = model::model(pipeline, engine, options.faults.clone())?;
     let SourceConfig::Csv(csv) = &pipeline.source;
-    let replay = Replay::new(config, pipeline, csv, state, options)?;
-    let Venue { sink, positions } = venue::venue(config, pipeline, book, &options.faults);
+    let replay = Replay::new(pipeline, csv, state, options)?;
+    let Venue { sink, positions } = venue::venue(pipeline, book, &options.faults);
     let window = replay.window(pipeline.window, &pipeline.schedule, options.once);
     let last_slot = window.end.map(|end| pipeline.schedule.newest_due(end.before()));
     let freshness = Freshness {
@@ -78,7 +77,7 @@ fn wire_one(
         tick: pipeline.data.tick,
         policy: pipeline.policy.clone(),
         risk: pipeline.risk,
-        deadlines: config.deadlines,
+        deadlines: pipeline.deadlines,
     };
     let ports = PipelinePorts {
         clock: Arc::new(replay.clock),

@@ -5,7 +5,7 @@ use sentinel_actors::domain::intent::Mode;
 
 use super::*;
 
-const MT5: &str = include_str!("../../config/mt5.toml");
+pub const MT5: &str = include_str!("../../config/mt5.toml");
 
 fn mt5(old: &str, new: &str) -> String {
     assert!(MT5.contains(old), "mt5.toml has no {old:?}");
@@ -90,7 +90,7 @@ fn volumes_that_the_dialect_cannot_write_are_refused() {
 }
 
 /// The example with its pipeline twice, the second one under another name and on a paper account of its own.
-fn two_of_them() -> String {
+pub fn two_of_them() -> String {
     let second = MT5.split_once("[[pipeline]]").unwrap().1.replace("name = \"eurusd\"", "name = \"second\"");
     format!("{MT5}\n[[pipeline]]\n{second}\n[pipeline.paper]\naccount = \"second\"\n")
 }

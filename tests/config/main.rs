@@ -10,6 +10,7 @@ mod compatibility;
 mod endpoints;
 mod help;
 mod hostile;
+mod per_pipeline;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -100,8 +101,11 @@ fn the_annotated_example_writes_every_key_out() {
     let all = read(&all.collect::<Vec<_>>().join("\n")).unwrap();
     let keys = |config: &Config| config.settings.iter().map(|setting| setting.key.clone()).collect::<BTreeSet<_>>();
     let optional: Vec<_> = keys(&all).difference(&keys(&config)).cloned().collect();
-    let expected = ["decision.max_holding", "end", "source.bars", "start"].map(|key| format!("pipeline.eurusd.{key}"));
-    assert_eq!(optional, expected);
+    let deadlines = ["cycle", "execute", "features", "fetch", "predict", "slot_lateness"];
+    let expected = deadlines.map(|key| format!("deadlines.{key}")).into_iter();
+    let expected = expected.chain(["decision.max_holding", "end", "mode", "source.bars", "start"].map(str::to_owned));
+    assert_eq!(optional, expected.map(|key| format!("pipeline.eurusd.{key}")).collect::<Vec<_>>());
+    assert_eq!(all.pipelines[0].deadlines, config.deadlines, "the example repeats the node's deadlines");
 }
 
 #[test]
@@ -163,7 +167,7 @@ node.toml:20: pipeline.eurusd.interval: '7m' is not a bar interval; write one li
 node.toml:21: pipeline.eurusd.schedule: 'whenever' is not a schedule; write 'every 1m at :58', 'hourly at :00' or 'on bar close + 5s'
 node.toml:22: pipeline.eurusd.calendar: 'America/New_Yrok' is not a time zone; write one like America/New_York
 node.toml:24: pipeline.eurusd.end: 2026-01-01T00:00:00Z is not after start, 2026-02-01T00:00:00Z
-node.toml:25: pipeline.eurusd.treshold: unknown key; allowed: name, symbol, interval, schedule, calendar, start, end, source, data, features, model, decision, risk, venue, paper; did you mean 'decision.threshold'?
+node.toml:25: pipeline.eurusd.treshold: unknown key; allowed: name, symbol, mode, interval, schedule, calendar, start, end, deadlines, source, data, features, model, decision, risk, venue, paper; did you mean 'decision.threshold'?
 node.toml:27: pipeline.eurusd.source.path: there is no file 'DIR/missing.csv'; allowed: the path of a file, relative to this configuration
 node.toml:28: pipeline.eurusd.source.speed: 0 is out of range; allowed: "max" or a number above 0, up to 1000000
 node.toml:30: pipeline.eurusd.model.kind: 'onxn' is not known; allowed: "onnx", "mlflow"; did you mean 'onnx'?
@@ -319,8 +323,7 @@ fn check_prints_every_problem_or_a_line_per_pipeline() {
     let run = |text: &str, verdict: Vec<String>| {
         std::fs::write(&args.config, text).unwrap();
         let mut out = Vec::new();
-        let judge =
-            |_: &Config, _: &PipelineConfig| Judgement { problems: verdict.clone(), facts: vec!["12 bars".to_owned()] };
+        let judge = |_: &PipelineConfig| Judgement { problems: verdict.clone(), facts: vec!["12 bars".to_owned()] };
         let validators = Validators { node: &|_| Vec::new(), pipeline: &judge };
         let result = check::run(&args, &Env::default(), validators, &mut out);
         (result.map_err(|error: CheckError| error.exit_code()), String::from_utf8(out).unwrap())

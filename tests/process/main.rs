@@ -27,6 +27,7 @@ mod kill;
 mod log_lines;
 mod lost_journal;
 mod node;
+mod pipeline_modes;
 mod report;
 mod signals;
 mod state_dir;

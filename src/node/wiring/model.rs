@@ -11,7 +11,7 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{FaultInjector, Model};
 
 use super::NodeError;
-use crate::config::{Config, HubAccess, HubConfig, ModelConfig, PipelineConfig};
+use crate::config::{HubAccess, HubConfig, ModelConfig, PipelineConfig};
 use crate::models::manifest::Expected;
 use crate::models::mlflow::{Access, HubAddress, MlflowModel, MlflowSettings, Secret};
 use crate::models::onnx::{OnnxEngine, OnnxModel};
@@ -24,14 +24,13 @@ const PROBES: u8 = 3;
 /// # Errors
 /// When a file, its manifest or one of the checks fails, or a secret cannot be read.
 pub(super) fn model(
-    config: &Config,
     pipeline: &PipelineConfig,
     engine: &LazyCell<OnnxEngine>,
     faults: Arc<dyn FaultInjector>,
 ) -> Result<Arc<dyn Model>, NodeError> {
     match &pipeline.model {
         ModelConfig::Onnx { path } => Ok(Arc::new(onnx(pipeline, path, engine, faults)?)),
-        ModelConfig::Hub(hub) => Ok(Arc::new(mlflow(config.deadlines.predict, pipeline, hub)?)),
+        ModelConfig::Hub(hub) => Ok(Arc::new(mlflow(pipeline.deadlines.predict, pipeline, hub)?)),
     }
 }
 
@@ -39,8 +38,8 @@ pub(super) fn model(
 ///
 /// # Errors
 /// When a file, its manifest or one of the checks fails, or a secret cannot be read.
-pub fn try_model(config: &Config, pipeline: &PipelineConfig, faults: Arc<dyn FaultInjector>) -> Result<(), NodeError> {
-    model(config, pipeline, &LazyCell::new(OnnxEngine::new), faults).map(drop)
+pub fn try_model(pipeline: &PipelineConfig, faults: Arc<dyn FaultInjector>) -> Result<(), NodeError> {
+    model(pipeline, &LazyCell::new(OnnxEngine::new), faults).map(drop)
 }
 
 fn onnx(

@@ -6,7 +6,7 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Clock as _;
 
 use super::NodeError;
-use crate::config::{Config, CsvSource, PipelineConfig, VenueConfig};
+use crate::config::{CsvSource, PipelineConfig, VenueConfig};
 use crate::journal::{JournalReader, StateDir};
 use crate::node::RunOptions;
 use crate::sources::csv::read_lines;
@@ -69,7 +69,6 @@ pub(super) struct Replay {
 
 impl Replay {
     pub(super) fn new(
-        config: &Config,
         pipeline: &PipelineConfig,
         csv: &CsvSource,
         state: &StateDir,
@@ -88,7 +87,7 @@ impl Replay {
             pipeline.window.end.map_or(last_slot, |end| last_slot.min(pipeline.schedule.newest_due(end.before())));
         let reader = JournalReader::open(state.path())?;
         let start = reader.last_slot(&pipeline.name)?.unwrap_or(first_slot.before());
-        let time_file = time_file(config, pipeline, state)?;
+        let time_file = time_file(pipeline, state)?;
         let clock = ReplayClock::new(start, pipeline.interval, csv.speed, time_file);
         Ok(Self { source, clock, first_slot, last_slot })
     }
@@ -101,9 +100,9 @@ impl Replay {
 }
 
 /// Where a paper gateway reads the time of this replay.
-fn time_file(config: &Config, pipeline: &PipelineConfig, state: &StateDir) -> Result<Option<ReplayTime>, NodeError> {
+fn time_file(pipeline: &PipelineConfig, state: &StateDir) -> Result<Option<ReplayTime>, NodeError> {
     let is_read =
-        config.node.mode == Mode::Live && matches!(&pipeline.venue, VenueConfig::Gateway(gateway) if gateway.replay);
+        pipeline.mode == Mode::Live && matches!(&pipeline.venue, VenueConfig::Gateway(gateway) if gateway.replay);
     if !is_read {
         return Ok(None);
     }

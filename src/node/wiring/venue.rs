@@ -1,11 +1,12 @@
-//! Where the orders of a pipeline go. A dry run's always go to the local paper book: nothing leaves an unarmed node.
+//! Where the orders of a pipeline go. Those of a pipeline in dry run always go to the local paper book: nothing leaves that
+//! was not armed.
 
 use std::sync::Arc;
 
 use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::ports::{FaultInjector, PositionBook, Sink};
 
-use crate::config::{Config, PipelineConfig, VenueConfig};
+use crate::config::{PipelineConfig, VenueConfig};
 use crate::venues::book::Book;
 use crate::venues::gateway::{Exits, GatewayAddress, GatewaySettings, GatewayVenue, link};
 use crate::venues::paper::{PaperVenue, Terms};
@@ -24,9 +25,9 @@ impl Venue {
 }
 
 /// The venue of a pipeline. Pipelines of one process that name the same gateway share its link.
-pub(super) fn venue(config: &Config, pipeline: &PipelineConfig, book: &Book, faults: &Arc<dyn FaultInjector>) -> Venue {
+pub(super) fn venue(pipeline: &PipelineConfig, book: &Book, faults: &Arc<dyn FaultInjector>) -> Venue {
     let who = format!("{}/executor", pipeline.name);
-    match (&pipeline.venue, config.node.mode) {
+    match (&pipeline.venue, pipeline.mode) {
         (VenueConfig::Gateway(gateway), Mode::Live) => {
             let address = GatewayAddress { host: gateway.host.clone(), port: gateway.port };
             let settings = GatewaySettings {
@@ -36,7 +37,7 @@ pub(super) fn venue(config: &Config, pipeline: &PipelineConfig, book: &Book, fau
             };
             Venue::new(GatewayVenue::new(link(address), settings, faults.clone(), &who))
         }
-        _ => {
+        (VenueConfig::Gateway(_), Mode::DryRun) | (VenueConfig::Paper, Mode::DryRun | Mode::Live) => {
             let terms = Terms {
                 account: pipeline.paper.account.clone(),
                 spread: pipeline.paper.spread,
