@@ -3,4 +3,5 @@
 pub mod file;
 mod logfmt;
 pub mod logging;
+pub mod modes;
 pub mod record;

@@ -15,6 +15,7 @@ use crate::exit::ExitError;
 use crate::journal::{JournalError, JournalReader, check_state_dir, require_remembered};
 use crate::node::{self, RunOptions, RunReport};
 use crate::telemetry::logging::{self, Console};
+use crate::telemetry::modes::Modes;
 use crate::telemetry::record::Recorder;
 
 const NO_CONFIG: &str = "\
@@ -72,7 +73,7 @@ pub fn run(args: &RunArgs) -> Ended {
 
 /// Log lines from here on.
 pub(super) fn start_logging(config: &Config, console: Console) -> Result<Recorder, Failure> {
-    logging::init(&config.log, config.node.mode, console).map_err(|error| Failure::new(exit::SOFTWARE, &error, None))
+    logging::init(&config.log, Modes::of(config), console).map_err(|error| Failure::new(exit::SOFTWARE, &error, None))
 }
 
 /// Whether the newest slot of every pipeline was decided.

@@ -6,7 +6,6 @@
 
 use std::fmt::{self, Write as _};
 
-use sentinel_actors::domain::intent::Mode;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -14,8 +13,10 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::modes::Modes;
+
 pub(super) struct Logfmt {
-    pub(super) mode: Mode,
+    pub(super) modes: Modes,
     /// Colours the level, for a terminal.
     pub(super) ansi: bool,
 }
@@ -28,7 +29,7 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        write!(out, "mode={} ts=", self.mode)?;
+        write!(out, "mode={} ts=", self.modes.of_event(event))?;
         SystemTime.format_time(&mut out)?;
         let level = *event.metadata().level();
         match self.ansi.then(|| colour(level)) {

@@ -6,7 +6,6 @@
 
 use std::io::{self, IsTerminal as _};
 
-use sentinel_actors::domain::intent::Mode;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -18,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::file::LogFile;
 use super::logfmt::Logfmt;
+use super::modes::Modes;
 use super::record::Recorder;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
@@ -39,28 +39,35 @@ pub enum Console {
 ///
 /// # Errors
 /// When it was done before.
-pub fn init(config: &LogConfig, mode: Mode, console: Console) -> Result<Recorder, LoggingError> {
+pub fn init(config: &LogConfig, modes: Modes, console: Console) -> Result<Recorder, LoggingError> {
     let file = config.file.clone().map(LogFile::new);
-    let in_file = file.clone().map(|file| lines(config.format, config.level.max(LogLevel::Debug), mode, file, false));
+    let in_file =
+        file.clone().map(|file| lines(config.format, config.level.max(LogLevel::Debug), modes.clone(), file, false));
     let recorder = Recorder::new(file);
-    let to_stderr = || lines(config.format, config.level, mode, io::stderr, io::stderr().is_terminal());
+    let to_stderr = || lines(config.format, config.level, modes.clone(), io::stderr, io::stderr().is_terminal());
     let console = (console == Console::Error).then(to_stderr);
     tracing_subscriber::registry().with(console).with(in_file).with(recorder.clone()).try_init()?;
     Ok(recorder)
 }
 
 /// Lines of one form, from one level up, to one place.
-fn lines<S, W>(format: LogFormat, level: LogLevel, mode: Mode, writer: W, ansi: bool) -> Box<dyn Layer<S> + Send + Sync>
+fn lines<S, W>(
+    format: LogFormat,
+    level: LogLevel,
+    modes: Modes,
+    writer: W,
+    ansi: bool,
+) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'s> LookupSpan<'s>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let base = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi);
     match format {
-        LogFormat::Pretty => base.event_format(Logfmt { mode, ansi }).with_filter(filter(level)).boxed(),
+        LogFormat::Pretty => base.event_format(Logfmt { modes, ansi }).with_filter(filter(level)).boxed(),
         LogFormat::Json => {
             let lines = Format::default().json().flatten_event(true).with_current_span(false);
-            let base = base.fmt_fields(JsonFields::new()).event_format(WithMode { lines, mode });
+            let base = base.fmt_fields(JsonFields::new()).event_format(WithMode { lines, modes });
             base.with_filter(filter(level)).boxed()
         }
     }
@@ -69,7 +76,7 @@ where
 /// Puts the mode into every object, so that it is clear whether real money was involved.
 struct WithMode<L> {
     lines: L,
-    mode: Mode,
+    modes: Modes,
 }
 
 impl<S, N, L> FormatEvent<S, N> for WithMode<L>
@@ -82,7 +89,7 @@ where
         let mut line = String::new();
         self.lines.format_event(ctx, Writer::new(&mut line), event)?;
         match line.strip_prefix('{') {
-            Some(rest) => write!(out, "{{\"mode\":\"{}\",{rest}", self.mode),
+            Some(rest) => write!(out, "{{\"mode\":\"{}\",{rest}", self.modes.of_event(event)),
             None => out.write_str(&line),
         }
     }
@@ -104,6 +111,8 @@ fn filter(level: LogLevel) -> Targets {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use sentinel_actors::domain::intent::Mode;
+
     use super::*;
 
     #[derive(Clone, Default)]
@@ -121,16 +130,20 @@ mod tests {
     }
 
     fn logged(level: LogLevel, format: LogFormat) -> String {
-        let sink = Lines::default();
-        let writer = sink.clone();
-        let subscriber =
-            tracing_subscriber::registry().with(lines(format, level, Mode::DryRun, move || writer.clone(), false));
-        tracing::subscriber::with_default(subscriber, || {
+        written(level, format, Modes::new(Mode::DryRun, []), || {
             tracing::info!(target: "sentinel::node", slot = 7, "the slot ended");
             tracing::debug!(target: "sentinel::node", "a detail");
             tracing::info!(target: "library", "chatter");
             tracing::warn!(target: "library", "trouble");
-        });
+        })
+    }
+
+    fn written(level: LogLevel, format: LogFormat, modes: Modes, what: impl FnOnce()) -> String {
+        let sink = Lines::default();
+        let writer = sink.clone();
+        let subscriber =
+            tracing_subscriber::registry().with(lines(format, level, modes, move || writer.clone(), false));
+        tracing::subscriber::with_default(subscriber, what);
         let bytes = sink.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -143,6 +156,25 @@ mod tests {
         assert!(!text.contains('\u{1b}'), "no colours outside a terminal: {text}");
         assert!(text.lines().all(|line| line.starts_with("mode=dry_run ts=")), "{text}");
         assert!(text.contains(" level=WARN target=library msg=trouble\n"), "{text}");
+    }
+
+    #[test]
+    fn a_line_about_a_dry_run_pipeline_of_a_live_node_says_so() {
+        for (format, live, dry) in [
+            (LogFormat::Pretty, "mode=live ", "mode=dry_run "),
+            (LogFormat::Json, "{\"mode\":\"live\",", "{\"mode\":\"dry_run\","),
+        ] {
+            let text = written(LogLevel::Info, format, Modes::new(Mode::Live, [("shadow", Mode::DryRun)]), || {
+                tracing::info!(target: "sentinel::node", "of the node");
+                tracing::info!(target: "sentinel::node", pipeline = "eurusd", "of a live one");
+                let name = "shadow";
+                tracing::info!(target: "sentinel::node", pipeline = %name, "of a dry one");
+                tracing::info!(target: "sentinel::node", pipeline = name, "of a dry one");
+            });
+            let begins: Vec<bool> = text.lines().map(|line| line.starts_with(dry)).collect();
+            assert_eq!(begins, [false, false, true, true], "{text}");
+            assert!(text.lines().take(2).all(|line| line.starts_with(live)), "{text}");
+        }
     }
 
     #[test]

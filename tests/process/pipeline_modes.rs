@@ -40,6 +40,10 @@ fn a_dry_pipeline_of_a_live_node_sends_nothing_to_the_gateway() {
     let lines: Vec<serde_json::Value> = ended.err.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let said = lines.iter().find(|line| line["about"] == "mode").unwrap()["message"].as_str().unwrap().to_owned();
     assert_eq!(said, "eurusd: LIVE, orders leave this node; shadow: dry run, orders go to a local paper book");
+    for (pipeline, mode) in [("eurusd", "live"), ("shadow", "dry_run")] {
+        let mut of_pipeline = lines.iter().filter(|line| line["pipeline"] == pipeline).peekable();
+        assert!(of_pipeline.peek().is_some() && of_pipeline.all(|line| line["mode"] == mode), "{pipeline}");
+    }
     let config = site.path().join("node.toml").display().to_string();
     let ledger = ledger(site.path()).display().to_string();
     run(site.path(), ["prove", "--config", &config, "--ledger", &ledger]).expect(0);
