@@ -1,5 +1,6 @@
 //! What the node says about itself.
 
+mod cycle_span;
 pub mod file;
 mod logfmt;
 pub mod logging;

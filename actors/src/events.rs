@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
+use tracing::{Span, debug, error, error_span, info, warn};
 
 use crate::domain::cycle::SlotRecord;
 use crate::domain::intent::{Intent, IntentKey};
@@ -12,6 +12,15 @@ use crate::domain::reason::Reason;
 use crate::domain::time::UtcMs;
 use crate::status::{Board, BoardEntry, HeldOrder, PipelineStatus, Totals};
 use crate::supervision::ChildEnd;
+
+/// Name of the span in which a stage works on a cycle.
+pub const CYCLE_SPAN: &str = "cycle";
+
+/// Says in every line of a cycle, also in those of adapters, which pipeline and slot it is about. Of the highest level, so that no
+/// log level keeps it from a line that is logged.
+pub(crate) fn cycle_span(pipeline: &str, slot: UtcMs) -> Span {
+    error_span!(CYCLE_SPAN, pipeline, %slot)
+}
 
 /// A slot ended, the `cycle`th of its pipeline since the process started. `undecided`: why it had no decision although a position
 /// was closed. A warning when it ended with a fault or with an order that was refused or is unknown. After the first slot of a

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::cycle_flow::{Cycle, ExecutorInput, Undecided, Work};
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::reason::Ending;
+use crate::events;
 use crate::messages::PipelineMsg;
 use crate::ports::{FaultInjector, FaultPoint, PortFuture, elapsed_now, inject_fault};
 use crate::supervision::Address;
@@ -192,7 +194,8 @@ impl<W: StageWork> StageState<W> {
         }
         inject_fault(&*self.links.faults, W::FAULT_POINT, &self.links.path).await;
         let began = elapsed_now();
-        let result = self.work.work(&cycle, &mut record, load).await;
+        let span = events::cycle_span(&record.pipeline, cycle.slot);
+        let result = self.work.work(&cycle, &mut record, load).instrument(span).await;
         record.stage_us[W::STAGE.index()] = u64::try_from(elapsed_now().duration_since(began).as_micros()).ok();
         match result {
             Ok(load) => {

@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::cycle_span::OfCycle;
 use super::modes::Modes;
 
 pub(super) struct Logfmt {
@@ -26,10 +27,11 @@ where
     S: Subscriber + for<'s> LookupSpan<'s>,
     N: for<'f> FormatFields<'f> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        write!(out, "mode={} ts=", self.modes.of_event(event))?;
+        let cycle = OfCycle::within(ctx.event_scope());
+        write!(out, "mode={} ts=", self.modes.of_event(event, cycle.as_ref()))?;
         SystemTime.format_time(&mut out)?;
         let level = *event.metadata().level();
         match self.ansi.then(|| colour(level)) {
@@ -41,7 +43,11 @@ where
             true => write!(out, " target={}", Value(event.metadata().target()))?,
             false => write!(out, " event={}", Value(&fields.event))?,
         }
-        writeln!(out, " msg={}{}", Value(&fields.message), fields.rest)
+        write!(out, " msg={}", Value(&fields.message))?;
+        for (name, value) in cycle.iter().flat_map(|cycle| cycle.missing_in(event.metadata())) {
+            write!(out, " {name}={}", Value(value))?;
+        }
+        writeln!(out, "{}", fields.rest)
     }
 }
 

@@ -9,12 +9,13 @@ use std::io::{self, IsTerminal as _};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::format::{Format, JsonFields, Writer};
+use tracing_subscriber::fmt::format::{Format, Writer, debug_fn};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::cycle_span::{CycleSpans, OfCycle};
 use super::file::LogFile;
 use super::logfmt::Logfmt;
 use super::modes::Modes;
@@ -46,7 +47,7 @@ pub fn init(config: &LogConfig, modes: Modes, console: Console) -> Result<Record
     let recorder = Recorder::new(file);
     let to_stderr = || lines(config.format, config.level, modes.clone(), io::stderr, io::stderr().is_terminal());
     let console = (console == Console::Error).then(to_stderr);
-    tracing_subscriber::registry().with(console).with(in_file).with(recorder.clone()).try_init()?;
+    tracing_subscriber::registry().with(CycleSpans).with(console).with(in_file).with(recorder.clone()).try_init()?;
     Ok(recorder)
 }
 
@@ -62,24 +63,26 @@ where
     S: Subscriber + for<'s> LookupSpan<'s>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let base = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi);
+    // Fields of spans are kept by `CycleSpans`, once for all places.
+    let no_fields = debug_fn(|_, _, _| Ok(()));
+    let base = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi).fmt_fields(no_fields);
     match format {
         LogFormat::Pretty => base.event_format(Logfmt { modes, ansi }).with_filter(filter(level)).boxed(),
         LogFormat::Json => {
-            let lines = Format::default().json().flatten_event(true).with_current_span(false);
-            let base = base.fmt_fields(JsonFields::new()).event_format(WithMode { lines, modes });
+            let lines = Format::default().json().flatten_event(true).with_current_span(false).with_span_list(false);
+            let base = base.event_format(InCycle { lines, modes });
             base.with_filter(filter(level)).boxed()
         }
     }
 }
 
-/// Puts the mode into every object, so that it is clear whether real money was involved.
-struct WithMode<L> {
+/// Puts the mode into every object, so that it is clear whether real money was involved; and in a cycle, what it is about.
+struct InCycle<L> {
     lines: L,
     modes: Modes,
 }
 
-impl<S, N, L> FormatEvent<S, N> for WithMode<L>
+impl<S, N, L> FormatEvent<S, N> for InCycle<L>
 where
     S: tracing::Subscriber + for<'s> LookupSpan<'s>,
     N: for<'f> FormatFields<'f> + 'static,
@@ -89,7 +92,14 @@ where
         let mut line = String::new();
         self.lines.format_event(ctx, Writer::new(&mut line), event)?;
         match line.strip_prefix('{') {
-            Some(rest) => write!(out, "{{\"mode\":\"{}\",{rest}", self.modes.of_event(event)),
+            Some(rest) => {
+                let cycle = OfCycle::within(ctx.event_scope());
+                write!(out, "{{\"mode\":\"{}\",", self.modes.of_event(event, cycle.as_ref()))?;
+                for (name, value) in cycle.iter().flat_map(|cycle| cycle.missing_in(event.metadata())) {
+                    write!(out, "\"{name}\":{},", serde_json::Value::from(value))?;
+                }
+                out.write_str(rest)
+            }
             None => out.write_str(&line),
         }
     }
@@ -112,6 +122,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use sentinel_actors::domain::intent::Mode;
+    use sentinel_actors::events::CYCLE_SPAN;
 
     use super::*;
 
@@ -141,8 +152,13 @@ mod tests {
     fn written(level: LogLevel, format: LogFormat, modes: Modes, what: impl FnOnce()) -> String {
         let sink = Lines::default();
         let writer = sink.clone();
-        let subscriber =
-            tracing_subscriber::registry().with(lines(format, level, modes, move || writer.clone(), false));
+        let subscriber = tracing_subscriber::registry().with(CycleSpans).with(lines(
+            format,
+            level,
+            modes,
+            move || writer.clone(),
+            false,
+        ));
         tracing::subscriber::with_default(subscriber, what);
         let bytes = sink.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -175,6 +191,44 @@ mod tests {
             assert_eq!(begins, [false, false, true, true], "{text}");
             assert!(text.lines().take(2).all(|line| line.starts_with(live)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_line_in_a_cycle_says_pipeline_and_slot_once_and_its_own_first() {
+        let modes = || Modes::new(Mode::Live, [("shadow", Mode::DryRun)]);
+        let within = || {
+            let span = tracing::error_span!(CYCLE_SPAN, pipeline = "shadow", slot = %"12:00");
+            span.in_scope(|| {
+                tracing::warn!(target: "sentinel::models", hub = 1, "of an adapter");
+                tracing::warn!(target: "sentinel::node", slot = %"11:00", "of an older slot");
+                tracing::warn!(target: "sentinel::node", pipeline = "eurusd", slot = %"10:00", "of another");
+                tracing::error_span!("request", pipeline = "no").in_scope(|| tracing::warn!(target: "library", "deep"));
+            });
+            tracing::warn!(target: "sentinel::node", "outside");
+        };
+        let expected = [
+            ("dry_run", Some("shadow"), Some("12:00")),
+            ("dry_run", Some("shadow"), Some("11:00")),
+            ("live", Some("eurusd"), Some("10:00")),
+            ("dry_run", Some("shadow"), Some("12:00")),
+            ("live", None, None),
+        ];
+        // The least that is logged has the span too.
+        let text = written(LogLevel::Warn, LogFormat::Pretty, modes(), within);
+        for (line, (mode, pipeline, slot)) in text.lines().zip(expected) {
+            let of = |key: &str| line.split(' ').filter_map(|pair| pair.strip_prefix(key)).collect::<Vec<_>>();
+            assert_eq!(of("mode="), [mode], "{line}");
+            assert_eq!((of("pipeline="), of("slot=")), (Vec::from_iter(pipeline), Vec::from_iter(slot)), "{line}");
+        }
+        let text = written(LogLevel::Warn, LogFormat::Json, modes(), within);
+        for (line, (mode, pipeline, slot)) in text.lines().zip(expected) {
+            let object: serde_json::Value = serde_json::from_str(line).unwrap();
+            let has = (object["mode"].as_str(), object["pipeline"].as_str(), object["slot"].as_str());
+            assert_eq!(has, (Some(mode), pipeline, slot), "{line}");
+            assert!(line.matches("\"slot\"").count() <= 1 && line.matches("\"pipeline\"").count() <= 1, "{line}");
+            assert!(object.get("spans").is_none(), "{line}");
+        }
+        assert_eq!(text.lines().count(), expected.len());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use sentinel_actors::domain::intent::Mode;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
+use super::cycle_span::OfCycle;
 use crate::config::Config;
 
 /// The modes of a node and its pipelines.
@@ -26,32 +27,30 @@ impl Modes {
         Self { node, others: Arc::new(others.map(|pipeline| (pipeline.name.clone(), pipeline.mode)).collect()) }
     }
 
-    /// The mode of a line about this event.
-    pub(super) fn of_event(&self, event: &Event<'_>) -> Mode {
-        let mut found = Found { modes: self, mode: None };
-        if !self.others.is_empty() {
-            event.record(&mut found);
+    /// The mode of a line about this event, which belongs to a cycle or to none.
+    pub(super) fn of_event(&self, event: &Event<'_>, cycle: Option<&OfCycle>) -> Mode {
+        if self.others.is_empty() {
+            return self.node;
         }
-        found.mode.unwrap_or(self.node)
+        let mut named = Named(cycle.map(|cycle| cycle.pipeline.clone()).unwrap_or_default());
+        event.record(&mut named);
+        self.others.get(&named.0).copied().unwrap_or(self.node)
     }
 }
 
-/// Looks for the pipeline of an event.
-struct Found<'m> {
-    modes: &'m Modes,
-    mode: Option<Mode>,
-}
+/// The pipeline that an event names.
+struct Named(String);
 
-impl Visit for Found<'_> {
+impl Visit for Named {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "pipeline" {
-            self.mode = self.modes.others.get(value).copied();
+            value.clone_into(&mut self.0);
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "pipeline" {
-            self.record_str(field, &format!("{value:?}"));
+            self.0 = format!("{value:?}");
         }
     }
 }

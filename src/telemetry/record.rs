@@ -10,7 +10,9 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
 
+use super::cycle_span::OfCycle;
 use super::file::LogFile;
 use crate::journal::{StateDir, Telemetry, TelemetryEvent};
 use crate::system::WallClock;
@@ -46,10 +48,14 @@ impl Recorder {
     }
 }
 
-impl<S: Subscriber> Layer<S> for Recorder {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+impl<S> Layer<S> for Recorder
+where
+    S: Subscriber + for<'l> LookupSpan<'l>,
+{
+    fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
         let Some(telemetry) = self.telemetry.get().filter(|_| *event.metadata().level() <= Level::WARN) else { return };
-        let mut fields = Fields::default();
+        let of_cycle = OfCycle::within(ctx.event_scope(event)).unwrap_or_default();
+        let mut fields = Fields { pipeline: of_cycle.pipeline, ..Fields::default() };
         event.record(&mut fields);
         let (kind, pipeline) = (fields.event, fields.pipeline);
         telemetry.note(TelemetryEvent { at: WallClock.now(), kind, pipeline, text: fields.text });

@@ -178,6 +178,28 @@ fn a_hub_error_says_its_cause_once_and_no_path_steps_back() {
     }
 }
 
+/// The client of the model server knows neither of them.
+#[test]
+fn an_adapters_line_says_pipeline_and_slot_in_both_formats() {
+    for format in ["pretty", "json"] {
+        let model = format!("kind = \"mlflow\"\nport = {}", free_port());
+        let site = at_level("warn").with_decisions(8).with("kind = \"onnx\"\npath = \"model.onnx\"", &model);
+        let ended = site.adding("[log]", &format!("format = \"{format}\"")).start(&[]).end().expect(0);
+        let lines: Vec<Line> =
+            if format == "pretty" { lines(&ended.err) } else { ended.err.lines().map(flat).collect() };
+        let opened = of_event(&lines, "hub_circuit_opened")[0];
+        assert_eq!(opened["pipeline"], "eurusd", "{opened:?}");
+        let failed = of_event(&lines, "slot_ended").into_iter().find(|line| line["slot"] == opened["slot"]);
+        assert_eq!(failed.unwrap()["reason"], "model_unavailable", "{opened:?}");
+    }
+}
+
+/// The texts of an object.
+fn flat(object: &str) -> Line {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(object).unwrap();
+    object.into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned()))).collect()
+}
+
 #[test]
 fn a_panic_with_its_backtrace_is_one_line_too() {
     let site = at_level("debug").with_decisions(3);

@@ -44,6 +44,9 @@ fn a_dry_pipeline_of_a_live_node_sends_nothing_to_the_gateway() {
         let mut of_pipeline = lines.iter().filter(|line| line["pipeline"] == pipeline).peekable();
         assert!(of_pipeline.peek().is_some() && of_pipeline.all(|line| line["mode"] == mode), "{pipeline}");
     }
+    // Said by the gateway's client, which is told of no pipeline.
+    let mut handed = lines.iter().filter(|line| line["event"] == "order_handed_over").peekable();
+    assert!(handed.peek().is_some() && handed.all(|line| line["pipeline"] == "eurusd" && line["slot"].is_string()));
     let config = site.path().join("node.toml").display().to_string();
     let ledger = ledger(site.path()).display().to_string();
     run(site.path(), ["prove", "--config", &config, "--ledger", &ledger]).expect(0);
