@@ -1,5 +1,6 @@
 //! What one pipeline may have otherwise than its node: mode and deadlines.
 
+use sentinel::node::late_after::LateAfter;
 use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::settings::Deadlines;
 
@@ -103,6 +104,9 @@ fn each_deadline_is_the_nodes_unless_the_pipeline_has_its_own() {
     assert_eq!(config.deadlines.predict, seconds(3));
     assert_eq!((config.pipelines[0].deadlines, config.pipelines[1].deadlines), (expected, config.deadlines));
     assert!(config.banner().any(|line| line == "pipeline.eurusd.deadlines.fetch = 1s"));
+    // What counts as late follows from them.
+    let late = LateAfter::of(&config);
+    assert_eq!((late.node, late.of_pipelines), (seconds(40), BTreeMap::from([("eurusd".to_owned(), seconds(27))])));
 }
 
 #[test]
