@@ -52,10 +52,8 @@ impl StageWork for DataFetcher {
                 now: cycle.slot,
                 deadline: self.deadline.min(cycle.time_left()),
             };
-            let delivered = self.source.fetch(&request).await.map_err(|error| match &error {
-                SourceError::Timeout(_) => Ending::new(Reason::SourceTimeout, error.to_string()),
-                SourceError::Failed(_) => Ending::new(Reason::SourceFailed, error.to_string()),
-            })?;
+            let delivered =
+                self.source.fetch(&request).await.map_err(|error| Ending::new(reason(&error), error.to_string()))?;
             let times = self.freshness.open_times(cycle.slot, self.window + OVERLAP_BARS);
             let how = Cleaning { tick: self.tick, times: Some(times), window: Some(self.window) };
             let bars = Arc::new(clean(&delivered, &how));
@@ -69,6 +67,15 @@ impl StageWork for DataFetcher {
             self.not_decided_yet(cycle, fresh.newest)?;
             Ok(bars)
         })
+    }
+}
+
+const fn reason(error: &SourceError) -> Reason {
+    match error {
+        SourceError::Timeout(_) => Reason::SourceTimeout,
+        SourceError::Failed(_) => Reason::SourceFailed,
+        SourceError::Unauthorised(_) => Reason::SourceUnauthorised,
+        SourceError::RateLimited { .. } => Reason::SourceRateLimited,
     }
 }
 

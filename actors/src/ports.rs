@@ -77,6 +77,21 @@ pub enum SourceError {
     /// It answered with an error; the text is safe to print.
     #[error("the bar source failed: {0}")]
     Failed(String),
+    /// It refused the node's credentials: only an operator can change that. The text is safe to print.
+    #[error("the bar source refused the node's credentials: {0}")]
+    Unauthorised(String),
+    /// It was asked too often.
+    #[error("the bar source was asked too often{}: {text}", wait_text(*retry_after))]
+    RateLimited {
+        /// How long it wants not to be asked, when it said so.
+        retry_after: Option<Duration>,
+        /// Its answer; safe to print.
+        text: String,
+    },
+}
+
+fn wait_text(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(String::new, |wait| format!(" and wants {wait:?} of rest"))
 }
 
 pub trait BarSource: Send + Sync {

@@ -97,6 +97,8 @@ reasons! {
     InsufficientHistory, "insufficient_history", Skipped, "There are fewer usable bars than the features need.";
     SourceTimeout, "source_timeout", Skipped, "The bar source did not answer inside its deadline.";
     SourceFailed, "source_failed", Skipped, "The bar source answered with an error.";
+    SourceUnauthorised, "source_unauthorised", Skipped, "The bar source refused the node's credentials.";
+    SourceRateLimited, "source_rate_limited", Skipped, "The bar source was asked too often.";
     UndefinedFeature, "undefined_feature", Skipped, "A feature cell is undefined or not finite.";
     ModelInvalid, "model_invalid", Skipped, "The model did not pass this cycle's validation.";
     ModelUnavailable, "model_unavailable", Skipped, "The model could not be asked.";

@@ -144,6 +144,8 @@ const OFTEN: u64 = 100;
 const FAULTS: &[(&str, u64)] = &[
     ("source_timeout", OFTEN),
     ("source_error", OFTEN),
+    ("source_refuses", OFTEN),
+    ("source_busy", OFTEN),
     ("source_hang", OFTEN),
     ("source_slow", OFTEN),
     ("source_panic", OFTEN),
@@ -286,6 +288,8 @@ const STATES: &[&str] = &[
     "clock_set_back",
     "clock_jumped",
     "schedule_waits",
+    "source_unauthorised",
+    "source_rate_limited",
     "gap",
     "insufficient_history",
     "undefined_feature",

@@ -39,6 +39,8 @@ const FETCH: &[(&str, f64)] = &[
     ("bars_short", 0.002),
     ("bars_future", 0.002),
     ("bars_none", 0.002),
+    ("source_refuses", 0.003),
+    ("source_busy", 0.003),
 ];
 
 fn bar(seed: u64, length_ms: i64, open: i64) -> RawBar {
@@ -91,6 +93,11 @@ impl SimSource {
         match fault {
             "source_timeout" => return Err(SourceError::Timeout(request.deadline)),
             "source_error" => return Err(SourceError::Failed("500".to_owned())),
+            "source_refuses" => return Err(SourceError::Unauthorised("401".to_owned())),
+            "source_busy" => {
+                let retry_after = Some(Duration::from_secs(30));
+                return Err(SourceError::RateLimited { retry_after, text: "429".to_owned() });
+            }
             _ => {}
         }
         let length = i64::try_from(request.interval.length().as_millis()).unwrap();

@@ -9,7 +9,7 @@ use sentinel_actors::domain::order::{Position, Role, Side, Ticket};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{ModelError, Submission};
+use sentinel_actors::ports::{ModelError, SourceError, Submission};
 use sentinel_actors::root_supervisor::RootMsg;
 use sentinel_actors::settings::PipelineSettings;
 
@@ -91,10 +91,10 @@ async fn a_position_is_closed_in_time_while_the_hub_fails_for_40_hours() {
 async fn positions_are_closed_even_if_the_bar_source_fails() {
     let world = holding_without_a_hub();
     let _node = world.run(holding(5 * HOUR), HOUR).await;
-    world.lock().source_fails = true;
+    world.lock().source_error = Some(SourceError::Failed("500".to_owned()));
     tokio::time::sleep(5 * HOUR).await;
     assert_eq!(closes(&world), [(slot(4), Decimal::new(11, 1))]);
-    let fresh = holding_without_a_hub().with(|inner| inner.source_fails = true);
+    let fresh = holding_without_a_hub().with(|inner| inner.source_error = Some(SourceError::Failed("500".to_owned())));
     let _node = fresh.run(holding(HOUR), HOUR).await;
     assert_eq!(
         closes(&fresh),

@@ -48,7 +48,7 @@ pub struct Inner {
     /// Wall time jumps by this much while the model is asked, while the venue is asked which positions are open, and while
     /// `sent` is committed.
     pub jump_ms: Jumps,
-    pub source_fails: bool,
+    pub source_error: Option<SourceError>,
     /// Bars that open earlier do not exist.
     pub no_bars_before: Option<UtcMs>,
     /// Waits are not cut short by a look at the clock.
@@ -95,7 +95,7 @@ impl World {
             offset_ms: 0,
             answer: Ok(vec![0.1, 0.2, 0.7]),
             jump_ms: Jumps::default(),
-            source_fails: false,
+            source_error: None,
             no_bars_before: None,
             waits_blindly: false,
             price: 1.1,
@@ -278,8 +278,8 @@ impl BarSource for World {
     fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Vec<RawBar>, SourceError>> {
         Box::pin(async move {
             let inner = self.lock();
-            if inner.source_fails {
-                return Err(SourceError::Failed("500".to_owned()));
+            if let Some(error) = &inner.source_error {
+                return Err(error.clone());
             }
             let newest = request.interval.newest_closed(request.now);
             let price = Some(inner.price);

@@ -13,4 +13,5 @@ mod harness;
 mod outage;
 mod replay;
 mod sizes;
+mod source_errors;
 mod stray_bars;
