@@ -7,6 +7,7 @@
 //! Numbers that stand for money or distances are exact decimals, read from their text. `config/sentinel.toml` lists every
 //! key with its default; a test keeps it true.
 
+mod account;
 mod deadlines;
 mod endpoints;
 mod env;

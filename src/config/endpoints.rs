@@ -1,16 +1,16 @@
 //! `[pipeline.model]` and `[pipeline.venue]`: which model a pipeline asks, and where its orders go.
 //!
-//! A gateway with the dialect `order-send` cannot report open positions, and they are never guessed: the rules below refuse
-//! every combination of account, exits and limits that would need them.
+//! What a gateway's dialect cannot do is refused by the rules in `account`.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use rust_decimal::Decimal;
-use sentinel_actors::domain::decision::{OnOpposite, TradePolicy};
+use sentinel_actors::domain::decision::TradePolicy;
 use sentinel_actors::domain::risk::RiskLimits;
 
+use super::account::{AccountMode, judge};
 use super::reader::{Section, WhenAbsent};
+use crate::venues::gateway::dialect::{DIALECTS, Dialect};
 
 /// `[pipeline.model]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,11 +62,12 @@ pub enum VenueConfig {
     Gateway(GatewayConfig),
 }
 
-/// A trade gateway that speaks `order-send`.
+/// A trade gateway.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GatewayConfig {
     pub host: String,
     pub port: u16,
+    pub dialect: &'static Dialect,
     /// The account's name, part of every intent key.
     pub account: String,
     /// The number that every order of this pipeline carries.
@@ -88,15 +89,6 @@ impl GatewayConfig {
             None => self.host.trim_end_matches('.').to_ascii_lowercase(),
         }
     }
-}
-
-/// What the account does with an opposite order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AccountMode {
-    /// It reduces the one position of the symbol.
-    Netting,
-    /// It opens a position of its own.
-    Hedging,
 }
 
 pub(super) fn model(mut s: Section<'_, '_>, sequence: Option<bool>, live: bool) -> Option<ModelConfig> {
@@ -169,66 +161,27 @@ fn gateway(s: &mut Section<'_, '_>, policy: Option<&TradePolicy>, risk: Option<R
     use WhenAbsent::{Default, Required};
     let host = host(s);
     let port = port(s, "5555");
-    let dialect = s.choice("dialect", Default("order-send"), &[("order-send", ())]);
+    let dialects = DIALECTS.each_ref().map(|dialect| (dialect.name, dialect));
+    let dialect = s.choice("dialect", Default(dialects[0].0), &dialects);
     let account = s.name("account", Required);
     let modes = [("netting", AccountMode::Netting), ("hedging", AccountMode::Hedging)];
     let mode = s.choice("account_mode", Required, &modes);
     let magic = s.count("magic", Required, 0..=2_147_483_647);
     let replay = s.boolean("replay", Default("false"));
-    let derives_positions = match (mode, policy, risk) {
-        (Some(mode), Some(policy), Some(risk)) => judge(s, mode, policy, risk),
-        _ => return None,
-    };
-    dialect?;
+    let (dialect, mode, policy, risk) = (dialect?, mode?, policy?, risk?);
+    let judgement = judge(dialect, mode, policy, risk);
+    for (key, problem) in judgement.problems {
+        s.report(key, problem);
+    }
     Some(VenueConfig::Gateway(GatewayConfig {
         host: host?,
         port: port?,
+        dialect,
         account: account?,
         magic: magic?,
         replay: replay?,
-        derives_positions,
+        derives_positions: judgement.derives_positions,
     }))
-}
-
-/// Whether positions can be derived; if not, reports every setting that would need them.
-fn judge(s: &mut Section<'_, '_>, mode: AccountMode, policy: &TradePolicy, risk: RiskLimits) -> bool {
-    let lots = policy.volume_lots.normalize();
-    if lots < Decimal::new(1, 2) || lots > Decimal::from(100) || lots.scale() > 2 {
-        s.report("dialect", format!("takes 0.01 to 100 lots with two decimals, and decision.volume_lots is {lots}"));
-    }
-    let leaves_exits = policy.stop_distance.is_some() || policy.target_distance.is_some();
-    if mode == AccountMode::Netting && !leaves_exits {
-        if risk.max_open_positions.is_some_and(|limit| limit > 1) {
-            let what = "a netting account has one position per symbol; risk.max_open_positions is 1 or \"none\" there";
-            s.report("account_mode", what);
-        }
-        return true;
-    }
-    let untracked = match mode {
-        AccountMode::Netting => {
-            "order-send cannot say when the broker's stop or target ended a position, so positions are untracked \
-             (stop_distance and target_distance = \"none\" would let the node derive them from its orders)"
-        }
-        AccountMode::Hedging => {
-            "order-send cannot say which positions are open, and on a hedging account it cannot close one"
-        }
-    };
-    if policy.on_opposite != OnOpposite::Ignore {
-        s.report("account_mode", format!("{untracked}; it needs decision.on_opposite = \"ignore\""));
-    }
-    if risk.max_open_positions.is_some() {
-        s.report("account_mode", format!("{untracked}; it needs risk.max_open_positions = \"none\""));
-    }
-    if policy.max_holding.is_some() {
-        s.report("account_mode", format!("{untracked}; decision.max_holding cannot be kept"));
-    }
-    if !leaves_exits {
-        s.report(
-            "account_mode",
-            format!("{untracked}; without stop_distance and target_distance nothing ever ends one"),
-        );
-    }
-    false
 }
 
 fn host(s: &mut Section<'_, '_>) -> Option<String> {

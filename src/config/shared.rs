@@ -40,8 +40,8 @@ fn at_gateways(pipeline: &PipelineConfig, other: &PipelineConfig) -> Option<Stri
         && (own.derives_positions || theirs.derives_positions);
     is_shared.then(|| {
         format!(
-            "'{}' trades {} on the account {} as '{}' does; order-send cannot tell their positions apart",
-            pipeline.name, pipeline.symbol, own.account, other.name
+            "'{}' trades {} on the account {} as '{}' does; {} cannot tell their positions apart",
+            pipeline.name, pipeline.symbol, own.account, other.name, own.dialect.name
         )
     })
 }

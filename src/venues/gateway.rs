@@ -4,6 +4,7 @@
 //! confirms or refuses it, only the link's proof or this process's own memory makes it absent, and everything else stays
 //! open until the gateway's id memory or a person settles it. A timeout is never a refusal.
 
+pub mod dialect;
 mod key_history;
 pub mod link;
 pub mod order_send;

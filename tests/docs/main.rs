@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Parser as _};
 use sentinel::cli::{Cli, exit};
+use sentinel::venues::gateway::dialect::{DIALECTS, Dialect};
 use sentinel_actors::domain::bar::DropReason;
 use sentinel_actors::domain::reason::{Outcome, Reason};
 
@@ -67,6 +68,21 @@ fn rows(table: &str) -> Vec<Vec<&str>> {
 /// What stands between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn the_table_of_dialects_is_the_one_in_the_code() {
+    let text = read("docs/gateway.md");
+    let is = |able: bool| if able { "yes" } else { "no" };
+    let expected = DIALECTS.each_ref().map(|dialect| {
+        let Dialect { name, protocol: _, reports_positions, closes_by_ticket, has_order_ids, has_quotes, lots } =
+            dialect;
+        let able = [*reports_positions, *closes_by_ticket, *has_order_ids, *has_quotes].map(is).join("|");
+        format!("`{name}`|{able}|{} to {}, {} decimals", lots.least, lots.most, lots.decimals)
+    });
+    let found: Vec<String> =
+        rows(section(&text, "What a dialect can do")).iter().map(|cells| cells.join("|")).collect();
+    assert_eq!(found, expected);
 }
 
 #[test]

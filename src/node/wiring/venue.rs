@@ -8,6 +8,7 @@ use sentinel_actors::ports::{FaultInjector, PositionBook, Sink};
 
 use crate::config::{PipelineConfig, VenueConfig};
 use crate::venues::book::Book;
+use crate::venues::gateway::dialect::Protocol;
 use crate::venues::gateway::{Exits, GatewayAddress, GatewaySettings, GatewayVenue, link};
 use crate::venues::paper::{PaperVenue, Terms};
 
@@ -35,7 +36,9 @@ pub(super) fn venue(pipeline: &PipelineConfig, book: &Book, faults: &Arc<dyn Fau
                 magic: gateway.magic,
                 exits: if gateway.derives_positions { Exits::ByOrders } else { Exits::AtBroker },
             };
-            Venue::new(GatewayVenue::new(link(address), settings, faults.clone(), &who))
+            match gateway.dialect.protocol {
+                Protocol::OrderSend => Venue::new(GatewayVenue::new(link(address), settings, faults.clone(), &who)),
+            }
         }
         (VenueConfig::Gateway(_), Mode::DryRun) | (VenueConfig::Paper, Mode::DryRun | Mode::Live) => {
             let terms = Terms {

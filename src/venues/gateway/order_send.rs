@@ -17,7 +17,18 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Exits;
+use super::dialect::{Dialect, LotLimits, Protocol};
 use super::retcode::{Class, DONE, class, meaning};
+
+pub const DIALECT: Dialect = Dialect {
+    name: "order-send",
+    protocol: Protocol::OrderSend,
+    reports_positions: false,
+    closes_by_ticket: false,
+    has_order_ids: true,
+    has_quotes: false,
+    lots: LotLimits { least: Decimal::from_parts(1, 0, 0, false, 2), most: Decimal::ONE_HUNDRED, decimals: 2 },
+};
 
 /// Namespace of the request ids. Changing it would make orders of earlier versions unknown to the gateway.
 const NAMESPACE: Uuid = Uuid::from_u128(0x308e_1ce2_3f4c_42f9_a2e3_1b75_9ac4_a078);
@@ -125,9 +136,8 @@ pub fn status_request(key: &IntentKey) -> String {
 /// Two decimals, no more and no fewer.
 fn volume(lots: Decimal) -> Result<Decimal, Unsendable> {
     let mut volume = lots;
-    volume.rescale(2);
-    let is_in_range = volume == lots && volume >= Decimal::new(1, 2) && volume <= Decimal::ONE_HUNDRED;
-    if is_in_range { Ok(volume) } else { Err(Unsendable::Volume(lots)) }
+    volume.rescale(DIALECT.lots.decimals);
+    if DIALECT.lots.allow(lots) { Ok(volume) } else { Err(Unsendable::Volume(lots)) }
 }
 
 /// Reads a reply.
