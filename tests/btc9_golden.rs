@@ -72,6 +72,15 @@ fn delivered(case: &Case) -> Vec<RawBar> {
     times.into_iter().zip(&case.closes).map(bar).collect()
 }
 
+/// Bars as they come: what `clean` would drop or merge stays.
+fn uncleaned(case: &Case) -> Vec<Bar> {
+    let bar = |raw: RawBar| {
+        let close = raw.close.unwrap();
+        Bar { time: raw.time, open: close, high: close, low: close, close, volume: None }
+    };
+    delivered(case).into_iter().map(bar).collect()
+}
+
 fn check(what: &str, computed: &[f64], golden: &[f64]) {
     assert_eq!(computed.len(), golden.len(), "{what}");
     for ((name, a), b) in COLUMNS.iter().zip(computed).zip(golden) {
@@ -84,10 +93,14 @@ fn rows_of_all_public_windows_are_the_golden_ones() {
     let cases = cases();
     assert_eq!(cases.len(), 26);
     // Two were made without cleaning: a bar that comes twice was kept twice, and a price of zero was a price.
-    let uncleaned = ["duplicate_last", "zero_middle"];
-    for case in cases.iter().filter(|case| case.name.as_deref().is_none_or(|name| !uncleaned.contains(&name))) {
+    let made_uncleaned = ["duplicate_last", "zero_middle"];
+    for case in &cases {
         let what = case.name.as_deref().or(case.start.as_deref()).unwrap();
-        let bars = clean(&delivered(case), &Cleaning { tick: TICK, times: None, window: None }).bars;
+        let bars = if made_uncleaned.contains(&what) {
+            uncleaned(case)
+        } else {
+            clean(&delivered(case), &Cleaning { tick: TICK, times: None, window: None }).bars
+        };
         let golden: Vec<f64> = COLUMNS.iter().map(|name| case.last[*name]).collect();
         check(what, &Btc9::new(bars.len()).newest_row(&bars).unwrap(), &golden);
         match Btc9::new(bars.len()).build(&bars) {
