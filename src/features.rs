@@ -25,6 +25,8 @@ pub struct SetInfo {
     pub summary: &'static str,
     /// Names of the columns, under which models are trained and served.
     pub columns: &'static [&'static str],
+    /// What prices are like in the markets that the set is for.
+    pub prices: Prices,
     /// Bars that a row needs at least.
     pub least_bars: u32,
     /// Bars that a row and its sequence need at least; `None` when the set makes no sequences.
@@ -34,12 +36,23 @@ pub struct SetInfo {
     rows: fn(&[Bar]) -> Vec<Vec<f64>>,
 }
 
+/// Ordinary prices of a market, in quote currency. Models know only such; far from them, many give every row one answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prices {
+    pub level: f64,
+    /// A small swing around the level, over a day or two.
+    pub swing: f64,
+    /// What high and low lie beyond open and close.
+    pub wick: f64,
+}
+
 /// All feature sets.
 pub static SETS: [SetInfo; 2] = [
     SetInfo {
         name: "fx23",
         summary: "23 columns of an FX pair's bars, or sequences of 60 rows of them",
         columns: &fx23::COLUMNS,
+        prices: Prices { level: 1.1, swing: 0.002, wick: 0.0005 },
         least_bars: fx23::NEED_ROW as u32,
         least_bars_with_sequence: Some(fx23::NEED_SEQUENCE as u32),
         build: |window, with_sequence| Arc::new(Fx23::new(window, with_sequence)),
@@ -50,6 +63,7 @@ pub static SETS: [SetInfo; 2] = [
         name: "btc9",
         summary: "9 columns of hourly closes, for forecasts of a log return",
         columns: &btc9::COLUMNS,
+        prices: Prices { level: 10_000.0, swing: 200.0, wick: 50.0 },
         least_bars: btc9::NEED_ROW as u32,
         least_bars_with_sequence: None,
         build: |window, _| Arc::new(Btc9::new(window)),

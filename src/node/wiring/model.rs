@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sentinel_actors::domain::bar::Bar;
+use sentinel_actors::domain::bar::{Bar, Interval};
 use sentinel_actors::domain::feature::FeatureFrame;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{FaultInjector, Model};
 
 use super::NodeError;
-use crate::config::{HubAccess, HubConfig, ModelConfig, PipelineConfig};
+use crate::config::{FeaturesConfig, HubAccess, HubConfig, ModelConfig, PipelineConfig};
+use crate::features::Prices;
 use crate::models::manifest::Expected;
 use crate::models::mlflow::{Access, HubAddress, MlflowModel, MlflowSettings, Secret};
 use crate::models::onnx::{OnnxEngine, OnnxModel};
@@ -91,29 +92,67 @@ fn classes(pipeline: &PipelineConfig) -> Vec<String> {
 }
 
 /// The same frames at every start of every node: a model server is recognised by its answers to them. They come from waves
-/// of three heights through the real feature code, so that they look like what the model knows.
+/// of three heights around an ordinary price, through the real feature code, so that they look like what the model knows.
 fn probes(pipeline: &PipelineConfig) -> Vec<FeatureFrame> {
+    let FeaturesConfig { info, set, .. } = &pipeline.features;
     let features = pipeline.features.build();
-    (1..=PROBES).filter_map(|probe| features.build(&wave(probe, pipeline)).ok()).collect()
+    let wave = |probe| wave(probe, info.prices, set.window, pipeline.interval);
+    (1..=PROBES).filter_map(|probe| features.build(&wave(probe)).ok()).collect()
 }
 
-fn wave(probe: u8, pipeline: &PipelineConfig) -> Vec<Bar> {
-    let height = f64::from(probe) * 0.002;
-    let length_ms = i64::try_from(pipeline.interval.length().as_millis()).unwrap_or(i64::MAX);
-    let window = i32::try_from(pipeline.features.set.window).unwrap_or(i32::MAX);
+fn wave(probe: u8, prices: Prices, window: usize, interval: Interval) -> Vec<Bar> {
+    let Prices { level, swing, wick } = prices;
+    let height = f64::from(probe) * swing;
+    let length_ms = i64::try_from(interval.length().as_millis()).unwrap_or(i64::MAX);
+    let window = i32::try_from(window).unwrap_or(i32::MAX);
     (0..window)
         .map(|index| {
             let at = f64::from(index);
-            let close = 1.1 + height * (at / (5.0 + f64::from(probe))).sin();
-            let open = 1.1 + height * ((at - 1.0) / (5.0 + f64::from(probe))).sin();
+            let close = level + height * (at / (5.0 + f64::from(probe))).sin();
+            let open = level + height * ((at - 1.0) / (5.0 + f64::from(probe))).sin();
             Bar {
                 time: UtcMs(i64::from(index) * length_ms),
                 open,
-                high: open.max(close) + 0.0005,
-                low: open.min(close) - 0.0005,
+                high: open.max(close) + wick,
+                low: open.min(close) - wick,
                 close,
                 volume: Some(1000.0 + 100.0 * (at / 3.0).cos()),
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::{SETS, SetInfo};
+
+    fn hour() -> Interval {
+        Interval::new(Duration::from_secs(3600)).unwrap()
+    }
+
+    #[test]
+    fn probes_of_every_set_are_complete_and_differ_from_one_another() {
+        for set in &SETS {
+            for window in [set.least_bars as usize, 200] {
+                let features = set.build(window, false);
+                let rows: Vec<Vec<f64>> = (1..=PROBES)
+                    .map(|probe| features.build(&wave(probe, set.prices, window, hour())).unwrap().row)
+                    .collect();
+                assert!(rows[0] != rows[1] && rows[1] != rows[2] && rows[0] != rows[2], "{} {window}", set.name);
+            }
+        }
+    }
+
+    #[test]
+    fn probes_have_the_prices_of_the_market_that_their_set_is_for() {
+        let mean_close = |name: &str, column: &str| {
+            let set = SetInfo::find(name).unwrap();
+            let row = set.build(200, false).build(&wave(1, set.prices, 200, hour())).unwrap().row;
+            row[set.columns.iter().position(|known| *known == column).unwrap()]
+        };
+        let (euro, bitcoin) = (mean_close("fx23", "feature_4"), mean_close("btc9", "ma_24h"));
+        assert!((1.09..1.11).contains(&euro), "{euro}");
+        assert!((9_800.0..10_200.0).contains(&bitcoin), "{bitcoin}");
+    }
 }
