@@ -6,6 +6,7 @@
 //! * [`models`]: what answers, and the checks that it is the model it should be.
 //! * [`sources`]: where bars come from.
 //! * [`venues`]: where orders go.
+//! * [`http`]: the HTTP client that adapters share, and the secrets that it keeps.
 //! * [`journal`]: the SQLite journal, the state directory, and what can be asked of them.
 //! * [`telemetry`]: what the node says about itself.
 //! * [`system`]: the wall clock and other plain adapters.
@@ -13,7 +14,7 @@
 //! * [`exit`]: exit codes, and errors that know theirs.
 //! * [`cli`]: one file per subcommand.
 //!
-//! Arrows go one way: `cli → node → adapters → ports`, and no adapter knows another.
+//! Arrows go one way: `cli → node → adapters → ports`, and no adapter knows another; those that speak HTTP share [`http`].
 #![forbid(unsafe_code)]
 
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod config;
 pub mod exit;
 pub mod features;
 pub mod files;
+pub mod http;
 pub mod journal;
 pub mod models;
 pub mod node;

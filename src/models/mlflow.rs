@@ -7,11 +7,8 @@
 //! Protocol: <https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/>, and what the server really does: the
 //! tests.
 
-mod access;
+mod address;
 mod answer;
-mod breaker;
-mod client;
-mod connects;
 mod error;
 mod identity;
 mod json;
@@ -26,14 +23,19 @@ use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{Model, ModelError, PortFuture, elapsed_now};
 use tokio::time::Instant;
 
-pub use self::access::{Access, HubAddress, Secret};
-use self::breaker::Breaker;
-use self::client::{HubClient, Limit};
+pub use self::address::HubAddress;
 pub use self::error::MlflowError;
 use self::identity::{Identity, IdentityFault, ProbeResult};
 pub use self::payload::{FrameFault, SEQUENCE_ROWS};
 use self::payload::{Layout, Row};
 use crate::config::HubPayload;
+use crate::http::{Access, Breaker, ClientSettings, Deadline, HttpClient, Url};
+
+/// An idle connection is not used again after this: MLflow's server drops it at about 5 s.
+const IDLE_MAX: Duration = Duration::from_secs(4);
+
+/// Bytes of an answer.
+const ANSWER_MAX: usize = 1 << 20;
 
 /// How to ask a hub.
 #[derive(Debug, Clone)]
@@ -59,7 +61,8 @@ pub struct MlflowSettings {
 /// A model behind an MLflow server. May be shared by pipelines that expect the same.
 pub struct MlflowModel {
     id: String,
-    hub: HubClient,
+    hub: HttpClient,
+    invocations: Url,
     layout: Layout,
     classes: Vec<String>,
     deadline: Duration,
@@ -109,7 +112,13 @@ impl MlflowModel {
         let row = |(probe, frame)| layout.row(frame).map_err(|fault| MlflowError::Probe { probe, fault });
         Ok(Self {
             id: address.to_string(),
-            hub: HubClient::new(&address, access)?,
+            invocations: address.invocations()?,
+            hub: HttpClient::new(ClientSettings {
+                tls: address.tls,
+                access,
+                idle_max: IDLE_MAX,
+                body_max: ANSWER_MAX,
+            })?,
             probes: probes.iter().enumerate().map(row).collect::<Result<_, _>>()?,
             batch_support: Mutex::default(),
             layout,
@@ -137,14 +146,15 @@ impl MlflowModel {
     }
 
     /// One call, when the circuit allows it.
-    async fn ask(&self, body: &[u8], limit: Limit) -> Result<RawAnswer, ModelError> {
+    async fn ask(&self, body: &[u8], until: Deadline) -> Result<RawAnswer, ModelError> {
         let now = elapsed_now();
         self.admit(now, Breaker::admit)?;
-        let limit = limit.earlier(Limit::of(self.deadline, now));
-        let answer = self.hub.post(body, limit).await.and_then(|body| {
-            answer::read(&body, &self.classes)
-                .map_err(|error| ModelError::Unparseable(self.hub.printable(&error.to_string())))
-        });
+        let until = until.earlier(Deadline::of(self.deadline, now));
+        let answer =
+            self.hub.post_json(&self.invocations, body, until).await.map_err(ModelError::from).and_then(|body| {
+                answer::read(&body, &self.classes)
+                    .map_err(|error| ModelError::Unparseable(self.hub.printable(&error.to_string())))
+            });
         match &answer {
             Ok(_) => self.note_success(),
             Err(error) => self.note_failure(error),
@@ -197,20 +207,20 @@ impl MlflowModel {
         }
     }
 
-    async fn validate_within(&self, limit: Limit) -> Result<ModelIdentity, ModelError> {
+    async fn validate_within(&self, until: Deadline) -> Result<ModelIdentity, ModelError> {
         self.admit(elapsed_now(), |breaker, now| breaker.look(now))?;
         let mut identity = self.identity.lock().await;
         if !identity.is_confirmed() || self.batch_support() == BatchSupport::Fails {
-            self.check_identity(&mut identity, limit).await?;
+            self.check_identity(&mut identity, until).await?;
         }
         let hash = identity.hash().ok_or_else(|| ModelError::Unavailable("it was never asked".to_owned()))?;
         Ok(ModelIdentity { id: self.id.clone(), hash })
     }
 
     /// Asks the probe rows one by one and judges the answers.
-    async fn check_identity(&self, identity: &mut Identity, limit: Limit) -> Result<(), ModelError> {
+    async fn check_identity(&self, identity: &mut Identity, until: Deadline) -> Result<(), ModelError> {
         identity.unconfirm();
-        let answers = self.ask_probes(limit).await?;
+        let answers = self.ask_probes(until).await?;
         self.judge(identity, &answers)
     }
 
@@ -219,8 +229,8 @@ impl MlflowModel {
     }
 
     /// The question with the probe rows before it, in one request: who answers it is known without a moment between.
-    async fn ask_with_probes(&self, row: &Row, limit: Limit) -> Result<RawAnswer, ModelError> {
-        let answer = self.ask(&self.layout.body(self.probes.iter().chain([row])), limit).await;
+    async fn ask_with_probes(&self, row: &Row, until: Deadline) -> Result<RawAnswer, ModelError> {
+        let answer = self.ask(&self.layout.body(self.probes.iter().chain([row])), until).await;
         let tried = self.batch_support();
         match answer {
             Ok(mut answer) if answer.rows.len() == self.probes.len() + 1 => {
@@ -247,9 +257,9 @@ impl MlflowModel {
             other => return other,
         }
         // The first time. It is another model, or one that cannot take several rows: asking them one by one decides it.
-        self.check_identity(&mut *self.identity.lock().await, limit).await?;
+        self.check_identity(&mut *self.identity.lock().await, until).await?;
         self.note_batch_support(BatchSupport::Fails);
-        self.ask(&self.layout.body([row]), limit).await
+        self.ask(&self.layout.body([row]), until).await
     }
 
     /// An answer that cannot be decided on is returned as it is, because the domain has a reason for each.
@@ -274,10 +284,10 @@ impl MlflowModel {
         }
     }
 
-    async fn ask_probes(&self, limit: Limit) -> Result<Vec<RawAnswer>, ModelError> {
+    async fn ask_probes(&self, until: Deadline) -> Result<Vec<RawAnswer>, ModelError> {
         let mut answers = Vec::with_capacity(self.probes.len());
         for probe in &self.probes {
-            answers.push(self.ask(&self.layout.body([probe]), limit).await?);
+            answers.push(self.ask(&self.layout.body([probe]), until).await?);
         }
         Ok(answers)
     }
@@ -314,8 +324,8 @@ impl Model for MlflowModel {
     /// Asks the probe rows when it is not known who answers, or when they cannot go with the question.
     fn validate(&self, deadline: Duration) -> PortFuture<'_, Result<ModelIdentity, ModelError>> {
         Box::pin(async move {
-            let limit = Limit::of(deadline, elapsed_now());
-            limit.keep(self.validate_within(limit)).await
+            let until = Deadline::of(deadline, elapsed_now());
+            until.keep(self.validate_within(until)).await
         })
     }
 
@@ -325,7 +335,7 @@ impl Model for MlflowModel {
         deadline: Duration,
     ) -> PortFuture<'a, Result<RawAnswer, ModelError>> {
         Box::pin(async move {
-            let limit = Limit::of(deadline, elapsed_now());
+            let until = Deadline::of(deadline, elapsed_now());
             let row = self.layout.row(frame).map_err(|fault| ModelError::Invalid(chain(&fault)))?;
             if self.batch_support() != BatchSupport::Fails {
                 let (is_confirmed, is_recorded) = {
@@ -333,7 +343,7 @@ impl Model for MlflowModel {
                     (identity.is_confirmed(), identity.is_recorded())
                 };
                 if is_confirmed {
-                    return limit.keep(self.ask_with_probes(&row, limit)).await;
+                    return until.keep(self.ask_with_probes(&row, until)).await;
                 }
                 if is_recorded {
                     return Err(ModelError::Invalid(
@@ -342,7 +352,7 @@ impl Model for MlflowModel {
                 }
                 // It has not been validated yet, so there is nothing to compare with.
             }
-            self.ask(&self.layout.body([&row]), limit).await
+            self.ask(&self.layout.body([&row]), until).await
         })
     }
 }

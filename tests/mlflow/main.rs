@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sentinel::config::HubPayload;
-use sentinel::models::mlflow::{Access, HubAddress, MlflowModel, MlflowSettings};
+use sentinel::http::Access;
+use sentinel::models::mlflow::{HubAddress, MlflowModel, MlflowSettings};
 use sentinel_actors::domain::feature::{FeatureFrame, FeatureSetId};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Model, ModelError};

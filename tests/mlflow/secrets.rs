@@ -1,6 +1,7 @@
 //! What a hub asks for is sent to it and nowhere else.
 
-use sentinel::models::mlflow::{Access, HubAddress, MlflowModel, MlflowSettings, Secret};
+use sentinel::http::{Access, Secret};
+use sentinel::models::mlflow::{HubAddress, MlflowModel, MlflowSettings};
 use sentinel_actors::ports::Model;
 
 use super::scripted::{Server, status};

@@ -13,8 +13,9 @@ use sentinel_actors::ports::{FaultInjector, Model};
 use super::NodeError;
 use crate::config::{FeaturesConfig, HubAccess, HubConfig, ModelConfig, PipelineConfig};
 use crate::features::Prices;
+use crate::http::{Access, Secret};
 use crate::models::manifest::Expected;
-use crate::models::mlflow::{Access, HubAddress, MlflowModel, MlflowSettings, Secret};
+use crate::models::mlflow::{HubAddress, MlflowModel, MlflowSettings};
 use crate::models::onnx::{OnnxEngine, OnnxModel};
 
 /// Frames that a model server is recognised by.

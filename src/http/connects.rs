@@ -1,6 +1,6 @@
 //! Knows which connections are new.
 //!
-//! A new connection may lead to another server, so the model behind it has to prove again who it is. And only a request on a
+//! A new connection may lead to another server, and its user may have to find out again who answers. And only a request on a
 //! kept connection may be sent a second time when it fails: the server may have closed that connection while it was idle.
 
 use std::cell::Cell;

@@ -1,5 +1,5 @@
-//! The circuit breaker: a hub that failed five times in a row is left alone, and asked once per half minute whether it is
-//! back. So a dead hub costs a cycle nothing, and a hub that struggles to its feet is not pushed down again.
+//! The circuit breaker: a server that failed five times in a row is left alone, and asked once per half minute whether it
+//! is back. So a dead server costs a cycle nothing, and one that struggles to its feet is not pushed down again.
 //!
 //! A pure state machine: time is passed in, and no caller has to report how a trial ended. One that is lost, because the
 //! cycle that made it was ended, is followed by the next.
@@ -9,14 +9,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Failures in a row that open the circuit.
-pub(super) const FAILURES_MAX: u32 = 5;
+pub const FAILURES_MAX: u32 = 5;
 
 /// Time between two trials of an open circuit.
-pub(super) const TRIAL_EVERY: Duration = Duration::from_secs(30);
+pub const TRIAL_EVERY: Duration = Duration::from_secs(30);
 
 /// Counts failures and says who may ask.
 #[derive(Debug, Default)]
-pub(super) struct Breaker {
+pub struct Breaker {
     /// In a row.
     failures: u32,
     /// The circuit is open, and this is when the next trial may be made.
@@ -24,11 +24,11 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    /// May the hub be asked? When the circuit is open and a trial is due, the caller is the one who makes it.
+    /// May the server be asked? When the circuit is open and a trial is due, the caller is the one who makes it.
     ///
     /// # Errors
     /// How long no call is allowed.
-    pub(super) fn admit(&mut self, now: Instant) -> Result<(), Duration> {
+    pub fn admit(&mut self, now: Instant) -> Result<(), Duration> {
         self.look(now)?;
         if self.next_trial.is_some() {
             self.next_trial = Some(now + TRIAL_EVERY);
@@ -40,21 +40,21 @@ impl Breaker {
     ///
     /// # Errors
     /// How long no call is allowed.
-    pub(super) fn look(&self, now: Instant) -> Result<(), Duration> {
+    pub fn look(&self, now: Instant) -> Result<(), Duration> {
         match self.next_trial {
             Some(trial) if now < trial => Err(trial - now),
             _ => Ok(()),
         }
     }
 
-    /// The hub answered. True when that closed the circuit.
-    pub(super) fn succeeded(&mut self) -> bool {
+    /// The server answered. True when that closed the circuit.
+    pub fn succeeded(&mut self) -> bool {
         self.failures = 0;
         self.next_trial.take().is_some()
     }
 
-    /// The hub did not answer. True when that opened the circuit.
-    pub(super) fn failed(&mut self, now: Instant) -> bool {
+    /// The server did not answer. True when that opened the circuit.
+    pub fn failed(&mut self, now: Instant) -> bool {
         self.failures = self.failures.saturating_add(1);
         if self.failures < FAILURES_MAX {
             return false;
@@ -63,7 +63,8 @@ impl Breaker {
     }
 
     /// Failures in a row.
-    pub(super) fn failures(&self) -> u32 {
+    #[must_use]
+    pub fn failures(&self) -> u32 {
         self.failures
     }
 }

@@ -1,0 +1,23 @@
+//! What every HTTP client of the node needs: a call with one deadline and a limit on its answer, a circuit breaker, secrets
+//! that no text can carry, and texts of servers made safe for a log.
+//!
+//! Each adapter has a client of its own for its server and says what a failure means to it. This module knows no protocol
+//! above HTTP, decides nothing, and never prints a secret or more than a line of what a server says.
+
+mod access;
+mod breaker;
+mod client;
+mod connects;
+mod deadline;
+mod error;
+mod secret;
+mod text;
+
+pub use reqwest::Url;
+
+pub use self::access::Access;
+pub use self::breaker::Breaker;
+pub use self::client::{ClientSettings, HttpClient};
+pub use self::deadline::Deadline;
+pub use self::error::{CallError, HttpError};
+pub use self::secret::Secret;

@@ -1,0 +1,153 @@
+//! One HTTP call to a server: one deadline for all of it, one answer or one error.
+//!
+//! The deadline is over connecting, writing and reading together, so a server that sends byte by byte holds no caller longer
+//! than one that says nothing. A call that fails on a kept connection is made once more on a new one, because servers drop
+//! idle connections without notice: only what has no effect may be asked for in this way. No other failure is repeated here.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect, retry};
+use sentinel_actors::error_chain::chain;
+
+use super::access::Access;
+use super::connects::{Connects, watching};
+use super::deadline::Deadline;
+use super::error::{CallError, HttpError};
+use super::text::shortened;
+
+/// Bytes of an error's text that are read: enough for what is kept of it.
+const ERROR_MAX: usize = 16 << 10;
+
+/// How a server is asked.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// HTTPS and nothing else, checked against the system's certificates; without it HTTP, for which a system needs none.
+    pub tls: bool,
+    /// Sent with every call.
+    pub access: Access,
+    /// An idle connection is not used again after this.
+    pub idle_max: Duration,
+    /// Bytes of an answer.
+    pub body_max: usize,
+}
+
+/// The client of one server; keeps at most one idle connection to it. Its secret goes wherever it is used.
+pub struct HttpClient {
+    http: Client,
+    access: Access,
+    body_max: usize,
+    connects: Connects,
+    retries: AtomicU64,
+}
+
+impl HttpClient {
+    /// A client that has connected to nothing yet.
+    ///
+    /// # Errors
+    /// When what the server asks for cannot be sent, or the system has no certificates.
+    pub fn new(settings: ClientSettings) -> Result<Self, HttpError> {
+        let ClientSettings { tls, access, idle_max, body_max } = settings;
+        let mut headers = HeaderMap::new();
+        if let Some(value) = access.header()? {
+            headers.insert(AUTHORIZATION, value);
+        }
+        let connects = Connects::default();
+        // Certificates are checked with ring against the system's store. An error means that a provider was chosen before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = Client::builder()
+            .user_agent(concat!("sentinel/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .http1_only()
+            .tcp_nodelay(true)
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .retry(retry::never())
+            .https_only(tls)
+            .pool_idle_timeout(idle_max)
+            .pool_max_idle_per_host(1)
+            .connector_layer(connects.clone());
+        // Without TLS nothing is looked up in the system's store, which a small container does not have.
+        let builder = if tls { builder } else { builder.tls_certs_only([]) };
+        let http = builder.build().map_err(HttpError::Client)?;
+        Ok(Self { http, access, body_max, connects, retries: AtomicU64::new(0) })
+    }
+
+    /// Connections made so far.
+    #[must_use]
+    pub fn connects(&self) -> u64 {
+        self.connects.count()
+    }
+
+    /// Calls that were made a second time, because a kept connection was dead.
+    #[must_use]
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
+    }
+
+    /// The body of the answer to a POST. The call may reach the server twice.
+    ///
+    /// # Errors
+    /// When there is no answer, it is too long, or its status is not 200.
+    pub async fn post_json(&self, url: &Url, body: &[u8], until: Deadline) -> Result<Vec<u8>, CallError> {
+        let request = || {
+            let post = self.http.post(url.clone());
+            post.header(CONTENT_TYPE, "application/json").body(body.to_vec())
+        };
+        until.keep(self.call(request)).await
+    }
+
+    /// A server's text, made safe for a log.
+    #[must_use]
+    pub fn printable(&self, text: &str) -> String {
+        shortened(&self.access.hide(text))
+    }
+
+    async fn call(&self, request: impl Fn() -> RequestBuilder) -> Result<Vec<u8>, CallError> {
+        let response = self.send(request).await?;
+        if response.status() == StatusCode::OK { self.answer(response).await } else { self.refusal(response).await }
+    }
+
+    async fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, CallError> {
+        match watching(request().send()).await {
+            (Ok(response), _) => Ok(response),
+            (Err(_), false) => {
+                self.retries.fetch_add(1, Ordering::Relaxed);
+                request().send().await.map_err(|error| self.unavailable(error))
+            }
+            (Err(error), true) => Err(self.unavailable(error)),
+        }
+    }
+
+    async fn answer(&self, mut response: Response) -> Result<Vec<u8>, CallError> {
+        let bytes_max = self.body_max;
+        if response.content_length().is_some_and(|length| length > bytes_max as u64) {
+            return Err(CallError::TooLong { bytes_max });
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unavailable(error))? {
+            if body.len() + chunk.len() > bytes_max {
+                return Err(CallError::TooLong { bytes_max });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    async fn refusal(&self, mut response: Response) -> Result<Vec<u8>, CallError> {
+        let mut text = Vec::new();
+        while text.len() < ERROR_MAX {
+            // A text that breaks off is still the best there is.
+            let Ok(Some(chunk)) = response.chunk().await else { break };
+            text.extend_from_slice(&chunk);
+        }
+        let text = self.printable(&String::from_utf8_lossy(&text));
+        Err(CallError::Status { status: response.status().as_u16(), text })
+    }
+
+    fn unavailable(&self, error: reqwest::Error) -> CallError {
+        CallError::Unavailable(self.printable(&chain(&error.without_url())))
+    }
+}

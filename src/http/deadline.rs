@@ -1,0 +1,37 @@
+//! When a call must be over.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::error::CallError;
+
+/// One instant that is shared by all that a call consists of, so that an inner part ends, and is noted as a failure, no
+/// later than the whole.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    until: Instant,
+    allowed: Duration,
+}
+
+impl Deadline {
+    /// The end of what is `allowed`, counted `from` an instant.
+    #[must_use]
+    pub fn of(allowed: Duration, from: Instant) -> Self {
+        Self { until: from + allowed, allowed }
+    }
+
+    /// The one that ends first.
+    #[must_use]
+    pub fn earlier(self, other: Self) -> Self {
+        if other.until < self.until { other } else { self }
+    }
+
+    /// What `call` returns, when it does so in time.
+    ///
+    /// # Errors
+    /// Those of the call, and [`CallError::Timeout`].
+    pub async fn keep<T, E: From<CallError>>(self, call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        timeout_at(self.until, call).await.unwrap_or_else(|_| Err(CallError::Timeout(self.allowed).into()))
+    }
+}

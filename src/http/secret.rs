@@ -1,0 +1,71 @@
+//! A text that no log line, error or page can carry.
+//!
+//! It has neither `Display` nor `Serialize`, and its `Debug` is `***`. Only this module's parent can read it, to send it and
+//! to search what a server echoes for it.
+
+use std::fmt;
+
+pub(super) const HIDDEN: &str = "***";
+
+/// A text that must not be printed.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps it.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The secret itself, to be sent.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// `text` without the secret.
+    pub(super) fn hide(&self, text: &str) -> String {
+        if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, HIDDEN) }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Implemented twice for a type that has the trait, so that the test that names it does not compile any more.
+    trait Printable<Which> {
+        const CHECKED: () = ();
+    }
+
+    impl<T> Printable<()> for T {}
+
+    struct Shown;
+    impl<T: fmt::Display> Printable<Shown> for T {}
+
+    struct Written;
+    impl<T: serde::Serialize> Printable<Written> for T {}
+
+    #[test]
+    fn a_secret_has_no_form_that_could_be_printed_or_stored() {
+        let () = <Secret as Printable<_>>::CHECKED;
+    }
+
+    #[test]
+    fn a_secret_is_stars_wherever_it_is_debugged() {
+        let secret = Secret::new("t0ken".to_owned());
+        assert_eq!(format!("{secret:?} {:#?} {:?}", Some(&secret), vec![&secret]), "*** Some(\n    ***,\n) [***]");
+    }
+
+    #[test]
+    fn a_secret_is_hidden_in_a_text_and_an_empty_one_hides_nothing() {
+        assert_eq!(Secret::new("t0ken".to_owned()).hide("t0kent0ken, a t0ken"), "******, a ***");
+        assert_eq!(Secret::new(String::new()).hide("as it was"), "as it was");
+    }
+}
