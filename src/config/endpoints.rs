@@ -150,7 +150,7 @@ pub(super) fn venue(
                 "kind",
                 "'paper' cannot be live; --live needs kind = \"gateway\", or mode = \"dry_run\" in this pipeline",
             ),
-            _ => {}
+            None => {}
         }
     }
     s.finish();

@@ -162,7 +162,10 @@ pub(super) fn pipeline(
     let model = endpoints::model(s.child("model"), sequence, live);
     let policy = decision(s.child("decision"));
     let risk = risk(s.child("risk"));
-    let is_replay = matches!(source, Some(SourceConfig::Csv(_)));
+    let is_replay = match &source {
+        Some(SourceConfig::Csv(_)) => true,
+        None => false,
+    };
     let venue = endpoints::venue(s.child("venue"), policy.as_ref(), risk, is_replay, live);
     let paper = paper(s.child("paper"));
     s.finish();

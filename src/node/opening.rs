@@ -101,7 +101,7 @@ fn endpoints(pipeline: &PipelineConfig) -> String {
         VenueConfig::Gateway(gateway) if pipeline.mode == Mode::Live => {
             let _ = write!(line, ", gateway {}:{}, account {}", gateway.host, gateway.port, gateway.account);
         }
-        _ => {
+        VenueConfig::Gateway(_) | VenueConfig::Paper => {
             let _ = write!(line, ", paper account {}", pipeline.paper.account);
         }
     }
