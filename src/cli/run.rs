@@ -10,7 +10,7 @@ use super::check::Judgement;
 use super::faults::FaultFlags;
 use super::overrides::Overrides;
 use super::{Ended, Failure, exit, read_env};
-use crate::config::{Config, Flags, PipelineConfig, SourceConfig};
+use crate::config::{Config, Flags, PipelineConfig};
 use crate::exit::ExitError;
 use crate::journal::{JournalError, JournalReader, check_state_dir, require_remembered};
 use crate::node::{self, RunOptions, RunReport};
@@ -120,8 +120,7 @@ pub fn judge_node(config: &Config) -> Vec<String> {
 #[must_use]
 pub fn judge(pipeline: &PipelineConfig) -> Judgement {
     let mut judgement = Judgement::default();
-    let SourceConfig::Csv(csv) = &pipeline.source;
-    match node::survey_bars(pipeline, csv) {
+    match node::survey_bars(pipeline) {
         Ok(survey) => judgement.facts.extend(survey.map(|survey| survey.to_string())),
         Err(error) => judgement.problems.push(text(error)),
     }

@@ -2,10 +2,10 @@
 
 mod model;
 mod recorded;
+mod source;
 mod venue;
 
 use std::cell::LazyCell;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sentinel_actors::domain::freshness::Freshness;
@@ -16,11 +16,11 @@ use sentinel_actors::supervision::backoff::Backoff;
 use sentinel_actors::supervision::budget::Limit;
 
 pub use self::model::try_model;
-use self::recorded::Replay;
-pub use self::recorded::survey_bars;
+pub use self::source::survey_bars;
+use self::source::{Source, window_of_run};
 use self::venue::Venue;
 use super::{NodeError, RunOptions};
-use crate::config::{self, Config, PipelineConfig, SourceConfig};
+use crate::config::{self, Config, PipelineConfig};
 use crate::journal::StateDir;
 use crate::models::onnx::OnnxEngine;
 use crate::venues::book::{BOOK_FILE, Book};
@@ -56,10 +56,11 @@ fn wire_one(
 ) -> Result<WiredPipeline, NodeError> {
     let features = pipeline.features.build();
     let model = model::model(pipeline, engine, options.faults.clone())?;
-    let SourceConfig::Csv(csv) = &pipeline.source;
-    let replay = Replay::new(pipeline, csv, state, options)?;
+    let Source { source, clock, span } = source::source(pipeline, state, options)?;
     let Venue { sink, positions } = venue::venue(pipeline, book, &options.faults);
-    let window = replay.window(pipeline.window, &pipeline.schedule, options.once);
+    let now = clock.now();
+    let first_slot = span.map_or_else(|| pipeline.schedule.after(now), |span| span.first);
+    let window = window_of_run(pipeline.window, &pipeline.schedule, now, span, options.once);
     let last_slot = window.end.map(|end| pipeline.schedule.newest_due(end.before()));
     let freshness = Freshness {
         interval: pipeline.interval,
@@ -79,15 +80,8 @@ fn wire_one(
         risk: pipeline.risk,
         deadlines: pipeline.deadlines,
     };
-    let ports = PipelinePorts {
-        clock: Arc::new(replay.clock),
-        source: Arc::new(replay.source),
-        features,
-        model,
-        sink,
-        positions,
-    };
-    Ok(WiredPipeline { settings, ports, first_slot: replay.first_slot, last_slot })
+    let ports = PipelinePorts { clock, source, features, model, sink, positions };
+    Ok(WiredPipeline { settings, ports, first_slot, last_slot })
 }
 
 /// The numbers of supervision.

@@ -1,25 +1,27 @@
 //! Recorded bars as a pipeline's source, checked before anything starts, by `run` and by `check` alike.
 
+use std::sync::Arc;
+
 use sentinel_actors::domain::intent::Mode;
-use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Clock as _;
 
 use super::NodeError;
+use super::source::{Source, Span};
 use crate::config::{CsvSource, PipelineConfig, VenueConfig};
 use crate::journal::{JournalReader, StateDir};
 use crate::node::RunOptions;
 use crate::sources::csv::read_lines;
 use crate::sources::replay::{ReplayClock, ReplaySource};
 use crate::sources::replay_time::ReplayTime;
-use crate::sources::survey::{Expected, Survey, judge_hours, survey};
+use crate::sources::survey::{self, Expected, Survey, judge_hours};
 use crate::system::WallClock;
 
 /// What the bars of a pipeline are.
 ///
 /// # Errors
 /// When it could not be run on them.
-pub fn survey_bars(pipeline: &PipelineConfig, csv: &CsvSource) -> Result<Option<Survey>, NodeError> {
+pub(super) fn survey(pipeline: &PipelineConfig, csv: &CsvSource) -> Result<Option<Survey>, NodeError> {
     Recorded::read(pipeline, csv, None).map(|recorded| recorded.survey)
 }
 
@@ -50,7 +52,7 @@ impl Recorded {
             now: WallClock.now(),
         };
         let unfit = |source| NodeError::Unfit { pipeline: name(), file: csv.path.clone(), source: Box::new(source) };
-        let survey = survey(&lines, &expected).map_err(unfit)?;
+        let survey = survey::survey(&lines, &expected).map_err(unfit)?;
         let source = ReplaySource::new(lines.iter().map(|line| line.bar).collect(), pipeline.interval);
         let too_few = || NodeError::TooFewBars { pipeline: name(), have: source.bar_count(), need };
         let decidable = source.bounds(need).ok_or_else(too_few)?;
@@ -60,42 +62,31 @@ impl Recorded {
 }
 
 /// A replay that continues where the journal ends.
-pub(super) struct Replay {
-    pub(super) source: ReplaySource,
-    pub(super) clock: ReplayClock,
-    pub(super) first_slot: UtcMs,
-    pub(super) last_slot: UtcMs,
+pub(super) fn source(
+    pipeline: &PipelineConfig,
+    csv: &CsvSource,
+    state: &StateDir,
+    options: &RunOptions,
+) -> Result<Source, NodeError> {
+    // The first decision looks at a whole window of bars, each further one at one bar more.
+    let window = pipeline.features.set.window;
+    let decided = options.bars.map(|bars| bars.saturating_add(window).saturating_sub(1));
+    let Recorded { source, decidable, .. } = Recorded::read(pipeline, csv, decided)?;
+    let span = span(pipeline, decidable);
+    let reader = JournalReader::open(state.path())?;
+    let start = reader.last_slot(&pipeline.name)?.unwrap_or(span.first.before());
+    let clock = ReplayClock::new(start, pipeline.interval, csv.speed, time_file(pipeline, state)?);
+    Ok(Source { source: Arc::new(source), clock: Arc::new(clock), span: Some(span) })
 }
 
-impl Replay {
-    pub(super) fn new(
-        pipeline: &PipelineConfig,
-        csv: &CsvSource,
-        state: &StateDir,
-        options: &RunOptions,
-    ) -> Result<Self, NodeError> {
-        // The first decision looks at a whole window of bars, each further one at one bar more.
-        let window = pipeline.features.set.window;
-        let decided = options.bars.map(|bars| bars.saturating_add(window).saturating_sub(1));
-        let Recorded { source, decidable: (first, last), .. } = Recorded::read(pipeline, csv, decided)?;
-        let first_slot = pipeline.schedule.after(first.before());
-        let last_slot = pipeline.schedule.after(last.plus(pipeline.data.settle).before());
-        // A window that begins or ends inside the data narrows the replay.
-        let first_slot =
-            pipeline.window.start.map_or(first_slot, |start| first_slot.max(pipeline.schedule.after(start.before())));
-        let last_slot =
-            pipeline.window.end.map_or(last_slot, |end| last_slot.min(pipeline.schedule.newest_due(end.before())));
-        let reader = JournalReader::open(state.path())?;
-        let start = reader.last_slot(&pipeline.name)?.unwrap_or(first_slot.before());
-        let time_file = time_file(pipeline, state)?;
-        let clock = ReplayClock::new(start, pipeline.interval, csv.speed, time_file);
-        Ok(Self { source, clock, first_slot, last_slot })
-    }
-
-    /// The competition ends with the data; a single run ends with the next slot.
-    pub(super) fn window(&self, configured: Window, schedule: &Schedule, once: bool) -> Window {
-        let last = if once { schedule.after(self.clock.now()).min(self.last_slot) } else { self.last_slot };
-        Window { start: configured.start, end: Some(UtcMs(last.0.saturating_add(1))) }
+/// The slots of bars that can be decided. A window that begins or ends inside the data narrows the replay.
+fn span(pipeline: &PipelineConfig, (first, last): (UtcMs, UtcMs)) -> Span {
+    let (schedule, window) = (&pipeline.schedule, pipeline.window);
+    let first = schedule.after(first.before());
+    let last = schedule.after(last.plus(pipeline.data.settle).before());
+    Span {
+        first: window.start.map_or(first, |start| first.max(schedule.after(start.before()))),
+        last: window.end.map_or(last, |end| last.min(schedule.newest_due(end.before()))),
     }
 }
 
