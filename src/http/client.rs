@@ -15,7 +15,7 @@ use super::access::Access;
 use super::connects::{Connects, watching};
 use super::deadline::Deadline;
 use super::error::{CallError, HttpError};
-use super::text::shortened;
+use super::text::{redacted, shortened};
 
 /// Bytes of an error's text that are read: enough for what is kept of it.
 const ERROR_MAX: usize = 16 << 10;
@@ -102,7 +102,7 @@ impl HttpClient {
     /// A server's text, made safe for a log.
     #[must_use]
     pub fn printable(&self, text: &str) -> String {
-        shortened(&self.access.hide(text))
+        shortened(&redacted(&self.access.hide(text)))
     }
 
     async fn call(&self, request: impl Fn() -> RequestBuilder) -> Result<Vec<u8>, CallError> {

@@ -7,6 +7,9 @@ use std::fmt;
 
 pub(super) const HIDDEN: &str = "***";
 
+/// Bytes of a secret's beginning that are hidden where a text breaks off.
+const BEGINNING_MIN: usize = 4;
+
 /// A text that must not be printed.
 #[derive(Clone)]
 pub struct Secret(String);
@@ -23,9 +26,17 @@ impl Secret {
         &self.0
     }
 
-    /// `text` without the secret.
+    /// `text` without the secret, also when it breaks off within it.
     pub(super) fn hide(&self, text: &str) -> String {
-        if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, HIDDEN) }
+        if self.0.is_empty() {
+            return text.to_owned();
+        }
+        let hidden = text.replace(&self.0, HIDDEN);
+        let beginnings = self.0.char_indices().map(|(at, _)| &self.0[..at]).filter(|part| part.len() >= BEGINNING_MIN);
+        match beginnings.rev().find_map(|part| hidden.strip_suffix(part)) {
+            Some(kept) => kept.to_owned() + HIDDEN,
+            None => hidden,
+        }
     }
 }
 
@@ -67,5 +78,18 @@ mod tests {
     fn a_secret_is_hidden_in_a_text_and_an_empty_one_hides_nothing() {
         assert_eq!(Secret::new("t0ken".to_owned()).hide("t0kent0ken, a t0ken"), "******, a ***");
         assert_eq!(Secret::new(String::new()).hide("as it was"), "as it was");
+    }
+
+    #[test]
+    fn a_text_that_breaks_off_within_a_secret_shows_no_part_of_it() {
+        let secret = Secret::new("0123456789".to_owned());
+        for (text, expected) in [
+            ("it was 012345678", "it was ***"),
+            ("it was 0123", "it was ***"),
+            ("01234567890123456", "******"),
+            ("it was 012", "it was 012"),
+        ] {
+            assert_eq!(secret.hide(text), expected);
+        }
     }
 }

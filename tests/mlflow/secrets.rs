@@ -4,7 +4,7 @@ use sentinel::http::{Access, Secret};
 use sentinel::models::mlflow::{HubAddress, MlflowModel, MlflowSettings};
 use sentinel_actors::ports::Model;
 
-use super::scripted::{Server, status};
+use super::scripted::{Reply, Server, head, status};
 use super::{LONG, Log, predict, settings};
 
 const TOKEN: &str = "dapi-0123456789abcdef";
@@ -52,4 +52,21 @@ async fn a_secret_is_in_no_text_of_a_server_that_is_not_there() {
     let model = MlflowModel::new(MlflowSettings { address, access: bearer(), ..settings(1) }).unwrap();
     let error = predict(&model).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("0123456789"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_secret_in_an_address_that_a_server_names_is_in_no_text() {
+    let server = Server::start(|_| status("502 Bad Gateway", "no answer of http://me:s3same@back/?api_token=0therkey"));
+    let error = predict(&MlflowModel::new(settings(server.port)).unwrap()).await.unwrap_err().to_string();
+    assert!(error.ends_with("no answer of http://***@back/?api_token=***"), "{error}");
+}
+
+#[tokio::test]
+async fn an_error_that_breaks_off_within_a_secret_shows_no_part_of_it() {
+    let part = &TOKEN[..12];
+    let server =
+        Server::start(move |_| Reply::Close(format!("{}not {part}", head("401 Unauthorized", 100)).into_bytes()));
+    let model = MlflowModel::new(MlflowSettings { access: bearer(), ..settings(server.port) }).unwrap();
+    let error = predict(&model).await.unwrap_err().to_string();
+    assert!(error.ends_with("not ***"), "{error}");
 }
