@@ -15,9 +15,10 @@ use rust_decimal::Decimal;
 use sentinel::venues::book::{BOOK_FILE, Book, BookError};
 use sentinel::venues::book_reader::{BookPosition, BookReader, Realised};
 use sentinel::venues::paper::{CODE_DOUBLE_SUBMIT, CODE_INVALID, CODE_NOT_OPEN, CloseReason, PaperVenue, Terms};
+use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::bar::{Bar, CleanBars, Interval};
 use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Side, Ticket};
+use sentinel_actors::domain::order::{Fill, Order, Position, Role, Side, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{
     Evidence, FaultInjector, FaultPoint, InjectedFault, NoFaults, PositionBook as _, Positions, Sink as _, Submission,
@@ -77,9 +78,19 @@ fn bar(hour: i64, open: f64, high: f64, low: f64) -> Bar {
     Bar { time: UtcMs(hour * HOUR), open, high, low, close: open, volume: None }
 }
 
-fn acked(submission: Submission) -> Receipt {
+trait TakesOrders {
+    async fn order(&self, key: &IntentKey, order: &Order, now: UtcMs) -> Submission;
+}
+
+impl TakesOrders for PaperVenue {
+    async fn order(&self, key: &IntentKey, order: &Order, now: UtcMs) -> Submission {
+        self.submit(key, &order.clone().into(), now, SOON, &|| true).await
+    }
+}
+
+fn acked(submission: Submission) -> Fill {
     match submission {
-        Submission::Acked(receipt) => receipt,
+        Submission::Acked(Receipt::Fill(fill)) => fill,
         other => panic!("not acked: {other:?}"),
     }
 }
@@ -99,7 +110,7 @@ async fn settle(venue: &PaperVenue, key: &IntentKey, order: &Order) -> Evidence 
         pipeline: "eurusd".to_owned(),
         slot: slot(10),
         basis: Basis::Bar(UtcMs(9 * HOUR)),
-        order: order.clone(),
+        action: order.clone().into(),
         state: IntentState::Unknown,
         receipt: None,
     };
@@ -117,9 +128,7 @@ async fn open(venue: &PaperVenue, symbol: &str) -> Vec<Position> {
 async fn an_order_pays_half_the_spread_on_the_way_in_and_on_the_way_out() {
     let dir = tempfile::tempdir().unwrap();
     let venue = venue(dir.path());
-    let opened = acked(
-        venue.submit(&key(9, Role::Open), &order(Role::Open, Side::Buy, "1.1000"), slot(10), SOON, &|| true).await,
-    );
+    let opened = acked(venue.order(&key(9, Role::Open), &order(Role::Open, Side::Buy, "1.1000"), slot(10)).await);
     assert_eq!((opened.ticket, opened.price), (Ticket(1), Some(d("1.1001"))));
     assert_eq!(opened.text, "paper fill: open buy 0.10 EURUSD at 1.1001");
 
@@ -127,8 +136,7 @@ async fn an_order_pays_half_the_spread_on_the_way_in_and_on_the_way_out() {
     assert_eq!((positions.len(), positions[0].open_price, positions[0].opened_at), (1, d("1.1001"), Some(slot(10))));
 
     let role = Role::Close(opened.ticket);
-    let closed =
-        acked(venue.submit(&key(14, role), &order(role, Side::Sell, "1.1030"), slot(15), SOON, &|| true).await);
+    let closed = acked(venue.order(&key(14, role), &order(role, Side::Sell, "1.1030"), slot(15)).await);
     assert_eq!(closed.price, Some(d("1.1029")));
     assert_eq!(open(&venue, SYMBOL).await, []);
 
@@ -140,10 +148,10 @@ async fn an_order_pays_half_the_spread_on_the_way_in_and_on_the_way_out() {
 async fn a_key_that_comes_twice_is_refused_loudly_and_counted_even_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let (key, order) = (key(9, Role::Open), order(Role::Open, Side::Sell, "1.1000"));
-    acked(venue(dir.path()).submit(&key, &order, slot(10), SOON, &|| true).await);
+    acked(venue(dir.path()).order(&key, &order, slot(10)).await);
     assert_eq!(reader(dir.path()).double_submits().unwrap(), 0);
     for count in 1..=2 {
-        let again = venue(dir.path()).submit(&key, &order, slot(10), SOON, &|| true).await;
+        let again = venue(dir.path()).order(&key, &order, slot(10)).await;
         assert_eq!(refused(&again), CODE_DOUBLE_SUBMIT);
         assert_eq!(reader(dir.path()).double_submits().unwrap(), count);
     }
@@ -156,9 +164,9 @@ async fn asking_about_a_key_is_definitive_and_changes_nothing() {
     let venue = venue(dir.path());
     let (key, order) = (key(9, Role::Open), order(Role::Open, Side::Buy, "1.1000"));
     assert!(matches!(settle(&venue, &key, &order).await, Evidence::Absent(_)));
-    let receipt = acked(venue.submit(&key, &order, slot(10), SOON, &|| true).await);
-    assert_eq!(settle(&venue, &key, &order).await, Evidence::Found(receipt.clone()));
-    assert_eq!(settle(&venue, &key, &order).await, Evidence::Found(receipt));
+    let receipt = acked(venue.order(&key, &order, slot(10)).await);
+    assert_eq!(settle(&venue, &key, &order).await, Evidence::Found(receipt.clone().into()));
+    assert_eq!(settle(&venue, &key, &order).await, Evidence::Found(receipt.into()));
 }
 
 #[tokio::test]
@@ -169,17 +177,17 @@ async fn an_order_that_makes_no_sense_is_refused_and_leaves_no_trace() {
     let close = |ticket, side| order(Role::Close(ticket), side, "1.1000");
     let submit = |basis: i64, order: Order| {
         let venue = &venue;
-        async move { refused(&venue.submit(&key(basis, order.role), &order, slot(10), SOON, &|| true).await) }
+        async move { refused(&venue.order(&key(basis, order.role), &order, slot(10)).await) }
     };
     assert_eq!(submit(1, Order { volume_lots: Decimal::ZERO, ..good.clone() }).await, CODE_INVALID);
     assert_eq!(submit(2, Order { stop_price: Some(d("1.2")), ..good.clone() }).await, CODE_INVALID);
     assert_eq!(submit(3, Order { target_price: Some(d("1.0")), ..good.clone() }).await, CODE_INVALID);
     assert_eq!(submit(4, close(Ticket(1), Side::Sell)).await, CODE_NOT_OPEN);
 
-    let ticket = acked(venue.submit(&key(9, Role::Open), &good, slot(10), SOON, &|| true).await).ticket;
+    let ticket = acked(venue.order(&key(9, Role::Open), &good, slot(10)).await).ticket;
     assert_eq!(submit(5, close(ticket, Side::Buy)).await, CODE_INVALID);
     assert_eq!(submit(6, Order { volume_lots: d("0.05"), ..close(ticket, Side::Sell) }).await, CODE_INVALID);
-    acked(venue.submit(&key(10, Role::Close(ticket)), &close(ticket, Side::Sell), slot(11), SOON, &|| true).await);
+    acked(venue.order(&key(10, Role::Close(ticket)), &close(ticket, Side::Sell), slot(11)).await);
     assert_eq!(submit(7, close(ticket, Side::Sell)).await, CODE_NOT_OPEN);
     assert_eq!(reader(dir.path()).orders().unwrap().len(), 2);
 }
@@ -188,11 +196,7 @@ async fn an_order_that_makes_no_sense_is_refused_and_leaves_no_trace() {
 async fn bars_from_before_a_position_never_close_it() {
     let dir = tempfile::tempdir().unwrap();
     let crash = bars(vec![bar(7, 1.1, 1.2, 1.0), bar(8, 1.1, 1.2, 1.0), bar(9, 1.1, 1.2, 1.0)]);
-    acked(
-        venue(dir.path())
-            .submit(&key(9, Role::Open), &order(Role::Open, Side::Buy, "1.1000"), slot(10), SOON, &|| true)
-            .await,
-    );
+    acked(venue(dir.path()).order(&key(9, Role::Open), &order(Role::Open, Side::Buy, "1.1000"), slot(10)).await);
     for _ in 0..2 {
         let venue = venue(dir.path());
         venue.observe(SYMBOL, &crash).await.unwrap();
@@ -211,15 +215,13 @@ async fn accounts_and_symbols_do_not_see_each_other() {
     let book = Book::open(&dir.path().join(BOOK_FILE)).unwrap();
     let [one, other] =
         ["one", "other"].map(|account| PaperVenue::new(book.clone(), terms(account), Arc::new(NoFaults), "x"));
-    let ticket =
-        acked(one.submit(&key(9, Role::Open), &order(Role::Open, Side::Buy, "1.1"), slot(10), SOON, &|| true).await)
-            .ticket;
+    let ticket = acked(one.order(&key(9, Role::Open), &order(Role::Open, Side::Buy, "1.1"), slot(10)).await).ticket;
     assert_eq!(open(&other, SYMBOL).await, []);
     assert_eq!(open(&one, "GBPUSD").await, []);
     other.observe(SYMBOL, &bars(vec![bar(10, 1.0, 1.0, 1.0)])).await.unwrap();
     one.observe("GBPUSD", &bars(vec![bar(10, 1.0, 1.0, 1.0)])).await.unwrap();
     let close = order(Role::Close(ticket), Side::Sell, "1.1");
-    assert_eq!(refused(&other.submit(&key(10, close.role), &close, slot(11), SOON, &|| true).await), CODE_NOT_OPEN);
+    assert_eq!(refused(&other.order(&key(10, close.role), &close, slot(11)).await), CODE_NOT_OPEN);
     assert_eq!(open(&one, SYMBOL).await.len(), 1);
 }
 
@@ -240,7 +242,7 @@ async fn a_death_around_the_write_leaves_the_whole_order_or_nothing() {
         let dying = PaperVenue::new(book, terms("paper"), Arc::new(DieAt(place)), "eurusd/executor");
         let (asked_key, asked_order) = (key.clone(), order.clone());
         let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(async move { dying.submit(&asked_key, &asked_order, slot(10), SOON, &|| true).await });
+        tasks.spawn(async move { dying.order(&asked_key, &asked_order, slot(10)).await });
         assert!(tasks.join_next().await.unwrap().unwrap_err().is_panic());
 
         let venue = venue(dir.path());
@@ -256,10 +258,10 @@ async fn an_asker_that_gave_up_learns_the_truth_by_asking_again() {
     let venue = venue(dir.path());
     for basis in 0..20 {
         let (key, order) = (key(basis, Role::Open), order(Role::Open, Side::Buy, "1.1000"));
-        let first = venue.submit(&key, &order, slot(10), Duration::ZERO, &|| true).await;
+        let first = venue.submit(&key, &order.clone().into(), slot(10), Duration::ZERO, &|| true).await;
         let evidence = settle(&venue, &key, &order).await;
         match (first, evidence) {
-            (Submission::Acked(receipt), Evidence::Found(found)) => assert_eq!(receipt, found),
+            (Submission::Acked(receipt), Evidence::Found(Receipt::Fill(found))) => assert_eq!(receipt, found.into()),
             (Submission::Unknown(_), Evidence::Found(_) | Evidence::Absent(_)) => {}
             other => panic!("{other:?}"),
         }
@@ -320,7 +322,7 @@ async fn play(dir: &Path, steps: &[Step], with_crashes: bool) -> Played {
             Step::Open(buy) => {
                 let side = if *buy { Side::Buy } else { Side::Sell };
                 let (key, order) = (key(index as i64, Role::Open), order(Role::Open, side, &price));
-                acked(venue.submit(&key, &order, now, SOON, &|| true).await);
+                acked(venue.order(&key, &order, now).await);
                 played.keys.push((key, order));
             }
             Step::Close(nth) => {
@@ -328,12 +330,12 @@ async fn play(dir: &Path, steps: &[Step], with_crashes: bool) -> Played {
                 let Some(position) = positions.get(nth % positions.len().max(1)) else { continue };
                 let role = Role::Close(position.ticket);
                 let (key, order) = (key(index as i64, role), order(role, position.side.opposite(), &price));
-                acked(venue.submit(&key, &order, now, SOON, &|| true).await);
+                acked(venue.order(&key, &order, now).await);
                 played.keys.push((key, order));
             }
             Step::Again(nth) => {
                 let Some((key, order)) = played.keys.get(nth % played.keys.len().max(1)) else { continue };
-                assert_eq!(refused(&venue.submit(key, order, now, SOON, &|| true).await), CODE_DOUBLE_SUBMIT);
+                assert_eq!(refused(&venue.order(key, order, now).await), CODE_DOUBLE_SUBMIT);
                 played.doubles += 1;
             }
             Step::Bar(open, up, down) => {

@@ -1,5 +1,6 @@
 //! Plain data and pure rules: no actors, no clock, no I/O. Everything here is tested without a runtime.
 
+pub mod action;
 pub mod amend;
 pub mod bar;
 pub mod calendar;

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tracing::{Span, debug, error, error_span, info, warn};
 
+use crate::domain::action::{Action, Receipt};
 use crate::domain::cycle::SlotRecord;
 use crate::domain::intent::{Intent, IntentKey};
-use crate::domain::order::{Receipt, Ticket};
+use crate::domain::order::{Fill, Order};
 use crate::domain::reason::Reason;
 use crate::domain::time::UtcMs;
-use crate::status::{Board, BoardEntry, HeldOrder, PipelineStatus, Totals};
+use crate::status::{Board, BoardEntry, HeldEffect, PipelineStatus, Totals};
 use crate::supervision::ChildEnd;
 
 /// Name of the span in which a stage works on a cycle.
@@ -51,7 +52,12 @@ pub fn slot_ended(
             )
         };
     }
-    if fault || matches!(record.reason, Reason::OrderUnknown | Reason::OrderRejected) {
+    if fault
+        || matches!(
+            record.reason,
+            Reason::OrderUnknown | Reason::OrderRejected | Reason::ForecastUnknown | Reason::ForecastRejected
+        )
+    {
         log!(warn);
     } else if record.reason == Reason::MarketClosed && before == Some(Reason::MarketClosed) {
         log!(debug);
@@ -163,8 +169,34 @@ pub fn settling_postponed(pipeline: &str, error: &str) {
     warn!(event = "settling_postponed", pipeline, error, "open intents will be settled before the next effect");
 }
 
-pub fn order_confirmed(intent: &Intent, receipt: &Receipt) {
-    let order = &intent.order;
+pub fn effect_confirmed(intent: &Intent, receipt: &Receipt) {
+    match (&intent.action, receipt) {
+        (Action::Order(order), Receipt::Fill(fill)) => order_confirmed(intent, order, fill),
+        (Action::Forecast(forecast), Receipt::Inclusion(inclusion)) => info!(
+            event = "forecast_confirmed",
+            pipeline = intent.pipeline,
+            key = intent.key.as_str(),
+            account = intent.account,
+            symbol = forecast.symbol,
+            log_return = %forecast.log_return.normalize(),
+            horizon_s = forecast.horizon_s,
+            hash = inclusion.hash,
+            height = inclusion.height,
+            slot = %intent.slot,
+            "the ledger took up the forecast"
+        ),
+        (action, receipt) => error!(
+            event = "receipt_of_another_kind",
+            pipeline = intent.pipeline,
+            key = intent.key.as_str(),
+            %action,
+            %receipt,
+            "the receipt does not fit what was sent"
+        ),
+    }
+}
+
+fn order_confirmed(intent: &Intent, order: &Order, fill: &Fill) {
     info!(
         event = "order_confirmed",
         pipeline = intent.pipeline,
@@ -173,21 +205,41 @@ pub fn order_confirmed(intent: &Intent, receipt: &Receipt) {
         symbol = order.symbol,
         side = %order.side,
         role = %order.role,
-        volume_lots = %receipt.volume_lots.normalize(),
-        price = receipt.price.map(|price| price.normalize().to_string()),
-        ticket = %receipt.ticket,
+        volume_lots = %fill.volume_lots.normalize(),
+        price = fill.price.map(|price| price.normalize().to_string()),
+        ticket = %fill.ticket,
         slot = %intent.slot,
         "the venue confirmed the order"
     );
 }
 
 pub fn intent_settled(pipeline: &str, key: &str, by: &str, receipt: Option<&Receipt>) {
-    let ticket = receipt.map(|receipt| receipt.ticket.to_string());
+    let ticket = receipt.and_then(Receipt::ticket).map(|ticket| ticket.to_string());
     info!(event = "intent_settled", pipeline, key, by, ticket, "an open intent was settled by evidence");
 }
 
-pub fn order_held(held: &HeldOrder) {
-    let (intent, order) = (&held.intent, &held.intent.order);
+pub fn effect_held(held: &HeldEffect) {
+    let intent = &held.intent;
+    match &intent.action {
+        Action::Order(order) => order_held(held, order),
+        Action::Forecast(forecast) => error!(
+            event = "forecast_held",
+            pipeline = intent.pipeline,
+            key = intent.key.as_str(),
+            account = intent.account,
+            symbol = forecast.symbol,
+            log_return = %forecast.log_return.normalize(),
+            slot = %intent.slot,
+            if_included = held.if_confirmed,
+            if_absent = held.if_absent,
+            "it cannot be known what became of this forecast; the pipeline forecasts nothing more until an operator has looked \
+             it up, stopped the node and settled it"
+        ),
+    }
+}
+
+fn order_held(held: &HeldEffect, order: &Order) {
+    let intent = &held.intent;
     error!(
         event = "order_held",
         pipeline = intent.pipeline,
@@ -198,33 +250,46 @@ pub fn order_held(held: &HeldOrder) {
         volume_lots = %order.volume_lots.normalize(),
         role = %order.role,
         slot = %intent.slot,
-        if_filled = held.if_filled,
+        if_filled = held.if_confirmed,
         if_absent = held.if_absent,
         "the venue cannot settle this order; its symbol takes no new exposure until an operator has checked the venue, \
          stopped the node and settled the order"
     );
 }
 
-pub fn order_confirmed_late(intent: &Intent, receipt: &Receipt, after: Duration) {
-    error!(
-        event = "order_confirmed_late",
-        pipeline = intent.pipeline,
-        key = %intent.key,
-        slot = %intent.slot,
-        after_s = after.as_secs(),
-        ticket = %receipt.ticket,
-        price = receipt.price.map(|price| price.to_string()),
-        reference_price = %intent.order.reference_price.normalize(),
-        "an order was confirmed after its deadline; it may have been filled late, at another price"
-    );
+pub fn effect_confirmed_late(intent: &Intent, receipt: &Receipt, after: Duration) {
+    let (key, after_s) = (&intent.key, after.as_secs());
+    match (&intent.action, receipt) {
+        (Action::Order(order), Receipt::Fill(fill)) => error!(
+            event = "order_confirmed_late",
+            pipeline = intent.pipeline,
+            %key,
+            slot = %intent.slot,
+            after_s,
+            ticket = %fill.ticket,
+            price = fill.price.map(|price| price.to_string()),
+            reference_price = %order.reference_price.normalize(),
+            "an order was confirmed after its deadline; it may have been filled late, at another price"
+        ),
+        _ => warn!(
+            event = "forecast_confirmed_late",
+            pipeline = intent.pipeline,
+            %key,
+            slot = %intent.slot,
+            after_s,
+            %receipt,
+            "a forecast was confirmed after its deadline"
+        ),
+    }
 }
 
-pub fn receipt_disowned(pipeline: &str, key: &IntentKey, ticket: Ticket, owner: &IntentKey) {
+pub fn receipt_disowned(pipeline: &str, key: &IntentKey, receipt: &Receipt, owner: &IntentKey) {
+    let ticket = receipt.ticket().map(|ticket| ticket.to_string());
     error!(
         event = "receipt_disowned",
         pipeline,
         %key,
-        %ticket,
+        ticket,
         %owner,
         "the venue answered with the ticket of another order; it confirms nothing"
     );

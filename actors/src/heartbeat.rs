@@ -128,7 +128,7 @@ impl HeartbeatState {
             events::heartbeat_pipeline(pipeline, entry, lateness);
         }
         for order in self.args.board.entries.values().flat_map(|entry| entry.holdings.load().held.clone()) {
-            events::order_held(&order);
+            events::effect_held(&order);
         }
         let totals = self.args.board.totals();
         let period = now.saturating_duration_since(std::mem::replace(&mut self.last_line, now));

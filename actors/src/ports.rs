@@ -7,11 +7,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::domain::action::{Action, Receipt};
 use crate::domain::bar::{Bar, CleanBars, Interval, RawBar};
 use crate::domain::cycle::SlotRecord;
 use crate::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
 use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, Mode};
-use crate::domain::order::{Order, Position, Receipt};
+use crate::domain::order::Position;
 use crate::domain::prediction::{ModelIdentity, RawAnswer};
 use crate::domain::reason::Reason;
 use crate::domain::risk::Exposure;
@@ -149,7 +150,7 @@ pub trait Model: Send + Sync {
     ) -> PortFuture<'a, Result<RawAnswer, ModelError>>;
 }
 
-/// What became of a submitted order.
+/// What became of a submitted effect.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Submission {
     Acked(Receipt),
@@ -157,7 +158,7 @@ pub enum Submission {
         code: Option<i64>,
         /// Its text, shortened.
         text: String,
-        /// The same order would be refused again until an operator changes something.
+        /// The same effect would be refused again until an operator changes something.
         lasting: bool,
     },
     /// No byte left; the text is the proof.
@@ -166,7 +167,7 @@ pub enum Submission {
     Unknown(String),
 }
 
-/// What the venue answered about an order.
+/// What the other side answered about an effect.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Evidence {
     Found(Receipt),
@@ -210,12 +211,12 @@ pub trait Sink: Send + Sync {
     /// orders can then prove that this process never handed it over.
     fn prepare(&self, _key: &IntentKey) {}
 
-    /// Hands over an order. Called at most once per key, after `sent` is durable. A venue that waits before the order leaves, for
+    /// Hands over an effect. Called at most once per key, after `sent` is durable. A sink that waits before it leaves, for
     /// its turn or for a connection, asks `may_leave` again right before.
     fn submit<'a>(
         &'a self,
         key: &'a IntentKey,
-        order: &'a Order,
+        action: &'a Action,
         now: UtcMs,
         deadline: Duration,
         may_leave: MayLeave<'a>,
@@ -225,7 +226,7 @@ pub trait Sink: Send + Sync {
     /// answer.
     fn disown(&self, _key: &IntentKey) {}
 
-    /// Asks what became of an intent; sends no order.
+    /// Asks what became of an intent; sends nothing.
     fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence>;
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+use crate::domain::action::Action;
 use crate::domain::intent::{Intent, Mode};
 use crate::domain::reason::{Outcome, Reason};
 use crate::domain::time::UtcMs;
@@ -105,22 +106,26 @@ impl PipelineStatus {
     }
 }
 
-/// An order that only an operator can settle. Its symbol takes no new exposure until then.
+/// An effect that only an operator can settle. Its symbol takes no new exposure until then.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldOrder {
+pub struct HeldEffect {
     pub intent: Intent,
-    /// The shell command that settles it when it was filled.
-    pub if_filled: String,
+    /// The shell command that settles it when it was filled or included.
+    pub if_confirmed: String,
     /// The shell command that settles it when it is not at the venue.
     pub if_absent: String,
 }
 
-impl HeldOrder {
-    /// An order in the journal of `state_dir`, which is quoted for a shell.
+impl HeldEffect {
+    /// An effect in the journal of `state_dir`, which is quoted for a shell.
     #[must_use]
     pub fn new(intent: Intent, state_dir: &str) -> Self {
         let settle = |seen: &str| format!("sentinel settle {} {seen} --evidence TEXT --state {state_dir}", intent.key);
-        Self { if_filled: settle("--ticket TICKET"), if_absent: settle("--absent"), intent }
+        let confirmed = match intent.action {
+            Action::Order(_) => "--ticket TICKET",
+            Action::Forecast(_) => "--hash HASH --height HEIGHT",
+        };
+        Self { if_confirmed: settle(confirmed), if_absent: settle("--absent"), intent }
     }
 }
 
@@ -128,7 +133,7 @@ impl HeldOrder {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Holdings {
     /// All orders that wait for an operator, who settles them while the node is down.
-    pub held: Vec<HeldOrder>,
+    pub held: Vec<HeldEffect>,
     /// Open positions of its symbol; `None` when they are not known.
     pub open_positions: Option<usize>,
     /// No new exposure until the next start: too many orders in a row were refused for a lasting reason.

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::bar::{Cleaning, DropReason, Interval, RawBar, clean};
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::cycle::{InFlight, SlotCommand, SlotEvent, SlotMachine};
 use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::intent::{Basis, IntentEvent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Receipt, Role, Ticket};
+use sentinel_actors::domain::order::{Fill, Role, Ticket};
 use sentinel_actors::domain::reason::{Outcome, Reason};
 use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
@@ -239,7 +240,7 @@ proptest! {
 
 fn intent_event() -> impl Strategy<Value = IntentEvent> {
     let text = String::new;
-    let receipt = Receipt { ticket: Ticket(1), volume_lots: 1.into(), price: None, text: text() };
+    let receipt: Receipt = Fill { ticket: Ticket(1), volume_lots: 1.into(), price: None, text: text() }.into();
     prop::sample::select(vec![
         IntentEvent::Send,
         IntentEvent::Send,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use sentinel_actors::domain::action::Action;
 use sentinel_actors::domain::intent::{Intent, IntentState, Mode};
 use sentinel_actors::domain::netting::net_position;
 use sentinel_actors::domain::reason::{Outcome, Reason};
@@ -195,12 +196,13 @@ fn holdings(dir: &Path, ledger: Option<&Path>, intents: &[Intent]) -> Result<Vec
 
 /// Positions as the node derives them from confirmed orders where the venue cannot report them.
 fn derived<'i>(live: impl Iterator<Item = &'i Intent>) -> Holdings {
-    let acked: Vec<&Intent> = live.filter(|intent| intent.state == IntentState::Acked).collect();
+    let acked: Vec<&Intent> =
+        live.filter(|intent| intent.state == IntentState::Acked && intent.order().is_some()).collect();
     let symbols: BTreeSet<(&str, &str)> =
-        acked.iter().map(|intent| (intent.account.as_str(), intent.order.symbol.as_str())).collect();
+        acked.iter().map(|intent| (intent.account.as_str(), intent.action.symbol())).collect();
     let (mut positions, mut unknown) = (Vec::new(), Vec::new());
     for (account, symbol) in symbols {
-        let own = acked.iter().filter(|intent| intent.account == account && intent.order.symbol == symbol);
+        let own = acked.iter().filter(|intent| intent.account == account && intent.action.symbol() == symbol);
         let own: Vec<Intent> = own.copied().cloned().collect();
         match net_position(&own) {
             Ok(net) => positions.extend(net.map(|net| OpenPosition {
@@ -220,13 +222,17 @@ fn derived<'i>(live: impl Iterator<Item = &'i Intent>) -> Holdings {
 
 impl From<&Intent> for OpenOrder {
     fn from(intent: &Intent) -> Self {
-        let order = &intent.order;
         Self {
             key: intent.key.to_string(),
             state: intent.state,
             pipeline: intent.pipeline.clone(),
             slot: intent.slot.to_string(),
-            order: format!("{} {} lots of {} ({})", order.side, order.volume_lots, order.symbol, order.role),
+            order: match &intent.action {
+                Action::Order(order) => {
+                    format!("{} {} lots of {} ({})", order.side, order.volume_lots, order.symbol, order.role)
+                }
+                action @ Action::Forecast(_) => action.to_string(),
+            },
             account: intent.account.clone(),
         }
     }

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
+use sentinel_actors::domain::action::{Action, Inclusion, Receipt};
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
-use sentinel_actors::domain::order::{Receipt, Ticket};
+use sentinel_actors::domain::order::{Fill, Ticket};
 use sentinel_actors::ports::{Clock as _, JournalFatal, JournalStore as _, JournalWrite, NoFaults, Written};
 
 use super::{Ended, StateFlag, exit};
@@ -23,7 +24,10 @@ const KEY_CHARS_MIN: usize = 6;
 
 /// Settles a held order.
 #[derive(Debug, Clone, clap::Args)]
-#[command(group(clap::ArgGroup::new("seen").required(true).args(["ticket", "absent"])))]
+#[command(override_usage = "sentinel settle [OPTIONS] --evidence TEXT --ticket TICKET KEY\n       \
+                      sentinel settle [OPTIONS] --evidence TEXT --hash HASH --height HEIGHT KEY\n       \
+                      sentinel settle [OPTIONS] --evidence TEXT --absent KEY")]
+#[command(group(clap::ArgGroup::new("seen").required(true).args(["ticket", "hash", "absent"])))]
 pub struct SettleArgs {
     /// The intent's key, or its first characters; an order's comment in the terminal shows twenty of them after 'sn:'.
     pub key: String,
@@ -36,7 +40,13 @@ pub struct SettleArgs {
     /// Its price.
     #[arg(long, value_name = "PRICE", requires = "ticket")]
     pub price: Option<Decimal>,
-    /// The order is not at the venue and never was filled.
+    /// The forecast was included, in the transaction with this hash.
+    #[arg(long, value_name = "HASH", requires = "height")]
+    pub hash: Option<String>,
+    /// The height of the block that has it.
+    #[arg(long, value_name = "HEIGHT", requires = "hash")]
+    pub height: Option<u64>,
+    /// It is not at the venue, and never was filled or included.
     #[arg(long)]
     pub absent: bool,
     /// Who looked, where, and what was seen; kept in the journal.
@@ -70,6 +80,8 @@ enum SettleError {
     NeverLeft(String),
     #[error("{0} lots: the volume is above 0, at most what was ordered, and in steps of 0.01")]
     Volume(Decimal),
+    #[error("the intent is {what}: settle it with {with}, or with --absent")]
+    Kind { what: &'static str, with: &'static str },
     #[error("--evidence is empty: say who looked, where, and what was seen")]
     NoEvidence,
     #[error("ticket {ticket} is that of the order {owner} already: one ticket confirms one order")]
@@ -100,7 +112,9 @@ impl SettleError {
             Self::State(error) => (error.exit_code(), error.advice()),
             Self::Journal(error) => (error.exit_code(), error.advice()),
             Self::Write(_) => (exit::IO, None),
-            Self::NoKey(_) | Self::Volume(_) | Self::NoEvidence | Self::NeverLeft(_) => (exit::USAGE, None),
+            Self::NoKey(_) | Self::Volume(_) | Self::NoEvidence | Self::NeverLeft(_) | Self::Kind { .. } => {
+                (exit::USAGE, None)
+            }
             Self::NotFound(_) | Self::Ambiguous { .. } | Self::NotOpen { .. } => {
                 (exit::FAILED, Some("`sentinel journal intents` shows the keys and their states".to_owned()))
             }
@@ -143,8 +157,8 @@ fn settle(args: &SettleArgs, state: &Path) -> Result<Intent, SettleError> {
     let reader = JournalReader::open(state)?;
     let intent = find(&reader, &args.key)?;
     let ending = ending(args, &intent)?;
-    if let Some(receipt) = ending.receipt() {
-        refuse_taken(&reader, &intent, receipt.ticket)?;
+    if let Some(ticket) = ending.receipt().and_then(Receipt::ticket) {
+        refuse_taken(&reader, &intent, ticket)?;
     }
     drop(reader);
     let state = StateDir::open(state)?;
@@ -199,21 +213,28 @@ const fn is_open(state: IntentState) -> bool {
 
 fn ending(args: &SettleArgs, intent: &Intent) -> Result<IntentEvent, SettleError> {
     let evidence = args.evidence.clone();
-    let Some(ticket) = args.ticket else { return Ok(IntentEvent::SettledAbsent { evidence }) };
+    if args.absent {
+        return Ok(IntentEvent::SettledAbsent { evidence });
+    }
     if intent.state == IntentState::Planned {
         return Err(SettleError::NeverLeft(intent.key.to_string()));
     }
-    let volume_lots = args.volume.unwrap_or(intent.order.volume_lots);
-    // A gateway writes two decimals: a finer volume could never be closed.
-    let is_fine = volume_lots.normalize().scale() > intent.order.volume_lots.normalize().scale().max(2);
-    if volume_lots <= Decimal::ZERO || volume_lots > intent.order.volume_lots || is_fine {
-        return Err(SettleError::Volume(volume_lots));
-    }
-    let receipt = Receipt {
-        ticket: Ticket(ticket),
-        volume_lots,
-        price: args.price,
-        text: "confirmed by the operator".to_owned(),
+    let text = "confirmed by the operator".to_owned();
+    let receipt = match (&intent.action, args.ticket, &args.hash, args.height) {
+        (Action::Order(order), Some(ticket), None, None) => {
+            let volume_lots = args.volume.unwrap_or(order.volume_lots);
+            // A gateway writes two decimals: a finer volume could never be closed.
+            let is_fine = volume_lots.normalize().scale() > order.volume_lots.normalize().scale().max(2);
+            if volume_lots <= Decimal::ZERO || volume_lots > order.volume_lots || is_fine {
+                return Err(SettleError::Volume(volume_lots));
+            }
+            Receipt::Fill(Fill { ticket: Ticket(ticket), volume_lots, price: args.price, text })
+        }
+        (Action::Forecast(_), None, Some(hash), Some(height)) => {
+            Receipt::Inclusion(Inclusion { hash: hash.clone(), height, text })
+        }
+        (Action::Order(_), ..) => return Err(SettleError::Kind { what: "an order", with: "--ticket" }),
+        (Action::Forecast(_), ..) => return Err(SettleError::Kind { what: "a forecast", with: "--hash and --height" }),
     };
     Ok(IntentEvent::SettledAcked { receipt, evidence })
 }

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap::Args;
+use sentinel_actors::domain::action::{Action, Receipt};
 use sentinel_actors::domain::cycle::{SlotRecord, Stage, Weighed};
 use sentinel_actors::domain::decision::{DecideOn, Signal};
 use sentinel_actors::domain::intent::{Basis, Intent, IntentEvent, IntentState, Mode};
@@ -263,7 +264,8 @@ fn compared(confidence: f64, threshold: f64) -> String {
 
 fn decided(record: &SlotRecord, intents: &[Stored<Intent>], text: &mut String) {
     let of_slot = |intent: &Stored<Intent>| matches!(intent.record.basis, Basis::Slot(slot) if slot == record.slot);
-    let closes = |intent: &Stored<Intent>| matches!(intent.record.order.role, Role::Close(_));
+    let closes =
+        |intent: &Stored<Intent>| intent.record.order().is_some_and(|order| matches!(order.role, Role::Close(_)));
     let decides_slots = record.weighed.as_ref().is_some_and(|weighed| weighed.decide_on == DecideOn::Slot);
     match record.decided_bar {
         Some(bar) if decides_slots => {
@@ -305,17 +307,27 @@ fn describe_intent(
     steps: &[Stored<IntentStep>],
     text: &mut String,
 ) {
-    let order = &intent.order;
     let kind = if intent.mode == Mode::DryRun { "Dry-run intent" } else { "Intent" };
     let _ = writeln!(text, "\n{kind} {} is {}.", intent.key, intent.state);
-    let _ = write!(
-        text,
-        "  {} {} lots of {} on account {} ({}), reference price {}",
-        order.side, order.volume_lots, order.symbol, intent.account, order.role, order.reference_price
-    );
-    for (name, price) in [("stop", order.stop_price), ("target", order.target_price)] {
-        if let Some(price) = price {
-            let _ = write!(text, ", {name} {price}");
+    match &intent.action {
+        Action::Order(order) => {
+            let _ = write!(
+                text,
+                "  {} {} lots of {} on account {} ({}), reference price {}",
+                order.side, order.volume_lots, order.symbol, intent.account, order.role, order.reference_price
+            );
+            for (name, price) in [("stop", order.stop_price), ("target", order.target_price)] {
+                if let Some(price) = price {
+                    let _ = write!(text, ", {name} {price}");
+                }
+            }
+        }
+        Action::Forecast(forecast) => {
+            let _ = write!(
+                text,
+                "  forecast {forecast} to {}, reference price {}",
+                intent.account, forecast.reference_price
+            );
         }
     }
     text.push_str(".\n");
@@ -336,9 +348,8 @@ fn describe_step(event: Option<&IntentEvent>) -> String {
         Some(E::Abandon) => "given up before anything was sent.".to_owned(),
         Some(E::NeverLeft { evidence }) => format!("provably never left the node: {evidence}"),
         Some(E::Acked { receipt }) => {
-            let price = receipt.price.map(|price| format!(" at {price}")).unwrap_or_default();
-            let said = if receipt.text.is_empty() { String::new() } else { format!(": {}", receipt.text) };
-            format!("confirmed as ticket {}, {} lots{price}{said}", receipt.ticket, receipt.volume_lots)
+            let said = if receipt.text().is_empty() { String::new() } else { format!(": {}", receipt.text()) };
+            format!("confirmed as {}{said}", confirmed(receipt, true))
         }
         Some(E::Rejected { code, text }) => {
             format!("refused{}: {text}", code.map(|code| format!(" with code {code}")).unwrap_or_default())
@@ -347,9 +358,19 @@ fn describe_step(event: Option<&IntentEvent>) -> String {
         Some(E::FoundAbsent { evidence }) => format!("the venue does not have it: {evidence}"),
         Some(E::Hold { evidence }) => format!("held for the operator to settle: {evidence}"),
         Some(E::SettledAcked { receipt, evidence }) => {
-            format!("settled by the operator as ticket {}, {} lots: {evidence}", receipt.ticket, receipt.volume_lots)
+            format!("settled by the operator as {}: {evidence}", confirmed(receipt, false))
         }
         Some(E::SettledAbsent { evidence }) => format!("settled by the operator as not done: {evidence}"),
+    }
+}
+
+fn confirmed(receipt: &Receipt, with_price: bool) -> String {
+    match receipt {
+        Receipt::Fill(fill) => {
+            let price = fill.price.filter(|_| with_price).map(|price| format!(" at {price}")).unwrap_or_default();
+            format!("ticket {}, {} lots{price}", fill.ticket, fill.volume_lots)
+        }
+        Receipt::Inclusion(_) => receipt.to_string(),
     }
 }
 

@@ -165,7 +165,7 @@ fn find_standing(connection: &Connection, intent: &Intent) -> Result<Option<Inte
         *SELECT_INTENTS
     );
     let (time, kind) = (intent.basis.time().0, intent.basis.kind().code());
-    let (role, mode) = (intent.order.role.to_string(), intent.mode.code());
+    let (role, mode) = (intent.action.role(), intent.mode.code());
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = statement.query(params![intent.pipeline, time, kind, role, intent.account, mode])?;
     found.next()?.map(rows::verified_intent).transpose()
@@ -212,9 +212,11 @@ fn advance(
         Err(illegal) => return Ok(Written::Refused(illegal.to_string())),
     }
     if let Some(receipt) = event.receipt() {
-        let confirmed = confirmed_as(connection, &intent, receipt.ticket)?;
-        if let Some(owner) = intent.ticket_owner(receipt.ticket, &confirmed) {
-            return Ok(Written::TicketTaken(owner.key.clone()));
+        if let Some(ticket) = receipt.ticket() {
+            let confirmed = confirmed_as(connection, &intent, ticket)?;
+            if let Some(owner) = intent.ticket_owner(ticket, &confirmed) {
+                return Ok(Written::TicketTaken(owner.key.clone()));
+            }
         }
         intent.receipt = Some(receipt.clone());
     }

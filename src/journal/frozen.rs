@@ -1,9 +1,12 @@
 //! Tables as earlier versions had them. Frozen: files with these columns and checksums exist.
 
-use super::tables::{EVENTS, Table};
+use super::tables::{EVENTS, REMOVED, SLOTS, STARTS, Table};
 
 /// Tables with checksums in version 2.
 pub(super) const OF_2: [&Table; 3] = [&SLOTS_OF_2, &INTENTS_OF_2, &EVENTS];
+
+/// Tables with checksums in version 3.
+pub(super) const OF_3: [&Table; 5] = [&SLOTS, &INTENTS_OF_3, &EVENTS, &STARTS, &REMOVED];
 
 const SLOTS_OF_2: Table = Table {
     name: "slots",
@@ -61,5 +64,31 @@ const INTENTS_OF_2: Table = Table {
         "filled_lots",
         "fill_price",
         "receipt_text",
+    ],
+};
+
+const INTENTS_OF_3: Table = Table {
+    name: "intents",
+    keys: 1,
+    columns: &[
+        "key",
+        "mode",
+        "account",
+        "pipeline",
+        "slot_ms",
+        "basis_ms",
+        "role",
+        "symbol",
+        "side",
+        "volume_lots",
+        "stop_price",
+        "target_price",
+        "reference_price",
+        "state",
+        "ticket",
+        "filled_lots",
+        "fill_price",
+        "receipt_text",
+        "basis_kind",
     ],
 };

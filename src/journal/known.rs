@@ -84,8 +84,10 @@ impl Known {
             Some((slot, intents)) if *slot == intent.slot => drop(intents.insert(key(), intent.clone())),
             newest => *newest = Some((intent.slot, BTreeMap::from([(key(), intent.clone())]))),
         }
-        let account = (intent.account.clone(), intent.order.symbol.clone(), intent.mode.code());
-        self.accounts.entry(account).or_default().note(intent);
+        let account = (intent.account.clone(), intent.action.symbol().to_owned(), intent.mode.code());
+        if let Some(order) = intent.order() {
+            self.accounts.entry(account).or_default().note(intent, order.role);
+        }
     }
 
     /// Takes in a row that was written.
@@ -113,7 +115,7 @@ impl Known {
 
     /// Whether no other intent has this key or makes this decision.
     pub(super) fn require_new(&self, intent: &Intent) -> Result<(), RowFault> {
-        let decision = |of: &Intent| (of.basis, of.order.role, of.mode);
+        let decision = |of: &Intent| (of.basis, of.action.role(), of.mode);
         let same = |known: &Intent| {
             let place = (&known.pipeline, &known.account) == (&intent.pipeline, &intent.account);
             known.key == intent.key || place && decision(known) == decision(intent)
@@ -211,9 +213,9 @@ impl Known {
 }
 
 impl Account {
-    fn note(&mut self, intent: &Intent) {
+    fn note(&mut self, intent: &Intent, role: Role) {
         self.acked += usize::from(intent.state == IntentState::Acked);
-        if intent.order.role != Role::Open {
+        if role != Role::Open {
             return;
         }
         let opening = (intent.slot, intent.key.clone());

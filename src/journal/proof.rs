@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use sentinel_actors::domain::action::{Action, Receipt};
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Receipt, Role, Side};
+use sentinel_actors::domain::order::{Fill, Role, Side};
 use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
@@ -28,7 +29,7 @@ pub struct Proven {
     pub role: Role,
     pub side: Side,
     /// The confirmation, with the ticket; `None` when the operator settled it.
-    pub receipt: Option<Receipt>,
+    pub receipt: Option<Fill>,
 }
 
 /// What the journal holds about the slots from the first to the last one, both included.
@@ -52,6 +53,8 @@ pub struct Proof {
     pub intents: BTreeMap<IntentState, u64>,
     /// Intents that are not final.
     pub open: u64,
+    /// Confirmed forecasts.
+    pub forecasts: u64,
     /// Confirmed orders, oldest first.
     pub acked: Vec<Proven>,
 }
@@ -149,13 +152,13 @@ impl Proof {
             return;
         }
         self.contradictions += u64::from(!was_acted);
-        self.acked.push(Proven {
-            key: intent.key,
-            mode: intent.mode,
-            slot: intent.slot,
-            role: intent.order.role,
-            side: intent.order.side,
-            receipt: intent.receipt,
-        });
+        let (key, mode, slot) = (intent.key, intent.mode, intent.slot);
+        match intent.action {
+            Action::Order(order) => {
+                let receipt = intent.receipt.as_ref().and_then(Receipt::fill).cloned();
+                self.acked.push(Proven { key, mode, slot, role: order.role, side: order.side, receipt });
+            }
+            Action::Forecast(_) => self.forecasts += 1,
+        }
     }
 }

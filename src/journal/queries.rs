@@ -142,11 +142,14 @@ fn exposure(connection: &Connection, known: &Known, of: (&str, &str, Mode), now:
         connection,
         // The plus keeps SQLite on the partial index of open intents: there are few of them, and many settled ones.
         "WHERE state IN ('planned', 'sent', 'unknown', 'held') AND +account = ?1 AND +symbol = ?2 AND +mode = ?3
+         AND side IS NOT NULL
          ORDER BY slot_ms, key",
         params![account, symbol, mode.code()],
     )?;
     known.agree(&open_intents, |intent| {
-        (intent.account.as_str(), intent.order.symbol.as_str(), intent.mode) == of && !intent.state.is_final()
+        (intent.account.as_str(), intent.action.symbol(), intent.mode) == of
+            && intent.order().is_some()
+            && !intent.state.is_final()
     })?;
     Ok(Exposure {
         open_intents,

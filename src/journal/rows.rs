@@ -5,10 +5,11 @@ use std::str::FromStr;
 use rusqlite::Row;
 use rusqlite::types::Value;
 use rust_decimal::Decimal;
+use sentinel_actors::domain::action::{Action, Forecast, Inclusion, Receipt};
 use sentinel_actors::domain::cycle::{SlotRecord, Weighed};
 use sentinel_actors::domain::decision::DecideOn;
 use sentinel_actors::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Order, Receipt, Role, Side, Ticket};
+use sentinel_actors::domain::order::{Fill, Order, Role, Side, Ticket};
 use sentinel_actors::domain::prediction::ModelIdentity;
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
@@ -34,7 +35,7 @@ fn time(value: Option<UtcMs>) -> Value {
     optional(value, |time| Value::Integer(time.0))
 }
 
-fn micros(value: u64) -> Value {
+fn number(value: u64) -> Value {
     Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
@@ -79,7 +80,7 @@ pub(super) fn slot_values(record: &SlotRecord) -> Vec<Value> {
         time(record.started_at),
         Value::Integer(record.ended_at.0),
     ]);
-    values.extend(record.stage_us.iter().map(|stage| optional(*stage, micros)));
+    values.extend(record.stage_us.iter().map(|stage| optional(*stage, number)));
     values.extend([
         time(record.newest_bar),
         optional(record.bars, |n| Value::Integer(n.into())),
@@ -161,7 +162,18 @@ fn mode_from(row: &Row<'_>) -> Result<Mode, RowFault> {
 /// The row of an intent, in the order of [`INTENTS`].
 pub(super) fn intent_values(intent: &Intent) -> Vec<Value> {
     let mut values = Vec::with_capacity(INTENTS.columns.len() + 1);
-    let (order, receipt) = (&intent.order, intent.receipt.as_ref());
+    let (order, forecast) = (intent.action.order(), intent.action.forecast());
+    let reference_price = match &intent.action {
+        Action::Order(order) => order.reference_price,
+        Action::Forecast(forecast) => forecast.reference_price,
+    };
+    let receipt = intent.receipt.as_ref();
+    let (fill, inclusion) = match receipt {
+        Some(Receipt::Fill(fill)) => (Some(fill), None),
+        Some(Receipt::Inclusion(inclusion)) => (None, Some(inclusion)),
+        None => (None, None),
+    };
+    let price = |price: Decimal| text(price.to_string());
     values.extend([
         text(intent.key.as_str()),
         text(intent.mode.code()),
@@ -169,19 +181,23 @@ pub(super) fn intent_values(intent: &Intent) -> Vec<Value> {
         text(&intent.pipeline),
         Value::Integer(intent.slot.0),
         Value::Integer(intent.basis.time().0),
-        text(order.role.to_string()),
-        text(&order.symbol),
-        text(order.side.code()),
-        text(order.volume_lots.to_string()),
-        optional(order.stop_price, |price| text(price.to_string())),
-        optional(order.target_price, |price| text(price.to_string())),
-        text(order.reference_price.to_string()),
+        text(intent.action.role()),
+        text(intent.action.symbol()),
+        optional(order, |order| text(order.side.code())),
+        optional(order, |order| price(order.volume_lots)),
+        optional(order.and_then(|order| order.stop_price), price),
+        optional(order.and_then(|order| order.target_price), price),
+        price(reference_price),
         text(intent.state.code()),
-        optional(receipt, |receipt| text(receipt.ticket.to_string())),
-        optional(receipt, |receipt| text(receipt.volume_lots.to_string())),
-        optional(receipt.and_then(|receipt| receipt.price), |price| text(price.to_string())),
-        optional(receipt, |receipt| text(&receipt.text)),
+        optional(fill, |fill| text(fill.ticket.to_string())),
+        optional(fill, |fill| price(fill.volume_lots)),
+        optional(fill.and_then(|fill| fill.price), price),
+        optional(receipt, |receipt| text(receipt.text())),
         text(intent.basis.kind().code()),
+        optional(forecast, |forecast| price(forecast.log_return)),
+        optional(forecast, |forecast| number(forecast.horizon_s)),
+        optional(inclusion, |inclusion| text(&inclusion.hash)),
+        optional(inclusion, |inclusion| number(inclusion.height)),
     ]);
     values
 }
@@ -191,24 +207,6 @@ pub(super) fn intent_from(row: &Row<'_>) -> Result<Intent, RowFault> {
     let state: String = row.get("state")?;
     let kind: String = row.get("basis_kind")?;
     let kind = DecideOn::from_code(&kind).ok_or_else(|| meaningless("basis_kind", kind))?;
-    let order = Order {
-        role: role_from(row)?,
-        symbol: row.get("symbol")?,
-        side: side_from(row)?,
-        volume_lots: parsed(row, "volume_lots")?,
-        stop_price: parsed_optional(row, "stop_price")?,
-        target_price: parsed_optional(row, "target_price")?,
-        reference_price: parsed(row, "reference_price")?,
-    };
-    let receipt = match parsed_optional::<u64>(row, "ticket")? {
-        None => None,
-        Some(ticket) => Some(Receipt {
-            ticket: Ticket(ticket),
-            volume_lots: parsed(row, "filled_lots")?,
-            price: parsed_optional::<Decimal>(row, "fill_price")?,
-            text: row.get("receipt_text")?,
-        }),
-    };
     Ok(Intent {
         key: IntentKey::stored(row.get("key")?),
         mode: mode_from(row)?,
@@ -216,10 +214,49 @@ pub(super) fn intent_from(row: &Row<'_>) -> Result<Intent, RowFault> {
         pipeline: row.get("pipeline")?,
         slot: UtcMs(row.get("slot_ms")?),
         basis: Basis::new(kind, UtcMs(row.get("basis_ms")?)),
-        order,
+        action: action_from(row)?,
         state: IntentState::from_code(&state).ok_or_else(|| meaningless("state", state))?,
-        receipt,
+        receipt: receipt_from(row)?,
     })
+}
+
+fn action_from(row: &Row<'_>) -> Result<Action, RowFault> {
+    let symbol = row.get("symbol")?;
+    let reference_price = parsed(row, "reference_price")?;
+    let Some(log_return) = parsed_optional(row, "log_return")? else {
+        return Ok(Action::Order(Order {
+            role: role_from(row)?,
+            symbol,
+            side: side_from(row)?,
+            volume_lots: parsed(row, "volume_lots")?,
+            stop_price: parsed_optional(row, "stop_price")?,
+            target_price: parsed_optional(row, "target_price")?,
+            reference_price,
+        }));
+    };
+    let role: String = row.get("role")?;
+    if role != Forecast::ROLE {
+        return Err(meaningless("role", role));
+    }
+    Ok(Action::Forecast(Forecast { symbol, log_return, horizon_s: count(row, "horizon_s")?, reference_price }))
+}
+
+fn receipt_from(row: &Row<'_>) -> Result<Option<Receipt>, RowFault> {
+    if let Some(ticket) = parsed_optional::<u64>(row, "ticket")? {
+        return Ok(Some(Receipt::Fill(Fill {
+            ticket: Ticket(ticket),
+            volume_lots: parsed(row, "filled_lots")?,
+            price: parsed_optional::<Decimal>(row, "fill_price")?,
+            text: row.get("receipt_text")?,
+        })));
+    }
+    let Some(hash) = row.get("hash")? else { return Ok(None) };
+    Ok(Some(Receipt::Inclusion(Inclusion { hash, height: count(row, "height")?, text: row.get("receipt_text")? })))
+}
+
+fn count(row: &Row<'_>, column: &'static str) -> Result<u64, RowFault> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| meaningless(column, value.to_string()))
 }
 
 /// Reads an intent that the node acts on.

@@ -78,6 +78,10 @@ pub(super) const INTENTS: Table = Table {
         "fill_price",
         "receipt_text",
         "basis_kind",
+        "log_return",
+        "horizon_s",
+        "hash",
+        "height",
     ],
 };
 

@@ -37,11 +37,6 @@ fn is_of(intent: &Intent, pipeline: &WiredPipeline) -> bool {
 }
 
 fn name(intent: &Intent) -> String {
-    let Intent { key, state, order, pipeline, account, mode, .. } = intent;
-    format!(
-        "{key} ({state}: {} {} {}, pipeline '{pipeline}', account '{account}', {mode})",
-        order.side,
-        order.volume_lots.normalize(),
-        order.symbol
-    )
+    let Intent { key, state, action, pipeline, account, mode, .. } = intent;
+    format!("{key} ({state}: {action}, pipeline '{pipeline}', account '{account}', {mode})")
 }

@@ -13,6 +13,7 @@ pub mod retcode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sentinel_actors::domain::action::Action;
 use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
 use sentinel_actors::domain::order::{Order, Ticket};
@@ -197,11 +198,14 @@ impl Sink for GatewayVenue {
     fn submit<'a>(
         &'a self,
         key: &'a IntentKey,
-        order: &'a Order,
+        action: &'a Action,
         now: UtcMs,
         deadline: Duration,
         may_leave: MayLeave<'a>,
     ) -> PortFuture<'a, Submission> {
+        let Action::Order(order) = action else {
+            return Box::pin(std::future::ready(Submission::NeverLeft("a gateway takes orders only".to_owned())));
+        };
         Box::pin(self.hand_over(key, order, now, deadline, may_leave))
     }
 

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, Transaction
 use rust_decimal::Decimal;
 use sentinel_actors::domain::bar::Bar;
 use sentinel_actors::domain::intent::IntentKey;
-use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Side, Ticket};
+use sentinel_actors::domain::order::{Fill, Order, Position, Role, Side, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Submission;
 
@@ -174,11 +174,11 @@ impl Ledger {
     }
 
     /// The receipt of an order, when the book has it.
-    pub(super) fn find(&self, key: &IntentKey) -> Result<Option<Receipt>, BookError> {
+    pub(super) fn find(&self, key: &IntentKey) -> Result<Option<Fill>, BookError> {
         let mut query = self.connection.prepare("SELECT ticket, volume, price, text FROM orders WHERE key = ?1")?;
         let mut rows = query.query([key.as_str()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
-        Ok(Some(Receipt {
+        Ok(Some(Fill {
             ticket: ticket(row, 0)?,
             volume_lots: decimal(row, 1)?,
             price: Some(decimal(row, 2)?),
@@ -342,7 +342,7 @@ fn record(
         now.0,
         text,
     ])?;
-    Ok(Submission::Acked(Receipt { ticket, volume_lots: order.volume_lots, price: Some(price), text }))
+    Ok(Submission::Acked(Fill { ticket, volume_lots: order.volume_lots, price: Some(price), text }.into()))
 }
 
 fn rejected(code: i64, text: &str) -> Submission {

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sentinel_actors::domain::action::Action;
 use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
-use sentinel_actors::domain::order::Order;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{
@@ -59,11 +59,14 @@ impl Sink for PaperVenue {
     fn submit<'a>(
         &'a self,
         key: &'a IntentKey,
-        order: &'a Order,
+        action: &'a Action,
         now: UtcMs,
         deadline: Duration,
         _: MayLeave<'a>,
     ) -> PortFuture<'a, Submission> {
+        let Action::Order(order) = action else {
+            return Box::pin(std::future::ready(Submission::NeverLeft("the paper book takes orders only".to_owned())));
+        };
         Box::pin(async move {
             let (key, order, terms) = (key.clone(), order.clone(), self.terms.clone());
             inject_fault(&*self.faults, FaultPoint::BeforeBookWrite, &self.who).await;
@@ -86,7 +89,7 @@ impl Sink for PaperVenue {
         Box::pin(async move {
             let key = intent.key.clone();
             match self.book.ask(deadline, move |ledger| ledger.find(&key)).await {
-                Ok(Some(receipt)) => Evidence::Found(receipt),
+                Ok(Some(fill)) => Evidence::Found(fill.into()),
                 Ok(None) => Evidence::Absent("the paper book has no order with this key".to_owned()),
                 Err(error) => Evidence::NotNow(chain(&error)),
             }

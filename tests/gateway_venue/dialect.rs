@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use sentinel::venues::gateway::Exits;
 use sentinel::venues::gateway::order_send::{Unsendable, comment, order_request, read, status_request};
 use sentinel::venues::gateway::retcode::{Class, class, meaning};
+use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::intent::IntentKey;
 use sentinel_actors::domain::order::{Order, Role, Side, Ticket};
 use sentinel_actors::ports::Submission;
@@ -88,7 +89,7 @@ fn every_code_is_judged_by_its_class_and_not_by_the_error_flag() {
                 }
                 (Class::Done, Submission::Unknown(_), Submission::Acked(_)) => assert!(!error),
                 (Class::Done, Submission::Unknown(_), Submission::Unknown(_)) => assert!(error),
-                (Class::Partial | Class::Placed, Submission::Unknown(_), Submission::Acked(receipt)) => {
+                (Class::Partial | Class::Placed, Submission::Unknown(_), Submission::Acked(Receipt::Fill(receipt))) => {
                     assert_eq!(receipt.ticket, Ticket(7));
                 }
                 (Class::Unknown, Submission::Unknown(_), Submission::Unknown(_)) => {}
@@ -176,7 +177,7 @@ fn may_settle(bytes: &[u8], submission: &Submission, exits: Exits) -> bool {
         return matches!(submission, Submission::Unknown(_));
     };
     match submission {
-        Submission::Acked(receipt) => {
+        Submission::Acked(Receipt::Fill(receipt)) => {
             let is_confirmed = match retcode {
                 10009 => !error,
                 10010 => reply["data"]["volume"].is_number(),
@@ -194,7 +195,7 @@ fn may_settle(bytes: &[u8], submission: &Submission, exits: Exits) -> bool {
             *code == Some(retcode) && ticket == 0 && expected(retcode) == Class::Refused { lasting: *lasting }
         }
         Submission::Unknown(_) => true,
-        Submission::NeverLeft(_) => false,
+        Submission::Acked(Receipt::Inclusion(_)) | Submission::NeverLeft(_) => false,
     }
 }
 

@@ -19,8 +19,9 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 use sentinel::venues::gateway::{Exits, GatewayAddress, GatewaySettings, GatewayVenue, Link, link};
+use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Order, Receipt, Role, Side};
+use sentinel_actors::domain::order::{Fill, Order, Role, Side};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Evidence, FaultInjector, NoFaults, Sink as _, Submission, elapsed_now};
 
@@ -60,7 +61,7 @@ fn intent(key: &IntentKey) -> Intent {
         pipeline: "eurusd".to_owned(),
         slot: NOW,
         basis: Basis::Bar(NOW),
-        order: order(),
+        action: order().into(),
         state: IntentState::Unknown,
         receipt: None,
     }
@@ -81,7 +82,7 @@ fn venue_with(port: u16, exits: Exits, faults: Arc<dyn FaultInjector>) -> Gatewa
 
 async fn submit(venue: &GatewayVenue, key: &IntentKey, deadline: Duration) -> Submission {
     venue.prepare(key);
-    venue.submit(key, &order(), NOW, deadline, &|| true).await
+    venue.submit(key, &order().into(), NOW, deadline, &|| true).await
 }
 
 async fn settle(venue: &GatewayVenue, key: &IntentKey, deadline: Duration) -> Evidence {
@@ -100,9 +101,9 @@ fn failed(retcode: i64, text: &str) -> String {
     format!(r#"{{"error":true,"ticket":0,"msg":"{text}","retcode":{retcode}}}"#)
 }
 
-fn acked(submission: Submission) -> Receipt {
+fn acked(submission: Submission) -> Fill {
     match submission {
-        Submission::Acked(receipt) => receipt,
+        Submission::Acked(Receipt::Fill(fill)) => fill,
         other => panic!("not acked: {other:?}"),
     }
 }

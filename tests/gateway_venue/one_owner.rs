@@ -100,7 +100,8 @@ async fn a_caller_that_is_dropped_closes_its_socket_and_frees_the_link() {
     let (dropped, next) = (venue(gateway.port), venue(gateway.port));
     {
         let (one, order) = (key(1), order());
-        let mut call = dropped.submit(&one, &order, NOW, SOON, &|| true);
+        let action = order.clone().into();
+        let mut call = dropped.submit(&one, &action, NOW, SOON, &|| true);
         tokio::select! {
             _ = &mut call => unreachable!("it is never answered"),
             heard = gateway.hears(1) => assert_eq!(heard.len(), 1),

@@ -44,8 +44,8 @@ async fn the_id_depends_on_the_key_alone_so_that_every_process_asks_by_the_same(
     other.stop_price = Some(d("1.09500"));
     acked(submit(&venue, &key(9), SOON).await);
     let again = venue_with(gateway.port, Exits::AtBroker, Arc::new(NoFaults));
-    acked(again.submit(&key(9), &other, NOW, SOON, &|| true).await);
-    acked(again.submit(&key(10), &other, NOW, SOON, &|| true).await);
+    acked(again.submit(&key(9), &other.clone().into(), NOW, SOON, &|| true).await);
+    acked(again.submit(&key(10), &other.clone().into(), NOW, SOON, &|| true).await);
     let ids: Vec<_> = gateway.heard().iter().map(|heard| heard.json()["req_id"].clone()).collect();
     // Worked out by Python's uuid.uuid5: another id would make every earlier order unknown to the gateway.
     assert_eq!(ids[0], "68284aea-e9fc-5c23-81de-997b51825e79");

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use sentinel::venues::gateway::order_send::req_id;
+use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::order::Ticket;
 use sentinel_actors::ports::{Evidence, Sink as _, Submission};
 
@@ -60,7 +61,7 @@ async fn pyzmq_fills_an_order_and_remembers_its_id() {
     let venue = venue(gateway.port);
     let receipt = acked(submit(&venue, &key(9), SOON).await);
     assert_eq!((receipt.ticket, receipt.volume_lots, receipt.price), (Ticket(50_001), d("0.1"), Some(d("1.10007"))));
-    let Evidence::Found(found) = settle(&venue, &key(9), SOON).await else { panic!("not found") };
+    let Evidence::Found(Receipt::Fill(found)) = settle(&venue, &key(9), SOON).await else { panic!("not found") };
     assert_eq!(found.ticket, receipt.ticket);
     undecidable(settle(&venue, &key(10), SOON).await);
     assert_eq!(gateway.orders(), [format!("order {} 50001", req_id(&key(9)))]);
@@ -74,7 +75,9 @@ async fn an_order_whose_reply_pyzmq_lost_is_found_by_its_id_and_never_doubled() 
     unknown(submit(&venue, &key(9), SHORT).await);
     // Another process asks: it has nothing but the journal's intent.
     let after_restart = super::venue(gateway.port);
-    let Evidence::Found(found) = after_restart.settle(&intent(&key(9)), SOON).await else { panic!("not found") };
+    let Evidence::Found(Receipt::Fill(found)) = after_restart.settle(&intent(&key(9)), SOON).await else {
+        panic!("not found")
+    };
     assert_eq!(found.ticket, Ticket(50_001));
     assert_eq!(gateway.orders(), [format!("order {} 50001", req_id(&key(9)))]);
 }
@@ -104,7 +107,7 @@ async fn pyzmq_refuses_what_is_out_of_its_range() {
     let faults = std::sync::Arc::new(sentinel_actors::ports::NoFaults);
     let venue =
         sentinel::venues::gateway::GatewayVenue::new(super::link_to(gateway.port), settings, faults, "eurusd/executor");
-    let submission = venue.submit(&key(9), &order(), NOW, SOON, &|| true).await;
+    let submission = venue.submit(&key(9), &order().into(), NOW, SOON, &|| true).await;
     assert!(matches!(submission, Submission::Rejected { code: Some(-3), lasting: true, .. }), "{submission:?}");
     assert_eq!(gateway.orders(), Vec::<String>::new());
 }

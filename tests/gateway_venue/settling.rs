@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sentinel::venues::gateway::Exits;
 use sentinel::venues::gateway::order_send::comment;
+use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::order::Ticket;
 use sentinel_actors::ports::{Evidence, FaultInjector, FaultPoint, InjectedFault, NoFaults, Sink as _, Submission};
 
@@ -50,7 +51,7 @@ async fn an_order_interrupted_before_sending_is_absent_and_after_it_is_asked() {
         assert!(tokio::time::timeout(SHORT, submit(&venue, &key(1), SOON)).await.is_err());
         match settle(&venue, &key(1), SOON).await {
             Evidence::Absent(_) => assert_eq!(heard, 0),
-            Evidence::Found(receipt) => assert_eq!((receipt.ticket, heard), (Ticket(5), 3)),
+            Evidence::Found(Receipt::Fill(receipt)) => assert_eq!((receipt.ticket, heard), (Ticket(5), 3)),
             other => panic!("{other:?}"),
         }
         assert_eq!(gateway.heard().len(), heard);
@@ -121,7 +122,7 @@ async fn what_the_dialect_has_no_words_for_stays_here() {
         async move {
             let mut order = order();
             edit(&mut order);
-            let submission = venue.submit(&key(1), &order, NOW, SOON, &|| true).await;
+            let submission = venue.submit(&key(1), &order.clone().into(), NOW, SOON, &|| true).await;
             assert!(matches!(submission, Submission::NeverLeft(_)), "{submission:?}");
         }
     };

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sentinel::venues::gateway::Exits;
 use sentinel::venues::gateway::order_send::req_id;
+use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::ports::{Evidence, FaultInjector, FaultPoint, InjectedFault, Sink as _, Submission, elapsed_now};
 
 use super::peer::{Act, Peer, SILENCE, anything_arrives, free_port, say};
@@ -26,7 +27,7 @@ async fn a_lost_reply_leaves_the_order_unknown_until_the_same_id_is_asked() {
     let venue = venue(gateway.port);
     let evidence = unknown(submit(&venue, &key(9), SHORT).await);
     assert!(evidence.contains("did not reply within"), "{evidence}");
-    let Evidence::Found(receipt) = settle(&venue, &key(9), SOON).await else { panic!("not found") };
+    let Evidence::Found(Receipt::Fill(receipt)) = settle(&venue, &key(9), SOON).await else { panic!("not found") };
     assert_eq!((receipt.ticket.0, receipt.volume_lots), (4711, super::d("0.1")));
 
     let heard: Vec<_> = gateway.heard().iter().map(|heard| heard.json()).collect();
@@ -105,7 +106,8 @@ async fn an_order_that_becomes_too_old_while_it_waits_for_a_gateway_never_leaves
     let (venue, key, order) = (venue(port), key(1), order());
     venue.prepare(&key);
     let may_leave = || is_young.load(Ordering::Acquire);
-    let mut waiting = venue.submit(&key, &order, NOW, SOON, &may_leave);
+    let action = order.clone().into();
+    let mut waiting = venue.submit(&key, &action, NOW, SOON, &may_leave);
     tokio::select! {
         submission = &mut waiting => panic!("nobody listens, and it did not wait: {submission:?}"),
         () = tokio::task::yield_now() => {}

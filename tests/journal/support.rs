@@ -7,10 +7,11 @@ use std::time::Duration;
 use clap::Parser;
 use sentinel::cli;
 use sentinel::journal::{Filter, JournalError, JournalReader, Recovered, SqliteJournal, StateDir};
+use sentinel_actors::domain::action::Action;
 use sentinel_actors::domain::cycle::{SlotRecord, Weighed, WeighedRisk};
 use sentinel_actors::domain::decision::DecideOn;
 use sentinel_actors::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Order, Receipt, Role, Side, Ticket};
+use sentinel_actors::domain::order::{Fill, Order, Role, Side, Ticket};
 use sentinel_actors::domain::prediction::ModelIdentity;
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::risk::Exposure;
@@ -119,7 +120,7 @@ pub(crate) fn intent(n: i64, role: Role) -> Intent {
         pipeline: "eurusd".into(),
         slot: minute(n),
         basis: Basis::Bar(basis),
-        order: Order {
+        action: Action::Order(Order {
             role,
             symbol: "EURUSD".into(),
             side: Side::Buy,
@@ -127,14 +128,14 @@ pub(crate) fn intent(n: i64, role: Role) -> Intent {
             stop_price: Some("1.1200".parse().unwrap()),
             target_price: None,
             reference_price: "1.12345".parse().unwrap(),
-        },
+        }),
         state: IntentState::Planned,
         receipt: None,
     }
 }
 
-pub(crate) fn receipt() -> Receipt {
-    Receipt {
+pub(crate) fn receipt() -> Fill {
+    Fill {
         ticket: Ticket(u64::MAX),
         volume_lots: "0.10".parse().unwrap(),
         price: Some("1.12350".parse().unwrap()),
@@ -155,7 +156,7 @@ pub(crate) fn advance(n: i64, event: IntentEvent) -> JournalWrite {
 }
 
 pub(crate) fn acked() -> IntentEvent {
-    IntentEvent::Acked { receipt: receipt() }
+    IntentEvent::Acked { receipt: receipt().into() }
 }
 
 pub(crate) fn lost() -> IntentEvent {

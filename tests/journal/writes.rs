@@ -1,9 +1,10 @@
 //! What writes leave, and what the node's questions find.
 
 use sentinel::journal::{JournalReader, proof};
+use sentinel_actors::domain::action::Action;
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Receipt, Role, Side, Ticket};
+use sentinel_actors::domain::order::{Fill, Role, Side, Ticket};
 use sentinel_actors::domain::reason::{Outcome, Reason};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalWrite, Recovery, Written};
@@ -19,7 +20,7 @@ async fn every_field_of_a_slot_and_of_an_intent_comes_back_as_written() {
     node.write(vec![plan(5), advance(5, IntentEvent::Send), advance(5, acked()), end(record.clone())]).await;
     drop(node);
     assert_eq!(slots(dir.path()), [record]);
-    let settled = Intent { state: IntentState::Acked, receipt: Some(receipt()), ..intent(5, Role::Open) };
+    let settled = Intent { state: IntentState::Acked, receipt: Some(receipt().into()), ..intent(5, Role::Open) };
     assert_eq!(intents(dir.path()), [settled]);
 }
 
@@ -51,7 +52,8 @@ async fn a_second_plan_under_a_key_gets_the_intent_that_stands() {
     let node = open(dir.path());
     node.write(vec![plan(1), advance(1, IntentEvent::Send)]).await;
     let mut other = intent(1, Role::Open);
-    other.order.side = Side::Sell;
+    let Action::Order(order) = &mut other.action else { panic!("not an order") };
+    order.side = Side::Sell;
     let written = node.write(vec![JournalWrite::Plan(Box::new(other)), end(ended(1, Reason::Hold))]).await;
     let existing = Intent { state: IntentState::Sent, ..intent(1, Role::Open) };
     assert_eq!(written, [Written::Exists(Box::new(existing)), Written::Done]);
@@ -88,7 +90,7 @@ async fn a_ticket_that_confirmed_one_live_order_confirms_no_other_of_its_account
     );
     // An operator's confirmation is no better.
     let hold = IntentEvent::Hold { evidence: String::new() };
-    let settled = IntentEvent::SettledAcked { receipt: receipt(), evidence: "seen".into() };
+    let settled = IntentEvent::SettledAcked { receipt: receipt().into(), evidence: "seen".into() };
     let batch = vec![confirm(&second, lost()), confirm(&second, hold), confirm(&second, settled)];
     assert_eq!(node.write(batch).await, [Written::Done, Written::Done, taken]);
     drop(node);
@@ -114,7 +116,7 @@ async fn a_repeated_report_is_done_but_a_repeated_send_is_refused() {
     node.write(vec![plan(1), advance(1, IntentEvent::Send)]).await;
     assert!(matches!(node.write(vec![advance(1, IntentEvent::Send)]).await[0], Written::Refused(_)));
     assert_eq!(node.write(vec![advance(1, acked()), advance(1, acked())]).await, [Written::Done, Written::Done]);
-    let another = IntentEvent::Acked { receipt: Receipt { ticket: Ticket(8), ..receipt() } };
+    let another = IntentEvent::Acked { receipt: Fill { ticket: Ticket(8), ..receipt() }.into() };
     assert!(matches!(node.write(vec![advance(1, another)]).await[0], Written::Refused(_)));
     let steps = JournalReader::open(dir.path()).unwrap().steps(&intent(1, Role::Open).key).unwrap();
     assert_eq!(steps.len(), 3, "planned, send, acked");

@@ -4,6 +4,7 @@
 //! reports nothing, and a cycle that is run again after a crash sees the effects of its first run (its order is refused,
 //! because the position is open already). The intents of the slot are complete. Promise kept here: a slot whose order may have left is never reported as missed or skipped, and its row names every such order.
 
+use super::action::EffectEnd;
 use super::cycle::SlotRecord;
 use super::intent::{Basis, Intent, IntentState, Mode};
 use super::reason::{Outcome, Reason};
@@ -22,7 +23,7 @@ pub fn amend_ended(record: &mut SlotRecord, intents: &[Intent]) {
     }
     for intent in intents.iter().filter(|intent| intent.state.may_have_left()) {
         if !record.intents.contains(&intent.key) {
-            record.detail = format!("{}; {RECOVERED}: {} {}", record.detail, intent.order.role, intent.state);
+            record.detail = format!("{}; {RECOVERED}: {} {}", record.detail, intent.action.role(), intent.state);
             record.intents.push(intent.key.clone());
             record.decided_bar = record.decided_bar.or_else(|| decided_bar(intent));
         }
@@ -44,14 +45,19 @@ fn end_as_intents(record: &mut SlotRecord, intents: &[Intent]) {
     let mode = if intents.iter().any(|intent| intent.mode == Mode::Live) { Mode::Live } else { Mode::DryRun };
     let own: Vec<&Intent> = intents.iter().filter(|intent| intent.mode == mode).collect();
     let any = |states: &[IntentState]| own.iter().any(|intent| states.contains(&intent.state));
-    record.reason = if any(&[IntentState::Acked]) {
-        Reason::OrderAcked
+    let end = if any(&[IntentState::Acked]) {
+        Some(EffectEnd::Acked)
     } else if any(&[IntentState::Unknown, IntentState::Held, IntentState::Sent]) {
-        Reason::OrderUnknown
+        Some(EffectEnd::Unknown)
     } else if any(&[IntentState::Rejected]) {
-        Reason::OrderRejected
+        Some(EffectEnd::Rejected)
     } else {
-        Reason::IntentStands
+        None
+    };
+    // A pipeline has one job: all effects of a slot are of one kind.
+    record.reason = match (end, own.first()) {
+        (Some(end), Some(intent)) => intent.action.reason(end),
+        _ => Reason::IntentStands,
     };
     record.mode = mode;
     record.intents = own.iter().map(|intent| intent.key.clone()).collect();
@@ -70,6 +76,7 @@ const fn decided_bar(intent: &Intent) -> Option<UtcMs> {
 mod tests {
     use rust_decimal::Decimal;
 
+    use super::super::action::Action;
     use super::super::intent::IntentKey;
     use super::super::order::{Order, Role, Side, Ticket};
     use super::*;
@@ -85,7 +92,7 @@ mod tests {
             pipeline: "eurusd".to_owned(),
             slot: SLOT,
             basis: Basis::Bar(BAR),
-            order: Order {
+            action: Action::Order(Order {
                 role,
                 symbol: "EURUSD".to_owned(),
                 side: Side::Buy,
@@ -93,7 +100,7 @@ mod tests {
                 stop_price: None,
                 target_price: None,
                 reference_price: Decimal::ONE,
-            },
+            }),
             state,
             receipt: None,
         }

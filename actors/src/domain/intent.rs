@@ -8,8 +8,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::action::{Action, Receipt};
 use super::decision::DecideOn;
-use super::order::{Order, Receipt, Role, Ticket};
+use super::order::{Order, Ticket};
 use super::time::UtcMs;
 
 /// Bumped when the derivation of keys changes; keys of different versions never meet. Version 1 did not distinguish a
@@ -85,9 +86,9 @@ impl Basis {
 }
 
 impl IntentKey {
-    /// Derives the key of a decision that has no intent yet.
+    /// Derives the key of a decision that has no intent yet. `role` is that of the [`Action`] within the decision.
     #[must_use]
-    pub fn derive(mode: Mode, account: &str, pipeline: &str, basis: Basis, role: Role) -> Self {
+    pub fn derive(mode: Mode, account: &str, pipeline: &str, basis: Basis, role: impl fmt::Display) -> Self {
         let mut hash = Sha256::new();
         let (kind, time) = (basis.kind().code(), basis.time().0.to_string());
         for part in [KEY_VERSION, mode.code(), account, pipeline, kind, &time, &role.to_string()] {
@@ -249,7 +250,7 @@ pub enum IntentEvent {
 }
 
 impl IntentEvent {
-    /// What was filled, as the venue or an operator reported it.
+    /// What confirms it, as the venue or an operator reported it.
     #[must_use]
     pub const fn receipt(&self) -> Option<&Receipt> {
         match self {
@@ -300,14 +301,21 @@ pub struct Intent {
     pub slot: UtcMs,
     /// Bar or slot that was decided.
     pub basis: Basis,
-    /// The order; a re-run that would order something else does not replace it.
-    pub order: Order,
+    /// What is done; a re-run that would do something else does not replace it.
+    #[serde(flatten)]
+    pub action: Action,
     pub state: IntentState,
-    /// The venue's confirmation, once acked.
+    /// The confirmation, once acked.
     pub receipt: Option<Receipt>,
 }
 
 impl Intent {
+    /// The order, when it is one.
+    #[must_use]
+    pub const fn order(&self) -> Option<&Order> {
+        self.action.order()
+    }
+
     /// The other order of the same account that `ticket` confirmed already, among `confirmed`. An answer that names it is
     /// about that order and no receipt for this one.
     ///
@@ -319,7 +327,7 @@ impl Intent {
             self.mode == Mode::Live
                 && (other.mode, &other.account) == (self.mode, &self.account)
                 && other.key != self.key
-                && other.receipt.as_ref().is_some_and(|receipt| receipt.ticket == ticket)
+                && other.receipt.as_ref().and_then(Receipt::ticket) == Some(ticket)
         })
     }
 }

@@ -5,8 +5,9 @@
 
 use rust_decimal::Decimal;
 
+use super::action::Receipt;
 use super::intent::Intent;
-use super::order::{Position, Role, Side, Ticket};
+use super::order::{Fill, Order, Position, Role, Side, Ticket};
 
 /// Why the position cannot be derived from confirmed orders.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,40 +26,44 @@ pub enum NotDerivable {
 /// # Errors
 /// When a stop or a target may have ended one of them.
 pub fn net_position(acked: &[Intent]) -> Result<Option<Position>, NotDerivable> {
-    let mut filled: Vec<&Intent> = acked.iter().filter(|intent| intent.receipt.is_some()).collect();
-    // Within one decision a close comes before the order that opens the other way.
-    filled.sort_by_key(|intent| (intent.slot, intent.order.role == Role::Open));
-    let (mut net, mut opened_by) = (Decimal::ZERO, None);
-    for intent in filled {
-        let Some(receipt) = &intent.receipt else { continue };
-        if intent.order.stop_price.is_some() || intent.order.target_price.is_some() {
-            return Err(NotDerivable::HasExits(receipt.ticket));
+    let mut filled: Vec<(&Intent, &Order, &Fill)> = Vec::with_capacity(acked.len());
+    for intent in acked {
+        if let (Some(order), Some(fill)) = (intent.order(), intent.receipt.as_ref().and_then(Receipt::fill)) {
+            filled.push((intent, order, fill));
         }
-        let signed = match intent.order.side {
-            Side::Buy => receipt.volume_lots,
-            Side::Sell => -receipt.volume_lots,
+    }
+    // Within one decision a close comes before the order that opens the other way.
+    filled.sort_by_key(|(intent, order, _)| (intent.slot, order.role == Role::Open));
+    let (mut net, mut opened_by) = (Decimal::ZERO, None);
+    for (intent, order, fill) in filled {
+        if order.stop_price.is_some() || order.target_price.is_some() {
+            return Err(NotDerivable::HasExits(fill.ticket));
+        }
+        let signed = match order.side {
+            Side::Buy => fill.volume_lots,
+            Side::Sell => -fill.volume_lots,
         };
         let before = net;
         net += signed;
         if before.is_zero() || (!net.is_zero() && before.is_sign_negative() != net.is_sign_negative()) {
-            opened_by = Some((intent, receipt));
+            opened_by = Some((intent, order, fill));
         }
     }
     let opened_by = opened_by.filter(|_| !net.is_zero());
-    Ok(opened_by.map(|(intent, receipt)| Position {
-        ticket: receipt.ticket,
-        symbol: intent.order.symbol.clone(),
+    Ok(opened_by.map(|(intent, order, fill)| Position {
+        ticket: fill.ticket,
+        symbol: order.symbol.clone(),
         side: if net.is_sign_negative() { Side::Sell } else { Side::Buy },
         volume_lots: net.abs(),
-        open_price: receipt.price.unwrap_or(intent.order.reference_price),
+        open_price: fill.price.unwrap_or(order.reference_price),
         opened_at: Some(intent.slot),
     }))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::action::Action;
     use super::super::intent::{Basis, IntentKey, IntentState, Mode};
-    use super::super::order::{Order, Receipt};
     use super::super::time::UtcMs;
     use super::*;
 
@@ -72,7 +77,7 @@ mod tests {
             pipeline: "eurusd".to_owned(),
             slot: UtcMs(slot),
             basis: Basis::Bar(UtcMs(slot)),
-            order: Order {
+            action: Action::Order(Order {
                 role,
                 symbol: "EURUSD".to_owned(),
                 side,
@@ -80,9 +85,9 @@ mod tests {
                 stop_price: None,
                 target_price: None,
                 reference_price: Decimal::ONE,
-            },
+            }),
             state: IntentState::Acked,
-            receipt: Some(Receipt { ticket, volume_lots, price: None, text: String::new() }),
+            receipt: Some(Fill { ticket, volume_lots, price: None, text: String::new() }.into()),
         }
     }
 
@@ -110,7 +115,8 @@ mod tests {
     #[test]
     fn a_position_is_not_derived_from_orders_with_a_stop() {
         let mut with_stop = acked(1, Role::Open, Side::Buy, 1);
-        with_stop.order.stop_price = Some(Decimal::ONE);
+        let Action::Order(order) = &mut with_stop.action else { panic!("not an order") };
+        order.stop_price = Some(Decimal::ONE);
         assert_eq!(net_position(&[with_stop]), Err(NotDerivable::HasExits(Ticket(11))));
     }
 

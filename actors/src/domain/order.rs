@@ -1,4 +1,4 @@
-//! Orders, receipts and positions: what is exchanged with a venue.
+//! Orders, fills and positions: what is exchanged with a venue.
 
 use std::fmt;
 
@@ -87,8 +87,9 @@ pub struct Order {
     pub reference_price: Decimal,
 }
 
+/// What confirms an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
+pub struct Fill {
     /// The venue's number.
     pub ticket: Ticket,
     /// Filled volume in lots; less than ordered after a partial fill.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// An order left the node.
+    /// An order or a forecast left the node.
     Acted,
     /// A decision was made, and it was to do nothing.
     NoAction,
@@ -85,6 +85,9 @@ reasons! {
     OrderAcked, "order_acked", Acted, "The order was sent and the venue confirmed it.";
     OrderUnknown, "order_unknown", Acted, "The order was sent and what became of it was not known when the slot ended; the intent stays open until evidence or an operator settles it. The row stands; what became known afterwards is computed when it is read: acted, later confirmed, or acted, later proven absent.";
     OrderRejected, "order_rejected", Acted, "The order was sent and the venue refused it.";
+    ForecastAcked, "forecast_acked", Acted, "The forecast was sent and its ledger took it up.";
+    ForecastUnknown, "forecast_unknown", Acted, "The forecast was sent and what became of it was not known when the slot ended; the intent stays open until evidence or an operator settles it.";
+    ForecastRejected, "forecast_rejected", Acted, "The forecast was sent and its ledger refused it.";
 
     Hold, "hold", NoAction, "The model's winning class is HOLD.";
     BelowThreshold, "below_threshold", NoAction, "The winning class is not more confident than the threshold.";
@@ -119,6 +122,7 @@ reasons! {
     IntentOpen, "intent_open", Skipped, "An earlier intent of this symbol is not settled, so there is no new exposure.";
     IntentStands, "intent_stands", Skipped, "An intent for this decision exists already and ended without an order; a repeated cycle acts on nothing.";
     OrderNeverLeft, "order_never_left", Skipped, "The order provably never left the node; nothing was traded.";
+    ForecastNeverLeft, "forecast_never_left", Skipped, "The forecast provably never left the node.";
     VenueUnavailable, "venue_unavailable", Skipped, "The venue could not say which positions are open, so nothing was decided.";
     DeadlineExceeded, "deadline_exceeded", Skipped, "The cycle ran out of time before it could act.";
     DecisionExpired, "decision_expired", Skipped, "Schedule time was no longer (or not yet) near the slot when its order was about to leave, as after a suspend or when the clock was set; nothing was sent.";

@@ -165,7 +165,7 @@ mod tests {
             pipeline: "eurusd".to_owned(),
             slot: UtcMs(0),
             basis: Basis::Bar(UtcMs(0)),
-            order: order(Role::Open),
+            action: order(Role::Open).into(),
             state: IntentState::Unknown,
             receipt: None,
         }

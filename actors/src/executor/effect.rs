@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::domain::action::{Action, EffectEnd};
 use crate::domain::intent::{Intent, IntentEvent, IntentState};
 use crate::domain::reason::{Ending, Reason};
 use crate::domain::time::UtcMs;
@@ -54,9 +55,9 @@ pub(super) fn existing_effect(existing: &Intent, slot: UtcMs) -> Option<Effect> 
     let reason = match existing.state {
         IntentState::Planned => return None,
         IntentState::Absent => return Some(Effect::Nothing(Ending::new(Reason::IntentStands, text))),
-        IntentState::Acked => Reason::OrderAcked,
-        IntentState::Rejected => Reason::OrderRejected,
-        IntentState::Sent | IntentState::Unknown | IntentState::Held => Reason::OrderUnknown,
+        IntentState::Acked => existing.action.reason(EffectEnd::Acked),
+        IntentState::Rejected => existing.action.reason(EffectEnd::Rejected),
+        IntentState::Sent | IntentState::Unknown | IntentState::Held => existing.action.reason(EffectEnd::Unknown),
     };
     if existing.slot == slot {
         return Some(Effect::Acted(reason, text));
@@ -79,7 +80,7 @@ impl Tally {
                 let detail = if self.acted { format!("{}; {text}", self.ended.detail) } else { text };
                 self.ended = Ending::new(reason, detail);
                 self.acted = true;
-                if reason == Reason::OrderAcked { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                if is_acked(reason) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             }
             Effect::ActedEarlier { text, is_acked } => {
                 if !self.acted {
@@ -101,33 +102,38 @@ impl Tally {
 
 /// What a venue's answer means: for the intent, and for the slot.
 pub(super) fn outcome(intent: &Intent, submission: Submission) -> (IntentEvent, Effect) {
-    let order = &intent.order;
-    let what = format!("{} {} {} ({})", order.side, order.volume_lots.normalize(), order.symbol, order.role);
+    let action = &intent.action;
     match submission {
         Submission::Acked(receipt) => {
-            let text = format!("{what}: ticket {}", receipt.ticket);
-            (IntentEvent::Acked { receipt }, Effect::Acted(Reason::OrderAcked, text))
+            let text = format!("{action}: {receipt}");
+            (IntentEvent::Acked { receipt }, Effect::Acted(action.reason(EffectEnd::Acked), text))
         }
         Submission::Rejected { code, text, .. } => {
-            let detail = format!("{what}: {text}");
-            (IntentEvent::Rejected { code, text }, Effect::Acted(Reason::OrderRejected, detail))
+            let detail = format!("{action}: {text}");
+            (IntentEvent::Rejected { code, text }, Effect::Acted(action.reason(EffectEnd::Rejected), detail))
         }
         Submission::NeverLeft(evidence) => {
-            let ending = Ending::new(Reason::OrderNeverLeft, format!("{what}: {evidence}"));
+            let ending = Ending::new(action.reason(EffectEnd::NeverLeft), format!("{action}: {evidence}"));
             (IntentEvent::NeverLeft { evidence }, Effect::Nothing(ending))
         }
         Submission::Unknown(evidence) => {
-            let detail = format!("{what}: {evidence}");
-            (IntentEvent::LostTrack { evidence }, Effect::Acted(Reason::OrderUnknown, detail))
+            let detail = format!("{action}: {evidence}");
+            (IntentEvent::LostTrack { evidence }, Effect::Acted(action.reason(EffectEnd::Unknown), detail))
         }
     }
 }
 
 /// The effect when its outcome could not be recorded: the order counts as unknown, because only the journal, which knows the
 /// tickets of all orders, can tell whether the answer was its receipt.
-pub(super) fn unrecorded(effect: Effect, error: &JournalUnavailable) -> Effect {
+pub(super) fn unrecorded(action: &Action, effect: Effect, error: &JournalUnavailable) -> Effect {
     match effect {
-        Effect::Acted(_, text) => Effect::Acted(Reason::OrderUnknown, format!("{text}; not recorded: {error}")),
+        Effect::Acted(_, text) => {
+            Effect::Acted(action.reason(EffectEnd::Unknown), format!("{text}; not recorded: {error}"))
+        }
         other => other,
     }
+}
+
+const fn is_acked(reason: Reason) -> bool {
+    matches!(reason, Reason::OrderAcked | Reason::ForecastAcked)
 }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use super::{IntentProtocol, TradeStrategy};
 use crate::domain::intent::Intent;
 use crate::events;
-use crate::status::{HeldOrder, Holdings};
+use crate::status::{HeldEffect, Holdings};
 
 impl IntentProtocol {
     /// `held`: all orders of this pipeline that wait for an operator. Each is logged here once per process, and again with
     /// every heartbeat.
     pub(super) fn show_held(&self, held: Vec<Intent>) {
         let before = self.holdings.load_full();
-        let held: Vec<HeldOrder> = held.into_iter().map(|intent| HeldOrder::new(intent, &self.state_dir)).collect();
+        let held: Vec<HeldEffect> = held.into_iter().map(|intent| HeldEffect::new(intent, &self.state_dir)).collect();
         for order in held.iter().filter(|order| !before.held.contains(order)) {
-            events::order_held(order);
+            events::effect_held(order);
         }
         self.holdings.store(Arc::new(Holdings { held, ..Holdings::clone(&before) }));
     }

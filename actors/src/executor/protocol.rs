@@ -3,6 +3,7 @@
 //! Promise 2 is kept here. Before a new effect, every open intent is settled by evidence. `planned` and `sent` are durable before
 //! anything leaves, nothing is ever sent twice, and an effect without a usable answer stays `unknown`.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,9 +13,10 @@ use tokio::time::Instant;
 
 use super::effect::{Effect, Refusals, existing_effect, outcome, unrecorded};
 use crate::cycle_flow::Cycle;
+use crate::domain::action::{Action, Receipt};
 use crate::domain::cycle::SlotRecord;
 use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState};
-use crate::domain::order::{Order, Receipt};
+
 use crate::domain::reason::{Ending, Reason};
 use crate::domain::schedule::Window;
 use crate::domain::time::UtcMs;
@@ -112,10 +114,15 @@ impl IntentProtocol {
         Ok(())
     }
 
-    /// Identity of a new intent for this order, or of `earlier`, which an earlier run has planned: that one keeps its key and basis,
+    /// Identity of a new intent for the effect with this role, or of `earlier`, which an earlier run has planned: that one keeps its key and basis,
     /// because an older version may have derived another key for the same decision.
-    pub(super) fn identity(&self, basis: Basis, order: &Order, earlier: Option<&Intent>) -> (IntentKey, Basis) {
-        let derive = || IntentKey::derive(self.sink.mode(), self.sink.account(), &self.pipeline, basis, order.role);
+    pub(super) fn identity(
+        &self,
+        basis: Basis,
+        role: impl fmt::Display,
+        earlier: Option<&Intent>,
+    ) -> (IntentKey, Basis) {
+        let derive = || IntentKey::derive(self.sink.mode(), self.sink.account(), &self.pipeline, basis, &role);
         earlier.map_or_else(|| (derive(), basis), |intent| (intent.key.clone(), intent.basis))
     }
 
@@ -125,7 +132,7 @@ impl IntentProtocol {
         cycle: &Cycle,
         record: &mut SlotRecord,
         (key, basis): (IntentKey, Basis),
-        order: Order,
+        action: Action,
     ) -> Effect {
         let intent = Intent {
             key,
@@ -134,7 +141,7 @@ impl IntentProtocol {
             pipeline: self.pipeline.clone(),
             slot: cycle.slot,
             basis,
-            order,
+            action,
             state: IntentState::Planned,
             receipt: None,
         };
@@ -167,7 +174,7 @@ impl IntentProtocol {
             inject_fault(&*self.faults, FaultPoint::AfterPlan, &self.path).await;
             return Ok(None);
         };
-        let same = (existing.slot, &existing.order) == (intent.slot, &intent.order);
+        let same = (existing.slot, &existing.action) == (intent.slot, &intent.action);
         if existing.state == IntentState::Planned && !same {
             self.journal.advance(&existing.key, IntentEvent::Abandon, self.clock.now()).await?;
             let ending = Ending::new(Reason::IntentStands, "the repeated cycle decided differently");
@@ -176,7 +183,7 @@ impl IntentProtocol {
         Ok(existing_effect(&existing, intent.slot))
     }
 
-    /// Writes `sent`, sends the order, records the answer.
+    /// Writes `sent`, hands the effect over, records the answer.
     async fn send(&mut self, cycle: &Cycle, intent: &Intent) -> Effect {
         self.sink.prepare(&intent.key);
         self.changes += 1;
@@ -205,7 +212,7 @@ impl IntentProtocol {
                     let now = clock.now();
                     window.contains(now) && deadlines.may_leave(slot, now)
                 };
-                self.sink.submit(&intent.key, &intent.order, slot, deadline, &may_leave).await
+                self.sink.submit(&intent.key, &intent.action, slot, deadline, &may_leave).await
             }
         };
         if let Submission::Acked(receipt) = &submission
@@ -240,11 +247,11 @@ impl IntentProtocol {
             // It stays `sent` in the journal until it is settled, and the row of the slot says no more than that.
             (Err(error), _) => {
                 self.settled = false;
-                unrecorded(effect, &error)
+                unrecorded(&intent.action, effect, &error)
             }
             (Ok(_), receipt) => {
                 if let Some(receipt) = &receipt {
-                    events::order_confirmed(intent, receipt);
+                    events::effect_confirmed(intent, receipt);
                 }
                 effect
             }
@@ -252,16 +259,13 @@ impl IntentProtocol {
     }
 
     pub(super) fn log_late_confirmation(&self, intent: &Intent, receipt: &Receipt) {
-        events::order_confirmed_late(intent, receipt, self.clock.now().since(intent.slot));
+        events::effect_confirmed_late(intent, receipt, self.clock.now().since(intent.slot));
     }
 
     /// The answer about an order names the ticket of another one, so it confirms nothing. Returns that as evidence.
     pub(super) fn disown(&self, intent: &Intent, receipt: &Receipt, owner: &IntentKey) -> String {
-        events::receipt_disowned(&self.pipeline, &intent.key, receipt.ticket, owner);
+        events::receipt_disowned(&self.pipeline, &intent.key, receipt, owner);
         self.sink.disown(&intent.key);
-        format!(
-            "the answer names ticket {}, which belongs to the order {owner}; it said: {}",
-            receipt.ticket, receipt.text
-        )
+        format!("the answer names {receipt}, which belongs to the order {owner}; it said: {}", receipt.text())
     }
 }

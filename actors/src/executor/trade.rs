@@ -71,11 +71,12 @@ impl TradeStrategy {
             Ok(existing) => existing,
             Err(error) => return Ending::new(Reason::JournalUnavailable, error.to_string()),
         };
-        let closed_before = existing.iter().find(|intent| matches!(intent.order.role, Role::Close(_)));
+        let mut earlier = existing.iter().filter_map(Intent::order);
+        let closed_before = earlier.find(|order| matches!(order.role, Role::Close(_)));
         let situation = Situation {
             symbol: &self.symbol,
             positions: &open.positions,
-            closed_before: closed_before.map(|intent| intent.order.side.opposite()),
+            closed_before: closed_before.map(|order| order.side.opposite()),
             reference_price,
             now: cycle.slot,
         };
@@ -113,14 +114,14 @@ impl TradeStrategy {
         existing: Vec<Intent>,
     ) -> Ending {
         let mut tally = Tally { ended: Ending::new(decision.idle.unwrap_or(Reason::Hold), ""), acted: false };
-        for done in existing.iter().filter(|done| decision.orders.iter().all(|order| order.role != done.order.role)) {
+        for done in existing.iter().filter(|done| decision.orders.iter().all(|order| !is_of(done, order.role))) {
             // The repeated decision does not contain this order any more, because it was done.
             if let Some(effect) = existing_effect(done, cycle.slot) {
                 let _ = tally.add(effect);
             }
         }
         for order in decision.orders {
-            let earlier = existing.iter().find(|done| done.order.role == order.role);
+            let earlier = existing.iter().find(|done| is_of(done, order.role));
             let effect = match earlier.and_then(|intent| existing_effect(intent, cycle.slot)) {
                 Some(effect) => effect,
                 None => self.place_order(protocol, cycle, record, basis, order, earlier).await,
@@ -145,12 +146,12 @@ impl TradeStrategy {
         if let Err(fault) = validate_order(&order, self.policy.volume_lots) {
             return Effect::Nothing(Ending::new(fault.reason(), fault.to_string()));
         }
-        let (key, basis) = protocol.identity(basis, &order, earlier);
+        let (key, basis) = protocol.identity(basis, order.role, earlier);
         let may_act = protocol.may_act(cycle).await;
         if let Err(ending) = may_act.and(self.check_risk(protocol, cycle, record, &key, &order).await) {
             return Effect::Nothing(ending);
         }
-        protocol.carry_out(cycle, record, (key, basis), order).await
+        protocol.carry_out(cycle, record, (key, basis), order.into()).await
     }
 
     async fn check_risk(
@@ -192,6 +193,10 @@ impl TradeStrategy {
         }
         Ok(())
     }
+}
+
+fn is_of(intent: &Intent, role: Role) -> bool {
+    intent.order().is_some_and(|order| order.role == role)
 }
 
 fn count(many: usize) -> u32 {

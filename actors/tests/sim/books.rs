@@ -114,7 +114,9 @@ fn wrong_basis(inner: &Inner, pipeline: &PipelineOptions, record: &SlotRecord) -
     let fits = |intent: &Intent| match (pipeline.decide_on, intent.basis) {
         (DecideOn::Bar, Basis::Bar(bar)) => record.decided_bar == Some(bar),
         // What is held too long is closed whether or not a bar is decided.
-        (DecideOn::Bar, Basis::Slot(slot)) => slot == record.slot && matches!(intent.order.role, Role::Close(_)),
+        (DecideOn::Bar, Basis::Slot(slot)) => {
+            slot == record.slot && intent.order().is_some_and(|order| matches!(order.role, Role::Close(_)))
+        }
         (DecideOn::Slot, basis) => basis == Basis::Slot(record.slot),
     };
     let is_bar = record.decided_bar.is_none_or(|bar| {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::amend::{amend_ended, amend_missed};
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Receipt, Role, Ticket};
+use sentinel_actors::domain::order::{Role, Ticket};
 use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::domain::risk::Exposure;
 use sentinel_actors::domain::time::UtcMs;
@@ -206,7 +207,7 @@ impl SimStore {
             JournalRead::AckedIntents { account, symbol, mode } => {
                 let acked = |intent: &&Intent| {
                     intent.account == account
-                        && intent.symbol() == symbol
+                        && intent.action.symbol() == symbol
                         && intent.mode == mode
                         && intent.state == IntentState::Acked
                 };
@@ -218,14 +219,15 @@ impl SimStore {
             }
             JournalRead::OpenIntents { pipeline } => JournalAnswer::Intents(disk.open_intents(&pipeline)),
             JournalRead::Exposure { account, symbol, mode, now } => {
-                let mine =
-                    |intent: &&Intent| intent.account == account && intent.symbol() == symbol && intent.mode == mode;
+                let mine = |intent: &&Intent| {
+                    intent.account == account && intent.action.symbol() == symbol && intent.mode == mode
+                };
                 let opened = |age: u64| {
                     let since = now.minus(Duration::from_secs(age));
                     let counts = |intent: &&Intent| {
                         mine(intent)
                             && intent.slot > since
-                            && intent.order.role == Role::Open
+                            && intent.order().is_some_and(|order| order.role == Role::Open)
                             && intent.state.may_have_left()
                     };
                     let pipeline = ledger::pipeline_of(&symbol);
@@ -272,16 +274,6 @@ impl JournalStore for SimStore {
             }
             Ok(Self::answer(&mut self.world.lock(), question))
         })
-    }
-}
-
-trait Symbol {
-    fn symbol(&self) -> &str;
-}
-
-impl Symbol for Intent {
-    fn symbol(&self) -> &str {
-        &self.order.symbol
     }
 }
 
@@ -358,7 +350,7 @@ fn plan(inner: &mut Inner, mut intent: Intent) -> Written {
     if inner.disk.rows.contains_key(&(intent.pipeline.clone(), intent.slot)) {
         inner.violation(format!("{} plans for {} after that slot has ended", intent.pipeline, intent.slot));
     }
-    inner.tracker(format!("plan {} {} {}", intent.pipeline, intent.slot, intent.order.role));
+    inner.tracker(format!("plan {} {} {}", intent.pipeline, intent.slot, intent.action.role()));
     (intent.state, intent.receipt) = (IntentState::Planned, None);
     inner.disk.open.entry(intent.pipeline.clone()).or_default().push(intent.key.clone());
     let slot = (intent.pipeline.clone(), intent.slot);
@@ -382,14 +374,14 @@ pub fn advance(inner: &mut Inner, key: &IntentKey, event: IntentEvent) -> Writte
             return Written::Refused(illegal.to_string());
         }
     };
-    if let Some(receipt) = event.receipt() {
-        let keys = inner.disk.by_ticket.get(&receipt.ticket).into_iter().flatten();
+    if let Some(ticket) = event.receipt().and_then(Receipt::ticket) {
+        let keys = inner.disk.by_ticket.get(&ticket).into_iter().flatten();
         let confirmed: Vec<Intent> = keys.map(|key| inner.disk.intents[key].intent.clone()).collect();
-        if let Some(owner) = stored.intent.ticket_owner(receipt.ticket, &confirmed) {
+        if let Some(owner) = stored.intent.ticket_owner(ticket, &confirmed) {
             inner.count("ticket_taken");
             return Written::TicketTaken(owner.key.clone());
         }
-        inner.disk.by_ticket.entry(receipt.ticket).or_default().push(key.clone());
+        inner.disk.by_ticket.entry(ticket).or_default().push(key.clone());
     }
     let pipeline = stored.intent.pipeline.clone();
     let slot = stored.intent.slot;
@@ -432,7 +424,7 @@ pub fn settle_held(inner: &mut Inner) {
         let event = match ledger::truth(inner, &key) {
             Truth::Filled => {
                 let Some(receipt) = ledger::receipt(inner, &key) else { continue };
-                IntentEvent::SettledAcked { receipt, evidence }
+                IntentEvent::SettledAcked { receipt: receipt.into(), evidence }
             }
             Truth::Nothing | Truth::Refused => IntentEvent::SettledAbsent { evidence },
             Truth::Open => continue,

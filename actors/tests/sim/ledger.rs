@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
+use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
 use sentinel_actors::domain::netting::net_position;
-use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Side, Ticket};
+use sentinel_actors::domain::order::{Fill, Order, Position, Role, Side, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 
 use crate::world::Inner;
@@ -63,12 +64,12 @@ pub struct Entry {
 }
 
 pub enum Verdict {
-    Filled(Receipt),
+    Filled(Fill),
     Refused,
 }
 
 impl Entry {
-    pub fn receipt(&self) -> Option<&Receipt> {
+    pub fn receipt(&self) -> Option<&Fill> {
         match self.verdict.as_ref()? {
             Verdict::Filled(receipt) => Some(receipt),
             Verdict::Refused => None,
@@ -107,7 +108,7 @@ pub fn can_prove_absence(inner: &Inner, key: &IntentKey) -> bool {
 }
 
 /// What the venue filled of a key.
-pub fn receipt(inner: &Inner, key: &IntentKey) -> Option<Receipt> {
+pub fn receipt(inner: &Inner, key: &IntentKey) -> Option<Fill> {
     inner.ledger.orders.get(key)?.receipt().cloned()
 }
 
@@ -131,16 +132,17 @@ pub fn judge_step(inner: &mut Inner, intent: &Intent, event: &IntentEvent, next:
     if matches!(event, IntentEvent::FoundAbsent { .. }) && !can_prove_absence(inner, &intent.key) {
         inner.violation(format!("{} is called absent, and its venue can fill it at any time", intent.key));
     }
-    if let Some(receipt) = event.receipt() {
+    let Some(order) = intent.order() else { return };
+    if let Some(receipt) = event.receipt().and_then(Receipt::fill) {
         let filled = inner.ledger.orders.get(&intent.key).and_then(Entry::receipt);
         if filled.map(|filled| (filled.ticket, filled.volume_lots)) != Some((receipt.ticket, receipt.volume_lots)) {
             let text = format!("{} has the receipt {receipt:?}, the venue filled {filled:?}", intent.key);
             inner.violation(text);
         }
-        let sum = inner.ledger.acked.entry(intent.order.symbol.clone()).or_default();
-        *sum += signed(intent.order.side, receipt.volume_lots);
+        let sum = inner.ledger.acked.entry(order.symbol.clone()).or_default();
+        *sum += signed(order.side, receipt.volume_lots);
     }
-    judge_account(inner, &intent.order.symbol);
+    judge_account(inner, &order.symbol);
 }
 
 /// On a netting account the confirmed orders and those that were filled and are still open add up to the position.
@@ -220,7 +222,7 @@ pub fn arrive(inner: &mut Inner, key: &IntentKey) {
         Some(()) => {
             inner.ledger.effects += 1;
             let (price, text) = (Some(order.reference_price), "filled".to_owned());
-            Verdict::Filled(Receipt { ticket, volume_lots: lots, price, text })
+            Verdict::Filled(Fill { ticket, volume_lots: lots, price, text })
         }
     };
     let word = if matches!(verdict, Verdict::Filled(_)) { "fills" } else { "refuses" };

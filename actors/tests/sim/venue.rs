@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use rust_decimal::Decimal;
+use sentinel_actors::domain::action::{Action, Receipt};
 use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Order, Receipt, Role};
+use sentinel_actors::domain::order::{Order, Role};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Evidence, MayLeave, PortFuture, PositionBook, Positions, Sink, Submission, VenueError};
 
@@ -71,7 +72,7 @@ impl SimVenue {
         let now = inner.now();
         let stored = inner.disk.intents.get(key).map(|stored| stored.intent.clone());
         match stored {
-            Some(intent) if intent.state == IntentState::Sent && intent.order == *order => {
+            Some(intent) if intent.state == IntentState::Sent && intent.order() == Some(order) => {
                 let cell = (intent.pipeline.clone(), intent.slot);
                 if slot != intent.slot || inner.disk.rows.contains_key(&cell) {
                     let text = format!("an effect of {} {} in {slot} after that slot has ended", cell.0, cell.1);
@@ -181,7 +182,7 @@ impl SimVenue {
             return self.another(&inner).map_or(Submission::Unknown("no reply".to_owned()), Submission::Acked);
         }
         match inner.ledger.orders.get(key).and_then(|entry| entry.verdict.as_ref()) {
-            Some(Verdict::Filled(receipt)) => Submission::Acked(receipt.clone()),
+            Some(Verdict::Filled(receipt)) => Submission::Acked(receipt.clone().into()),
             Some(Verdict::Refused) => {
                 Submission::Rejected { code: Some(10_006), text: "refused".to_owned(), lasting: self.index % 3 == 2 }
             }
@@ -225,7 +226,7 @@ impl SimVenue {
             return Evidence::Found(receipt);
         }
         match inner.ledger.orders.get(&intent.key).and_then(|entry| entry.verdict.as_ref()) {
-            Some(Verdict::Filled(receipt)) => return Evidence::Found(receipt.clone()),
+            Some(Verdict::Filled(receipt)) => return Evidence::Found(receipt.clone().into()),
             Some(Verdict::Refused) => return Evidence::Refused { code: Some(10_006), text: "refused".to_owned() },
             None => {}
         }
@@ -258,11 +259,12 @@ impl Sink for SimVenue {
     fn submit<'a>(
         &'a self,
         key: &'a IntentKey,
-        order: &'a Order,
+        action: &'a Action,
         slot: UtcMs,
         deadline: Duration,
         _: MayLeave<'a>,
     ) -> PortFuture<'a, Submission> {
+        let Action::Order(order) = action else { panic!("{key} is no order") };
         Box::pin(self.trade(key, order, slot, deadline))
     }
 

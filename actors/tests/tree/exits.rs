@@ -144,7 +144,7 @@ async fn a_refused_exit_is_retried_in_the_next_slot_and_the_bar_stays_open() {
     let decided: Vec<_> = inner.rows.values().filter(|row| row.decided_bar.is_some()).collect();
     assert_eq!((decided.len(), decided[0].reason), (1, Reason::OrderAcked), "no exit has used up the bar");
     for intent in inner.intents.values() {
-        assert_eq!(matches!(intent.basis, Basis::Slot(_)), intent.order.role != Role::Open, "{intent:?}");
+        assert_eq!(matches!(intent.basis, Basis::Slot(_)), intent.action.role() != "open", "{intent:?}");
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rust_decimal::Decimal;
+use sentinel_actors::domain::action::Action;
 use sentinel_actors::domain::bar::{Bar, CleanBars, Interval, RawBar};
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::cycle::SlotRecord;
@@ -15,7 +16,7 @@ use sentinel_actors::domain::decision::{DecideOn, OnOpposite, Signal, TradePolic
 use sentinel_actors::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
 use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Ticket};
+use sentinel_actors::domain::order::{Fill, Order, Position, Role, Ticket};
 use sentinel_actors::domain::prediction::{ModelIdentity, RawAnswer};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::risk::{Exposure, RiskLimits};
@@ -341,11 +342,12 @@ impl Sink for World {
     fn submit<'a>(
         &'a self,
         key: &'a IntentKey,
-        order: &'a Order,
+        action: &'a Action,
         slot: UtcMs,
         _: Duration,
         may_leave: MayLeave<'a>,
     ) -> PortFuture<'a, Submission> {
+        let Action::Order(order) = action else { panic!("{key} is no order") };
         Box::pin(async move {
             {
                 let mut inner = self.lock();
@@ -376,7 +378,8 @@ impl Sink for World {
                     }),
                 }
             }
-            Submission::Acked(Receipt { ticket, volume_lots: order.volume_lots, price: None, text: String::new() })
+            let fill = Fill { ticket, volume_lots: order.volume_lots, price: None, text: String::new() };
+            Submission::Acked(fill.into())
         })
     }
 

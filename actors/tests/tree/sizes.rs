@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 use sentinel_actors::domain::decision::OnOpposite;
 use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Order, Position, Receipt, Role, Side, Ticket};
+use sentinel_actors::domain::order::{Fill, Order, Position, Role, Side, Ticket};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::settings::PipelineSettings;
@@ -25,6 +25,7 @@ fn acked(number: i64, side: Side, volume_lots: Decimal) -> Intent {
         target_price: None,
         reference_price: Decimal::ONE,
     };
+    let fill = Fill { ticket: Ticket(number.unsigned_abs()), volume_lots, price: None, text: String::new() };
     Intent {
         key: IntentKey::derive(Mode::Live, "account", "eurusd", basis, Role::Open),
         mode: Mode::Live,
@@ -32,9 +33,9 @@ fn acked(number: i64, side: Side, volume_lots: Decimal) -> Intent {
         pipeline: "eurusd".to_owned(),
         slot,
         basis,
-        order,
+        action: order.into(),
         state: IntentState::Acked,
-        receipt: Some(Receipt { ticket: Ticket(number.unsigned_abs()), volume_lots, price: None, text: String::new() }),
+        receipt: Some(fill.into()),
     }
 }
 
@@ -175,7 +176,7 @@ proptest! {
         let inner = world.lock();
         let planned = inner.intents.values().filter(|intent| intent.slot > START);
         for intent in planned {
-            prop_assert!(intent.order.volume_lots <= volume, "planned: {intent:?}");
+            prop_assert!(intent.order().is_some_and(|order| order.volume_lots <= volume), "planned: {intent:?}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The rows of the journal as they are shown: all their fields for programs, and at most 80 columns for people.
 
+use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentState};
 use sentinel_actors::domain::time::UtcMs;
@@ -194,8 +195,8 @@ pub(super) struct IntentLine {
     basis: String,
     role: String,
     symbol: String,
-    side: &'static str,
-    volume_lots: String,
+    side: Option<&'static str>,
+    volume_lots: Option<String>,
     stop_price: Option<String>,
     target_price: Option<String>,
     reference_price: String,
@@ -207,32 +208,46 @@ pub(super) struct IntentLine {
     intact: bool,
     /// Whether `basis` is a bar or a slot.
     basis_kind: &'static str,
+    /// Of a forecast, as its horizon.
+    log_return: Option<String>,
+    horizon_s: Option<u64>,
+    /// Of a forecast's inclusion, as its height.
+    hash: Option<String>,
+    height: Option<u64>,
 }
 
 impl From<Stored<Intent>> for IntentLine {
     fn from(Stored { record, is_intact }: Stored<Intent>) -> Self {
-        let (order, receipt) = (record.order, record.receipt);
+        let (order, forecast) = (record.action.order(), record.action.forecast());
+        let receipt = record.receipt.as_ref();
+        let fill = receipt.and_then(Receipt::fill);
+        let inclusion = receipt.and_then(Receipt::inclusion);
+        let reference_price = order.map(|order| order.reference_price).or(forecast.map(|f| f.reference_price));
         Self {
             key: record.key.to_string(),
             mode: record.mode.code(),
             slot: record.slot.to_string(),
             basis: record.basis.time().to_string(),
-            role: order.role.to_string(),
-            side: order.side.code(),
-            volume_lots: order.volume_lots.to_string(),
-            stop_price: order.stop_price.map(|price| price.to_string()),
-            target_price: order.target_price.map(|price| price.to_string()),
-            reference_price: order.reference_price.to_string(),
+            role: record.action.role(),
+            side: order.map(|order| order.side.code()),
+            volume_lots: order.map(|order| order.volume_lots.to_string()),
+            stop_price: order.and_then(|order| order.stop_price).map(|price| price.to_string()),
+            target_price: order.and_then(|order| order.target_price).map(|price| price.to_string()),
+            reference_price: reference_price.map(|price| price.to_string()).unwrap_or_default(),
             state: record.state.code(),
-            ticket: receipt.as_ref().map(|receipt| receipt.ticket.to_string()),
-            filled_lots: receipt.as_ref().map(|receipt| receipt.volume_lots.to_string()),
-            fill_price: receipt.as_ref().and_then(|receipt| receipt.price).map(|price| price.to_string()),
-            receipt_text: receipt.map(|receipt| receipt.text),
+            ticket: fill.map(|fill| fill.ticket.to_string()),
+            filled_lots: fill.map(|fill| fill.volume_lots.to_string()),
+            fill_price: fill.and_then(|fill| fill.price).map(|price| price.to_string()),
+            receipt_text: receipt.map(|receipt| receipt.text().to_owned()),
             intact: is_intact,
             basis_kind: record.basis.kind().code(),
+            log_return: forecast.map(|forecast| forecast.log_return.to_string()),
+            horizon_s: forecast.map(|forecast| forecast.horizon_s),
+            hash: inclusion.map(|inclusion| inclusion.hash.clone()),
+            height: inclusion.map(|inclusion| inclusion.height),
+            symbol: record.action.symbol().to_owned(),
             account: record.account,
             pipeline: record.pipeline,
-            symbol: order.symbol,
         }
     }
 }
@@ -260,15 +275,25 @@ impl Line for IntentLine {
         "receipt_text",
         "intact",
         "basis_kind",
+        "log_return",
+        "horizon_s",
+        "hash",
+        "height",
     ];
     const NESTED: &'static [&'static str] = &[];
 
     /// Two lines: what was ordered, and how it is found again.
     fn table(&self) -> String {
-        let order = format!("{} {} {} {}", self.role, self.side, self.volume_lots, self.symbol);
+        let (side, lots) = (self.side.unwrap_or_default(), self.volume_lots.as_deref().unwrap_or_default());
+        let order = match &self.log_return {
+            None => format!("{} {side} {lots} {}", self.role, self.symbol),
+            Some(log_return) => format!("{} {log_return} {}", self.role, self.symbol),
+        };
         let (pipeline, state) = (cell(&self.pipeline, 10), self.state);
         let line = format!("{:<20} {pipeline} {:<7} {state:<8} {order}", self.slot, self.mode);
         let ticket = self.ticket.as_ref().map(|ticket| format!("ticket {ticket}")).unwrap_or_default();
+        let included = self.hash.as_ref().zip(self.height).map(|(hash, height)| format!("{hash} at height {height}"));
+        let ticket = included.unwrap_or(ticket);
         let price = self.fill_price.as_ref().map(|price| format!("at {price}")).unwrap_or_default();
         let damaged = if self.intact { "" } else { "DAMAGED ROW" };
         let under = format!("{} {ticket} {price} {damaged}", self.key);

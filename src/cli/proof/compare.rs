@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
+use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::intent::{Intent, IntentState};
 use sentinel_actors::domain::netting::net_position;
 use sentinel_actors::domain::order::Side;
@@ -48,8 +49,8 @@ pub(super) fn compare(
 
 /// In what a filled order is not the one that its intent asked for, or not as it was confirmed.
 fn differences(order: &Filled, intent: &Intent) -> Vec<&'static str> {
-    let asked = &intent.order;
-    let receipt = intent.receipt.as_ref();
+    let Some(asked) = intent.order() else { return vec!["kind"] };
+    let receipt = intent.receipt.as_ref().and_then(Receipt::fill);
     let same = [
         ("symbol", order.symbol == asked.symbol),
         ("side", order.side == asked.side.code()),
@@ -65,11 +66,11 @@ fn differences(order: &Filled, intent: &Intent) -> Vec<&'static str> {
 fn positions_differ(intents: &BTreeMap<String, Intent>, positions: &[OpenPosition]) -> Vec<String> {
     let symbols: BTreeSet<&str> = intents
         .values()
-        .map(|intent| intent.order.symbol.as_str())
+        .map(|intent| intent.action.symbol())
         .chain(positions.iter().map(|position| position.symbol.as_str()))
         .collect();
     let differs = |symbol: &str| {
-        let of_symbol = || intents.values().filter(|intent| intent.order.symbol == symbol);
+        let of_symbol = || intents.values().filter(|intent| intent.action.symbol() == symbol);
         if of_symbol().any(|intent| intent.state.may_have_left() && !intent.state.is_final()) {
             return None;
         }

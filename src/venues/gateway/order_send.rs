@@ -9,7 +9,7 @@
 
 use rust_decimal::Decimal;
 use sentinel_actors::domain::intent::{Intent, IntentKey};
-use sentinel_actors::domain::order::{Order, Receipt, Role, Side, Ticket};
+use sentinel_actors::domain::order::{Fill, Order, Role, Side, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Evidence, Submission};
 use serde::Deserialize;
@@ -218,12 +218,14 @@ impl Reply {
     /// What it says about an order when it answers [`status_request`]. `ticket` is what an earlier reply named.
     #[must_use]
     pub fn judge_status(&self, intent: &Intent, magic: u32, ticket: Option<Ticket>) -> Evidence {
-        let why = match self.is_remembered().then(|| self.verdict(&intent.order, Exits::AtBroker)) {
+        let Some(order) = intent.order() else {
+            return Evidence::Undecidable("a gateway knows of orders only".to_owned());
+        };
+        let why = match self.is_remembered().then(|| self.verdict(order, Exits::AtBroker)) {
             Some(Ok(Submission::Acked(receipt))) => return Evidence::Found(receipt),
             Some(Err(why)) => why,
             _ => "the gateway cannot tell, and that it does not remember an order proves nothing".to_owned(),
         };
-        let order = &intent.order;
         let ticket = ticket.or(self.ticket()).map(|ticket| format!(", ticket {ticket}")).unwrap_or_default();
         Evidence::Undecidable(format!(
             "{why} ({self}); look in the terminal's orders, deals and positions for a {} of {} {} with the comment {} and \
@@ -238,7 +240,7 @@ impl Reply {
     fn receipt(&self, volume_lots: Decimal) -> Result<Submission, String> {
         let ticket = self.ticket().ok_or("an order that was carried out comes without a ticket")?;
         let price = decimal(&self.data["price"]).filter(|price| *price > Decimal::ZERO);
-        Ok(Submission::Acked(Receipt { ticket, volume_lots, price, text: self.to_string() }))
+        Ok(Submission::Acked(Fill { ticket, volume_lots, price, text: self.to_string() }.into()))
     }
 
     /// The filled volume, when the reply names one.
