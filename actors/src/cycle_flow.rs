@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::domain::bar::CleanBars;
 use crate::domain::cycle::{SlotRecord, Stage};
-use crate::domain::prediction::Probabilities;
+use crate::domain::prediction::Prediction;
 use crate::domain::reason::{Ending, Reason};
 use crate::domain::time::UtcMs;
 use crate::ports::elapsed_now;
@@ -124,7 +124,7 @@ pub struct Work<L> {
 
 #[derive(Debug)]
 pub enum ExecutorInput {
-    Prediction(Arc<CleanBars>, Probabilities),
+    Prediction(Arc<CleanBars>, Prediction),
     NoPrediction(Undecided),
 }
 

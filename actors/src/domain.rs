@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod cycle;
 pub mod decision;
 pub mod feature;
+pub mod forecast;
 pub mod freshness;
 pub mod intent;
 pub mod netting;

@@ -1,10 +1,11 @@
 //! Executor: decides, checks risk, writes the intent, acts, records the receipt.
 //!
 //! Two parts: [`IntentProtocol`] takes one effect from its plan to its receipt and settles what an earlier run left open, whatever
-//! the effect is. [`TradeStrategy`] says which effects are wanted. Promise 2 is kept in the protocol.
+//! the effect is. The [`Strategy`] says which effects are wanted. Promise 2 is kept in the protocol.
 
 mod effect;
 mod exits;
+mod forecasting;
 mod holdings;
 mod positions;
 mod protocol;
@@ -14,11 +15,13 @@ mod trade;
 use std::convert::Infallible;
 
 pub use self::effect::Refusals;
+pub use self::forecasting::ForecastStrategy;
 pub use self::protocol::IntentProtocol;
 pub use self::trade::TradeStrategy;
-use crate::cycle_flow::{Cycle, ExecutorInput};
+use crate::cycle_flow::{Cycle, ExecutorInput, Undecided};
 use crate::domain::cycle::{SlotRecord, Stage};
-use crate::domain::reason::Ending;
+use crate::domain::prediction::Prediction;
+use crate::domain::reason::{Ending, Reason};
 use crate::events;
 use crate::ports::{FaultPoint, PortFuture, elapsed_now, inject_fault};
 use crate::stage::{StageWork, WARM_UP_TIMEOUT};
@@ -30,7 +33,13 @@ const WARM_UP_FIFTHS: u32 = 2;
 
 pub struct Executor {
     pub protocol: IntentProtocol,
-    pub strategy: TradeStrategy,
+    pub strategy: Strategy,
+}
+
+/// What a prediction is made into.
+pub enum Strategy {
+    Trade(Box<TradeStrategy>),
+    Forecast(ForecastStrategy),
 }
 
 impl StageWork for Executor {
@@ -71,12 +80,20 @@ impl StageWork for Executor {
         self.protocol.journal.give_up_at(since + execute);
         let Self { protocol, strategy } = self;
         Box::pin(async move {
-            Err(match findings {
-                ExecutorInput::Prediction(bars, probabilities) => {
-                    strategy.execute(protocol, cycle, record, &bars, &probabilities).await
+            Err(match (strategy, findings) {
+                (Strategy::Trade(trade), ExecutorInput::Prediction(bars, Prediction::Classes(probabilities))) => {
+                    trade.execute(protocol, cycle, record, &bars, &probabilities).await
                 }
-                ExecutorInput::NoPrediction(undecided) => {
-                    strategy.end_undecided(protocol, cycle, record, undecided).await
+                (Strategy::Forecast(forecast), ExecutorInput::Prediction(bars, Prediction::Value(value))) => {
+                    forecast.execute(protocol, cycle, record, &bars, value).await
+                }
+                (Strategy::Trade(trade), ExecutorInput::NoPrediction(undecided)) => {
+                    trade.end_undecided(protocol, cycle, record, undecided).await
+                }
+                (Strategy::Forecast(_), ExecutorInput::NoPrediction(Undecided(why))) => why,
+                // The Predictor checks what its job expects.
+                (_, ExecutorInput::Prediction(..)) => {
+                    Ending::new(Reason::ModelInvalid, "its answer is of another kind than this job needs")
                 }
             })
         })

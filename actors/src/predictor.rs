@@ -7,15 +7,14 @@ use crate::cycle_flow::{Cycle, ExecutorInput};
 use crate::domain::bar::CleanBars;
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::feature::FeatureFrame;
-use crate::domain::prediction::Probabilities;
+use crate::domain::prediction::{ExpectedAnswer, Prediction};
 use crate::domain::reason::{Ending, Reason};
 use crate::ports::{FaultPoint, Model, ModelError, PortFuture, elapsed_now};
 use crate::stage::StageWork;
 
 pub struct Predictor {
     pub model: Arc<dyn Model>,
-    /// Classes that an answer must have.
-    pub classes: usize,
+    pub expected: ExpectedAnswer,
     /// Deadline of validation and question together.
     pub deadline: Duration,
 }
@@ -38,9 +37,9 @@ impl StageWork for Predictor {
             record.model = Some(self.model.validate(time_left()).await.map_err(|error| ending(&error))?);
             let answer = self.model.predict(&frame, time_left()).await.map_err(|error| ending(&error))?;
             record.raw_output = answer.rows.first().cloned();
-            let probabilities = Probabilities::check(&answer, self.classes)
+            let prediction = Prediction::check(&answer, self.expected)
                 .map_err(|fault| Ending::new(fault.reason(), fault.to_string()))?;
-            Ok(ExecutorInput::Prediction(bars, probabilities))
+            Ok(ExecutorInput::Prediction(bars, prediction))
         })
     }
 }

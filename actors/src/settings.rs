@@ -8,8 +8,10 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::domain::cycle::Stage;
-use crate::domain::decision::TradePolicy;
+use crate::domain::decision::{DecideOn, TradePolicy};
+use crate::domain::forecast::ForecastPolicy;
 use crate::domain::freshness::Freshness;
+use crate::domain::prediction::ExpectedAnswer;
 use crate::domain::risk::RiskLimits;
 use crate::domain::schedule::{Schedule, Window};
 use crate::domain::time::UtcMs;
@@ -71,9 +73,41 @@ pub struct PipelineSettings {
     pub freshness: Freshness,
     /// A close may lie outside its bar's range by this much.
     pub tick: f64,
-    pub policy: TradePolicy,
-    pub risk: RiskLimits,
     pub deadlines: Deadlines,
+}
+
+/// What a pipeline is for, with what only this job knows.
+#[derive(Clone)]
+pub enum Job {
+    Trade { policy: TradePolicy, risk: RiskLimits, positions: Arc<dyn PositionBook> },
+    Forecast(ForecastPolicy),
+}
+
+impl Job {
+    /// What is decided only once.
+    #[must_use]
+    pub const fn decide_on(&self) -> DecideOn {
+        match self {
+            Self::Trade { policy, .. } => policy.decide_on,
+            Self::Forecast(policy) => policy.decide_on,
+        }
+    }
+
+    /// What its model must answer.
+    #[must_use]
+    pub const fn expected_answer(&self) -> ExpectedAnswer {
+        match self {
+            Self::Trade { policy, .. } => ExpectedAnswer::Classes(policy.classes.len()),
+            Self::Forecast(_) => ExpectedAnswer::Value,
+        }
+    }
+
+    /// Whether positions are to be closed in slots without a prediction too. Stops and targets are kept by the venue, so only
+    /// `max_holding` closes a position from here.
+    #[must_use]
+    pub const fn has_exits(&self) -> bool {
+        matches!(self, Self::Trade { policy: TradePolicy { max_holding: Some(_), .. }, .. })
+    }
 }
 
 /// The adapters of one pipeline.
@@ -85,8 +119,7 @@ pub struct PipelinePorts {
     pub model: Arc<dyn Model>,
     /// Where effects go.
     pub sink: Arc<dyn Sink>,
-    /// What the account of `sink` holds.
-    pub positions: Arc<dyn PositionBook>,
+    pub job: Job,
 }
 
 /// What all pipelines of a node share.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::settings::{PipelinePorts, PipelineSettings};
+use sentinel_actors::settings::{Job, PipelinePorts, PipelineSettings};
 use sentinel_actors::supervision::Limits;
 use sentinel_actors::supervision::backoff::Backoff;
 use sentinel_actors::supervision::budget::Limit;
@@ -76,11 +76,10 @@ fn wire_one(
         window,
         freshness,
         tick: pipeline.data.tick,
-        policy: pipeline.policy.clone(),
-        risk: pipeline.risk,
         deadlines: pipeline.deadlines,
     };
-    let ports = PipelinePorts { clock, source, features, model, sink, positions };
+    let job = Job::Trade { policy: pipeline.policy.clone(), risk: pipeline.risk, positions };
+    let ports = PipelinePorts { clock, source, features, model, sink, job };
     Ok(WiredPipeline { settings, ports, first_slot, last_slot })
 }
 

@@ -21,6 +21,43 @@ pub struct RawAnswer {
     pub rows: Vec<Vec<f64>>,
 }
 
+/// What a model must answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpectedAnswer {
+    /// Probabilities of this many classes.
+    Classes(usize),
+    /// One number.
+    Value,
+}
+
+/// An answer that passed all checks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prediction {
+    Classes(Probabilities),
+    /// Finite.
+    Value(f64),
+}
+
+impl Prediction {
+    /// Checks an answer.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn check(answer: &RawAnswer, expected: ExpectedAnswer) -> Result<Self, AnswerFault> {
+        match expected {
+            ExpectedAnswer::Classes(classes) => Probabilities::check(answer, classes).map(Self::Classes),
+            ExpectedAnswer::Value => {
+                let [row] = answer.rows.as_slice() else { return Err(AnswerFault::Rows(answer.rows.len())) };
+                match row.as_slice() {
+                    [value] if value.is_finite() => Ok(Self::Value(*value)),
+                    [_] => Err(AnswerFault::NotFinite(0)),
+                    values => Err(AnswerFault::Values(values.len())),
+                }
+            }
+        }
+    }
+}
+
 /// Class probabilities that passed all checks, in the model's class order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Probabilities(Vec<f64>);
@@ -33,8 +70,11 @@ pub enum AnswerFault {
     /// Another number of classes than configured.
     #[error("the answer has {have} classes, not {want}")]
     Classes { have: usize, want: usize },
+    /// A regression model answers with one number.
+    #[error("the answer has {0} numbers, not one")]
+    Values(usize),
     /// NaN or infinity.
-    #[error("class {0} is not a finite number")]
+    #[error("value {0} is not a finite number")]
     NotFinite(usize),
     /// Outside `[0, 1]`.
     #[error("class {class} has probability {value}, outside [0, 1]")]
@@ -55,6 +95,7 @@ impl AnswerFault {
         match self {
             Self::Rows(_) => Reason::AnswerRows,
             Self::Classes { .. } => Reason::AnswerClasses,
+            Self::Values(_) => Reason::AnswerValues,
             Self::NotFinite(_) => Reason::AnswerNotFinite,
             Self::Range { .. } => Reason::AnswerRange,
             Self::Sum(_) => Reason::AnswerSum,
@@ -129,6 +170,22 @@ mod tests {
             (vec![vec![0.9, 0.9, 0.95]], Reason::AnswerSum),
         ] {
             assert_eq!(check(rows).unwrap_err().reason(), reason);
+        }
+    }
+
+    #[test]
+    fn a_regression_answers_with_exactly_one_finite_number() {
+        let check =
+            |rows| Prediction::check(&RawAnswer { rows }, ExpectedAnswer::Value).map_err(|fault| fault.reason());
+        assert_eq!(check(vec![vec![-0.25]]), Ok(Prediction::Value(-0.25)));
+        for (rows, reason) in [
+            (vec![], Reason::AnswerRows),
+            (vec![vec![0.1]; 2], Reason::AnswerRows),
+            (vec![vec![]], Reason::AnswerValues),
+            (vec![vec![0.1, 0.2]], Reason::AnswerValues),
+            (vec![vec![f64::NAN]], Reason::AnswerNotFinite),
+        ] {
+            assert_eq!(check(rows), Err(reason));
         }
     }
 

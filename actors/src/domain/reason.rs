@@ -112,6 +112,7 @@ reasons! {
     AnswerClasses, "answer_classes", Skipped, "The model's answer has the wrong number of classes.";
     AnswerNotFinite, "answer_not_finite", Skipped, "The model's answer holds NaN or infinity.";
     AnswerRange, "answer_range", Skipped, "A probability lies outside [0, 1].";
+    AnswerValues, "answer_values", Skipped, "A regression model's answer is not exactly one number.";
     AnswerSum, "answer_sum", Skipped, "The probabilities do not add up to 1 within 0.001.";
     RiskMaxPositions, "risk_max_positions", Skipped, "max_open_positions positions are open already.";
     RiskOrdersPerHour, "risk_orders_per_hour", Skipped, "max_orders_per_hour orders were sent in the last hour.";
@@ -119,7 +120,9 @@ reasons! {
     OrderTooLarge, "order_too_large", Skipped, "The order would be larger than volume_lots, because an open position is; nothing was sent.";
     LevelNotPositive, "level_not_positive", Skipped, "The stop or the target would lie at or below 0, which a gateway takes for none; nothing was sent.";
     Reducing, "reducing", Skipped, "Three orders in a row were refused for a reason that only an operator can change; until the next start only closing orders are sent.";
-    IntentOpen, "intent_open", Skipped, "An earlier intent of this symbol is not settled, so there is no new exposure.";
+    ForecastOutOfBounds, "forecast_out_of_bounds", Skipped, "The model's value is larger than max_abs; nothing was sent.";
+    ForecastZero, "forecast_zero", Skipped, "The model's value is nearer to zero than 0.000001, which no working model answers; nothing was sent.";
+    IntentOpen, "intent_open", Skipped, "An earlier intent of this symbol is not settled, so there is no new exposure and no new forecast.";
     IntentStands, "intent_stands", Skipped, "An intent for this decision exists already and ended without an order; a repeated cycle acts on nothing.";
     OrderNeverLeft, "order_never_left", Skipped, "The order provably never left the node; nothing was traded.";
     ForecastNeverLeft, "forecast_never_left", Skipped, "The forecast provably never left the node.";

@@ -114,6 +114,13 @@ impl IntentProtocol {
         Ok(())
     }
 
+    /// Intents of this pipeline, mode and account that are not final, but for those of `slot`.
+    pub(super) async fn open_before(&mut self, slot: UtcMs) -> Result<Vec<Intent>, JournalUnavailable> {
+        let mut open = self.journal.open_intents(&self.pipeline).await?;
+        open.retain(|intent| intent.slot != slot && self.is_ours(intent));
+        Ok(open)
+    }
+
     /// Identity of a new intent for the effect with this role, or of `earlier`, which an earlier run has planned: that one keeps its key and basis,
     /// because an older version may have derived another key for the same decision.
     pub(super) fn identity(

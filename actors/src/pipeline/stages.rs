@@ -8,13 +8,13 @@ use tokio::runtime::Handle;
 use crate::cycle_flow::{Cycle, Undecided};
 use crate::data_fetcher::DataFetcher;
 use crate::domain::cycle::{SlotRecord, Stage};
-use crate::executor::{Executor, IntentProtocol, Refusals, TradeStrategy};
+use crate::executor::{Executor, ForecastStrategy, IntentProtocol, Refusals, Strategy, TradeStrategy};
 use crate::feature_builder::FeatureBuilder;
 use crate::journal::{JournalHandle, JournalMsg};
 use crate::messages::PipelineMsg;
 use crate::ports::elapsed_now;
 use crate::predictor::Predictor;
-use crate::settings::{NodeShared, PipelinePorts, PipelineSettings};
+use crate::settings::{Job, NodeShared, PipelinePorts, PipelineSettings};
 use crate::stage::{HandOver, StageActor, StageLinks, StageMsg, StageState, StageWork};
 use crate::status::Holdings;
 use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
@@ -48,13 +48,13 @@ impl Stages {
         let links = |stage: Stage| StageLinks {
             path: format!("{}/{stage}", settings.name).into(),
             pipeline: pipeline.clone(),
-            // Stops and targets are kept by the venue, so only `max_holding` closes a position from here.
-            exits: settings.policy.max_holding.map(|_| Arc::new(executor.clone()) as Arc<dyn HandOver<Undecided>>),
+            exits: ports.job.has_exits().then(|| Arc::new(executor.clone()) as Arc<dyn HandOver<Undecided>>),
             faults: shared.faults.clone(),
         };
         let specs = vec![
             spec(&shared.workers, &fetcher, (Stage::FeatureBuilder, builder.clone()), links(Stage::DataFetcher), {
                 let (settings, source) = (settings.clone(), ports.source.clone());
+                let decide_on = ports.job.decide_on();
                 let window = ports.features.id().window;
                 move || DataFetcher {
                     source: source.clone(),
@@ -62,7 +62,7 @@ impl Stages {
                     freshness: settings.freshness.clone(),
                     tick: settings.tick,
                     window,
-                    decide_on: settings.policy.decide_on,
+                    decide_on,
                     deadline: settings.deadlines.fetch,
                 }
             }),
@@ -71,12 +71,8 @@ impl Stages {
                 move || FeatureBuilder { features: features.clone() }
             }),
             spec(&shared.workers, &predictor, (Stage::Executor, executor.clone()), links(Stage::Predictor), {
-                let (settings, model) = (settings.clone(), ports.model.clone());
-                move || Predictor {
-                    model: model.clone(),
-                    classes: settings.policy.classes.len(),
-                    deadline: settings.deadlines.predict,
-                }
+                let (settings, model, expected) = (settings.clone(), ports.model.clone(), ports.job.expected_answer());
+                move || Predictor { model: model.clone(), expected, deadline: settings.deadlines.predict }
             }),
             spec(&shared.workers, &executor, (), links(Stage::Executor), {
                 let (settings, ports, shared) = (settings.clone(), ports.clone(), shared.clone());
@@ -127,15 +123,19 @@ fn new_executor(
         holdings: holdings.clone(),
         state_dir: shared.state_dir.clone(),
     };
-    let strategy = TradeStrategy {
-        symbol: settings.symbol.clone(),
-        policy: settings.policy.clone(),
-        risk: settings.risk,
-        calendar: settings.freshness.calendar.clone(),
-        book: ports.positions.clone(),
-        derived: None,
-        last_price: None,
-        holdings: holdings.clone(),
+    let symbol = settings.symbol.clone();
+    let strategy = match ports.job.clone() {
+        Job::Trade { policy, risk, positions } => Strategy::Trade(Box::new(TradeStrategy {
+            symbol,
+            policy,
+            risk,
+            calendar: settings.freshness.calendar.clone(),
+            book: positions,
+            derived: None,
+            last_price: None,
+            holdings: holdings.clone(),
+        })),
+        Job::Forecast(policy) => Strategy::Forecast(ForecastStrategy { symbol, policy }),
     };
     Executor { protocol, strategy }
 }

@@ -15,7 +15,7 @@ use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::node::{self, NodeSpec, RunningNode};
 use sentinel_actors::ports::elapsed_now;
 use sentinel_actors::root_supervisor::{NodeEnd, RootMsg};
-use sentinel_actors::settings::{Deadlines, NodeShared, PipelinePorts, PipelineSettings};
+use sentinel_actors::settings::{Deadlines, Job, NodeShared, PipelinePorts, PipelineSettings};
 use sentinel_actors::supervision::watch::Progress;
 use sentinel_actors::supervision::{CrashLog, Limits};
 use tokio::runtime::Handle;
@@ -64,23 +64,6 @@ pub fn settings(index: usize, options: &PipelineOptions) -> PipelineSettings {
             settle: Duration::from_secs(2),
         },
         tick: 1e-5,
-        policy: TradePolicy {
-            classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
-            threshold: 0.6,
-            decide_on: options.decide_on,
-            volume_lots: VOLUME_LOTS,
-            // A derived position must not be closed by the venue.
-            stop_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(50, 4)),
-            target_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(100, 4)),
-            price_digits: 5,
-            on_opposite: options.on_opposite,
-            max_holding: options.max_holding,
-        },
-        risk: RiskLimits {
-            max_open_positions: Some(options.max_positions),
-            max_orders_per_hour: options.orders_per_hour,
-            max_orders_per_day: options.orders_per_hour.saturating_mul(12),
-        },
         deadlines: Deadlines {
             fetch: options.fetch,
             features: Duration::from_secs(2),
@@ -112,7 +95,26 @@ fn ports(world: &Shared, index: usize) -> PipelinePorts {
         }),
         model: Arc::new(SimModel { world: world.clone(), who: who("predictor") }),
         sink: venue.clone(),
-        positions: venue,
+        job: Job::Trade {
+            policy: TradePolicy {
+                classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
+                threshold: 0.6,
+                decide_on: options.decide_on,
+                volume_lots: VOLUME_LOTS,
+                // A derived position must not be closed by the venue.
+                stop_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(50, 4)),
+                target_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(100, 4)),
+                price_digits: 5,
+                on_opposite: options.on_opposite,
+                max_holding: options.max_holding,
+            },
+            risk: RiskLimits {
+                max_open_positions: Some(options.max_positions),
+                max_orders_per_hour: options.orders_per_hour,
+                max_orders_per_day: options.orders_per_hour.saturating_mul(12),
+            },
+            positions: venue,
+        },
     }
 }
 

@@ -11,9 +11,8 @@ use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{ModelError, SourceError, Submission};
 use sentinel_actors::root_supervisor::RootMsg;
-use sentinel_actors::settings::PipelineSettings;
 
-use crate::harness::{HOUR, START, World, settings};
+use crate::harness::{HOUR, START, TestPipeline, World, settings};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -21,13 +20,13 @@ fn slot(hour: i64) -> UtcMs {
     UtcMs(START.0 - 1_800_000 + hour * HOUR_MS + 2_000)
 }
 
-fn holding(limit: Duration) -> PipelineSettings {
+fn holding(limit: Duration) -> TestPipeline {
     let mut settings = settings();
     settings.policy.max_holding = Some(limit);
     settings
 }
 
-fn every_minute(mut settings: PipelineSettings) -> PipelineSettings {
+fn every_minute(mut settings: TestPipeline) -> TestPipeline {
     settings.schedule = Schedule::parse("every 1m at :30", Interval::new(HOUR).unwrap()).unwrap();
     settings
 }

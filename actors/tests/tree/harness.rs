@@ -3,17 +3,19 @@
 //! The simulator does everything at random; here one thing happens, and a test checks which orders were sent.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rust_decimal::Decimal;
-use sentinel_actors::domain::action::Action;
+use sentinel_actors::domain::action::{Action, Forecast, Inclusion};
 use sentinel_actors::domain::bar::{Bar, CleanBars, Interval, RawBar};
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::decision::{DecideOn, OnOpposite, Signal, TradePolicy};
 use sentinel_actors::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
+use sentinel_actors::domain::forecast::ForecastPolicy;
 use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Fill, Order, Position, Role, Ticket};
@@ -28,7 +30,7 @@ use sentinel_actors::ports::{
     JournalWrite, MayLeave, Model, ModelError, PortFuture, PositionBook, Positions, Quarantine, Recovery, Sink,
     SourceError, Submission, VenueError, Written, elapsed_now,
 };
-use sentinel_actors::settings::{Deadlines, NodeShared, PipelinePorts, PipelineSettings};
+use sentinel_actors::settings::{Deadlines, Job, NodeShared, PipelinePorts, PipelineSettings};
 use sentinel_actors::supervision::watch::Progress;
 use sentinel_actors::supervision::{CrashLog, Limits};
 use tokio::runtime::Handle;
@@ -62,7 +64,10 @@ pub struct Inner {
     pub positions: Option<Vec<Position>>,
     /// Orders that left, with wall time and slot.
     pub left: Vec<(Order, UtcMs, UtcMs)>,
-    /// What the venue says to the next orders; then it fills.
+    pub asked_for_positions: usize,
+    /// Forecasts that left, with their slot.
+    pub forecasts: Vec<(Forecast, UtcMs)>,
+    /// What the venue says to the next orders or forecasts; then it confirms.
     pub replies: Vec<Submission>,
     tickets: u64,
     pub rows: BTreeMap<UtcMs, SlotRecord>,
@@ -103,6 +108,8 @@ impl World {
             stray_bars: Vec::new(),
             positions: Some(Vec::new()),
             left: Vec::new(),
+            asked_for_positions: 0,
+            forecasts: Vec::new(),
             replies: Vec::new(),
             tickets: 100,
             rows: BTreeMap::new(),
@@ -143,19 +150,24 @@ impl World {
     }
 
     /// Starts a node on this world and lets this much time pass.
-    pub async fn run(&self, settings: PipelineSettings, time: Duration) -> RunningNode {
+    pub async fn run(&self, settings: TestPipeline, time: Duration) -> RunningNode {
         let node = self.start(settings).await;
         tokio::time::sleep(time).await;
         node
     }
 
-    pub async fn start(&self, settings: PipelineSettings) -> RunningNode {
+    pub async fn start(&self, settings: TestPipeline) -> RunningNode {
         node::start(self.spec(settings)).await.unwrap()
     }
 
-    fn spec(&self, settings: PipelineSettings) -> NodeSpec {
+    fn spec(&self, settings: TestPipeline) -> NodeSpec {
         let control = Handle::current();
         let world = || Arc::new(self.clone());
+        let TestPipeline { settings, policy, risk, forecasts } = settings;
+        let job = match forecasts {
+            Some(policy) => Job::Forecast(policy),
+            None => Job::Trade { policy, risk, positions: world() },
+        };
         NodeSpec {
             pipelines: vec![(
                 settings,
@@ -165,7 +177,7 @@ impl World {
                     features: features(),
                     model: world(),
                     sink: world(),
-                    positions: world(),
+                    job,
                 },
             )],
             store: world(),
@@ -195,10 +207,33 @@ impl Inner {
     }
 }
 
+/// A pipeline, with what its job needs.
+pub struct TestPipeline {
+    settings: PipelineSettings,
+    pub policy: TradePolicy,
+    pub risk: RiskLimits,
+    /// It forecasts, and trades nothing.
+    pub forecasts: Option<ForecastPolicy>,
+}
+
+impl Deref for TestPipeline {
+    type Target = PipelineSettings;
+
+    fn deref(&self) -> &PipelineSettings {
+        &self.settings
+    }
+}
+
+impl DerefMut for TestPipeline {
+    fn deref_mut(&mut self) -> &mut PipelineSettings {
+        &mut self.settings
+    }
+}
+
 /// One hour bars, one decision each, on a market that never closes.
-pub fn settings() -> PipelineSettings {
+pub fn settings() -> TestPipeline {
     let interval = Interval::new(HOUR).unwrap();
-    PipelineSettings {
+    let settings = PipelineSettings {
         name: "eurusd".to_owned(),
         symbol: "EURUSD".to_owned(),
         schedule: Schedule::parse("on bar close + 2s", interval).unwrap(),
@@ -211,6 +246,17 @@ pub fn settings() -> PipelineSettings {
             settle: Duration::ZERO,
         },
         tick: 1e-5,
+        deadlines: Deadlines {
+            fetch: Duration::from_secs(10),
+            features: Duration::from_secs(2),
+            predict: Duration::from_secs(1),
+            execute: Duration::from_secs(5),
+            cycle: Duration::from_secs(20),
+            lateness: Duration::from_secs(20),
+        },
+    };
+    TestPipeline {
+        settings,
         policy: TradePolicy {
             classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
             threshold: 0.6,
@@ -223,14 +269,7 @@ pub fn settings() -> PipelineSettings {
             max_holding: None,
         },
         risk: RiskLimits { max_open_positions: None, max_orders_per_hour: 1000, max_orders_per_day: 1000 },
-        deadlines: Deadlines {
-            fetch: Duration::from_secs(10),
-            features: Duration::from_secs(2),
-            predict: Duration::from_secs(1),
-            execute: Duration::from_secs(5),
-            cycle: Duration::from_secs(20),
-            lateness: Duration::from_secs(20),
-        },
+        forecasts: None,
     }
 }
 
@@ -347,7 +386,6 @@ impl Sink for World {
         _: Duration,
         may_leave: MayLeave<'a>,
     ) -> PortFuture<'a, Submission> {
-        let Action::Order(order) = action else { panic!("{key} is no order") };
         Box::pin(async move {
             {
                 let mut inner = self.lock();
@@ -359,11 +397,18 @@ impl Sink for World {
             let mut inner = self.lock();
             assert_eq!(inner.intents[key].state, IntentState::Sent, "it leaves only when that is durable");
             let now = inner.now();
-            inner.left.push((order.clone(), now, slot));
+            match action {
+                Action::Order(order) => inner.left.push((order.clone(), now, slot)),
+                Action::Forecast(forecast) => inner.forecasts.push((forecast.clone(), slot)),
+            }
             if let Some(reply) = inner.replies.pop() {
                 return reply;
             }
             inner.tickets += 1;
+            let Action::Order(order) = action else {
+                let inclusion = Inclusion { hash: key.to_string(), height: inner.tickets, text: String::new() };
+                return Submission::Acked(inclusion.into());
+            };
             let ticket = Ticket(inner.tickets);
             if let Some(positions) = &mut inner.positions {
                 match order.role {
@@ -392,6 +437,7 @@ impl PositionBook for World {
     fn positions<'a>(&'a self, _: &'a str, _: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
         Box::pin(async move {
             let mut inner = self.lock();
+            inner.asked_for_positions += 1;
             inner.offset_ms += inner.jump_ms.in_positions;
             Ok(inner.positions.clone().map_or(Positions::Derived, Positions::Reported))
         })

@@ -9,6 +9,7 @@
 
 mod clock;
 mod exits;
+mod forecasts;
 mod harness;
 mod outage;
 mod replay;

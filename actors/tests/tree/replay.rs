@@ -7,9 +7,8 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::node::RunningNode;
 use sentinel_actors::ports::{FaultInjector, FaultPoint, InjectedFault};
 use sentinel_actors::root_supervisor::{NodeEnd, RootMsg};
-use sentinel_actors::settings::PipelineSettings;
 
-use crate::harness::{HOUR, START, World, settings};
+use crate::harness::{HOUR, START, TestPipeline, World, settings};
 
 const SLOTS: i64 = 100;
 /// Where a slow disk stops: fewer rows are left then than may wait for it.
@@ -20,7 +19,7 @@ fn slot(number: i64) -> UtcMs {
 }
 
 /// Nothing is ordered in it: a slot without an order is worked on while the disk is slow.
-fn a_replay() -> (World, PipelineSettings) {
+fn a_replay() -> (World, TestPipeline) {
     let mut settings = settings();
     settings.window = Window { start: None, end: Some(UtcMs(slot(SLOTS).0 + 1)) };
     let world = World::new().with(|inner| {

@@ -7,9 +7,8 @@ use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mod
 use sentinel_actors::domain::order::{Fill, Order, Position, Role, Side, Ticket};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::settings::PipelineSettings;
 
-use crate::harness::{HOUR, START, World, settings};
+use crate::harness::{HOUR, START, TestPipeline, World, settings};
 
 const SELL: [f64; 3] = [0.7, 0.2, 0.1];
 
@@ -60,7 +59,7 @@ fn counting(orders: &[(Side, Decimal)]) -> World {
 }
 
 /// What a world does in its first slot: the orders that left, and what its row says.
-fn first_slot(world: &World, settings: PipelineSettings) -> (Vec<Order>, Reason, String) {
+fn first_slot(world: &World, settings: TestPipeline) -> (Vec<Order>, Reason, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         world.with_fresh_time();
