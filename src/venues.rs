@@ -1,9 +1,10 @@
-//! Where orders go. Each adapter implements [`sentinel_actors::ports::Sink`] and
-//! [`sentinel_actors::ports::PositionBook`].
+//! Where effects go. Each adapter implements [`sentinel_actors::ports::Sink`]; one for orders
+//! [`sentinel_actors::ports::PositionBook`] too.
 
 pub mod book;
 pub mod book_reader;
 mod exits;
+pub mod forecasts;
 pub mod gateway;
 mod ledger;
 pub mod paper;

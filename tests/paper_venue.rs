@@ -21,7 +21,8 @@ use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mod
 use sentinel_actors::domain::order::{Fill, Order, Position, Role, Side, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{
-    Evidence, FaultInjector, FaultPoint, InjectedFault, NoFaults, PositionBook as _, Positions, Sink as _, Submission,
+    BarObserver as _, Evidence, FaultInjector, FaultPoint, InjectedFault, NoFaults, PositionBook as _, Positions,
+    Sink as _, Submission,
 };
 
 const SYMBOL: &str = "EURUSD";

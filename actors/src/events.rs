@@ -169,6 +169,13 @@ pub fn settling_postponed(pipeline: &str, error: &str) {
     warn!(event = "settling_postponed", pipeline, error, "open intents will be settled before the next effect");
 }
 
+pub fn comparing_postponed(pipeline: &str, error: &str) {
+    warn!(
+        event = "comparing_postponed",
+        pipeline, error, "earlier forecasts are compared with what came true in a later slot"
+    );
+}
+
 pub fn effect_confirmed(intent: &Intent, receipt: &Receipt) {
     match (&intent.action, receipt) {
         (Action::Order(order), Receipt::Fill(fill)) => order_confirmed(intent, order, fill),

@@ -230,13 +230,17 @@ pub trait Sink: Send + Sync {
     fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence>;
 }
 
-/// Knows what an account holds, and watches the bars that may end a position.
-pub trait PositionBook: Send + Sync {
+/// Is shown closed bars.
+pub trait BarObserver: Send + Sync {
+    /// Shows it closed bars, so that a paper book can apply stops and targets, or compare forecasts with what came true.
+    /// Repeating a bar changes nothing.
+    fn observe<'a>(&'a self, symbol: &'a str, bars: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>>;
+}
+
+/// Knows what an account holds; bars may end a position.
+pub trait PositionBook: BarObserver {
     /// Open positions of a symbol.
     fn positions<'a>(&'a self, symbol: &'a str, deadline: Duration) -> PortFuture<'a, Result<Positions, VenueError>>;
-
-    /// Shows it closed bars, so that a paper book can apply stops and targets. Repeating a bar changes nothing.
-    fn observe<'a>(&'a self, symbol: &'a str, bars: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>>;
 }
 
 /// One change of the journal. A batch of them is one transaction.

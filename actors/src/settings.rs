@@ -15,7 +15,9 @@ use crate::domain::prediction::ExpectedAnswer;
 use crate::domain::risk::RiskLimits;
 use crate::domain::schedule::{Schedule, Window};
 use crate::domain::time::UtcMs;
-use crate::ports::{BarSource, Chance, Clock, FaultInjector, FeatureSet, Model, PositionBook, Quarantine, Sink};
+use crate::ports::{
+    BarObserver, BarSource, Chance, Clock, FaultInjector, FeatureSet, Model, PositionBook, Quarantine, Sink,
+};
 use crate::supervision::watch::Progress;
 use crate::supervision::{CrashLog, Limits};
 
@@ -80,7 +82,7 @@ pub struct PipelineSettings {
 #[derive(Clone)]
 pub enum Job {
     Trade { policy: TradePolicy, risk: RiskLimits, positions: Arc<dyn PositionBook> },
-    Forecast(ForecastPolicy),
+    Forecast { policy: ForecastPolicy, observer: Arc<dyn BarObserver> },
 }
 
 impl Job {
@@ -89,7 +91,7 @@ impl Job {
     pub const fn decide_on(&self) -> DecideOn {
         match self {
             Self::Trade { policy, .. } => policy.decide_on,
-            Self::Forecast(policy) => policy.decide_on,
+            Self::Forecast { policy, .. } => policy.decide_on,
         }
     }
 
@@ -98,7 +100,7 @@ impl Job {
     pub const fn expected_answer(&self) -> ExpectedAnswer {
         match self {
             Self::Trade { policy, .. } => ExpectedAnswer::Classes(policy.classes.len()),
-            Self::Forecast(_) => ExpectedAnswer::Value,
+            Self::Forecast { .. } => ExpectedAnswer::Value,
         }
     }
 

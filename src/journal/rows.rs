@@ -195,7 +195,8 @@ pub(super) fn intent_values(intent: &Intent) -> Vec<Value> {
         optional(receipt, |receipt| text(receipt.text())),
         text(intent.basis.kind().code()),
         optional(forecast, |forecast| price(forecast.log_return)),
-        optional(forecast, |forecast| number(forecast.horizon_s)),
+        optional(forecast, |forecast| number(forecast.horizon_s.into())),
+        time(forecast.map(|forecast| forecast.reference_time)),
         optional(inclusion, |inclusion| text(&inclusion.hash)),
         optional(inclusion, |inclusion| number(inclusion.height)),
     ]);
@@ -238,7 +239,13 @@ fn action_from(row: &Row<'_>) -> Result<Action, RowFault> {
     if role != Forecast::ROLE {
         return Err(meaningless("role", role));
     }
-    Ok(Action::Forecast(Forecast { symbol, log_return, horizon_s: count(row, "horizon_s")?, reference_price }))
+    Ok(Action::Forecast(Forecast {
+        symbol,
+        log_return,
+        horizon_s: row.get("horizon_s")?,
+        reference_price,
+        reference_time: UtcMs(row.get("reference_ms")?),
+    }))
 }
 
 fn receipt_from(row: &Row<'_>) -> Result<Option<Receipt>, RowFault> {

@@ -80,6 +80,7 @@ pub(super) const INTENTS: Table = Table {
         "basis_kind",
         "log_return",
         "horizon_s",
+        "reference_ms",
         "hash",
         "height",
     ],

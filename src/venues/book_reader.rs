@@ -10,6 +10,7 @@ use sentinel_actors::domain::order::{Side, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 
 use super::exits::CloseReason;
+use super::forecasts::{self, BookForecast};
 use super::ledger::{BookError, corrupt, decimal, optional_decimal, side, ticket};
 
 /// An open book, read-only.
@@ -125,6 +126,16 @@ impl BookReader {
             });
         }
         Ok(orders)
+    }
+
+    /// Every forecast, oldest first.
+    ///
+    /// # Errors
+    /// When the book cannot be read.
+    pub fn forecasts(&self) -> Result<Vec<BookForecast>, BookError> {
+        // A book of an earlier version that no node has opened since has none.
+        let version: i32 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version < 2 { Ok(Vec::new()) } else { forecasts::read(&self.connection) }
     }
 
     /// Every position, oldest first.

@@ -19,8 +19,8 @@ use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
 use sentinel_actors::domain::order::{Order, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{
-    Evidence, FaultInjector, FaultPoint, MayLeave, PortFuture, PositionBook, Positions, Sink, Submission, VenueError,
-    elapsed_now, inject_fault,
+    BarObserver, Evidence, FaultInjector, FaultPoint, MayLeave, PortFuture, PositionBook, Positions, Sink, Submission,
+    VenueError, elapsed_now, inject_fault,
 };
 
 use tokio::time::Instant;
@@ -241,7 +241,9 @@ impl PositionBook for GatewayVenue {
         };
         Box::pin(std::future::ready(Ok(positions)))
     }
+}
 
+impl BarObserver for GatewayVenue {
     fn observe<'a>(&'a self, _: &'a str, _: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>> {
         Box::pin(std::future::ready(Ok(())))
     }

@@ -16,6 +16,7 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Submission;
 
 use super::exits::{CloseReason, Exit, Levels, Terms, first_exit};
+use super::forecasts;
 
 /// The order makes no sense as it stands.
 pub const CODE_INVALID: i64 = 400;
@@ -26,7 +27,8 @@ pub const CODE_DOUBLE_SUBMIT: i64 = 409;
 
 /// "SPBk", so that no other SQLite file is taken for a book.
 const APPLICATION_ID: i32 = 0x5350_426b;
-const SCHEMA_VERSION: i32 = 1;
+/// Version 2 has forecasts too.
+const SCHEMA_VERSION: i32 = 2;
 const SCHEMA: &str = "
 CREATE TABLE positions (
     ticket       INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -103,7 +105,7 @@ pub enum BookError {
 
 /// The open book.
 pub(super) struct Ledger {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 /// An open position with what ends it.
@@ -141,7 +143,14 @@ impl Ledger {
             (0, 0) => {
                 let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 transaction.execute_batch(SCHEMA)?;
+                transaction.execute_batch(forecasts::SCHEMA)?;
                 transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+                transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+                transaction.commit()?;
+            }
+            (APPLICATION_ID, 1) => {
+                let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                transaction.execute_batch(forecasts::SCHEMA)?;
                 transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
                 transaction.commit()?;
             }

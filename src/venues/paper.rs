@@ -13,8 +13,8 @@ use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{
-    Evidence, FaultInjector, FaultPoint, MayLeave, PortFuture, PositionBook, Positions, Sink, Submission, VenueError,
-    inject_fault,
+    BarObserver, Evidence, FaultInjector, FaultPoint, MayLeave, PortFuture, PositionBook, Positions, Sink, Submission,
+    VenueError, inject_fault,
 };
 
 use super::book::{Book, BookError};
@@ -111,7 +111,9 @@ impl PositionBook for PaperVenue {
             Ok(Positions::Reported(ours.collect()))
         })
     }
+}
 
+impl BarObserver for PaperVenue {
     fn observe<'a>(&'a self, symbol: &'a str, bars: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>> {
         Box::pin(async move {
             let no_exit = |open: &OpenPosition| first_exit(&open.levels, &bars.bars, &self.terms).is_none();

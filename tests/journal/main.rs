@@ -6,6 +6,7 @@ mod bytes;
 mod commands;
 mod compatibility;
 mod failures;
+mod forecasts;
 mod lost;
 mod readback;
 mod refusals;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::order::{Fill, Order, Ticket};
 use super::reason::Reason;
+use super::time::UtcMs;
 
 /// One effect, complete before its intent is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,9 +25,11 @@ pub struct Forecast {
     /// ln of the price after `horizon_s`, less ln of `reference_price`.
     pub log_return: Decimal,
     /// How far the forecast reaches beyond the close of the newest bar, in seconds.
-    pub horizon_s: u64,
+    pub horizon_s: u32,
     /// Close of the newest bar at the decision.
     pub reference_price: Decimal,
+    /// Open time of that bar; the horizon counts from its close.
+    pub reference_time: UtcMs,
 }
 
 impl Forecast {
@@ -35,7 +38,7 @@ impl Forecast {
 
     #[must_use]
     pub const fn horizon(&self) -> Duration {
-        Duration::from_secs(self.horizon_s)
+        Duration::from_secs(self.horizon_s as u64)
     }
 }
 

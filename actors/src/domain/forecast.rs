@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use super::action::Forecast;
 use super::decision::DecideOn;
 use super::reason::{Ending, Reason};
+use super::time::UtcMs;
 
 /// A value nearer to zero than this says nothing: it is what a model answers that has lost its input.
 pub const LEAST: f64 = 1e-6;
@@ -25,11 +26,11 @@ pub struct ForecastPolicy {
 }
 
 impl ForecastPolicy {
-    /// The forecast that `value`, a log return, stands for.
+    /// The forecast that `value`, a log return, stands for. `reference`: open time and close of the newest bar.
     ///
     /// # Errors
     /// How the slot ends when the value is not believed.
-    pub fn decide(&self, value: f64, symbol: &str, reference_price: Decimal) -> Result<Forecast, Ending> {
+    pub fn decide(&self, value: f64, symbol: &str, reference: (UtcMs, Decimal)) -> Result<Forecast, Ending> {
         if value.abs() > self.max_abs {
             let text = format!("the model forecasts {value}, outside [-{max}, {max}]", max = self.max_abs);
             return Err(Ending::new(Reason::ForecastOutOfBounds, text));
@@ -42,8 +43,9 @@ impl ForecastPolicy {
         Ok(Forecast {
             symbol: symbol.to_owned(),
             log_return: log_return.round_dp(DIGITS).normalize(),
-            horizon_s: self.horizon.as_secs(),
-            reference_price,
+            horizon_s: u32::try_from(self.horizon.as_secs()).unwrap_or(u32::MAX),
+            reference_price: reference.1,
+            reference_time: reference.0,
         })
     }
 }
@@ -55,7 +57,7 @@ mod tests {
     fn decide(value: f64) -> Result<Forecast, Reason> {
         let policy =
             ForecastPolicy { horizon: Duration::from_secs(168 * 3600), max_abs: 1.5, decide_on: DecideOn::Bar };
-        policy.decide(value, "BTCUSD", Decimal::from(60_000)).map_err(|ending| ending.reason)
+        policy.decide(value, "BTCUSD", (UtcMs(0), Decimal::from(60_000))).map_err(|ending| ending.reason)
     }
 
     #[test]

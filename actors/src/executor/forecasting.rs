@@ -1,5 +1,9 @@
 //! What the forecast strategy wants done: one forecast per decision, checked against its bounds. It knows no positions.
 
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+
 use super::IntentProtocol;
 use super::effect::{Effect, existing_effect};
 use crate::cycle_flow::Cycle;
@@ -10,12 +14,14 @@ use crate::domain::decision::DecideOn;
 use crate::domain::forecast::ForecastPolicy;
 use crate::domain::intent::Basis;
 use crate::domain::reason::{Ending, Reason};
-
-use rust_decimal::Decimal;
+use crate::events;
+use crate::ports::BarObserver;
 
 pub struct ForecastStrategy {
     pub symbol: String,
     pub policy: ForecastPolicy,
+    /// Compares earlier forecasts with what came true.
+    pub observer: Arc<dyn BarObserver>,
 }
 
 impl ForecastStrategy {
@@ -34,6 +40,10 @@ impl ForecastStrategy {
             DecideOn::Bar => Basis::Bar(newest.time),
             DecideOn::Slot => Basis::Slot(cycle.slot),
         };
+        // What earlier forecasts were worth decides nothing: if it cannot be written now, a later slot writes it.
+        if let Err(error) = self.observer.observe(&self.symbol, bars).await {
+            events::comparing_postponed(&protocol.pipeline, &error.to_string());
+        }
         if !protocol.settled
             && let Err(error) = protocol.settle(Some(cycle.slot)).await
         {
@@ -46,7 +56,7 @@ impl ForecastStrategy {
             Ok(existing) => existing,
             Err(error) => return Ending::new(Reason::JournalUnavailable, error.to_string()),
         };
-        let forecast = match self.policy.decide(value, &self.symbol, reference_price.normalize()) {
+        let forecast = match self.policy.decide(value, &self.symbol, (newest.time, reference_price.normalize())) {
             Ok(forecast) => forecast,
             Err(ending) => return ending,
         };

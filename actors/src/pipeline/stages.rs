@@ -135,7 +135,7 @@ fn new_executor(
             last_price: None,
             holdings: holdings.clone(),
         })),
-        Job::Forecast(policy) => Strategy::Forecast(ForecastStrategy { symbol, policy }),
+        Job::Forecast { policy, observer } => Strategy::Forecast(ForecastStrategy { symbol, policy, observer }),
     };
     Executor { protocol, strategy }
 }

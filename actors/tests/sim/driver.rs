@@ -49,7 +49,7 @@ pub enum LifeEnd {
     Over,
 }
 
-pub fn settings(index: usize, options: &PipelineOptions) -> PipelineSettings {
+pub fn settings(options: &PipelineOptions) -> PipelineSettings {
     let interval = Interval::new(options.interval).unwrap();
     PipelineSettings {
         name: options.name.clone(),
@@ -122,9 +122,7 @@ pub fn spec(world: &Shared) -> NodeSpec {
     let handle = Handle::current();
     let pipelines = &world.options.pipelines;
     NodeSpec {
-        pipelines: (0..pipelines.len())
-            .map(|index| (settings(index, &pipelines[index]), ports(world, index)))
-            .collect(),
+        pipelines: (0..pipelines.len()).map(|index| (settings(&pipelines[index]), ports(world, index))).collect(),
         store: Arc::new(SimStore { world: world.clone() }),
         shared: NodeShared {
             control: handle.clone(),

@@ -8,7 +8,9 @@ use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Order, Role};
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Evidence, MayLeave, PortFuture, PositionBook, Positions, Sink, Submission, VenueError};
+use sentinel_actors::ports::{
+    BarObserver, Evidence, MayLeave, PortFuture, PositionBook, Positions, Sink, Submission, VenueError,
+};
 
 use crate::clock;
 use crate::driver::{LATENESS, VOLUME_LOTS};
@@ -299,7 +301,9 @@ impl PositionBook for SimVenue {
             }
         })
     }
+}
 
+impl BarObserver for SimVenue {
     fn observe<'a>(&'a self, symbol: &'a str, bars: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>> {
         Box::pin(async move {
             // Stops and targets are hit now and then.

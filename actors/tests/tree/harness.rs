@@ -26,9 +26,9 @@ use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::node::{self, NodeSpec, RunningNode};
 use sentinel_actors::ports::{
-    BarRequest, BarSource, Chance, Clock, Evidence, FeatureSet, JournalAnswer, JournalFatal, JournalRead, JournalStore,
-    JournalWrite, MayLeave, Model, ModelError, PortFuture, PositionBook, Positions, Quarantine, Recovery, Sink,
-    SourceError, Submission, VenueError, Written, elapsed_now,
+    BarObserver, BarRequest, BarSource, Chance, Clock, Evidence, FeatureSet, JournalAnswer, JournalFatal, JournalRead,
+    JournalStore, JournalWrite, MayLeave, Model, ModelError, PortFuture, PositionBook, Positions, Quarantine, Recovery,
+    Sink, SourceError, Submission, VenueError, Written, elapsed_now,
 };
 use sentinel_actors::settings::{Deadlines, Job, NodeShared, PipelinePorts, PipelineSettings};
 use sentinel_actors::supervision::watch::Progress;
@@ -165,7 +165,7 @@ impl World {
         let world = || Arc::new(self.clone());
         let TestPipeline { settings, policy, risk, forecasts } = settings;
         let job = match forecasts {
-            Some(policy) => Job::Forecast(policy),
+            Some(policy) => Job::Forecast { policy, observer: world() },
             None => Job::Trade { policy, risk, positions: world() },
         };
         NodeSpec {
@@ -442,7 +442,9 @@ impl PositionBook for World {
             Ok(inner.positions.clone().map_or(Positions::Derived, Positions::Reported))
         })
     }
+}
 
+impl BarObserver for World {
     fn observe<'a>(&'a self, _: &'a str, _: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>> {
         Box::pin(async { Ok(()) })
     }

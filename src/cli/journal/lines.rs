@@ -210,7 +210,7 @@ pub(super) struct IntentLine {
     basis_kind: &'static str,
     /// Of a forecast, as its horizon.
     log_return: Option<String>,
-    horizon_s: Option<u64>,
+    horizon_s: Option<u32>,
     /// Of a forecast's inclusion, as its height.
     hash: Option<String>,
     height: Option<u64>,

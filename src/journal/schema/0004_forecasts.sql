@@ -23,6 +23,7 @@ CREATE TABLE intents_of_4 (
     basis_kind      TEXT    NOT NULL,
     log_return      TEXT,
     horizon_s       INTEGER,
+    reference_ms    INTEGER,
     hash            TEXT,
     height          INTEGER,
     checksum        INTEGER NOT NULL,
@@ -30,7 +31,8 @@ CREATE TABLE intents_of_4 (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO intents_of_4
     SELECT key, mode, account, pipeline, slot_ms, basis_ms, role, symbol, side, volume_lots, stop_price, target_price,
-           reference_price, state, ticket, filled_lots, fill_price, receipt_text, basis_kind, NULL, NULL, NULL, NULL, checksum
+           reference_price, state, ticket, filled_lots, fill_price, receipt_text, basis_kind, NULL, NULL, NULL, NULL, NULL,
+           checksum
     FROM intents;
 
 CREATE TABLE intent_events_of_4 (

@@ -1,0 +1,100 @@
+//! Forecasts in the journal, beside orders.
+
+use sentinel::journal::proof;
+use sentinel_actors::domain::action::{Action, Forecast, Inclusion};
+use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::order::Role;
+use sentinel_actors::domain::reason::Reason;
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::{JournalAnswer, JournalRead, JournalStore as _, JournalWrite, Written};
+use tempfile::TempDir;
+
+use crate::support::*;
+
+/// What is forecast in the minute in which [`intent`] orders, on the same account and symbol.
+fn forecast(n: i64) -> Intent {
+    let action = Action::Forecast(Forecast {
+        symbol: "EURUSD".into(),
+        log_return: "-0.0125".parse().unwrap(),
+        horizon_s: 604_800,
+        reference_price: "1.12345".parse().unwrap(),
+        reference_time: UtcMs(minute(n).0 - 3_600_000),
+    });
+    let order = intent(n, Role::Open);
+    let key = IntentKey::derive(order.mode, &order.account, &order.pipeline, order.basis, action.role());
+    Intent { key, action, ..order }
+}
+
+fn step(of: &Intent, event: IntentEvent) -> JournalWrite {
+    JournalWrite::Advance { key: of.key.clone(), event, at: of.slot }
+}
+
+fn included() -> IntentEvent {
+    let inclusion = Inclusion { hash: "AB12".into(), height: 7_654_321, text: "code 0".into() };
+    IntentEvent::Acked { receipt: inclusion.into() }
+}
+
+#[tokio::test]
+async fn a_forecast_comes_back_as_written_with_its_inclusion() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    let intent = forecast(5);
+    let plan = JournalWrite::Plan(Box::new(intent.clone()));
+    let writes =
+        vec![plan, step(&intent, IntentEvent::Send), step(&intent, included()), end(ended(5, Reason::ForecastAcked))];
+    assert_eq!(node.write(writes).await, [Written::Done, Written::Done, Written::Done, Written::Done]);
+    drop(node);
+    let IntentEvent::Acked { receipt } = included() else { unreachable!() };
+    assert_eq!(intents(dir.path()), [Intent { state: IntentState::Acked, receipt: Some(receipt), ..intent }]);
+    open(dir.path()); // its events lead to where it stands
+    let proof = proof(dir.path(), "eurusd", &minutely(), minute(5), minute(5)).unwrap();
+    assert!(proof.holds());
+    assert_eq!((proof.forecasts, proof.acked.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_slot_whose_forecast_left_says_so_whatever_became_of_its_cycle() {
+    for (event, reason) in [(included(), Reason::ForecastAcked), (lost(), Reason::ForecastUnknown)] {
+        let dir = TempDir::new().unwrap();
+        let node = open(dir.path());
+        let intent = forecast(1);
+        let plan = JournalWrite::Plan(Box::new(intent.clone()));
+        node.write(vec![plan, step(&intent, IntentEvent::Send), step(&intent, event), miss(0, 1)]).await;
+        assert_eq!(reasons(dir.path()), [reason]);
+    }
+}
+
+#[tokio::test]
+async fn an_open_forecast_is_no_exposure_of_the_same_account_and_symbol() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    let intent = forecast(1);
+    node.write(vec![JournalWrite::Plan(Box::new(intent.clone())), step(&intent, IntentEvent::Send)]).await;
+    let query = JournalRead::Exposure {
+        account: intent.account.clone(),
+        symbol: "EURUSD".into(),
+        mode: Mode::DryRun,
+        now: minute(2),
+    };
+    let JournalAnswer::Exposure(exposure) = node.journal.read(query).await.unwrap() else { panic!("no exposure") };
+    assert_eq!((exposure.open_intents.len(), exposure.orders_last_day), (0, 0));
+}
+
+#[tokio::test]
+async fn a_forecast_is_shown_with_its_value_and_never_with_a_side() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    let intent = forecast(1);
+    let plan = JournalWrite::Plan(Box::new(intent.clone()));
+    let ended = end(ended(1, Reason::ForecastAcked));
+    node.write(vec![plan, step(&intent, IntentEvent::Send), step(&intent, included()), ended]).await;
+    drop(node);
+    let table = show(dir.path(), &["journal", "intents"]).unwrap();
+    assert!(table.contains("forecast -0.0125 EURUSD") && table.contains("AB12 at height 7654321"), "{table}");
+    let json = show(dir.path(), &["journal", "intents", "--format", "json"]).unwrap();
+    for field in [r#""side":null"#, r#""log_return":"-0.0125""#, r#""horizon_s":604800"#, r#""height":7654321"#] {
+        assert!(json.contains(field), "{field}: {json}");
+    }
+    let why = show(dir.path(), &["why", "eurusd", &minute(1).to_string()]).unwrap();
+    assert!(why.contains("forecast EURUSD -0.0125 over 168 h") && why.contains("AB12 at height 7654321"), "{why}");
+}

@@ -1,0 +1,123 @@
+//! The dry run's sink of forecasts: one entry per key whatever crashes in between, and what came true beside each.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failing test should panic")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use sentinel::venues::book::{BOOK_FILE, Book};
+use sentinel::venues::book_reader::BookReader;
+use sentinel::venues::forecasts::PaperForecasts;
+use sentinel::venues::paper::CODE_DOUBLE_SUBMIT;
+use sentinel_actors::domain::action::{Action, Forecast, Receipt};
+use sentinel_actors::domain::bar::{Bar, CleanBars};
+use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::{BarObserver as _, Evidence, NoFaults, Sink as _, Submission};
+
+const HOUR: i64 = 3_600_000;
+const SOON: Duration = Duration::from_secs(30);
+
+fn sink(dir: &Path) -> PaperForecasts {
+    PaperForecasts::new(Book::open(&dir.join(BOOK_FILE)).unwrap(), "paper", Arc::new(NoFaults), "btcusd/executor")
+}
+
+fn key(hour: i64) -> IntentKey {
+    IntentKey::derive(Mode::DryRun, "paper", "btcusd", Basis::Bar(UtcMs(hour * HOUR)), Forecast::ROLE)
+}
+
+/// Of the bar of this hour, two hours ahead.
+fn forecast(hour: i64) -> Action {
+    Action::Forecast(Forecast {
+        symbol: "BTCUSD".to_owned(),
+        log_return: Decimal::new(25, 3),
+        horizon_s: 7200,
+        reference_price: Decimal::from(60_000),
+        reference_time: UtcMs(hour * HOUR),
+    })
+}
+
+async fn submit(sink: &PaperForecasts, hour: i64) -> Submission {
+    sink.submit(&key(hour), &forecast(hour), UtcMs((hour + 1) * HOUR), SOON, &|| true).await
+}
+
+async fn settle(sink: &PaperForecasts, hour: i64) -> Evidence {
+    let intent = Intent {
+        key: key(hour),
+        mode: Mode::DryRun,
+        account: "paper".to_owned(),
+        pipeline: "btcusd".to_owned(),
+        slot: UtcMs((hour + 1) * HOUR),
+        basis: Basis::Bar(UtcMs(hour * HOUR)),
+        action: forecast(hour),
+        state: IntentState::Unknown,
+        receipt: None,
+    };
+    sink.settle(&intent, SOON).await
+}
+
+fn bars(closes: &[(i64, f64)]) -> CleanBars {
+    let bar = |(hour, close): &(i64, f64)| Bar {
+        time: UtcMs(hour * HOUR),
+        open: *close,
+        high: *close,
+        low: *close,
+        close: *close,
+        volume: None,
+    };
+    CleanBars { bars: closes.iter().map(bar).collect(), dropped: BTreeMap::new(), newest_delivered: None }
+}
+
+/// What came true, as far as it is known, to six places.
+fn came_true(dir: &Path) -> Vec<Option<String>> {
+    let forecasts = BookReader::open(&dir.join(BOOK_FILE)).unwrap().forecasts().unwrap();
+    forecasts.iter().map(|forecast| forecast.came_true.map(|value| value.round_dp(6).to_string())).collect()
+}
+
+#[tokio::test]
+async fn a_forecast_is_taken_up_once_and_found_again_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = sink(dir.path());
+    assert!(matches!(settle(&first, 1).await, Evidence::Absent(_)));
+    let Submission::Acked(receipt) = submit(&first, 1).await else { panic!("not taken up") };
+    assert!(matches!(&receipt, Receipt::Inclusion(inclusion) if inclusion.height == 1), "{receipt:?}");
+    drop(first);
+    let second = sink(dir.path());
+    assert_eq!(settle(&second, 1).await, Evidence::Found(receipt));
+    let again = submit(&second, 1).await;
+    assert!(matches!(again, Submission::Rejected { code: Some(CODE_DOUBLE_SUBMIT), .. }), "{again:?}");
+    let reader = BookReader::open(&dir.path().join(BOOK_FILE)).unwrap();
+    assert_eq!((reader.forecasts().unwrap().len(), reader.double_submits().unwrap()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_forecast_is_compared_with_the_bar_at_its_horizon_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = sink(dir.path());
+    for hour in [1, 2, 3] {
+        submit(&sink, hour).await;
+    }
+    sink.observe("BTCUSD", &bars(&[(1, 60_000.0), (2, 70_000.0)])).await.unwrap();
+    assert_eq!(came_true(dir.path()), [None, None, None], "no horizon is over");
+    sink.observe("ETHUSD", &bars(&[(3, 1.0), (4, 1.0), (5, 1.0)])).await.unwrap();
+    // The bar of hour 4 is missing, so what came true of the second forecast cannot be known.
+    sink.observe("BTCUSD", &bars(&[(2, 70_000.0), (3, 66_000.0), (5, 54_000.0)])).await.unwrap();
+    let want = [Some("0.095310".to_owned()), None, Some("-0.105361".to_owned())];
+    assert_eq!(came_true(dir.path()), want);
+    sink.observe("BTCUSD", &bars(&[(3, 1.0), (5, 1.0)])).await.unwrap();
+    assert_eq!(came_true(dir.path()), want, "what came true is written once");
+}
+
+#[tokio::test]
+async fn a_book_of_the_version_before_forecasts_is_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(sink(dir.path()));
+    let path = dir.path().join(BOOK_FILE);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("DROP TABLE forecasts; PRAGMA user_version = 1;").unwrap();
+    drop(connection);
+    assert_eq!(BookReader::open(&path).unwrap().forecasts().unwrap(), []);
+    assert!(matches!(submit(&sink(dir.path()), 1).await, Submission::Acked(_)));
+}
