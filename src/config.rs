@@ -11,6 +11,7 @@ mod account;
 mod deadlines;
 mod endpoints;
 mod env;
+mod job;
 mod node;
 mod pipeline;
 mod problem;
@@ -28,10 +29,9 @@ use toml::de::{DeTable, DeValue};
 
 pub use endpoints::{GatewayConfig, HubAccess, HubConfig, HubPayload, ModelConfig, VenueConfig};
 pub use env::{Env, EnvError, Flags, LOG_LEVEL, STATE};
+pub use job::{ForecastJob, JobConfig, OrderJob, PaperConfig};
 pub use node::{LogConfig, LogFormat, LogLevel, NodeConfig, Supervision};
-pub use pipeline::{
-    CsvSource, DataConfig, FX_CALENDAR, FeaturesConfig, PaperConfig, PipelineConfig, SourceConfig, Speed,
-};
+pub use pipeline::{CsvSource, DataConfig, FX_CALENDAR, FeaturesConfig, PipelineConfig, SourceConfig, Speed};
 pub use problem::{ConfigErrors, Location, Problem};
 
 use pipeline::Inherited;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::exit;
 use super::overrides::Overrides;
-use crate::config::{Config, Env, PipelineConfig};
+use crate::config::{Config, Env, ForecastJob, JobConfig, OrderJob, PipelineConfig};
 use crate::exit::ExitError;
 
 /// Arguments of `check`.
@@ -97,9 +97,15 @@ pub fn run(args: &CheckArgs, env: &Env, validate: Validators<'_>, out: &mut dyn 
 }
 
 fn summary(pipeline: &PipelineConfig) -> String {
-    let PipelineConfig { name, symbol, interval, schedule, features, policy, mode, .. } = pipeline;
-    format!(
-        "pipeline {name}: {symbol}, bars of {interval}, {schedule}, features {}, threshold {}, {} lots, {mode}",
-        features.set, policy.threshold, policy.volume_lots
-    )
+    let PipelineConfig { name, symbol, interval, schedule, features, job, mode, .. } = pipeline;
+    let decides = match job {
+        JobConfig::Order(OrderJob { policy, .. }) => {
+            format!("threshold {}, {} lots", policy.threshold, policy.volume_lots)
+        }
+        JobConfig::Forecast(ForecastJob { policy, .. }) => {
+            let horizon = humantime::format_duration(policy.horizon);
+            format!("forecasts {horizon} ahead, at most {}", policy.max_abs)
+        }
+    };
+    format!("pipeline {name}: {symbol}, bars of {interval}, {schedule}, features {}, {decides}, {mode}", features.set)
 }

@@ -1,4 +1,4 @@
-//! `[[pipeline]]`: one symbol, from its bars to its orders.
+//! `[[pipeline]]`: one symbol, from its bars to its orders or forecasts.
 //!
 //! What to trade, how much, and how far the stop lies has no default: the operator must set it. Everything else has
 //! defaults for an FX pair of five digits.
@@ -8,19 +8,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rust_decimal::Decimal;
 use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::calendar::MarketCalendar;
-use sentinel_actors::domain::decision::{DecideOn, OnOpposite, Signal, TradePolicy};
 use sentinel_actors::domain::feature::FeatureSetId;
 use sentinel_actors::domain::intent::Mode;
-use sentinel_actors::domain::risk::RiskLimits;
 use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::ports::FeatureSet;
 use sentinel_actors::settings::Deadlines;
 
 use super::deadlines;
-use super::endpoints::{self, ModelConfig, VenueConfig};
+use super::endpoints::{self, ModelConfig};
+use super::job::{self, JobConfig, JobKind, OrderJob};
 use super::problem::Location;
 use super::reader::{Section, WhenAbsent};
 use super::values::LONG;
@@ -50,12 +48,27 @@ pub struct PipelineConfig {
     pub data: DataConfig,
     pub features: FeaturesConfig,
     pub model: ModelConfig,
-    pub policy: TradePolicy,
-    /// Limits on orders.
-    pub risk: RiskLimits,
-    /// Where orders go when the pipeline is live.
-    pub venue: VenueConfig,
-    pub paper: PaperConfig,
+    pub job: JobConfig,
+}
+
+impl PipelineConfig {
+    /// What it has as an order pipeline.
+    #[must_use]
+    pub const fn order(&self) -> Option<&OrderJob> {
+        match &self.job {
+            JobConfig::Order(order) => Some(order),
+            JobConfig::Forecast(_) => None,
+        }
+    }
+
+    /// Account in the paper book.
+    #[must_use]
+    pub fn paper_account(&self) -> &str {
+        match &self.job {
+            JobConfig::Order(order) => &order.paper.account,
+            JobConfig::Forecast(forecast) => &forecast.account,
+        }
+    }
 }
 
 /// `[pipeline.source]`.
@@ -112,17 +125,6 @@ impl FeaturesConfig {
     }
 }
 
-/// `[pipeline.paper]`: the dry run's venue.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PaperConfig {
-    /// Account, part of every intent key. Pipelines that share one share positions of a symbol.
-    pub account: String,
-    /// Distance between bid and ask, in price units.
-    pub spread: Decimal,
-    /// Units of the base currency in one lot.
-    pub contract_size: Decimal,
-}
-
 /// What a pipeline has from its node unless it says otherwise. `None`: that part of the file is wrong, and said to be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Inherited {
@@ -144,6 +146,7 @@ pub(super) fn pipeline(
         unique(&mut s, name, names);
     }
     let symbol = s.parsed_by("symbol", Required, "the symbol's name, up to 32 characters without spaces", symbol);
+    let kind = job::kind(&mut s);
     let (mode, stays_dry) = mode(&mut s, inherited);
     let live = mode == Some(Mode::Live);
     let interval = s.parsed::<Interval>("interval", Default("1h"), "");
@@ -160,14 +163,14 @@ pub(super) fn pipeline(
     let features = features(s.child("features"));
     let sequence = features.as_ref().map(|features| features.sequence);
     let model = endpoints::model(s.child("model"), sequence, live);
-    let policy = decision(s.child("decision"));
-    let risk = risk(s.child("risk"));
     let is_replay = match &source {
         Some(SourceConfig::Csv(_)) => true,
         None => false,
     };
-    let venue = endpoints::venue(s.child("venue"), policy.as_ref(), risk, is_replay, live);
-    let paper = paper(s.child("paper"));
+    let job = match kind {
+        JobKind::Order => job::order(&mut s, is_replay, live),
+        JobKind::Forecast => job::forecast(&mut s, live),
+    };
     s.finish();
     Some(PipelineConfig {
         name: name?,
@@ -183,10 +186,7 @@ pub(super) fn pipeline(
         data: data?,
         features: features?,
         model: model?,
-        policy: policy?,
-        risk: risk?,
-        venue: venue?,
-        paper: paper?,
+        job: job?,
     })
 }
 
@@ -283,63 +283,4 @@ fn features(mut s: Section<'_, '_>) -> Option<FeaturesConfig> {
     let info = info?;
     let set = FeatureSetId { name: info.name.to_owned(), window: window? as usize };
     Some(FeaturesConfig { info, set, sequence: sequence? })
-}
-
-fn decision(mut s: Section<'_, '_>) -> Option<TradePolicy> {
-    use WhenAbsent::{Default, Optional, Required};
-    let smallest = Decimal::new(1, 8);
-    let signals = [Signal::Sell, Signal::Hold, Signal::Buy].map(|signal| (signal.code(), signal));
-    let opposites = [("ignore", OnOpposite::Ignore), ("close", OnOpposite::Close), ("reverse", OnOpposite::Reverse)];
-    let classes = s.words("classes", "sell, hold, buy", &signals);
-    let threshold = s.number("threshold", Default("0.6"), 0.0..=0.999);
-    let decide_on = s.choice("decide_on", Default("bar"), &[("bar", DecideOn::Bar), ("slot", DecideOn::Slot)]);
-    let volume_lots = s.decimal("volume_lots", Required, smallest..=Decimal::from(10_000));
-    let distance = smallest..=Decimal::from(1_000_000);
-    let stop_distance = s.decimal_or_none("stop_distance", distance.clone());
-    let target_distance = s.decimal_or_none("target_distance", distance);
-    let price_digits = s.count("price_digits", Default("5"), 0..=10);
-    let on_opposite = s.choice("on_opposite", Default("close"), &opposites);
-    let max_holding = s.duration("max_holding", Optional, LONG);
-    if let Some(digits) = price_digits {
-        for (key, distance) in [("stop_distance", stop_distance), ("target_distance", target_distance)] {
-            if distance.flatten().is_some_and(|distance| distance.normalize().scale() > digits) {
-                s.report(key, format!("has more than the {digits} decimal places of price_digits"));
-            }
-        }
-    }
-    s.finish();
-    Some(TradePolicy {
-        classes: classes?,
-        threshold: threshold?,
-        decide_on: decide_on?,
-        volume_lots: volume_lots?,
-        stop_distance: stop_distance?,
-        target_distance: target_distance?,
-        price_digits: price_digits?,
-        on_opposite: on_opposite?,
-        max_holding,
-    })
-}
-
-fn risk(mut s: Section<'_, '_>) -> Option<RiskLimits> {
-    use WhenAbsent::Default;
-    let max_open_positions = s.count_or_none("max_open_positions", "1", 1..=1000);
-    let max_orders_per_hour = s.count("max_orders_per_hour", Default("6"), 1..=10_000);
-    let max_orders_per_day = s.count("max_orders_per_day", Default("24"), 1..=100_000);
-    s.finish();
-    Some(RiskLimits {
-        max_open_positions: max_open_positions?,
-        max_orders_per_hour: max_orders_per_hour?,
-        max_orders_per_day: max_orders_per_day?,
-    })
-}
-
-fn paper(mut s: Section<'_, '_>) -> Option<PaperConfig> {
-    use WhenAbsent::Default;
-    let account = s.name("account", Default("paper"));
-    let spread = s.decimal("spread", Default("0.00010"), Decimal::ZERO..=Decimal::from(1_000_000));
-    let contract_size =
-        s.decimal("contract_size", Default("100000"), Decimal::new(1, 8)..=Decimal::from(1_000_000_000));
-    s.finish();
-    Some(PaperConfig { account: account?, spread: spread?, contract_size: contract_size? })
 }

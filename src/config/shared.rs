@@ -22,7 +22,8 @@ pub(super) fn refuse(root: &mut Section<'_, '_>, pipelines: &[PipelineConfig]) {
 
 /// A position that is derived from one pipeline's orders must not be changed by another's, whatever the account is called.
 fn at_gateways(pipeline: &PipelineConfig, other: &PipelineConfig) -> Option<String> {
-    let (VenueConfig::Gateway(own), VenueConfig::Gateway(theirs)) = (&pipeline.venue, &other.venue) else {
+    let (VenueConfig::Gateway(own), VenueConfig::Gateway(theirs)) = (&pipeline.order()?.venue, &other.order()?.venue)
+    else {
         return None;
     };
     let same_gateway = (own.endpoint(), own.port) == (theirs.endpoint(), theirs.port);
@@ -48,9 +49,9 @@ fn at_gateways(pipeline: &PipelineConfig, other: &PipelineConfig) -> Option<Stri
 
 /// The paper book has one position per account and symbol, as a netting account has.
 fn in_the_paper_book(pipeline: &PipelineConfig, other: &PipelineConfig) -> Option<String> {
-    let account = &pipeline.paper.account;
+    let (account, theirs) = (&pipeline.order()?.paper.account, &other.order()?.paper.account);
     let in_book = [pipeline, other].iter().all(|pipeline| pipeline.mode == Mode::DryRun);
-    (in_book && *account == other.paper.account && same_symbol(pipeline, other)).then(|| {
+    (in_book && account == theirs && same_symbol(pipeline, other)).then(|| {
         format!(
             "'{}' trades {} on the paper account {account} as '{}' does, and each would trade the other's positions; give one \
              of them an account of its own: [pipeline.paper] account = \"{}\"",

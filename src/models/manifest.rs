@@ -9,8 +9,10 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use sentinel_actors::domain::feature::FeatureSetId;
-use sentinel_actors::domain::prediction::{Probabilities, RawAnswer};
+use sentinel_actors::domain::prediction::{Prediction, RawAnswer};
 use serde::Deserialize;
+
+use super::Output;
 
 /// The only manifest layout that this version reads.
 pub const SCHEMA: u32 = 1;
@@ -35,8 +37,12 @@ pub struct Manifest {
     pub features: ManifestFeatures,
     /// What of a frame the model takes.
     pub input: Input,
-    /// Names of the classes, in the order of the outputs.
+    /// Of a classifier: names of the classes, in the order of the outputs.
+    #[serde(default)]
     pub classes: Vec<String>,
+    /// Of a regression: how far beyond the newest bar's close its log return reaches, in seconds.
+    #[serde(default)]
+    pub horizon_s: Option<u64>,
     /// Parity rows: inputs and the answers that the exporting side computed.
     pub probe: Vec<Probe>,
     /// What the model was trained on.
@@ -71,7 +77,7 @@ pub enum Input {
 pub struct Probe {
     /// One value per column.
     pub row: Vec<f64>,
-    /// One probability per class.
+    /// One probability per class, or the one value of a regression.
     pub expected: Vec<f64>,
 }
 
@@ -97,12 +103,21 @@ pub struct OutOfSample {
     pub from: jiff::Timestamp,
     /// Open time of the last bar.
     pub to: jiff::Timestamp,
-    /// Share of rows whose winning class was right.
-    pub accuracy: f64,
-    /// The same for always answering the commonest class; a model below it is worse than none.
-    pub majority_class_accuracy: f64,
-    /// Mean negative log probability of the right class, in nats.
-    pub log_loss: f64,
+    /// Of a classifier: share of rows whose winning class was right.
+    #[serde(default)]
+    pub accuracy: Option<f64>,
+    /// Of a classifier: the same for always answering the commonest class; a model below it is worse than none.
+    #[serde(default)]
+    pub majority_class_accuracy: Option<f64>,
+    /// Of a classifier: mean negative log probability of the right class, in nats.
+    #[serde(default)]
+    pub log_loss: Option<f64>,
+    /// Of a regression: root of the mean squared error.
+    #[serde(default)]
+    pub rmse: Option<f64>,
+    /// Of a regression: the same for always answering zero; a model above it is worse than none.
+    #[serde(default)]
+    pub rmse_of_zero: Option<f64>,
     /// What a reader must know before trusting the model.
     pub note: String,
 }
@@ -114,8 +129,7 @@ pub struct Expected {
     pub features: FeatureSetId,
     /// Its columns under the names used for training, in order.
     pub columns: Vec<String>,
-    /// The configured classes, in order.
-    pub classes: Vec<String>,
+    pub output: Output,
 }
 
 /// Why a manifest is refused.
@@ -163,6 +177,8 @@ pub enum ManifestError {
 const EXPORT_AGAIN: &str = "export the model again with tools/export-model";
 const SAME_FEATURES: &str =
     "configure the pipeline with the features that the model was trained on, or train it on these";
+const SAME_JOB: &str = "give the pipeline a model of its job, or the job of its model";
+const SAME_HORIZON: &str = "configure forecast.horizon as the model was trained, or train it for this horizon";
 const SAME_CLASSES: &str = "configure the pipeline with the classes that the model was trained on, in the same order";
 
 impl Manifest {
@@ -206,9 +222,9 @@ impl Manifest {
             return Err(("sha256".into(), "is not 64 lower-case hex digits".into(), EXPORT_AGAIN));
         }
         self.check_features(expected)?;
-        self.check_classes(expected)?;
+        self.check_output(expected)?;
         self.check_probes(expected)?;
-        self.check_figures()
+        self.check_figures(expected)
     }
 
     fn check_features(&self, expected: &Expected) -> Result<(), FieldFault> {
@@ -234,14 +250,36 @@ impl Manifest {
         Ok(())
     }
 
-    fn check_classes(&self, expected: &Expected) -> Result<(), FieldFault> {
-        let same = |(a, b): (&String, &String)| a.eq_ignore_ascii_case(b);
-        let (have, want) = (&self.classes, &expected.classes);
-        if have.len() == want.len() && have.iter().zip(want).all(same) {
-            return Ok(());
+    fn check_output(&self, expected: &Expected) -> Result<(), FieldFault> {
+        match &expected.output {
+            Output::Classes(want) => {
+                if let Some(horizon) = self.horizon_s {
+                    let problem = format!("is {horizon}: it is a regression, and the pipeline's job needs classes");
+                    return Err(("horizon_s".into(), problem, SAME_JOB));
+                }
+                let same = |(a, b): (&String, &String)| a.eq_ignore_ascii_case(b);
+                if self.classes.len() == want.len() && self.classes.iter().zip(want).all(same) {
+                    return Ok(());
+                }
+                let problem = format!("is [{}], the pipeline has [{}]", self.classes.join(", "), want.join(", "));
+                Err(("classes".into(), problem, SAME_CLASSES))
+            }
+            Output::Value { horizon } => {
+                if !self.classes.is_empty() {
+                    let problem =
+                        format!("is [{}], and the pipeline's job needs a regression", self.classes.join(", "));
+                    return Err(("classes".into(), problem, SAME_JOB));
+                }
+                match self.horizon_s {
+                    Some(have) if have == horizon.as_secs() => Ok(()),
+                    Some(have) => {
+                        let problem = format!("is {have}, the pipeline's horizon has {} seconds", horizon.as_secs());
+                        Err(("horizon_s".into(), problem, SAME_HORIZON))
+                    }
+                    None => Err(("horizon_s".into(), "is missing".into(), EXPORT_AGAIN)),
+                }
+            }
         }
-        let problem = format!("is [{}], the pipeline has [{}]", have.join(", "), want.join(", "));
-        Err(("classes".into(), problem, SAME_CLASSES))
     }
 
     fn check_probes(&self, expected: &Expected) -> Result<(), FieldFault> {
@@ -258,21 +296,35 @@ impl Manifest {
                 return Err((format!("probe[{index}].row"), "repeats an earlier row".into(), EXPORT_AGAIN));
             }
             let answer = RawAnswer { rows: vec![probe.expected.clone()] };
-            if let Err(fault) = Probabilities::check(&answer, expected.classes.len()) {
-                let problem = format!("is no list of probabilities ({fault})");
+            if let Err(fault) = Prediction::check(&answer, expected.output.expected_answer()) {
+                let what = match expected.output {
+                    Output::Classes(_) => "is no list of probabilities",
+                    Output::Value { .. } => "is not one number",
+                };
+                let problem = format!("{what} ({fault})");
                 return Err((format!("probe[{index}].expected"), problem, EXPORT_AGAIN));
             }
         }
         Ok(())
     }
 
-    fn check_figures(&self) -> Result<(), FieldFault> {
+    fn check_figures(&self, expected: &Expected) -> Result<(), FieldFault> {
         let unseen = &self.out_of_sample;
-        for (field, share) in
-            [("accuracy", unseen.accuracy), ("majority_class_accuracy", unseen.majority_class_accuracy)]
-        {
-            if !(0.0..=1.0).contains(&share) {
-                return Err((format!("out_of_sample.{field}"), format!("is {share}, not a share"), EXPORT_AGAIN));
+        let (figures, is_figure): (&[(&str, Option<f64>)], fn(f64) -> bool) = match expected.output {
+            Output::Classes(_) => (
+                &[("accuracy", unseen.accuracy), ("majority_class_accuracy", unseen.majority_class_accuracy)],
+                |share| (0.0..=1.0).contains(&share),
+            ),
+            Output::Value { .. } => (&[("rmse", unseen.rmse), ("rmse_of_zero", unseen.rmse_of_zero)], |error| {
+                error.is_finite() && error >= 0.0
+            }),
+        };
+        for (field, figure) in figures {
+            let field = format!("out_of_sample.{field}");
+            match figure {
+                Some(figure) if is_figure(*figure) => {}
+                Some(figure) => return Err((field, format!("is {figure}, which it cannot be"), EXPORT_AGAIN)),
+                None => return Err((field, "is missing".into(), EXPORT_AGAIN)),
             }
         }
         for (field, from, to) in

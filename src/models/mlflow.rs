@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sentinel_actors::domain::feature::{FeatureFrame, FeatureSetId};
-use sentinel_actors::domain::prediction::{ModelIdentity, Probabilities, RawAnswer};
+use sentinel_actors::domain::prediction::{ExpectedAnswer, ModelIdentity, Prediction, RawAnswer};
 use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{Model, ModelError, PortFuture, elapsed_now};
 use tokio::time::Instant;
@@ -28,6 +28,7 @@ pub use self::error::MlflowError;
 use self::identity::{Identity, IdentityFault, ProbeResult};
 pub use self::payload::{FrameFault, SEQUENCE_ROWS};
 use self::payload::{Layout, Row};
+use super::Output;
 use crate::config::HubPayload;
 use crate::http::{Access, Breaker, ClientSettings, Deadline, HttpClient, Url};
 
@@ -50,8 +51,7 @@ pub struct MlflowSettings {
     pub columns: Vec<String>,
     /// What the model was trained on.
     pub features: FeatureSetId,
-    /// Names of the classes in the order of the model's answers; case does not matter.
-    pub classes: Vec<String>,
+    pub output: Output,
     /// For a whole call, from connecting to the last byte. A shorter one of the caller counts.
     pub deadline: Duration,
     /// What the model is known by: at least two different rows of `features`.
@@ -64,7 +64,9 @@ pub struct MlflowModel {
     hub: HttpClient,
     invocations: Url,
     layout: Layout,
+    /// Names of the classes in the order of the model's answers; none of a regression.
     classes: Vec<String>,
+    expected: ExpectedAnswer,
     deadline: Duration,
     probes: Vec<Row>,
     batch_support: Mutex<BatchSupport>,
@@ -98,13 +100,16 @@ impl MlflowModel {
     /// # Errors
     /// When the settings cannot work.
     pub fn new(settings: MlflowSettings) -> Result<Self, MlflowError> {
-        let MlflowSettings { address, payload, access, columns, features, classes, deadline, probes } = settings;
+        let MlflowSettings { address, payload, access, columns, features, output, deadline, probes } = settings;
         if !are_distinct(&columns) {
             return Err(MlflowError::Columns(columns));
         }
-        if !are_distinct(&classes) {
-            return Err(MlflowError::Classes(classes));
-        }
+        let expected = output.expected_answer();
+        let classes = match output {
+            Output::Classes(classes) if !are_distinct(&classes) => return Err(MlflowError::Classes(classes)),
+            Output::Classes(classes) => classes,
+            Output::Value { .. } => Vec::new(),
+        };
         if probes.len() < 2 {
             return Err(MlflowError::Probes(probes.len()));
         }
@@ -123,6 +128,7 @@ impl MlflowModel {
             batch_support: Mutex::default(),
             layout,
             classes,
+            expected,
             deadline,
             state: Mutex::default(),
             identity: tokio::sync::Mutex::default(),
@@ -264,7 +270,7 @@ impl MlflowModel {
 
     /// An answer that cannot be decided on is returned as it is, because the domain has a reason for each.
     fn undecidable(&self, answer: RawAnswer) -> Result<RawAnswer, RawAnswer> {
-        if Probabilities::check(&answer, self.classes.len()).is_err() { Ok(answer) } else { Err(answer) }
+        if Prediction::check(&answer, self.expected).is_err() { Ok(answer) } else { Err(answer) }
     }
 
     fn note_batch_support(&self, now: BatchSupport) {
@@ -295,7 +301,7 @@ impl MlflowModel {
     /// Judges the answers to the probe rows, and says when the recorded model is back.
     fn judge(&self, identity: &mut Identity, answers: &[RawAnswer]) -> Result<(), ModelError> {
         let differed = identity.differs();
-        match identity.judge(answers, self.classes.len()) {
+        match identity.judge(answers, self.expected.width()) {
             Err(fault) => return Err(self.refuse(identity, differed, &fault)),
             Ok(ProbeResult::Back) => {
                 tracing::info!(event = "hub_model_back", hub = self.id, "the hub answers as at the start of the node");

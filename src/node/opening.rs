@@ -3,12 +3,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use sentinel_actors::domain::decision::DecideOn;
 use sentinel_actors::domain::intent::Mode;
 use tracing::{debug, info};
 
 use super::wiring::WiredPipeline;
-use crate::config::{Config, ModelConfig, PipelineConfig, SourceConfig, VenueConfig};
+use crate::config::{Config, ForecastJob, JobConfig, ModelConfig, OrderJob, PipelineConfig, SourceConfig, VenueConfig};
 
 /// More pipelines than this are counted and not named: the log file has all of them, at debug.
 const NAMED_MAX: usize = 4;
@@ -97,31 +96,31 @@ fn endpoints(pipeline: &PipelineConfig) -> String {
         let scheme = if hub.tls { "https" } else { "http" };
         let _ = write!(line, ", hub {scheme}://{}:{}", hub.host, hub.port);
     }
-    match &pipeline.venue {
-        VenueConfig::Gateway(gateway) if pipeline.mode == Mode::Live => {
+    match &pipeline.job {
+        JobConfig::Order(OrderJob { venue: VenueConfig::Gateway(gateway), .. }) if pipeline.mode == Mode::Live => {
             let _ = write!(line, ", gateway {}:{}, account {}", gateway.host, gateway.port, gateway.account);
         }
-        VenueConfig::Gateway(_) | VenueConfig::Paper => {
-            let _ = write!(line, ", paper account {}", pipeline.paper.account);
+        JobConfig::Order(OrderJob { venue: VenueConfig::Gateway(_) | VenueConfig::Paper, .. })
+        | JobConfig::Forecast(_) => {
+            let _ = write!(line, ", paper account {}", pipeline.paper_account());
         }
     }
     line
 }
 
 fn decision(pipeline: &PipelineConfig) -> String {
-    let policy = &pipeline.policy;
-    let each = match policy.decide_on {
-        DecideOn::Bar => "bar",
-        DecideOn::Slot => "slot",
+    let (decide_on, how) = match &pipeline.job {
+        JobConfig::Order(OrderJob { policy, .. }) => {
+            let how = format!("above {}, {} lots", policy.threshold, policy.volume_lots.normalize());
+            (policy.decide_on, how)
+        }
+        JobConfig::Forecast(ForecastJob { policy, .. }) => {
+            let horizon = humantime::format_duration(policy.horizon);
+            (policy.decide_on, format!("{horizon} ahead, at most {}", policy.max_abs))
+        }
     };
-    format!(
-        "{} once per {} {each} ({}), above {}, {} lots",
-        pipeline.symbol,
-        pipeline.interval,
-        pipeline.schedule,
-        policy.threshold,
-        policy.volume_lots.normalize()
-    )
+    let PipelineConfig { symbol, interval, schedule, .. } = pipeline;
+    format!("{symbol} once per {interval} {} ({schedule}), {how}", decide_on.code())
 }
 
 fn competition(pipeline: &WiredPipeline) -> String {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::settings::{Job, PipelinePorts, PipelineSettings};
+use sentinel_actors::settings::{PipelinePorts, PipelineSettings};
 use sentinel_actors::supervision::Limits;
 use sentinel_actors::supervision::backoff::Backoff;
 use sentinel_actors::supervision::budget::Limit;
@@ -18,7 +18,6 @@ use sentinel_actors::supervision::budget::Limit;
 pub use self::model::try_model;
 pub use self::source::survey_bars;
 use self::source::{Source, window_of_run};
-use self::venue::Venue;
 use super::{NodeError, RunOptions};
 use crate::config::{self, Config, PipelineConfig};
 use crate::journal::StateDir;
@@ -57,7 +56,7 @@ fn wire_one(
     let features = pipeline.features.build();
     let model = model::model(pipeline, engine, options.faults.clone())?;
     let Source { source, clock, span } = source::source(pipeline, state, options)?;
-    let Venue { sink, positions } = venue::venue(pipeline, book, &options.faults);
+    let (sink, job) = venue::sink_and_job(pipeline, book, &options.faults);
     let now = clock.now();
     let first_slot = span.map_or_else(|| pipeline.schedule.after(now), |span| span.first);
     let window = window_of_run(pipeline.window, &pipeline.schedule, now, span, options.once);
@@ -78,7 +77,6 @@ fn wire_one(
         tick: pipeline.data.tick,
         deadlines: pipeline.deadlines,
     };
-    let job = Job::Trade { policy: pipeline.policy.clone(), risk: pipeline.risk, positions };
     let ports = PipelinePorts { clock, source, features, model, sink, job };
     Ok(WiredPipeline { settings, ports, first_slot, last_slot })
 }

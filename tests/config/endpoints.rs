@@ -17,7 +17,7 @@ fn read_live(text: &str, flags: Flags) -> Result<Config, ConfigErrors> {
 }
 
 fn gateway(config: &Config) -> GatewayConfig {
-    match &config.pipelines[0].venue {
+    match &config.pipelines[0].order().unwrap().venue {
         VenueConfig::Gateway(gateway) => gateway.clone(),
         VenueConfig::Paper => panic!("no gateway"),
     }
@@ -186,7 +186,10 @@ fn flags_replace_keys_of_every_pipeline_and_useless_ones_are_refused() {
     };
     let config = read_with(MT5, directory().path(), &Env::default(), &flags).unwrap();
     assert_eq!((hub(&config).host.as_str(), hub(&config).port, gateway(&config).port), ("hub.example", 7001, 7555));
-    assert_eq!((config.pipelines[0].symbol.as_str(), config.pipelines[0].policy.threshold), ("GBPUSD", 0.75));
+    assert_eq!(
+        (config.pipelines[0].symbol.as_str(), config.pipelines[0].order().unwrap().policy.threshold),
+        ("GBPUSD", 0.75)
+    );
     assert!(config.banner().any(|line| line == "pipeline.eurusd.model.port = 7001 (--hub-port)"));
 
     let message = read_with(MINIMAL, directory().path(), &Env::default(), &flags).unwrap_err().to_string();

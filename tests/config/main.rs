@@ -167,7 +167,7 @@ node.toml:20: pipeline.eurusd.interval: '7m' is not a bar interval; write one li
 node.toml:21: pipeline.eurusd.schedule: 'whenever' is not a schedule; write 'every 1m at :58', 'hourly at :00' or 'on bar close + 5s'
 node.toml:22: pipeline.eurusd.calendar: 'America/New_Yrok' is not a time zone; write one like America/New_York
 node.toml:24: pipeline.eurusd.end: 2026-01-01T00:00:00Z is not after start, 2026-02-01T00:00:00Z
-node.toml:25: pipeline.eurusd.treshold: unknown key; allowed: name, symbol, mode, interval, schedule, calendar, start, end, deadlines, source, data, features, model, decision, risk, venue, paper; did you mean 'decision.threshold'?
+node.toml:25: pipeline.eurusd.treshold: unknown key; allowed: name, symbol, job, mode, interval, schedule, calendar, start, end, deadlines, source, data, features, model, decision, risk, venue, paper; did you mean 'decision.threshold'?
 node.toml:27: pipeline.eurusd.source.path: there is no file 'DIR/missing.csv'; allowed: the path of a file, relative to this configuration
 node.toml:28: pipeline.eurusd.source.speed: 0 is out of range; allowed: "max" or a number above 0, up to 1000000
 node.toml:30: pipeline.eurusd.model.kind: 'onxn' is not known; allowed: "onnx", "mlflow"; did you mean 'onnx'?
@@ -234,7 +234,7 @@ fn symbol_and_volume_have_no_default() {
         assert!(message.contains(&expected), "expected '{expected}' in:\n{message}");
     }
     let config = read(&MINIMAL.replace("\"0.0050\"", "\"none\"")).unwrap();
-    assert_eq!(config.pipelines[0].policy.stop_distance, None);
+    assert_eq!(config.pipelines[0].order().unwrap().policy.stop_distance, None);
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn every_syntax_error_has_its_line() {
 
 #[test]
 fn decimals_are_read_from_their_text_whether_quoted_or_not() {
-    let policy = |text: &str| read(text).unwrap().pipelines.remove(0).policy;
+    let policy = |text: &str| read(text).unwrap().pipelines.remove(0).order().unwrap().policy.clone();
     let bare = policy(&MINIMAL.replace("\"0.0050\"", "0.0050").replace("\"0.10\"", "0.10"));
     assert_eq!(policy(MINIMAL), bare);
     let stop = bare.stop_distance.unwrap();
@@ -311,7 +311,7 @@ fn the_demo_is_valid_and_reverses_at_an_opposite_signal() {
     let pipeline = &config.pipelines[0];
     assert_eq!(config.node.heartbeat, Duration::from_secs(10));
     assert_eq!((pipeline.name.as_str(), pipeline.features.set.window), ("eurusd", 200));
-    assert_eq!(pipeline.policy.on_opposite, OnOpposite::Reverse);
+    assert_eq!(pipeline.order().unwrap().policy.on_opposite, OnOpposite::Reverse);
     let SourceConfig::Csv(source) = &pipeline.source;
     assert_eq!((source.speed, source.bars), (Speed::Max, None));
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use sentinel::models::Output;
 use sentinel::models::mlflow::{MlflowError, MlflowModel, MlflowSettings};
 use sentinel_actors::domain::prediction::ModelIdentity;
 use sentinel_actors::ports::{Model, ModelError};
@@ -242,9 +243,12 @@ fn settings_that_cannot_work_are_refused() {
     let refused = |settings: MlflowSettings| MlflowModel::new(settings).err().unwrap();
     let good = || settings(5000);
     let twice = ["BUY", "buy"].map(String::from).to_vec();
-    assert!(matches!(refused(MlflowSettings { classes: twice.clone(), ..good() }), MlflowError::Classes(_)));
+    assert!(matches!(
+        refused(MlflowSettings { output: Output::Classes(twice.clone()), ..good() }),
+        MlflowError::Classes(_)
+    ));
     assert!(matches!(refused(MlflowSettings { columns: twice, ..good() }), MlflowError::Columns(_)));
-    assert!(matches!(refused(MlflowSettings { classes: vec![], ..good() }), MlflowError::Classes(_)));
+    assert!(matches!(refused(MlflowSettings { output: Output::Classes(vec![]), ..good() }), MlflowError::Classes(_)));
     assert!(matches!(refused(MlflowSettings { probes: vec![frame(1.0)], ..good() }), MlflowError::Probes(1)));
     let probes = vec![frame(1.0), frame(f64::NAN)];
     assert!(matches!(refused(MlflowSettings { probes, ..good() }), MlflowError::Probe { probe: 1, .. }));

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use sentinel::config::HubPayload;
 use sentinel::http::Access;
+use sentinel::models::Output;
 use sentinel::models::mlflow::{HubAddress, MlflowModel, MlflowSettings};
 use sentinel_actors::domain::feature::{FeatureFrame, FeatureSetId};
 use sentinel_actors::domain::time::UtcMs;
@@ -50,7 +51,7 @@ fn settings(port: u16) -> MlflowSettings {
         access: Access::Open,
         columns: ["rsi", "macd", "hour"].map(String::from).to_vec(),
         features: features(),
-        classes: ["SELL", "HOLD", "BUY"].map(String::from).to_vec(),
+        output: Output::Classes(["SELL", "HOLD", "BUY"].map(String::from).to_vec()),
         deadline: LONG,
         probes: probes(),
     }

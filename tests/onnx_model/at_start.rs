@@ -131,7 +131,7 @@ fn a_model_that_answers_otherwise_than_on_the_exporting_side_is_refused() {
         *answer = json!([answer[1], answer[0], answer[2]]);
     });
     let (error, text) = files.refusal();
-    assert!(matches!(fault_of(error), Fault::Parity { probe: 2, class: 0, .. }), "{text}");
+    assert!(matches!(fault_of(error), Fault::Parity { probe: 2, output: 0, .. }), "{text}");
     assert!(text.contains("probe row 2") && text.contains("export it again"), "{text}");
 }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 use sentinel::cli::features::{Window, rows};
 use sentinel::features::SetInfo;
 use sentinel::features::fx23::COLUMNS;
+use sentinel::models::Output;
 use sentinel::models::manifest::Expected;
 use sentinel::models::onnx::{Fault, OnnxEngine, OnnxError, OnnxModel};
 use sentinel::sources::csv::read_bars;
@@ -119,7 +120,7 @@ fn expected() -> Expected {
     Expected {
         features: features(),
         columns: ["feature_0", "feature_1", "feature_2"].map(String::from).to_vec(),
-        classes: ["SELL", "HOLD", "BUY"].map(String::from).to_vec(),
+        output: Output::Classes(["SELL", "HOLD", "BUY"].map(String::from).to_vec()),
     }
 }
 

@@ -30,6 +30,17 @@ pub enum ExpectedAnswer {
     Value,
 }
 
+impl ExpectedAnswer {
+    /// How many numbers its row has.
+    #[must_use]
+    pub const fn width(self) -> usize {
+        match self {
+            Self::Classes(classes) => classes,
+            Self::Value => 1,
+        }
+    }
+}
+
 /// An answer that passed all checks.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Prediction {

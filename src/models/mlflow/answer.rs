@@ -50,7 +50,7 @@ pub enum AnswerError {
     },
 }
 
-/// Reads an answer. `classes` gives the order of named columns.
+/// Reads an answer. `classes` gives the order of named columns; without any it is a regression, whose only column may have any name.
 pub(super) fn read(body: &[u8], classes: &[String]) -> Result<RawAnswer, AnswerError> {
     let text = std::str::from_utf8(body).map_err(|error| AnswerError::NotJson(error.to_string()))?;
     let answer = read_once(&with_numbers_quoted(text)).map_err(|error| match error {
@@ -133,6 +133,11 @@ fn object(entries: &Map<String, Value>, classes: &[String]) -> Result<Vec<Vec<f6
 /// The cells of a record: in the order of the classes when it names them all and nothing else, whatever their case, or in
 /// the order of its columns' numbers when they have no names.
 fn in_order<'r>(record: &'r Map<String, Value>, classes: &[String]) -> Result<Vec<&'r Value>, AnswerError> {
+    if classes.is_empty()
+        && let (1, Some(cell)) = (record.len(), record.values().next())
+    {
+        return Ok(vec![cell]);
+    }
     if record.len() == classes.len() {
         let named = |class: &String| {
             record.iter().find(|(name, _)| name.to_uppercase() == class.to_uppercase()).map(|(_, value)| value)
@@ -201,6 +206,18 @@ mod tests {
 
     fn predictions(text: &str) -> Result<Vec<Vec<f64>>, AnswerError> {
         rows_of(&format!(r#"{{"predictions": {text}}}"#))
+    }
+
+    #[test]
+    fn a_regression_answers_with_its_only_number_under_any_name() {
+        for predictions in
+            ["[[0.25]]", "[0.25]", "0.25", r#"[{"0": 0.25}]"#, r#"[{"log_return": 0.25}]"#, r#"{"y": 0.25}"#]
+        {
+            let body = format!(r#"{{"predictions": {predictions}}}"#);
+            assert_eq!(read(body.as_bytes(), &[]).unwrap().rows, [[0.25]], "{predictions}");
+        }
+        let two = r#"{"predictions": [{"low": 0.1, "high": 0.2}]}"#;
+        assert!(matches!(read(two.as_bytes(), &[]), Err(AnswerError::Columns { .. })));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
-use sentinel_actors::domain::prediction::{ModelIdentity, Probabilities, RawAnswer};
+use sentinel_actors::domain::prediction::{ExpectedAnswer, ModelIdentity, Prediction, RawAnswer};
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Fault, OnnxError};
@@ -27,6 +27,7 @@ pub(super) struct Candidate {
     identity: ModelIdentity,
     /// Two probe rows with different answers, asked every cycle.
     pair: [usize; 2],
+    answer: ExpectedAnswer,
 }
 
 impl Candidate {
@@ -40,9 +41,16 @@ impl Candidate {
         }
         let refused = |fault| OnnxError::Refused { path: path.to_owned(), fault };
         let session = Session::load(bytes, expected.columns.len(), engine).map_err(refused)?;
-        let pair = engine.run(|| check_probes(&session, &manifest)).map_err(refused)?;
+        let pair =
+            engine.run(|| check_probes(&session, &manifest, expected.output.expected_answer())).map_err(refused)?;
         let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { session, manifest, identity: ModelIdentity { id, hash: have }, pair })
+        Ok(Self {
+            session,
+            manifest,
+            identity: ModelIdentity { id, hash: have },
+            pair,
+            answer: expected.output.expected_answer(),
+        })
     }
 
     /// What every cycle asks before it trusts the model: two rows that it answered before must get those answers again.
@@ -70,33 +78,37 @@ impl Candidate {
     }
 
     fn check_row(&self, index: usize) -> Result<Vec<f64>, Fault> {
-        check_probe(&self.session, index, &self.manifest.probe[index])
+        check_probe(&self.session, index, &self.manifest.probe[index], self.answer)
     }
 }
 
 /// Asks every parity row; gives two of them that have different answers.
-fn check_probes(session: &Session, manifest: &Manifest) -> Result<[usize; 2], Fault> {
+fn check_probes(session: &Session, manifest: &Manifest, expected: ExpectedAnswer) -> Result<[usize; 2], Fault> {
     let mut answers = Vec::with_capacity(manifest.probe.len());
     for (index, probe) in manifest.probe.iter().enumerate() {
-        answers.push(check_probe(session, index, probe)?);
+        answers.push(check_probe(session, index, probe, expected)?);
     }
     let other = answers.iter().position(|answer| *answer != answers[0]).ok_or(Fault::Constant)?;
     Ok([0, other])
 }
 
-fn check_probe(session: &Session, index: usize, probe: &Probe) -> Result<Vec<f64>, Fault> {
+fn check_probe(session: &Session, index: usize, probe: &Probe, expected: ExpectedAnswer) -> Result<Vec<f64>, Fault> {
     let rows = session.ask(&probe.row).map_err(|error| match error {
         AskError::Run(source) => Fault::Run { probe: index, source },
         AskError::OutputType(source) => Fault::OutputType(source),
     })?;
-    let answer = Probabilities::check(&RawAnswer { rows }, probe.expected.len())
+    let answer = Prediction::check(&RawAnswer { rows }, expected)
         .map_err(|reason| Fault::Implausible { probe: index, reason })?;
-    for (class, (have, want)) in answer.values().iter().zip(&probe.expected).enumerate() {
+    let values = match answer {
+        Prediction::Classes(probabilities) => probabilities.values().to_vec(),
+        Prediction::Value(value) => vec![value],
+    };
+    for (output, (have, want)) in values.iter().zip(&probe.expected).enumerate() {
         if (have - want).abs() > PARITY_TOLERANCE {
-            return Err(Fault::Parity { probe: index, class, have: *have, want: *want });
+            return Err(Fault::Parity { probe: index, output, have: *have, want: *want });
         }
     }
-    Ok(answer.values().to_vec())
+    Ok(values)
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, OnnxError> {

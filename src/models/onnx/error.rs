@@ -101,13 +101,17 @@ pub enum Fault {
         want: usize,
     },
     /// Not one output.
-    #[error("it has {have} outputs, one is needed: export it with the class probabilities as its only output")]
+    #[error(
+        "it has {have} outputs, one is needed: export it with the class probabilities, or the value, as its only output"
+    )]
     Outputs {
         /// Number of outputs.
         have: usize,
     },
     /// The output is no matrix of float32.
-    #[error("its output is not float32 [1, classes]: export it with the class probabilities as its only output")]
+    #[error(
+        "its output is not float32 [1, classes] or [1, 1]: export it with the class probabilities, or the value, as its only output"
+    )]
     OutputType(#[source] Cause),
     /// It failed on a row.
     #[error("it fails on probe row {probe}: export it again with tools/export-model")]
@@ -130,14 +134,14 @@ pub enum Fault {
     },
     /// Another answer than on the exporting side.
     #[error(
-        "its answer to probe row {probe} is {have} for class {class}, the manifest says {want}: model and manifest do \
+        "its answer to probe row {probe} is {have} for output {output}, the manifest says {want}: model and manifest do \
          not belong together, or the runtime computes it differently; export it again with tools/export-model"
     )]
     Parity {
         /// Index of the probe row.
         probe: usize,
-        /// Index of the class.
-        class: usize,
+        /// Index of the output: the class, or 0.
+        output: usize,
         /// Computed.
         have: f64,
         /// In the manifest.

@@ -11,9 +11,10 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{FaultInjector, Model};
 
 use super::NodeError;
-use crate::config::{FeaturesConfig, HubAccess, HubConfig, ModelConfig, PipelineConfig};
+use crate::config::{FeaturesConfig, HubAccess, HubConfig, JobConfig, ModelConfig, PipelineConfig};
 use crate::features::Prices;
 use crate::http::{Access, Secret};
+use crate::models::Output;
 use crate::models::manifest::Expected;
 use crate::models::mlflow::{HubAddress, MlflowModel, MlflowSettings};
 use crate::models::onnx::{OnnxEngine, OnnxModel};
@@ -51,7 +52,7 @@ fn onnx(
     faults: Arc<dyn FaultInjector>,
 ) -> Result<OnnxModel, NodeError> {
     let expected =
-        Expected { features: pipeline.features.set.clone(), columns: columns(pipeline), classes: classes(pipeline) };
+        Expected { features: pipeline.features.set.clone(), columns: columns(pipeline), output: output(pipeline) };
     OnnxModel::load(path, expected, engine.clone(), faults)
         .map_err(|source| NodeError::Model { pipeline: pipeline.name.clone(), source: Box::new(source) })
 }
@@ -76,7 +77,7 @@ fn mlflow(deadline: Duration, pipeline: &PipelineConfig, hub: &HubConfig) -> Res
         access,
         columns: columns(pipeline),
         features: pipeline.features.set.clone(),
-        classes: classes(pipeline),
+        output: output(pipeline),
         deadline,
         probes: probes(pipeline),
     };
@@ -88,8 +89,13 @@ fn columns(pipeline: &PipelineConfig) -> Vec<String> {
     pipeline.features.info.columns.iter().map(ToString::to_string).collect()
 }
 
-fn classes(pipeline: &PipelineConfig) -> Vec<String> {
-    pipeline.policy.classes.iter().map(|signal| signal.code().to_uppercase()).collect()
+fn output(pipeline: &PipelineConfig) -> Output {
+    match &pipeline.job {
+        JobConfig::Order(order) => {
+            Output::Classes(order.policy.classes.iter().map(|signal| signal.code().to_uppercase()).collect())
+        }
+        JobConfig::Forecast(forecast) => Output::Value { horizon: forecast.policy.horizon },
+    }
 }
 
 /// The same frames at every start of every node: a model server is recognised by its answers to them. They come from waves

@@ -92,8 +92,8 @@ fn span(pipeline: &PipelineConfig, (first, last): (UtcMs, UtcMs)) -> Span {
 
 /// Where a paper gateway reads the time of this replay.
 fn time_file(pipeline: &PipelineConfig, state: &StateDir) -> Result<Option<ReplayTime>, NodeError> {
-    let is_read =
-        pipeline.mode == Mode::Live && matches!(&pipeline.venue, VenueConfig::Gateway(gateway) if gateway.replay);
+    let is_read = pipeline.mode == Mode::Live
+        && matches!(pipeline.order().map(|order| &order.venue), Some(VenueConfig::Gateway(gateway)) if gateway.replay);
     if !is_read {
         return Ok(None);
     }

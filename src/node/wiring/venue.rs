@@ -1,34 +1,43 @@
-//! Where the orders of a pipeline go. Those of a pipeline in dry run always go to the local paper book: nothing leaves that
-//! was not armed.
+//! Where the orders and forecasts of a pipeline go. Those of a pipeline in dry run always go to the local paper book: nothing
+//! leaves that was not armed.
 
 use std::sync::Arc;
 
 use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::ports::{FaultInjector, PositionBook, Sink};
+use sentinel_actors::settings::Job;
 
-use crate::config::{PipelineConfig, VenueConfig};
+use crate::config::{ForecastJob, JobConfig, OrderJob, PipelineConfig, VenueConfig};
 use crate::venues::book::Book;
+use crate::venues::forecasts::PaperForecasts;
 use crate::venues::gateway::dialect::Protocol;
 use crate::venues::gateway::{Exits, GatewayAddress, GatewaySettings, GatewayVenue, link};
 use crate::venues::paper::{PaperVenue, Terms};
 
-/// A venue in its two parts.
-pub(super) struct Venue {
-    pub(super) sink: Arc<dyn Sink>,
-    pub(super) positions: Arc<dyn PositionBook>,
-}
-
-impl Venue {
-    fn new(venue: impl Sink + PositionBook + 'static) -> Self {
-        let venue = Arc::new(venue);
-        Self { sink: venue.clone(), positions: venue }
+/// The sink of a pipeline, and its job. Pipelines of one process that name the same gateway share its link.
+pub(super) fn sink_and_job(
+    pipeline: &PipelineConfig,
+    book: &Book,
+    faults: &Arc<dyn FaultInjector>,
+) -> (Arc<dyn Sink>, Job) {
+    let who = format!("{}/executor", pipeline.name);
+    match &pipeline.job {
+        JobConfig::Order(order) => order_job(pipeline, order, book, faults, &who),
+        JobConfig::Forecast(ForecastJob { policy, account }) => {
+            let paper = Arc::new(PaperForecasts::new(book.clone(), account, faults.clone(), &who));
+            (paper.clone(), Job::Forecast { policy: policy.clone(), observer: paper })
+        }
     }
 }
 
-/// The venue of a pipeline. Pipelines of one process that name the same gateway share its link.
-pub(super) fn venue(pipeline: &PipelineConfig, book: &Book, faults: &Arc<dyn FaultInjector>) -> Venue {
-    let who = format!("{}/executor", pipeline.name);
-    match (&pipeline.venue, pipeline.mode) {
+fn order_job(
+    pipeline: &PipelineConfig,
+    order: &OrderJob,
+    book: &Book,
+    faults: &Arc<dyn FaultInjector>,
+    who: &str,
+) -> (Arc<dyn Sink>, Job) {
+    match (&order.venue, pipeline.mode) {
         (VenueConfig::Gateway(gateway), Mode::Live) => {
             let address = GatewayAddress { host: gateway.host.clone(), port: gateway.port };
             let settings = GatewaySettings {
@@ -37,17 +46,23 @@ pub(super) fn venue(pipeline: &PipelineConfig, book: &Book, faults: &Arc<dyn Fau
                 exits: if gateway.derives_positions { Exits::ByOrders } else { Exits::AtBroker },
             };
             match gateway.dialect.protocol {
-                Protocol::OrderSend => Venue::new(GatewayVenue::new(link(address), settings, faults.clone(), &who)),
+                Protocol::OrderSend => trading(order, GatewayVenue::new(link(address), settings, faults.clone(), who)),
             }
         }
         (VenueConfig::Gateway(_), Mode::DryRun) | (VenueConfig::Paper, Mode::DryRun | Mode::Live) => {
             let terms = Terms {
-                account: pipeline.paper.account.clone(),
-                spread: pipeline.paper.spread,
-                contract_size: pipeline.paper.contract_size,
+                account: order.paper.account.clone(),
+                spread: order.paper.spread,
+                contract_size: order.paper.contract_size,
                 interval: pipeline.interval,
             };
-            Venue::new(PaperVenue::new(book.clone(), terms, faults.clone(), &who))
+            trading(order, PaperVenue::new(book.clone(), terms, faults.clone(), who))
         }
     }
+}
+
+fn trading(order: &OrderJob, venue: impl Sink + PositionBook + 'static) -> (Arc<dyn Sink>, Job) {
+    let venue = Arc::new(venue);
+    let job = Job::Trade { policy: order.policy.clone(), risk: order.risk, positions: venue.clone() };
+    (venue, job)
 }
