@@ -39,7 +39,7 @@ fn btc9() -> &'static SetInfo {
 }
 
 fn history() -> Vec<Bar> {
-    let delivered = read_bars(&in_project("tests/data/features/btcusd_1h.csv")).unwrap();
+    let delivered = read_bars(&in_project("config/demo/btcusd_1h.csv")).unwrap();
     clean(&delivered, &Cleaning { tick: TICK, times: None, window: None }).bars
 }
 
@@ -156,7 +156,7 @@ fn an_exported_row_has_the_bits_of_the_live_frame_for_the_same_bar() {
 fn an_export_has_a_time_and_the_names_of_the_set_in_its_first_line() {
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("features.csv");
-    let input = in_project("tests/data/features/btcusd_1h.csv");
+    let input = in_project("config/demo/btcusd_1h.csv");
     let report = export(btc9(), Window::Bars(168), TICK, &input, &output).unwrap();
     assert_eq!(report.to_string(), "10055 rows, 9984 of them complete; dropped bars: none");
     let text = fs::read_to_string(&output).unwrap();

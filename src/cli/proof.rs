@@ -17,7 +17,7 @@ use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
 
 use self::ledger::LedgerError;
-use self::venue::{LEDGER, Venue};
+use self::venue::{FORECASTS, LEDGER, Venue};
 use crate::exit::{self, ExitError};
 use crate::journal::{Filter, JournalError, JournalReader, Proof, Verified, proof_of};
 use crate::venues::book::BookError;
@@ -156,6 +156,14 @@ fn look_at(reader: &JournalReader, venues: &[Venue]) -> Result<Vec<VenueProof>, 
             }
             Ok(())
         })?;
+        let (forecasts, intents): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            intents.into_iter().partition(|(_, intent)| intent.action.forecast().is_some());
+        let made = venue.forecasts()?;
+        let file = venue.file().display().to_string();
+        if !(made.is_empty() && forecasts.is_empty()) {
+            let wrong = compare::compare_forecasts(&forecasts, &made);
+            proofs.push(VenueProof { kind: FORECASTS, file: file.clone(), filled: made.len(), wrong });
+        }
         let filled = venue.filled()?;
         // A live run has a paper book too, and no orders in it.
         if filled.is_empty() && intents.is_empty() {
@@ -163,7 +171,7 @@ fn look_at(reader: &JournalReader, venues: &[Venue]) -> Result<Vec<VenueProof>, 
         }
         let count = filled.len();
         let wrong = compare::compare(&intents, filled, &venue.open_positions()?);
-        proofs.push(VenueProof { kind: venue.kind(), file: venue.file().display().to_string(), filled: count, wrong });
+        proofs.push(VenueProof { kind: venue.kind(), file, filled: count, wrong });
     }
     Ok(proofs)
 }

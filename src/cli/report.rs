@@ -24,6 +24,7 @@ use super::{Ended, StateFlag, exit};
 use crate::journal::{Filter, JournalReader, StateDir};
 use crate::node::health::Health;
 use crate::system::WallClock;
+use crate::venues::forecasts::ForecastErrors;
 
 /// Shows what a node has done.
 #[derive(Debug, Clone, clap::Args)]
@@ -80,6 +81,8 @@ struct OpenOrder {
     slot: String,
     order: String,
     account: String,
+    #[serde(skip)]
+    confirmed_by: &'static str,
 }
 
 /// Records of an earlier journal are missing, and the operator accepted that.
@@ -98,6 +101,9 @@ struct Report {
     pipelines: Vec<PipelineReport>,
     intents: BTreeMap<IntentState, u64>,
     holdings: Vec<Holdings>,
+    /// Of the paper book; `None` when it has no forecasts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forecasts: Option<ForecastErrors>,
     /// The operator must settle these.
     held: Vec<OpenOrder>,
     /// The node still asks the venue about these.
@@ -140,6 +146,7 @@ fn read(dir: &Path, ledger: Option<&Path>) -> Result<Report, ProofError> {
         pipelines: pipelines(&reader)?,
         intents: states,
         holdings: holdings(dir, ledger, &intents)?,
+        forecasts: forecasts(dir)?,
         held: not_final(true),
         open: not_final(false),
     })
@@ -176,19 +183,30 @@ fn pipelines(reader: &JournalReader) -> Result<Vec<PipelineReport>, ProofError> 
     Ok(reports)
 }
 
+fn forecasts(dir: &Path) -> Result<Option<ForecastErrors>, ProofError> {
+    let mut all = Vec::new();
+    for venue in Venue::all(dir, None)? {
+        all.extend(venue.forecasts()?);
+    }
+    Ok((!all.is_empty()).then(|| ForecastErrors::of(&all)))
+}
+
 fn holdings(dir: &Path, ledger: Option<&Path>, intents: &[Intent]) -> Result<Vec<Holdings>, ProofError> {
     let mut all = Vec::new();
     for venue in Venue::all(dir, ledger)? {
         let (positions, (realised, _)) = (venue.open_positions()?, venue.realised(UtcMs(i64::MAX))?);
         let mode = venue.mode();
-        let is_used = !positions.is_empty() || intents.iter().any(|intent| intent.mode == mode);
+        let has_orders = intents.iter().any(|intent| intent.mode == mode && intent.order().is_some());
+        let is_used = !positions.is_empty() || has_orders;
         if is_used {
             let file = Some(venue.file().display().to_string());
             all.push(Holdings { by: venue.kind(), file, mode, positions, realised: Some(realised), unknown: None });
         }
     }
     let is_live = |intent: &&Intent| intent.mode == Mode::Live;
-    if !all.iter().any(|holdings| holdings.mode == Mode::Live) && intents.iter().any(|intent| is_live(&intent)) {
+    if !all.iter().any(|holdings| holdings.mode == Mode::Live)
+        && intents.iter().any(|intent| is_live(&intent) && intent.order().is_some())
+    {
         all.push(derived(intents.iter().filter(is_live)));
     }
     Ok(all)
@@ -234,6 +252,10 @@ impl From<&Intent> for OpenOrder {
                 action @ Action::Forecast(_) => action.to_string(),
             },
             account: intent.account.clone(),
+            confirmed_by: match intent.action {
+                Action::Order(_) => "--ticket TICKET",
+                Action::Forecast(_) => "--hash HASH --height HEIGHT",
+            },
         }
     }
 }
@@ -258,7 +280,9 @@ fn text(report: &Report) -> String {
     }
     line(String::new());
     let states: Vec<String> = report.intents.iter().map(|(state, count)| format!("{count} {state}")).collect();
-    line(labelled("Orders", &if states.is_empty() { "none".to_owned() } else { states.join(", ") }));
+    let what = if report.forecasts.is_some() { "Intents" } else { "Orders" };
+    line(labelled(what, &if states.is_empty() { "none".to_owned() } else { states.join(", ") }));
+    report.forecasts.iter().flat_map(forecasts_text).for_each(&mut line);
     report.holdings.iter().flat_map(holdings_text).for_each(&mut line);
     for order in &report.open {
         line(labelled("Open", &format!("{} {}, {}, not settled yet", order.key, order.order, order.state)));
@@ -267,7 +291,7 @@ fn text(report: &Report) -> String {
         let what = format!("{} on account {}, slot {} of {}", order.order, order.account, order.slot, order.pipeline);
         line(labelled("HELD", &what));
         line(labelled("", "check it in the terminal, stop the node, then run one of"));
-        for seen in ["--ticket TICKET", "--absent"] {
+        for seen in [order.confirmed_by, "--absent"] {
             line(format!("  sentinel settle {} {seen} \\", order.key));
             line(format!("    --evidence 'WHO LOOKED, WHERE, WHAT WAS SEEN' --state {}", report.state));
         }
@@ -287,6 +311,16 @@ fn pipeline_text(report: &PipelineReport) -> Vec<String> {
     for row in &report.reasons {
         let (outcome, reason) = (row.outcome.code(), cell(row.reason.code(), 26));
         lines.push(format!("  {:>9} {outcome:<10} {reason} {}", row.slots, row.last));
+    }
+    lines
+}
+
+fn forecasts_text(errors: &ForecastErrors) -> Vec<String> {
+    let ForecastErrors { made, compared, rmse, rmse_of_zero } = errors;
+    let mut lines = vec![labelled("Forecasts", &format!("{made} made, {compared} compared with what came true"))];
+    if let (Some(rmse), Some(zero)) = (rmse, rmse_of_zero) {
+        let text = format!("root mean squared error {rmse:.5}; forecasting zero: {zero:.5}");
+        lines.push(labelled("", &text));
     }
     lines
 }

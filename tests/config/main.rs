@@ -10,6 +10,7 @@ mod compatibility;
 mod endpoints;
 mod help;
 mod hostile;
+mod jobs;
 mod per_pipeline;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +42,14 @@ decision = { volume_lots = "0.10", stop_distance = "0.0050", target_distance = "
 fn directory() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("demo")).unwrap();
-    for name in ["demo/eurusd_1h_2017.csv", "demo/model.onnx", "eurusd_1h_2017.csv", "model.onnx"] {
+    for name in [
+        "demo/eurusd_1h_2017.csv",
+        "demo/model.onnx",
+        "demo/btcusd_1h.csv",
+        "demo/btcusd.onnx",
+        "eurusd_1h_2017.csv",
+        "model.onnx",
+    ] {
         std::fs::write(dir.path().join(name), "").unwrap();
     }
     dir

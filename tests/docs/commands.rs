@@ -61,6 +61,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "py_compile tools/export-model/*.py",
     ),
     ("venv/bin/python export_model.py ", ".ci/run", "py_compile tools/export-model/*.py"),
+    ("venv/bin/python export_regressor.py ", ".ci/run", "py_compile tools/export-model/*.py"),
 ];
 
 /// The commands of a document's blocks: one per line, without comments, continued lines joined.

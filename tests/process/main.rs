@@ -18,6 +18,7 @@ mod damage;
 mod evidence;
 mod facts;
 mod faulty_disk;
+mod forecast;
 mod gateway;
 mod gateway_faults;
 mod gateway_kill;

@@ -1,4 +1,4 @@
-"""Writes ONNX files that the node can run: core operators, float32, one row in, class probabilities out.
+"""Writes ONNX files that the node can run: core operators, float32, one row in, class probabilities or one value out.
 
 Shared by the exporter and the fixture maker, so that the fixtures are the same kind of file as a real export.
 """
@@ -17,13 +17,13 @@ OPSET = 17
 IR_VERSION = 8
 
 
-def model_of(nodes, weights, width, classes, *, domains=(), input_type=TensorProto.FLOAT):
+def model_of(nodes, weights, width, classes, *, domains=(), input_type=TensorProto.FLOAT, output="probabilities"):
     """A model from nodes and a dict of weights; `domains` are operator sets beside the core one."""
     graph = helper.make_graph(
         nodes,
         "sentinel",
         [helper.make_tensor_value_info("row", input_type, [1, width])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, classes])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, classes])],
         [numpy_helper.from_array(np.asarray(value, dtype=np.float32), name) for name, value in weights.items()],
     )
     opsets = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(name, 1) for name in domains)]
@@ -45,6 +45,18 @@ def network(mean, inverse_std, clip, layers):
             nodes.append(helper.make_node("Relu", [f"sum_{index}"], [f"layer_{index + 1}"]))
     nodes.append(helper.make_node("Softmax", [f"sum_{len(layers) - 1}"], ["probabilities"], axis=1))
     return model_of(nodes, weights, len(mean), len(layers[-1][1]))
+
+
+def regression(mean, inverse_std, clip, weight, bias):
+    """Standardise, clip, then one value: a weighted sum of the columns."""
+    weights = {"mean": mean, "inverse_std": inverse_std, "low": -clip, "high": clip, "weight": weight, "bias": bias}
+    nodes = [
+        helper.make_node("Sub", ["row", "mean"], ["centred"]),
+        helper.make_node("Mul", ["centred", "inverse_std"], ["scaled"]),
+        helper.make_node("Clip", ["scaled", "low", "high"], ["clipped"]),
+        helper.make_node("Gemm", ["clipped", "weight", "bias"], ["log_return"]),
+    ]
+    return model_of(nodes, weights, len(mean), 1, output="log_return")
 
 
 def answers_of(model, rows):

@@ -9,6 +9,7 @@ use sentinel_actors::domain::netting::net_position;
 use sentinel_actors::domain::order::Side;
 
 use super::venue::{Filled, OpenPosition};
+use crate::venues::forecasts::BookForecast;
 
 /// Every filled order has its intent, every acked intent its order, with the same ticket, symbol, side and volumes, nothing came twice, and both
 /// sides count the same position where orders alone make it. `intents` are keyed as the venue names their orders.
@@ -44,6 +45,31 @@ pub(super) fn compare(
         }
     }
     wrong.extend(positions_differ(intents, positions));
+    wrong
+}
+
+/// Every forecast that was taken up has its intent, and every acked intent of a forecast its entry, with the same values. The book
+/// takes a key once.
+pub(super) fn compare_forecasts(intents: &BTreeMap<String, Intent>, made: &[BookForecast]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for entry in made {
+        match intents.get(entry.key.as_str()) {
+            Some(intent) if intent.action.forecast() != Some(&entry.forecast) => {
+                wrong.push(format!("different: {} and its entry are not one forecast", entry.key));
+            }
+            Some(Intent { state, .. }) if state.may_have_left() && *state != IntentState::Rejected => {}
+            intent => {
+                let state = intent.map_or("missing", |intent| intent.state.code());
+                wrong.push(format!("lost: the book took up {}, but its intent is {state}", entry.key));
+            }
+        }
+    }
+    let keys: BTreeSet<&str> = made.iter().map(|entry| entry.key.as_str()).collect();
+    for (key, intent) in intents.iter().filter(|(_, intent)| intent.state == IntentState::Acked) {
+        if !keys.contains(key.as_str()) {
+            wrong.push(format!("invented: {} is acked, but the book has no such forecast", intent.key));
+        }
+    }
     wrong
 }
 

@@ -121,9 +121,13 @@ fn slots(pipeline: &PipelineProof, is_one_of_many: bool) -> Vec<String> {
 
 /// The verdict stands in one line with what it is about: people and programs search for it.
 fn venue(venue: &VenueProof) -> Vec<String> {
-    let label = if venue.kind == super::venue::LEDGER { "Ledger" } else { "Book" };
+    let (label, what) = match venue.kind {
+        super::venue::LEDGER => ("Ledger", "orders"),
+        super::venue::FORECASTS => ("Book", "forecasts"),
+        _ => ("Book", "orders"),
+    };
     let holds = verdict(venue.wrong.is_empty());
-    let text = format!("{} orders; {} and journal one to one: {holds}", venue.filled, venue.kind);
+    let text = format!("{} {what}; {} and journal one to one: {holds}", venue.filled, venue.kind);
     let mut lines = vec![labelled(label, &text)];
     lines.extend(venue.wrong.iter().map(|wrong| labelled("", wrong)));
     lines

@@ -11,9 +11,12 @@ use super::ProofError;
 use super::ledger::{Ledger, Realised};
 use crate::venues::book::BOOK_FILE;
 use crate::venues::book_reader::BookReader;
+use crate::venues::forecasts::BookForecast;
 
 /// The gateway's ledger in a state directory; only the demo puts one there.
 pub const LEDGER_FILE: &str = "gateway.db";
+/// The kind of the paper book where it holds forecasts.
+pub const FORECASTS: &str = "paper book of forecasts";
 
 /// What the record of a gateway is called.
 pub const LEDGER: &str = "ledger";
@@ -138,6 +141,17 @@ impl Venue {
                 };
                 Ok(book.orders()?.into_iter().map(filled).collect())
             }
+        }
+    }
+
+    /// Every forecast that was taken up, oldest first.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn forecasts(&self) -> Result<Vec<BookForecast>, ProofError> {
+        match &self.record {
+            Record::Ledger(_) => Ok(Vec::new()),
+            Record::Book(book) => Ok(book.forecasts()?),
         }
     }
 
