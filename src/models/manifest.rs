@@ -310,19 +310,20 @@ impl Manifest {
 
     fn check_figures(&self, expected: &Expected) -> Result<(), FieldFault> {
         let unseen = &self.out_of_sample;
-        let (figures, is_figure): (&[(&str, Option<f64>)], fn(f64) -> bool) = match expected.output {
-            Output::Classes(_) => (
-                &[("accuracy", unseen.accuracy), ("majority_class_accuracy", unseen.majority_class_accuracy)],
-                |share| (0.0..=1.0).contains(&share),
-            ),
-            Output::Value { .. } => (&[("rmse", unseen.rmse), ("rmse_of_zero", unseen.rmse_of_zero)], |error| {
-                error.is_finite() && error >= 0.0
-            }),
+        let figures = match expected.output {
+            Output::Classes(_) => {
+                [("accuracy", unseen.accuracy), ("majority_class_accuracy", unseen.majority_class_accuracy)]
+            }
+            Output::Value { .. } => [("rmse", unseen.rmse), ("rmse_of_zero", unseen.rmse_of_zero)],
+        };
+        let is_figure = |figure: f64| match expected.output {
+            Output::Classes(_) => (0.0..=1.0).contains(&figure),
+            Output::Value { .. } => figure.is_finite() && figure >= 0.0,
         };
         for (field, figure) in figures {
             let field = format!("out_of_sample.{field}");
             match figure {
-                Some(figure) if is_figure(*figure) => {}
+                Some(figure) if is_figure(figure) => {}
                 Some(figure) => return Err((field, format!("is {figure}, which it cannot be"), EXPORT_AGAIN)),
                 None => return Err((field, "is missing".into(), EXPORT_AGAIN)),
             }

@@ -35,7 +35,7 @@ async fn each_bar_gets_one_forecast_with_its_inclusion_and_no_position_is_asked_
     for intent in inner.intents.values() {
         assert!(matches!(&intent.action, Action::Forecast(_)), "{intent:?}");
         assert!(matches!(&intent.receipt, Some(Receipt::Inclusion(_))), "{intent:?}");
-        assert_eq!(inner.rows[&intent.slot].intents, [intent.key.clone()]);
+        assert_eq!(inner.rows[&intent.slot].intents, std::slice::from_ref(&intent.key));
     }
 }
 
