@@ -192,14 +192,8 @@ pub fn effect_confirmed(intent: &Intent, receipt: &Receipt) {
             slot = %intent.slot,
             "the ledger took up the forecast"
         ),
-        (action, receipt) => error!(
-            event = "receipt_of_another_kind",
-            pipeline = intent.pipeline,
-            key = intent.key.as_str(),
-            %action,
-            %receipt,
-            "the receipt does not fit what was sent"
-        ),
+        // It was refused before: it cannot be about what was sent.
+        (Action::Order(_), Receipt::Inclusion(_)) | (Action::Forecast(_), Receipt::Fill(_)) => {}
     }
 }
 

@@ -153,6 +153,12 @@ pub struct Inclusion {
 }
 
 impl Receipt {
+    /// Whether it can be about `action`: a fill about an order, an inclusion about a forecast.
+    #[must_use]
+    pub const fn fits(&self, action: &Action) -> bool {
+        matches!((self, action), (Self::Fill(_), Action::Order(_)) | (Self::Inclusion(_), Action::Forecast(_)))
+    }
+
     #[must_use]
     pub const fn fill(&self) -> Option<&Fill> {
         match self {

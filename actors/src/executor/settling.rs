@@ -42,6 +42,9 @@ impl IntentProtocol {
         let now = self.clock.now();
         let lost_track = |text: &str| IntentEvent::LostTrack { evidence: text.to_owned() };
         let (through_unknown, event) = match evidence {
+            Evidence::Found(receipt) if !receipt.fits(&intent.action) => {
+                (Some(lost_track(&format!("the answer is about something else: {receipt}"))), None)
+            }
             Evidence::Found(receipt) => (None, Some((IntentEvent::Acked { receipt }, IntentState::Acked))),
             Evidence::Refused { code, text } => {
                 (None, Some((IntentEvent::Rejected { code, text }, IntentState::Rejected)))

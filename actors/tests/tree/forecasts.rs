@@ -7,6 +7,7 @@ use sentinel_actors::domain::action::{Action, Receipt};
 use sentinel_actors::domain::decision::DecideOn;
 use sentinel_actors::domain::forecast::ForecastPolicy;
 use sentinel_actors::domain::intent::IntentState;
+use sentinel_actors::domain::order::{Fill, Ticket};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::ports::Submission;
 
@@ -70,4 +71,12 @@ async fn a_forecast_that_waited_too_long_for_its_turn_does_not_leave() {
     let _node = world.run(forecasting(DecideOn::Bar), HOUR).await;
     assert_eq!((world.reasons(), world.lock().forecasts.len()), (vec![Reason::ForecastNeverLeft], 0));
     assert_eq!(world.states(), [IntentState::Absent]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_receipt_of_an_order_confirms_no_forecast() {
+    let fill = Fill { ticket: Ticket(7), volume_lots: Decimal::ONE, price: None, text: String::new() };
+    let world = answering(0.01).with(|inner| inner.replies = vec![Submission::Acked(fill.into())]);
+    let _node = world.run(forecasting(DecideOn::Bar), HOUR).await;
+    assert_eq!((world.reasons(), world.states()), (vec![Reason::ForecastUnknown], vec![IntentState::Unknown]));
 }
