@@ -31,6 +31,22 @@ fn old_state() -> TempDir {
     dir
 }
 
+#[test]
+fn every_row_of_version_3_is_shown_as_version_3_showed_it() {
+    let old = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state-v3"));
+    let dir = TempDir::new().unwrap();
+    std::fs::copy(old.join("journal.db"), dir.path().join("journal.db")).unwrap();
+    let node = open(dir.path());
+    assert_eq!(node.recovered.migrated_from, Some(3));
+    drop(node);
+    for (rows, count) in [("cycles", 198), ("intents", 7)] {
+        let old = std::fs::read_to_string(old.join(format!("{rows}.jsonl"))).unwrap();
+        let new = show(dir.path(), &["journal", rows, "--format", "json"]).unwrap();
+        assert_eq!((old.lines().count(), new.lines().count()), (count, count));
+        old.lines().zip(new.lines()).for_each(|(old, new)| assert_keeps(old, new));
+    }
+}
+
 /// The old state directory after its upgrade.
 fn upgraded() -> TempDir {
     let dir = old_state();
