@@ -205,7 +205,9 @@ fn prediction(record: &SlotRecord, text: &mut String) {
         let prefix: String = model.hash.chars().take(HASH_PREFIX).collect();
         let _ = writeln!(text, "The model was {} ({prefix}…).", model.id);
     }
-    if let Some(raw) = &record.raw_output {
+    if let Some([value]) = record.raw_output.as_deref() {
+        let _ = writeln!(text, "It answered: {value}.");
+    } else if let Some(raw) = &record.raw_output {
         let winner = (0..raw.len()).reduce(|best, index| if raw[index] > raw[best] { index } else { best });
         let classes: Vec<String> = raw
             .iter()

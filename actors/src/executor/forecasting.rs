@@ -49,7 +49,8 @@ impl ForecastStrategy {
         {
             return Ending::new(Reason::JournalUnavailable, error.to_string());
         }
-        let Some(reference_price) = Decimal::from_f64_retain(newest.close) else {
+        // The shortest decimal that is this close: a record of 28 digits would say more than the vendor did.
+        let Ok(reference_price) = Decimal::try_from(newest.close) else {
             return Ending::new(Reason::StaleData, format!("the close {} is no price", newest.close));
         };
         let existing = match protocol.existing(cycle, basis).await {

@@ -32,6 +32,7 @@ async fn each_bar_gets_one_forecast_with_its_inclusion_and_no_position_is_asked_
     assert_eq!((inner.asked_for_positions, inner.left.len(), inner.forecasts.len()), (0, 0, 3));
     for (forecast, _) in &inner.forecasts {
         assert_eq!((forecast.log_return, forecast.horizon_s), (Decimal::new(125, 4), 604_800));
+        assert_eq!(forecast.reference_price.to_string(), "1.1", "as the vendor wrote it");
     }
     for intent in inner.intents.values() {
         assert!(matches!(&intent.action, Action::Forecast(_)), "{intent:?}");
