@@ -192,7 +192,7 @@ pub fn effect_confirmed(intent: &Intent, receipt: &Receipt) {
             slot = %intent.slot,
             "the ledger took up the forecast"
         ),
-        // It was refused before: it cannot be about what was sent.
+        // Such a receipt was turned away before it came here.
         (Action::Order(_), Receipt::Inclusion(_)) | (Action::Forecast(_), Receipt::Fill(_)) => {}
     }
 }

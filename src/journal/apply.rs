@@ -212,6 +212,9 @@ fn advance(
         Err(illegal) => return Ok(Written::Refused(illegal.to_string())),
     }
     if let Some(receipt) = event.receipt() {
+        if !receipt.fits(&intent.action) {
+            return Ok(Written::Refused(format!("{receipt} cannot be about {}", intent.action)));
+        }
         if let Some(ticket) = receipt.ticket() {
             let confirmed = confirmed_as(connection, &intent, ticket)?;
             if let Some(owner) = intent.ticket_owner(ticket, &confirmed) {

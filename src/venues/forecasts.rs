@@ -39,8 +39,8 @@ CREATE TABLE forecasts (
 ) STRICT;
 CREATE INDEX forecasts_waiting ON forecasts (account, symbol, due_ms) WHERE came_true IS NULL;
 ";
-/// Comparing is no effect and has no deadline of its own; this keeps it from waiting without end.
-const OBSERVE_DEADLINE: Duration = Duration::from_secs(5);
+/// Comparing can wait for a later slot, and must not take the time of the forecast that is due.
+const OBSERVE_DEADLINE: Duration = Duration::from_millis(500);
 /// Decimal places of what came true.
 const DIGITS: u32 = 12;
 

@@ -98,3 +98,19 @@ async fn a_forecast_is_shown_with_its_value_and_never_with_a_side() {
     let why = show(dir.path(), &["why", "eurusd", &minute(1).to_string()]).unwrap();
     assert!(why.contains("forecast EURUSD -0.0125 over 168 h") && why.contains("AB12 at height 7654321"), "{why}");
 }
+
+#[tokio::test]
+async fn the_receipt_of_the_other_kind_is_refused_and_changes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    let intent = forecast(1);
+    node.write(vec![JournalWrite::Plan(Box::new(intent.clone())), step(&intent, IntentEvent::Send)]).await;
+    let written = node.write(vec![step(&intent, acked())]).await;
+    assert!(matches!(&written[..], [Written::Refused(_)]), "{written:?}");
+    drop(node);
+    assert_eq!(intents(dir.path()), [Intent { state: IntentState::Sent, ..intent }]);
+    let node = open(dir.path());
+    node.write(vec![plan(2), advance(2, IntentEvent::Send)]).await;
+    let order = node.write(vec![advance(2, included())]).await;
+    assert!(matches!(&order[..], [Written::Refused(_)]), "{order:?}");
+}

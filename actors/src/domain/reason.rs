@@ -119,7 +119,7 @@ reasons! {
     RiskOrdersPerDay, "risk_orders_per_day", Skipped, "max_orders_per_day orders were sent in the last 24 hours.";
     OrderTooLarge, "order_too_large", Skipped, "The order would be larger than volume_lots, because an open position is; nothing was sent.";
     LevelNotPositive, "level_not_positive", Skipped, "The stop or the target would lie at or below 0, which a gateway takes for none; nothing was sent.";
-    Reducing, "reducing", Skipped, "Three orders in a row were refused for a reason that only an operator can change; until the next start only closing orders are sent.";
+    Reducing, "reducing", Skipped, "Three orders or forecasts in a row were refused for a reason that only an operator can change; until the next start only closing orders are sent.";
     ForecastOutOfBounds, "forecast_out_of_bounds", Skipped, "The model's value is larger than max_abs; nothing was sent.";
     ForecastZero, "forecast_zero", Skipped, "The model's value is nearer to zero than 0.000001, which no working model answers; nothing was sent.";
     IntentOpen, "intent_open", Skipped, "An earlier intent of this symbol is not settled, so there is no new exposure and no new forecast.";

@@ -104,10 +104,6 @@ impl Tally {
 pub(super) fn outcome(intent: &Intent, submission: Submission) -> (IntentEvent, Effect) {
     let action = &intent.action;
     match submission {
-        // About something else, so it confirms nothing.
-        Submission::Acked(receipt) if !receipt.fits(action) => {
-            outcome(intent, Submission::Unknown(format!("the answer is about something else: {receipt}")))
-        }
         Submission::Acked(receipt) => {
             let text = format!("{action}: {receipt}");
             (IntentEvent::Acked { receipt }, Effect::Acted(action.reason(EffectEnd::Acked), text))

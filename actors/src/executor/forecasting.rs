@@ -85,6 +85,9 @@ impl ForecastStrategy {
     /// What became of an earlier forecast has to be known first, or an operator has to have looked.
     async fn may_forecast(&self, protocol: &mut IntentProtocol, cycle: &Cycle) -> Result<(), Ending> {
         protocol.may_act(cycle).await?;
+        if protocol.refusals.are_too_many() {
+            return Err(Ending::new(Reason::Reducing, "find out why, then start the node again"));
+        }
         let open = protocol.open_before(cycle.slot).await;
         let open = open.map_err(|error| Ending::new(Reason::JournalUnavailable, error.to_string()))?;
         match open.first() {

@@ -16,7 +16,6 @@ use crate::cycle_flow::Cycle;
 use crate::domain::action::{Action, Receipt};
 use crate::domain::cycle::SlotRecord;
 use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState};
-
 use crate::domain::reason::{Ending, Reason};
 use crate::domain::schedule::Window;
 use crate::domain::time::UtcMs;
@@ -92,7 +91,7 @@ impl IntentProtocol {
         (intent.mode, intent.account.as_str()) == (self.sink.mode(), self.sink.account())
     }
 
-    /// Whether an order may still leave: safe mode, competition, both clocks, and the Pipeline has not revoked the attempt.
+    /// Whether an effect may still leave: safe mode, competition, both clocks, and the Pipeline has not revoked the attempt.
     pub(super) async fn may_act(&self, cycle: &Cycle) -> Result<(), Ending> {
         if self.safe_mode.load(Ordering::Acquire) {
             return Err(Ending::new(Reason::SafeMode, "`sentinel resume` ends it early"));
@@ -106,10 +105,7 @@ impl IntentProtocol {
         }
         let time_left = self.venue_time().min(cycle.time_left());
         if cycle.tracker.is_revoked() || time_left < self.deadlines.execute / VENUE_LEAST {
-            return Err(Ending::new(
-                Reason::DeadlineExceeded,
-                "no time is left to send an order and to receive the answer",
-            ));
+            return Err(Ending::new(Reason::DeadlineExceeded, "no time is left to send it and to receive the answer"));
         }
         Ok(())
     }
@@ -121,8 +117,8 @@ impl IntentProtocol {
         Ok(open)
     }
 
-    /// Identity of a new intent for the effect with this role, or of `earlier`, which an earlier run has planned: that one keeps its key and basis,
-    /// because an older version may have derived another key for the same decision.
+    /// Identity of a new intent for the effect with this role, or of `earlier`, which an earlier run has planned: that one keeps
+    /// its key and basis, because an older version may have derived another key for the same decision.
     pub(super) fn identity(
         &self,
         basis: Basis,
@@ -219,7 +215,8 @@ impl IntentProtocol {
                     let now = clock.now();
                     window.contains(now) && deadlines.may_leave(slot, now)
                 };
-                self.sink.submit(&intent.key, &intent.action, slot, deadline, &may_leave).await
+                let answer = self.sink.submit(&intent.key, &intent.action, slot, deadline, &may_leave).await;
+                self.about(intent, answer)
             }
         };
         if let Submission::Acked(receipt) = &submission
@@ -231,6 +228,17 @@ impl IntentProtocol {
         let effect = self.record(intent, submission).await;
         inject_fault(&*self.faults, FaultPoint::AfterOutcome, &self.path).await;
         effect
+    }
+
+    /// The receipt of another kind of effect is about something else: it confirms nothing, and counts for nothing.
+    fn about(&self, intent: &Intent, answer: Submission) -> Submission {
+        match answer {
+            Submission::Acked(receipt) if !receipt.fits(&intent.action) => {
+                self.sink.disown(&intent.key);
+                Submission::Unknown(format!("the answer is about something else: {receipt}"))
+            }
+            answer => answer,
+        }
     }
 
     /// Records the venue's answer and returns what it means for the slot.

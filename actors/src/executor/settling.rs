@@ -43,6 +43,7 @@ impl IntentProtocol {
         let lost_track = |text: &str| IntentEvent::LostTrack { evidence: text.to_owned() };
         let (through_unknown, event) = match evidence {
             Evidence::Found(receipt) if !receipt.fits(&intent.action) => {
+                self.sink.disown(&intent.key);
                 (Some(lost_track(&format!("the answer is about something else: {receipt}"))), None)
             }
             Evidence::Found(receipt) => (None, Some((IntentEvent::Acked { receipt }, IntentState::Acked))),

@@ -81,3 +81,23 @@ async fn the_receipt_of_an_order_confirms_no_forecast() {
     let _node = world.run(forecasting(DecideOn::Bar), HOUR).await;
     assert_eq!((world.reasons(), world.states()), (vec![Reason::ForecastUnknown], vec![IntentState::Unknown]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_three_lasting_refusals_nothing_is_forecast_until_the_next_start() {
+    let refusal = Submission::Rejected { code: Some(1), text: "not registered".to_owned(), lasting: true };
+    let world = answering(0.01).with(|inner| inner.replies = vec![refusal; 4]);
+    let _node = world.run(forecasting(DecideOn::Bar), 5 * HOUR).await;
+    assert_eq!(world.lock().forecasts.len(), 3);
+    assert_eq!(world.reasons()[2..], [Reason::ForecastRejected, Reason::Reducing, Reason::Reducing]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_receipt_of_an_order_does_not_end_a_row_of_refusals() {
+    let refusal = || Submission::Rejected { code: Some(1), text: "not registered".to_owned(), lasting: true };
+    let fill = Fill { ticket: Ticket(7), volume_lots: Decimal::ONE, price: None, text: String::new() };
+    // Answers are taken from the end.
+    let replies = vec![Submission::Acked(fill.into()), refusal(), refusal(), refusal()];
+    let world = answering(0.01).with(|inner| inner.replies = replies);
+    let _node = world.run(forecasting(DecideOn::Bar), 5 * HOUR).await;
+    assert_eq!(world.lock().forecasts.len(), 3, "the fourth is not asked");
+}
