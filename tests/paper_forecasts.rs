@@ -9,7 +9,7 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use sentinel::venues::book::{BOOK_FILE, Book};
 use sentinel::venues::book_reader::BookReader;
-use sentinel::venues::forecasts::PaperForecasts;
+use sentinel::venues::forecasts::{ForecastErrors, PaperForecasts};
 use sentinel::venues::paper::CODE_DOUBLE_SUBMIT;
 use sentinel_actors::domain::action::{Action, Forecast, Receipt};
 use sentinel_actors::domain::bar::{Bar, CleanBars};
@@ -120,4 +120,21 @@ async fn a_book_of_the_version_before_forecasts_is_taken_over() {
     drop(connection);
     assert_eq!(BookReader::open(&path).unwrap().forecasts().unwrap(), []);
     assert!(matches!(submit(&sink(dir.path()), 1).await, Submission::Acked(_)));
+}
+
+#[tokio::test]
+async fn errors_of_different_horizons_are_never_one_figure() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = sink(dir.path());
+    submit(&sink, 1).await;
+    let Action::Forecast(mut longer) = forecast(2) else { panic!("no forecast") };
+    longer.horizon_s = 3 * 3600;
+    sink.submit(&key(2), &Action::Forecast(longer), UtcMs(3 * HOUR), SOON, &|| true).await;
+    sink.observe("BTCUSD", &bars(&[(3, 66_000.0), (4, 1.0), (5, 60_000.0)])).await.unwrap();
+    let forecasts = BookReader::open(&dir.path().join(BOOK_FILE)).unwrap().forecasts().unwrap();
+    let errors = ForecastErrors::of(&forecasts);
+    let zero: Vec<f64> = errors.iter().map(|errors| errors.rmse_of_zero.unwrap()).collect();
+    assert_eq!(errors.iter().map(|errors| errors.horizon_s).collect::<Vec<_>>(), [7200, 10_800]);
+    assert!((zero[0] - 1.1_f64.ln()).abs() < 1e-9 && zero[1].abs() < 1e-9, "{zero:?}");
+    assert!((errors[1].rmse.unwrap() - 0.025).abs() < 1e-9, "what was forecast, for nothing moved");
 }

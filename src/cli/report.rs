@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sentinel_actors::domain::action::Action;
 use sentinel_actors::domain::intent::{Intent, IntentState, Mode};
@@ -101,9 +102,9 @@ struct Report {
     pipelines: Vec<PipelineReport>,
     intents: BTreeMap<IntentState, u64>,
     holdings: Vec<Holdings>,
-    /// Of the paper book; `None` when it has no forecasts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    forecasts: Option<ForecastErrors>,
+    /// Of the paper book.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    forecasts: Vec<ForecastErrors>,
     /// The operator must settle these.
     held: Vec<OpenOrder>,
     /// The node still asks the venue about these.
@@ -183,12 +184,12 @@ fn pipelines(reader: &JournalReader) -> Result<Vec<PipelineReport>, ProofError> 
     Ok(reports)
 }
 
-fn forecasts(dir: &Path) -> Result<Option<ForecastErrors>, ProofError> {
+fn forecasts(dir: &Path) -> Result<Vec<ForecastErrors>, ProofError> {
     let mut all = Vec::new();
     for venue in Venue::all(dir, None)? {
         all.extend(venue.forecasts()?);
     }
-    Ok((!all.is_empty()).then(|| ForecastErrors::of(&all)))
+    Ok(ForecastErrors::of(&all))
 }
 
 fn holdings(dir: &Path, ledger: Option<&Path>, intents: &[Intent]) -> Result<Vec<Holdings>, ProofError> {
@@ -280,7 +281,7 @@ fn text(report: &Report) -> String {
     }
     line(String::new());
     let states: Vec<String> = report.intents.iter().map(|(state, count)| format!("{count} {state}")).collect();
-    let what = if report.forecasts.is_some() { "Intents" } else { "Orders" };
+    let what = if report.forecasts.is_empty() { "Orders" } else { "Intents" };
     line(labelled(what, &if states.is_empty() { "none".to_owned() } else { states.join(", ") }));
     report.forecasts.iter().flat_map(forecasts_text).for_each(&mut line);
     report.holdings.iter().flat_map(holdings_text).for_each(&mut line);
@@ -316,8 +317,11 @@ fn pipeline_text(report: &PipelineReport) -> Vec<String> {
 }
 
 fn forecasts_text(errors: &ForecastErrors) -> Vec<String> {
-    let ForecastErrors { made, compared, rmse, rmse_of_zero } = errors;
-    let mut lines = vec![labelled("Forecasts", &format!("{made} made, {compared} compared with what came true"))];
+    let ForecastErrors { account, symbol, horizon_s, made, compared, rmse, rmse_of_zero } = errors;
+    let horizon = humantime::format_duration(Duration::from_secs((*horizon_s).into()));
+    let what = format!("{symbol}, {horizon} ahead, account {account}");
+    let mut lines = vec![labelled("Forecasts", &what)];
+    lines.push(labelled("", &format!("{made} made, {compared} compared with what came true")));
     if let (Some(rmse), Some(zero)) = (rmse, rmse_of_zero) {
         let text = format!("root mean squared error {rmse:.5}; forecasting zero: {zero:.5}");
         lines.push(labelled("", &text));

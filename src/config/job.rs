@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rust_decimal::Decimal;
+use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::decision::{DecideOn, OnOpposite, Signal, TradePolicy};
 use sentinel_actors::domain::forecast::{ForecastPolicy, LEAST};
 use sentinel_actors::domain::risk::RiskLimits;
@@ -71,12 +72,12 @@ pub(super) fn order(s: &mut Section<'_, '_>, is_replay: bool, live: bool) -> Opt
     Some(JobConfig::Order(OrderJob { policy: policy?, risk: risk?, venue: venue?, paper: paper? }))
 }
 
-pub(super) fn forecast(s: &mut Section<'_, '_>, live: bool) -> Option<JobConfig> {
+pub(super) fn forecast(s: &mut Section<'_, '_>, interval: Interval, live: bool) -> Option<JobConfig> {
     if live {
         let what = "'forecast' has nowhere to go live in this version; write mode = \"dry_run\" in this pipeline";
         s.report("job", what);
     }
-    let policy = bounds(s.child("forecast"));
+    let policy = bounds(s.child("forecast"), interval);
     let mut paper = s.child("paper");
     let account = paper.name("account", WhenAbsent::Default("paper"));
     paper.finish();
@@ -84,9 +85,12 @@ pub(super) fn forecast(s: &mut Section<'_, '_>, live: bool) -> Option<JobConfig>
 }
 
 /// `[pipeline.forecast]`. Neither bound has a default: both are properties of the model and of what is forecast.
-fn bounds(mut s: Section<'_, '_>) -> Option<ForecastPolicy> {
+fn bounds(mut s: Section<'_, '_>, interval: Interval) -> Option<ForecastPolicy> {
     use WhenAbsent::{Default, Required};
     let horizon = s.duration("horizon", Required, Duration::from_secs(60)..=HORIZON_MAX);
+    if horizon.is_some_and(|horizon| !horizon.as_nanos().is_multiple_of(interval.length().as_nanos())) {
+        s.report("horizon", format!("is no whole number of bars, {interval} each: no bar would show what came true"));
+    }
     let max_abs = s.number("max_abs", Required, LEAST..=100.0);
     let decide_on = s.choice("decide_on", Default("bar"), &[("bar", DecideOn::Bar), ("slot", DecideOn::Slot)]);
     s.finish();

@@ -169,7 +169,7 @@ pub(super) fn pipeline(
     };
     let job = match kind {
         JobKind::Order => job::order(&mut s, is_replay, live),
-        JobKind::Forecast => job::forecast(&mut s, live),
+        JobKind::Forecast => job::forecast(&mut s, schedule_interval, live),
     };
     s.finish();
     Some(PipelineConfig {

@@ -3,6 +3,7 @@
 //! Like the paper venue it promises no more than the real thing does: a key that comes a second time is refused and counted, and
 //! asking about a key is without effect and definitive.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,9 +66,12 @@ pub struct BookForecast {
     pub came_true: Option<Decimal>,
 }
 
-/// How far forecasts were from what came true.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// How far the forecasts of one symbol and horizon were from what came true: errors over different horizons do not add up.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ForecastErrors {
+    pub account: String,
+    pub symbol: String,
+    pub horizon_s: u32,
     pub made: usize,
     /// Those whose horizon is over, and whose last bar is known.
     pub compared: usize,
@@ -78,8 +82,18 @@ pub struct ForecastErrors {
 }
 
 impl ForecastErrors {
+    /// One for each account, symbol and horizon.
     #[must_use]
-    pub fn of(forecasts: &[BookForecast]) -> Self {
+    pub fn of(forecasts: &[BookForecast]) -> Vec<Self> {
+        let mut groups: BTreeMap<(&str, &str, u32), Vec<&BookForecast>> = BTreeMap::new();
+        for made in forecasts {
+            let group = (made.account.as_str(), made.forecast.symbol.as_str(), made.forecast.horizon_s);
+            groups.entry(group).or_default().push(made);
+        }
+        groups.into_iter().map(|(group, forecasts)| Self::of_group(group, &forecasts)).collect()
+    }
+
+    fn of_group((account, symbol, horizon_s): (&str, &str, u32), forecasts: &[&BookForecast]) -> Self {
         let (mut compared, mut sum, mut sum_of_zero) = (0_u32, 0.0, 0.0);
         for made in forecasts {
             let pair = made.came_true.and_then(|truth| Some((made.forecast.log_return.to_f64()?, truth.to_f64()?)));
@@ -89,7 +103,15 @@ impl ForecastErrors {
             sum_of_zero += came_true.powi(2);
         }
         let root = |sum: f64| (compared > 0).then(|| (sum / f64::from(compared)).sqrt());
-        Self { made: forecasts.len(), compared: compared as usize, rmse: root(sum), rmse_of_zero: root(sum_of_zero) }
+        Self {
+            account: account.to_owned(),
+            symbol: symbol.to_owned(),
+            horizon_s,
+            made: forecasts.len(),
+            compared: compared as usize,
+            rmse: root(sum),
+            rmse_of_zero: root(sum_of_zero),
+        }
     }
 }
 

@@ -58,3 +58,12 @@ fn an_unknown_job_is_named_with_the_known_ones() {
     let problems = load(&EXAMPLE.replace("\"forecast\"", "\"forcast\"")).unwrap_err().to_string();
     assert!(problems.contains("'forcast'") && problems.contains("\"order\", \"forecast\""), "{problems}");
 }
+
+#[test]
+fn a_horizon_that_ends_within_a_bar_is_refused() {
+    for horizon in ["90m", "168h 1s", "168h 1ms"] {
+        let problems = load(&EXAMPLE.replace("\"168h\"", &format!("\"{horizon}\""))).unwrap_err().to_string();
+        assert!(problems.contains("forecast.horizon: is no whole number of bars, 1h each"), "{problems}");
+    }
+    load(&EXAMPLE.replace("\"168h\"", "\"1h\"")).unwrap();
+}

@@ -60,7 +60,11 @@ fn every_bar_is_forecast_and_compared_with_the_bar_at_its_horizon() {
     let made = forecasts(site.path());
     assert_eq!(made.len(), DECIDED);
     let errors = ForecastErrors::of(&made);
-    assert_eq!(errors.compared, DECIDED - 168, "a horizon of 168 hours ends with the 169th bar");
+    assert_eq!(
+        (errors.len(), errors[0].compared),
+        (1, DECIDED - 168),
+        "a horizon of 168 hours ends with the 169th bar"
+    );
     // What came true, by the bars of the file alone.
     let text = fs::read_to_string(demo_file("btcusd_1h.csv")).unwrap();
     let closes: Vec<f64> = text.lines().skip(1).map(|line| line.split(',').nth(4).unwrap().parse().unwrap()).collect();
