@@ -111,3 +111,59 @@ fn positions_differ(intents: &BTreeMap<String, Intent>, positions: &[OpenPositio
     };
     symbols.into_iter().filter_map(differs).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use sentinel_actors::domain::action::{Action, Forecast};
+    use sentinel_actors::domain::intent::{Basis, IntentKey, Mode};
+    use sentinel_actors::domain::time::UtcMs;
+
+    use super::*;
+
+    fn entry(value: i64) -> BookForecast {
+        let key = IntentKey::derive(Mode::DryRun, "paper", "btcusd", Basis::Bar(UtcMs(0)), Forecast::ROLE);
+        let forecast = Forecast {
+            symbol: "BTCUSD".to_owned(),
+            log_return: Decimal::new(value, 3),
+            horizon_s: 3600,
+            reference_price: Decimal::ONE,
+            reference_time: UtcMs(0),
+        };
+        BookForecast { key, account: "paper".to_owned(), forecast, at: UtcMs(0), came_true: None }
+    }
+
+    fn intents(state: IntentState) -> BTreeMap<String, Intent> {
+        let BookForecast { key, forecast, .. } = entry(1);
+        let intent = Intent {
+            key: key.clone(),
+            mode: Mode::DryRun,
+            account: "paper".to_owned(),
+            pipeline: "btcusd".to_owned(),
+            slot: UtcMs(0),
+            basis: Basis::Bar(UtcMs(0)),
+            action: Action::Forecast(forecast),
+            state,
+            receipt: None,
+        };
+        BTreeMap::from([(key.to_string(), intent)])
+    }
+
+    #[test]
+    fn a_forecast_that_only_one_side_has_or_has_otherwise_is_named() {
+        use IntentState as S;
+        let wrong = |intents: &BTreeMap<String, Intent>, made: &[BookForecast]| {
+            let wrong = compare_forecasts(intents, made);
+            wrong.iter().map(|text| text.split(':').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        };
+        for state in [S::Acked, S::Sent, S::Unknown, S::Held] {
+            assert!(wrong(&intents(state), &[entry(1)]).is_empty(), "{state}");
+        }
+        for state in [S::Planned, S::Absent, S::Rejected] {
+            assert_eq!(wrong(&intents(state), &[entry(1)]), ["lost"], "{state}");
+        }
+        assert_eq!(wrong(&BTreeMap::new(), &[entry(1)]), ["lost"]);
+        assert_eq!(wrong(&intents(S::Acked), &[]), ["invented"]);
+        assert!(wrong(&intents(S::Sent), &[]).is_empty(), "it may never have arrived");
+        assert_eq!(wrong(&intents(S::Acked), &[entry(2)]), ["different"]);
+    }
+}
