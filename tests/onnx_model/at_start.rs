@@ -1,5 +1,7 @@
 //! What is refused when a model is loaded, and what the refusal says.
 
+use sentinel_actors::error_chain::chain;
+
 use super::*;
 
 #[tokio::test]
@@ -191,4 +193,21 @@ async fn a_nan_in_the_answer_passes_through_and_the_domain_refuses_it() {
     let model = Files::with("root").load().unwrap();
     let answer = model.predict(&frame(&[-1.0, 0.0, 0.0]), Duration::from_secs(1)).await.unwrap();
     assert!(matches!(Probabilities::check(&answer, 3), Err(AnswerFault::NotFinite(_))), "{answer:?}");
+}
+
+#[test]
+fn a_regression_is_a_model_for_its_own_horizon_and_job_only() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo/btcusd.onnx");
+    let set = SetInfo::find("btc9").unwrap();
+    let load = |output: Output| {
+        let features = FeatureSetId { name: "btc9".to_owned(), window: 200 };
+        let expected = Expected { features, columns: set.columns.iter().map(ToString::to_string).collect(), output };
+        OnnxModel::load(&path, expected, OnnxEngine::new(), Arc::new(NoFaults)).map(drop).map_err(|error| chain(&error))
+    };
+    let hours = |hours: u64| Output::Value { horizon: Duration::from_secs(hours * 3600) };
+    assert_eq!(load(hours(168)), Ok(()));
+    let other = load(hours(24)).unwrap_err();
+    assert!(other.contains("'horizon_s' is 604800, the pipeline's horizon has 86400"), "{other}");
+    let order = load(Output::Classes(vec!["SELL".to_owned(), "BUY".to_owned()])).unwrap_err();
+    assert!(order.contains("it is a regression, and the pipeline's job needs classes"), "{order}");
 }
