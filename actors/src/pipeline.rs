@@ -192,7 +192,7 @@ impl Actor for Pipeline {
             }
             PipelineMsg::CheckCycle => state.check_cycle(&myself)?,
             PipelineMsg::CheckRows => {
-                state.timers.remove(&Timer::Rows);
+                state.end_timer(Timer::Rows);
                 state.outbox.send(&myself);
                 state.watch_rows(&myself);
             }

@@ -77,7 +77,7 @@ impl PipelineState {
     /// A stage that holds the cycle beyond the stage's deadline hangs. A cycle that no stage has taken by its own deadline is
     /// given up.
     pub(super) fn check_cycle(&mut self, myself: &ActorRef<PipelineMsg>) -> Result<(), ActorProcessingErr> {
-        self.timers.remove(&Timer::Cycle);
+        self.end_timer(Timer::Cycle);
         let now = elapsed_now();
         let Some(cycle) = &self.cycle else { return Ok(()) };
         match &cycle.tracker {

@@ -101,7 +101,7 @@ impl PipelineState {
 
     /// Schedule time may have moved.
     pub(super) fn tick(&mut self, myself: &ActorRef<PipelineMsg>) {
-        self.timers.remove(&Timer::Wake);
+        self.end_timer(Timer::Wake);
         let now = self.plan.ports.clock.now();
         if let Some(machine) = self.slots.as_mut().filter(|_| !self.closing) {
             let commands = machine.on(SlotEvent::Tick { now });
@@ -188,6 +188,13 @@ impl PipelineState {
     pub(super) fn set_timer(&mut self, timer: Timer, task: impl Future<Output = ()> + Send + 'static) {
         let task = self.plan.shared.control.spawn(task).abort_handle();
         if let Some(old) = self.timers.insert(timer, task) {
+            old.abort();
+        }
+    }
+
+    /// The timer that fired, or one that was set since: a timer without an entry would outlive the pipeline.
+    pub(super) fn end_timer(&mut self, timer: Timer) {
+        if let Some(old) = self.timers.remove(&timer) {
             old.abort();
         }
     }

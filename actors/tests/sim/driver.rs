@@ -314,7 +314,7 @@ impl Life {
         if matches!(end, Some(NodeEnd::Finished | NodeEnd::ShutdownRequested(_))) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let left = Handle::current().metrics().num_alive_tasks();
-            if left > 1 {
+            if left > 0 {
                 self.world.lock().violation(format!("{left} tasks outlive the node"));
             }
         }

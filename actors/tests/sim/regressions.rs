@@ -71,6 +71,23 @@ fn slots_skipped_by_a_clock_jump_over_the_end_get_their_rows() {
     assert_eq!(reasons(&world).iter().filter(|reason| **reason == Reason::Late).count(), 15);
 }
 
+/// The timer that waited for the next slot was forgotten and slept on, after the pipeline and after the node.
+#[test]
+fn a_clock_jump_over_the_end_leaves_no_timer_behind() {
+    let mut options = SimOptions::calm(1, MINUTE * 40, 2);
+    let end = options.start.plus(MINUTE * 20);
+    options.pipelines.iter_mut().for_each(|pipeline| {
+        pipeline.sheltered = false;
+        pipeline.window = Window { start: None, end: Some(end) };
+    });
+    // Between two slots, with the one timer about to look at the clock and with the other just begun.
+    for seconds in [300, 303, 309, 330, 357] {
+        options.jump = Some((Duration::from_secs(seconds), 1800));
+        let world = run(options.clone(), &[]);
+        assert_eq!(world.lock().log.counts.get("finished"), Some(&1));
+    }
+}
+
 #[test]
 fn an_overrun_slot_has_its_row_after_the_cycle_that_overran_it() {
     let world = run(patient(30), &[("fetch", "p0/data_fetcher", &["pass", "source_hang", "source_hang"])]);
