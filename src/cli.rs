@@ -6,6 +6,7 @@ pub mod demo;
 mod examples;
 pub mod faults;
 pub mod features;
+pub mod forecasts;
 pub mod gateway;
 pub mod health;
 pub mod hub;
@@ -28,7 +29,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 use sentinel_actors::error_chain::causes;
 
-use crate::config::{Env, STATE};
+use crate::config::{Config, Env, STATE};
 pub use crate::exit;
 use crate::exit::ExitError;
 
@@ -170,6 +171,14 @@ impl StateFlag {
     pub fn dir(&self) -> Result<PathBuf, Failure> {
         let by_env = || Ok(PathBuf::from(read_env()?.get(STATE).unwrap_or("state")));
         self.state.clone().map_or_else(by_env, Ok)
+    }
+
+    /// The directory, which a configuration names too; a flag goes before it.
+    fn of(&self, config: Option<&Config>) -> Result<PathBuf, Failure> {
+        match (&self.state, config) {
+            (None, Some(config)) => Ok(config.node.state.clone()),
+            _ => self.dir(),
+        }
     }
 }
 

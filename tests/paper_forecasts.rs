@@ -7,15 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
+use sentinel::cli::forecasts::{Forecasts, Parts, Periods, figure};
+use sentinel::config::{Config, Env, Flags, ModelConfig, SourceConfig};
+use sentinel::models::Output;
+use sentinel::models::manifest::Expected;
+use sentinel::models::onnx::{OnnxEngine, OnnxModel};
+use sentinel::sources::csv::read_bars;
 use sentinel::venues::book::{BOOK_FILE, Book};
 use sentinel::venues::book_reader::BookReader;
-use sentinel::venues::forecasts::{ForecastErrors, PaperForecasts};
+use sentinel::venues::forecasts::{BookForecast, PaperForecasts};
 use sentinel::venues::paper::CODE_DOUBLE_SUBMIT;
 use sentinel_actors::domain::action::{Action, Forecast, Receipt};
-use sentinel_actors::domain::bar::{Bar, CleanBars};
+use sentinel_actors::domain::bar::{Bar, CleanBars, Cleaning, clean};
 use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{BarObserver as _, Evidence, NoFaults, Sink as _, Submission};
+use sentinel_actors::ports::{BarObserver as _, Evidence, Model as _, NoFaults, Sink as _, Submission};
 
 const HOUR: i64 = 3_600_000;
 const SOON: Duration = Duration::from_secs(30);
@@ -132,9 +138,56 @@ async fn errors_of_different_horizons_are_never_one_figure() {
     sink.submit(&key(2), &Action::Forecast(longer), UtcMs(3 * HOUR), SOON, &|| true).await;
     sink.observe("BTCUSD", &bars(&[(3, 66_000.0), (4, 1.0), (5, 60_000.0)])).await.unwrap();
     let forecasts = BookReader::open(&dir.path().join(BOOK_FILE)).unwrap().forecasts().unwrap();
-    let errors = ForecastErrors::of(&forecasts);
-    let zero: Vec<f64> = errors.iter().map(|errors| errors.rmse_of_zero.unwrap()).collect();
-    assert_eq!(errors.iter().map(|errors| errors.horizon_s).collect::<Vec<_>>(), [7200, 10_800]);
+    let kinds = Forecasts::of(&forecasts, &Vec::new());
+    let zero: Vec<f64> = kinds.iter().map(|forecasts| forecasts.errors.rmse_of_zero.unwrap()).collect();
+    assert_eq!(kinds.iter().map(|forecasts| forecasts.kind.horizon_s).collect::<Vec<_>>(), [7200, 10_800]);
     assert!((zero[0] - 1.1_f64.ln()).abs() < 1e-9 && zero[1].abs() < 1e-9, "{zero:?}");
-    assert!((errors[1].rmse.unwrap() - 0.025).abs() < 1e-9, "what was forecast, for nothing moved");
+    assert!((kinds[1].errors.rmse.unwrap() - 0.025).abs() < 1e-9, "what was forecast, for nothing moved");
+}
+
+/// Python measured the model's errors when it was made. Every number between a bar and such an error is computed here again.
+#[tokio::test]
+async fn the_errors_of_the_demos_model_are_those_that_its_manifest_states() {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/forecast.toml");
+    let config = Config::load(&config, &Env::default(), &Flags::default()).unwrap();
+    let pipeline = &config.pipelines[0];
+    let (SourceConfig::Csv(source), ModelConfig::Onnx { path }) = (&pipeline.source, &pipeline.model) else {
+        panic!("{pipeline:?}")
+    };
+    let bars = clean(&read_bars(&source.path).unwrap(), &Cleaning { tick: 0.01, times: None, window: None }).bars;
+    let features = pipeline.features.build();
+    let expected = Expected {
+        features: pipeline.features.set.clone(),
+        columns: pipeline.features.info.columns.iter().map(ToString::to_string).collect(),
+        output: Output::Value { horizon: Duration::from_secs(168 * 3600) },
+    };
+    let model = OnnxModel::load(path, expected, OnnxEngine::new(), Arc::new(NoFaults)).unwrap();
+    let mut made = Vec::new();
+    for (window, newest) in bars.windows(200).zip(199..) {
+        let answer = model.predict(&features.build(window).unwrap(), SOON).await.unwrap();
+        let forecast = Forecast {
+            symbol: "BTCUSD".to_owned(),
+            log_return: Decimal::try_from(answer.rows[0][0]).unwrap(),
+            horizon_s: 168 * 3600,
+            reference_price: Decimal::ONE,
+            reference_time: bars[newest].time,
+        };
+        let came_true = bars.get(newest + 168).map(|later| (later.close / bars[newest].close).ln());
+        let came_true = came_true.map(|value| Decimal::try_from(value).unwrap());
+        let at = bars[newest].time;
+        made.push(BookForecast { key: key(0), account: "paper".to_owned(), forecast, at, came_true });
+    }
+    let [forecasts] = Forecasts::of(&made, &Periods::of_config(&config).unwrap()).try_into().unwrap();
+    let (Parts { trained, unseen, neither, .. }, stated) = (forecasts.parts.unwrap(), model.manifest());
+    let rows = [stated.trained.rows, stated.out_of_sample.rows].map(|rows| usize::try_from(rows).unwrap());
+    assert_eq!([trained.compared, unseen.compared, neither.compared], [rows[0], rows[1], 168]);
+    let figures = [unseen.rmse, unseen.rmse_of_zero].map(|error| figure(error.unwrap()));
+    let of_manifest =
+        [stated.out_of_sample.rmse, stated.out_of_sample.rmse_of_zero].map(|error| figure(error.unwrap()));
+    assert_eq!(figures, of_manifest);
+    assert_eq!(figures, ["0.09885", "0.09094"]);
+    let figures = [trained.rmse, trained.rmse_of_zero].map(|error| format!("{:.4}", error.unwrap()));
+    let [trained, zero] = &figures;
+    let note = &stated.out_of_sample.note;
+    assert!(note.contains(&format!("{trained} trained (zero: {zero})")), "{figures:?}: {note}");
 }

@@ -34,6 +34,7 @@ pub const REPORT: &str = "\
 Examples:
   sentinel report --state state/demo
   sentinel report --state state/mt5 --ledger state/gateway/ledger.db
+  sentinel report --config config/forecast.toml
   sentinel report --format json | jq .held";
 
 pub const PROVE: &str = "\

@@ -43,11 +43,7 @@ pub enum Form {
 /// When there is no journal, or something cannot be read.
 pub fn run(args: &ProveArgs) -> Ended {
     let config = args.config.as_deref().map(load).transpose()?;
-    // The configuration names the directory too; a flag goes before it.
-    let state = match (&args.state.state, &config) {
-        (None, Some(config)) => config.node.state.clone(),
-        _ => args.state.dir()?,
-    };
+    let state = args.state.of(config.as_ref())?;
     let due = match &config {
         Some(config) => due(config, &state),
         None => demo::config_of(&state).map(|config| due(&config, &state)).unwrap_or_default(),
@@ -63,7 +59,8 @@ pub fn run(args: &ProveArgs) -> Ended {
     Ok(if proof.holds() { exit::OK } else { exit::FAILED })
 }
 
-fn load(file: &Path) -> Result<Config, Failure> {
+/// A configuration that is only read.
+pub(super) fn load(file: &Path) -> Result<Config, Failure> {
     let flags = Flags { reads_only: true, ..Flags::default() };
     Config::load(file, &read_env()?, &flags).map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })
 }

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use sentinel_actors::domain::action::Action;
 use sentinel_actors::domain::intent::{Intent, IntentState, Mode};
@@ -16,16 +15,16 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Clock as _;
 use serde::Serialize;
 
+use super::forecasts::{Forecasts, Periods, PeriodsOf};
 use super::proof::ProofError;
 use super::proof::ledger::Realised;
 use super::proof::venue::{OpenPosition, Venue};
-use super::prove::Form;
+use super::prove::{Form, load};
 use super::text::{cell, labelled};
-use super::{Ended, StateFlag, exit};
+use super::{Ended, Failure, StateFlag, demo, exit};
 use crate::journal::{Filter, JournalReader, StateDir};
 use crate::node::health::Health;
 use crate::system::WallClock;
-use crate::venues::forecasts::ForecastErrors;
 
 /// Shows what a node has done.
 #[derive(Debug, Clone, clap::Args)]
@@ -33,6 +32,10 @@ pub struct ReportArgs {
     /// Whose journal.
     #[command(flatten)]
     pub state: StateFlag,
+    /// The node's configuration: beside its models are their manifests, which say on what bars they were trained. The demo's
+    /// are known.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// The ledger of the paper gateway that the orders went to.
     #[arg(long, value_name = "FILE")]
     pub ledger: Option<PathBuf>,
@@ -104,7 +107,7 @@ struct Report {
     holdings: Vec<Holdings>,
     /// Of the paper book.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    forecasts: Vec<ForecastErrors>,
+    forecasts: Vec<Forecasts>,
     /// The operator must settle these.
     held: Vec<OpenOrder>,
     /// The node still asks the venue about these.
@@ -116,7 +119,12 @@ struct Report {
 /// # Errors
 /// When there is no journal, or something cannot be read.
 pub fn run(args: &ReportArgs) -> Ended {
-    let report = read(&args.state.dir()?, args.ledger.as_deref())?;
+    let config = args.config.as_deref().map(load).transpose()?;
+    let state = args.state.of(config.as_ref())?;
+    let config = config.or_else(|| demo::config_of(&state));
+    let periods = config.as_ref().map(Periods::of_config).transpose();
+    let periods = periods.map_err(|error| Failure::new(exit::CONFIG, &error, None))?.unwrap_or_default();
+    let report = read(&state, args.ledger.as_deref(), &periods)?;
     match args.format {
         Form::Text => println!("{}", text(&report)),
         Form::Json => println!("{}", serde_json::json!(report)),
@@ -124,7 +132,7 @@ pub fn run(args: &ReportArgs) -> Ended {
     Ok(exit::OK)
 }
 
-fn read(dir: &Path, ledger: Option<&Path>) -> Result<Report, ProofError> {
+fn read(dir: &Path, ledger: Option<&Path>, periods: &PeriodsOf) -> Result<Report, ProofError> {
     let reader = JournalReader::open(dir)?;
     let _still = reader.hold_still()?;
     let mut intents = Vec::new();
@@ -147,7 +155,7 @@ fn read(dir: &Path, ledger: Option<&Path>) -> Result<Report, ProofError> {
         pipelines: pipelines(&reader)?,
         intents: states,
         holdings: holdings(dir, ledger, &intents)?,
-        forecasts: forecasts(dir)?,
+        forecasts: Forecasts::read(dir, periods)?,
         held: not_final(true),
         open: not_final(false),
     })
@@ -182,14 +190,6 @@ fn pipelines(reader: &JournalReader) -> Result<Vec<PipelineReport>, ProofError> 
         report.reasons.push(ReasonCount { reason: tally.reason, outcome, slots: tally.count, last });
     }
     Ok(reports)
-}
-
-fn forecasts(dir: &Path) -> Result<Vec<ForecastErrors>, ProofError> {
-    let mut all = Vec::new();
-    for venue in Venue::all(dir, None)? {
-        all.extend(venue.forecasts()?);
-    }
-    Ok(ForecastErrors::of(&all))
 }
 
 fn holdings(dir: &Path, ledger: Option<&Path>, intents: &[Intent]) -> Result<Vec<Holdings>, ProofError> {
@@ -283,7 +283,7 @@ fn text(report: &Report) -> String {
     let states: Vec<String> = report.intents.iter().map(|(state, count)| format!("{count} {state}")).collect();
     let what = if report.forecasts.is_empty() { "Orders" } else { "Intents" };
     line(labelled(what, &if states.is_empty() { "none".to_owned() } else { states.join(", ") }));
-    report.forecasts.iter().flat_map(forecasts_text).for_each(&mut line);
+    report.forecasts.iter().flat_map(Forecasts::text).for_each(&mut line);
     report.holdings.iter().flat_map(holdings_text).for_each(&mut line);
     for order in &report.open {
         line(labelled("Open", &format!("{} {}, {}, not settled yet", order.key, order.order, order.state)));
@@ -312,19 +312,6 @@ fn pipeline_text(report: &PipelineReport) -> Vec<String> {
     for row in &report.reasons {
         let (outcome, reason) = (row.outcome.code(), cell(row.reason.code(), 26));
         lines.push(format!("  {:>9} {outcome:<10} {reason} {}", row.slots, row.last));
-    }
-    lines
-}
-
-fn forecasts_text(errors: &ForecastErrors) -> Vec<String> {
-    let ForecastErrors { account, symbol, horizon_s, made, compared, rmse, rmse_of_zero } = errors;
-    let horizon = humantime::format_duration(Duration::from_secs((*horizon_s).into()));
-    let what = format!("{symbol}, {horizon} ahead, account {account}");
-    let mut lines = vec![labelled("Forecasts", &what)];
-    lines.push(labelled("", &format!("{made} made, {compared} compared with what came true")));
-    if let (Some(rmse), Some(zero)) = (rmse, rmse_of_zero) {
-        let text = format!("root mean squared error {rmse:.5}; forecasting zero: {zero:.5}");
-        lines.push(labelled("", &text));
     }
     lines
 }

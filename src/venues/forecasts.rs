@@ -3,13 +3,11 @@
 //! Like the paper venue it promises no more than the real thing does: a key that comes a second time is refused and counted, and
 //! asking about a key is without effect and definitive.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive as _;
 use sentinel_actors::domain::action::{Action, Forecast, Inclusion};
 use sentinel_actors::domain::bar::{Bar, CleanBars};
 use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
@@ -18,7 +16,6 @@ use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{
     BarObserver, Evidence, FaultInjector, FaultPoint, MayLeave, PortFuture, Sink, Submission, VenueError, inject_fault,
 };
-use serde::Serialize;
 
 use super::book::{Book, BookError};
 use super::ledger::{CODE_DOUBLE_SUBMIT, Ledger, corrupt, decimal};
@@ -64,55 +61,6 @@ pub struct BookForecast {
     pub at: UtcMs,
     /// The log return over the horizon; `None` as long as it is not over, or when no bar shows it.
     pub came_true: Option<Decimal>,
-}
-
-/// How far the forecasts of one symbol and horizon were from what came true: errors over different horizons do not add up.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ForecastErrors {
-    pub account: String,
-    pub symbol: String,
-    pub horizon_s: u32,
-    pub made: usize,
-    /// Those whose horizon is over, and whose last bar is known.
-    pub compared: usize,
-    /// Root of the mean squared error; `None` while nothing is compared.
-    pub rmse: Option<f64>,
-    /// The same for forecasting zero each time: a model above it is worse than none.
-    pub rmse_of_zero: Option<f64>,
-}
-
-impl ForecastErrors {
-    /// One for each account, symbol and horizon.
-    #[must_use]
-    pub fn of(forecasts: &[BookForecast]) -> Vec<Self> {
-        let mut groups: BTreeMap<(&str, &str, u32), Vec<&BookForecast>> = BTreeMap::new();
-        for made in forecasts {
-            let group = (made.account.as_str(), made.forecast.symbol.as_str(), made.forecast.horizon_s);
-            groups.entry(group).or_default().push(made);
-        }
-        groups.into_iter().map(|(group, forecasts)| Self::of_group(group, &forecasts)).collect()
-    }
-
-    fn of_group((account, symbol, horizon_s): (&str, &str, u32), forecasts: &[&BookForecast]) -> Self {
-        let (mut compared, mut sum, mut sum_of_zero) = (0_u32, 0.0, 0.0);
-        for made in forecasts {
-            let pair = made.came_true.and_then(|truth| Some((made.forecast.log_return.to_f64()?, truth.to_f64()?)));
-            let Some((forecast, came_true)) = pair else { continue };
-            compared += 1;
-            sum += (forecast - came_true).powi(2);
-            sum_of_zero += came_true.powi(2);
-        }
-        let root = |sum: f64| (compared > 0).then(|| (sum / f64::from(compared)).sqrt());
-        Self {
-            account: account.to_owned(),
-            symbol: symbol.to_owned(),
-            horizon_s,
-            made: forecasts.len(),
-            compared: compared as usize,
-            rmse: root(sum),
-            rmse_of_zero: root(sum_of_zero),
-        }
-    }
 }
 
 impl PaperForecasts {

@@ -59,7 +59,7 @@ impl OpenPosition {
     }
 }
 
-fn as_text<S: serde::Serializer>(time: &UtcMs, to: S) -> Result<S::Ok, S::Error> {
+pub(in crate::cli) fn as_text<S: serde::Serializer>(time: &UtcMs, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(time)
 }
 
