@@ -1,4 +1,4 @@
-//! Rows against intents, in both directions: what a row says about its orders, and which row names an order.
+//! Rows against intents, in both directions: what a row says about its effects, and which row names an effect.
 //!
 //! Looked at when a row is written, and again when a life has ended. Shares no rule with `domain::amend`.
 
@@ -25,10 +25,10 @@ pub fn judge_row(inner: &mut Inner, record: &SlotRecord) {
     let states: Vec<Vec<IntentState>> = named(inner, record).map(|stored| stored.states.clone()).collect();
     let any = |fits: fn(&[IntentState]) -> bool| states.iter().any(|states| fits(states));
     let is_true = match record.reason {
-        Reason::OrderAcked => any(|states| states.last() == Some(&S::Acked)),
-        Reason::OrderRejected => any(|states| states.last() == Some(&S::Rejected)),
+        Reason::OrderAcked | Reason::ForecastAcked => any(|states| states.last() == Some(&S::Acked)),
+        Reason::OrderRejected | Reason::ForecastRejected => any(|states| states.last() == Some(&S::Rejected)),
         // It may have been settled since, or its outcome become durable without an answer.
-        Reason::OrderUnknown => any(|states| states.contains(&S::Sent)),
+        Reason::OrderUnknown | Reason::ForecastUnknown => any(|states| states.contains(&S::Sent)),
         _ => !any(|states| states.last().is_some_and(|state| state.may_have_left())),
     };
     if !is_true {
@@ -44,9 +44,9 @@ pub fn judge_all(inner: &mut Inner, options: &SimOptions) {
         record.intents.iter().for_each(|key| by.entry(key).or_default().push(record));
         let states: Vec<IntentState> = named(inner, record).map(|stored| stored.intent.state).collect();
         let is_true = match record.reason {
-            Reason::OrderAcked => states.contains(&S::Acked),
-            Reason::OrderRejected => states.contains(&S::Rejected),
-            Reason::OrderUnknown => states.iter().any(|state| *state != S::Planned),
+            Reason::OrderAcked | Reason::ForecastAcked => states.contains(&S::Acked),
+            Reason::OrderRejected | Reason::ForecastRejected => states.contains(&S::Rejected),
+            Reason::OrderUnknown | Reason::ForecastUnknown => states.iter().any(|state| *state != S::Planned),
             _ => !states.iter().any(|state| state.may_have_left()),
         };
         if !is_true {
@@ -57,6 +57,7 @@ pub fn judge_all(inner: &mut Inner, options: &SimOptions) {
         }
         let pipeline = options.pipelines.iter().find(|pipeline| pipeline.name == record.pipeline);
         found.extend(pipeline.and_then(|pipeline| wrong_basis(inner, pipeline, record)));
+        found.extend(pipeline.and_then(|pipeline| wrong_job(pipeline, record)));
     }
     for (key, stored) in &inner.disk.intents {
         let intent = &stored.intent;
@@ -73,7 +74,7 @@ pub fn judge_all(inner: &mut Inner, options: &SimOptions) {
         if left && (speakers.len() != 1 || speakers[0].slot != intent.slot) {
             let slots: Vec<String> = speakers.iter().map(|row| row.slot.to_string()).collect();
             found.push(format!(
-                "the order of {} {} ({}) is named by the rows {slots:?}",
+                "the effect of {} {} ({}) is named by the rows {slots:?}",
                 intent.pipeline, intent.slot, intent.state
             ));
         }
@@ -107,6 +108,17 @@ fn contradictions(inner: &Inner, record: &SlotRecord) -> Vec<String> {
         }
     }
     found
+}
+
+/// A row speaks only of what its pipeline is for.
+fn wrong_job(pipeline: &PipelineOptions, record: &SlotRecord) -> Option<String> {
+    let of_forecasts = match record.reason {
+        Reason::OrderAcked | Reason::OrderRejected | Reason::OrderUnknown | Reason::OrderNeverLeft => false,
+        Reason::ForecastAcked | Reason::ForecastRejected | Reason::ForecastUnknown | Reason::ForecastNeverLeft => true,
+        _ => return None,
+    };
+    let text = || format!("{} {} ended as {}", record.pipeline, record.slot, record.reason);
+    (of_forecasts != pipeline.forecasts).then(text)
 }
 
 /// The bar that a row says was decided is the one that its intents are derived from.

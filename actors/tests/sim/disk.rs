@@ -422,9 +422,9 @@ pub fn settle_held(inner: &mut Inner) {
     for key in held {
         let evidence = "an operator looked".to_owned();
         let event = match ledger::truth(inner, &key) {
-            Truth::Filled => {
+            Truth::Confirmed => {
                 let Some(receipt) = ledger::receipt(inner, &key) else { continue };
-                IntentEvent::SettledAcked { receipt: receipt.into(), evidence }
+                IntentEvent::SettledAcked { receipt, evidence }
             }
             Truth::Nothing | Truth::Refused => IntentEvent::SettledAbsent { evidence },
             Truth::Open => continue,

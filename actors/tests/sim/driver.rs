@@ -25,6 +25,7 @@ use crate::checks;
 use crate::clock::{self, SimClock};
 use crate::disk::{SimStore, settle_held};
 use crate::faults::{SimChance, SimFaults};
+use crate::forecasts;
 use crate::inputs::{SimFeatures, SimModel, SimQuarantine, SimSource, WINDOW};
 use crate::ledger;
 use crate::options::{PipelineOptions, QUIET};
@@ -93,28 +94,32 @@ fn ports(world: &Shared, index: usize) -> PipelinePorts {
             who: who("feature_builder"),
             id: FeatureSetId { name: "sim3".to_owned(), window: WINDOW },
         }),
-        model: Arc::new(SimModel { world: world.clone(), who: who("predictor") }),
+        model: Arc::new(SimModel { world: world.clone(), who: who("predictor"), is_regression: options.forecasts }),
         sink: venue.clone(),
-        job: Job::Trade {
-            policy: TradePolicy {
-                classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
-                threshold: 0.6,
-                decide_on: options.decide_on,
-                volume_lots: VOLUME_LOTS,
-                // A derived position must not be closed by the venue.
-                stop_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(50, 4)),
-                target_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(100, 4)),
-                price_digits: 5,
-                on_opposite: options.on_opposite,
-                max_holding: options.max_holding,
-            },
-            risk: RiskLimits {
-                max_open_positions: Some(options.max_positions),
-                max_orders_per_hour: options.orders_per_hour,
-                max_orders_per_day: options.orders_per_hour.saturating_mul(12),
-            },
-            positions: venue,
+        job: if options.forecasts { forecasts::job(world, index) } else { trading(options, index, venue) },
+    }
+}
+
+fn trading(options: &PipelineOptions, index: usize, venue: Arc<SimVenue>) -> Job {
+    Job::Trade {
+        policy: TradePolicy {
+            classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
+            threshold: 0.6,
+            decide_on: options.decide_on,
+            volume_lots: VOLUME_LOTS,
+            // A derived position must not be closed by the venue.
+            stop_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(50, 4)),
+            target_distance: (!venue::cannot_tell(index)).then(|| Decimal::new(100, 4)),
+            price_digits: 5,
+            on_opposite: options.on_opposite,
+            max_holding: options.max_holding,
         },
+        risk: RiskLimits {
+            max_open_positions: Some(options.max_positions),
+            max_orders_per_hour: options.orders_per_hour,
+            max_orders_per_day: options.orders_per_hour.saturating_mul(12),
+        },
+        positions: venue,
     }
 }
 

@@ -11,6 +11,7 @@ use sentinel_actors::ports::{
 };
 
 use crate::clock;
+use crate::forecasts;
 use crate::world::{Shared, fnv};
 
 pub const WINDOW: usize = 5;
@@ -43,12 +44,18 @@ const FETCH: &[(&str, f64)] = &[
     ("source_busy", 0.003),
 ];
 
+/// A price of six decimal places, as a vendor writes it.
+fn price(seed: u64, at: i64) -> f64 {
+    (1_100_000 + fnv(seed, &at.to_string()) % 10_000) as f64 / 1_000_000.0
+}
+
+/// What the bar that opens then closes at.
+pub fn close(seed: u64, length_ms: i64, open: i64) -> f64 {
+    price(seed, open + length_ms)
+}
+
 fn bar(seed: u64, length_ms: i64, open: i64) -> RawBar {
-    let price = |salt: i64| {
-        let hash = fnv(seed, &(open + salt).to_string());
-        1.1 + (hash % 10_000) as f64 / 1_000_000.0
-    };
-    let (first, last) = (price(0), price(length_ms));
+    let (first, last) = (price(seed, open), close(seed, length_ms, open));
     let time = UtcMs(open);
     RawBar {
         time,
@@ -137,6 +144,19 @@ impl BarSource for SimSource {
     }
 }
 
+fn hash(seed: u64, bar: UtcMs, close: f64) -> u64 {
+    fnv(seed, &format!("{}{close}", bar.0))
+}
+
+fn unit(hash: u64) -> f64 {
+    (hash % 1000) as f64 / 1000.0
+}
+
+/// What the model is asked about when this bar is the newest one.
+pub fn noise(seed: u64, bar: UtcMs, close: f64) -> f64 {
+    unit(hash(seed, bar, close))
+}
+
 pub struct SimFeatures {
     pub world: Shared,
     pub who: String,
@@ -157,7 +177,7 @@ impl FeatureSet for SimFeatures {
             return Err(FeatureError::InsufficientHistory { have: bars.len(), need: WINDOW });
         }
         let newest = bars.last().unwrap();
-        let noise = fnv(self.world.options.seed, &format!("{}{}", newest.time.0, newest.close));
+        let noise = hash(self.world.options.seed, newest.time, newest.close);
         // Judged by the bars alone: a cycle that is run again fails again.
         let faults_on = {
             let pipe = self.who.split('/').next().unwrap();
@@ -172,7 +192,7 @@ impl FeatureSet for SimFeatures {
             self.world.lock().fault("feature_undefined", &self.who);
             return Err(FeatureError::Undefined { feature: "noise", rows_back: 0 });
         }
-        let row = vec![newest.close - newest.open, newest.high - newest.low, (noise % 1000) as f64 / 1000.0];
+        let row = vec![newest.close - newest.open, newest.high - newest.low, unit(noise)];
         Ok(FeatureFrame { set: self.id.clone(), newest: newest.time, row, sequence: None, volume_absent: true })
     }
 }
@@ -180,6 +200,8 @@ impl FeatureSet for SimFeatures {
 pub struct SimModel {
     pub world: Shared,
     pub who: String,
+    /// It answers with one value instead of the probabilities of classes.
+    pub is_regression: bool,
 }
 
 const PREDICT: &[(&str, f64)] = &[
@@ -188,6 +210,20 @@ const PREDICT: &[(&str, f64)] = &[
     ("model_classes", 0.003),
     ("model_sum", 0.003),
     ("model_range", 0.003),
+    ("model_unavailable", 0.003),
+    ("model_unparseable", 0.003),
+    ("model_timeout", 0.003),
+    ("model_hang", 0.002),
+    ("model_slow", 0.003),
+    ("model_panic", 0.003),
+];
+
+const PREDICT_VALUE: &[(&str, f64)] = &[
+    ("model_nan", 0.003),
+    ("model_rows", 0.003),
+    ("model_classes", 0.003),
+    ("value_huge", 0.003),
+    ("value_zero", 0.003),
     ("model_unavailable", 0.003),
     ("model_unparseable", 0.003),
     ("model_timeout", 0.003),
@@ -217,7 +253,8 @@ impl Model for SimModel {
     ) -> PortFuture<'a, Result<RawAnswer, ModelError>> {
         Box::pin(async move {
             let _guard = self.world.enter(&self.who, Some(Duration::from_secs(1)));
-            let fault = self.world.pick("predict", &self.who, PREDICT).unwrap_or("");
+            let faults = if self.is_regression { PREDICT_VALUE } else { PREDICT };
+            let fault = self.world.pick("predict", &self.who, faults).unwrap_or("");
             match fault {
                 "model_hang" => std::future::pending::<()>().await,
                 "model_timeout" => tokio::time::sleep(deadline).await,
@@ -230,15 +267,18 @@ impl Model for SimModel {
             assert!(!doomed, "doomed");
             let noise = frame.row[2];
             let mut row = match noise {
+                n if self.is_regression => vec![forecasts::value(n)],
                 n if n < 0.3 => vec![0.7 + n / 10.0, 0.2 - n / 10.0, 0.1],
                 n if n < 0.6 => vec![0.1, 0.2, 0.7],
                 n if n < 0.9 => vec![0.2, 0.7, 0.1],
                 _ => vec![0.4, 0.35, 0.25],
             };
             match fault {
-                "model_nan" => row[1] = f64::NAN,
+                "model_nan" => row[0] = f64::NAN,
                 "model_classes" => row.push(0.0),
                 "model_sum" => row = vec![0.9, 0.9, 0.95],
+                "value_huge" => row = vec![-3.0],
+                "value_zero" => row = vec![1e-9],
                 "model_range" => row = vec![-0.5, 1.0, 0.5],
                 "model_rows" => return Ok(RawAnswer { rows: vec![row.clone(), row] }),
                 "model_unavailable" => return Err(ModelError::Unavailable("503".to_owned())),

@@ -1,24 +1,27 @@
-//! The venue's own books: what really became of each order and which positions are open, and the judge of what the journal
-//! says about both. Kept apart from everything that the node believes; shares no code with the executor.
+//! The other side's own books: what really became of each order and forecast and which positions are open, and the judge of
+//! what the journal says about them. Kept apart from everything that the node believes; shares no code with the executor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rust_decimal::Decimal;
-use sentinel_actors::domain::action::Receipt;
+use sentinel_actors::domain::action::{Action, Forecast, Inclusion, Receipt};
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
 use sentinel_actors::domain::netting::net_position;
 use sentinel_actors::domain::order::{Fill, Order, Position, Role, Side, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 
-use crate::world::Inner;
+use crate::world::{Inner, fnv};
 
 #[derive(Default)]
 pub struct Ledger {
-    pub orders: BTreeMap<IntentKey, Entry>,
+    pub entries: BTreeMap<IntentKey, Entry>,
     pub books: BTreeMap<String, Book>,
     tickets: u64,
-    pub effects: u64,
+    /// Blocks of the network that takes forecasts; each holds one.
+    height: u64,
+    /// What was forecast, by symbol: each bar, or each slot.
+    pub forecast: BTreeSet<(String, UtcMs)>,
     /// What the journal's confirmed orders add up to, by symbol: buys count up, sells down.
     acked: BTreeMap<String, Decimal>,
 }
@@ -47,9 +50,9 @@ pub struct Net {
     pub opened_by: Option<Ticket>,
 }
 
-/// An order that was handed over.
+/// An effect that was handed over.
 pub struct Entry {
-    pub order: Order,
+    pub action: Action,
     pub slot: UtcMs,
     /// Bytes left, whatever became of them.
     pub left: bool,
@@ -58,29 +61,34 @@ pub struct Entry {
     /// `None`: the venue knows no expiry, and an order that left may be filled at any time.
     pub expires: Option<Duration>,
     pub refuse: bool,
-    /// So much of the volume is filled.
+    /// So much of an order's volume is filled.
     pub part: Decimal,
     pub verdict: Option<Verdict>,
 }
 
 pub enum Verdict {
-    Filled(Fill),
+    Confirmed(Receipt),
     Refused,
 }
 
 impl Entry {
-    pub fn receipt(&self) -> Option<&Fill> {
+    pub fn receipt(&self) -> Option<&Receipt> {
         match self.verdict.as_ref()? {
-            Verdict::Filled(receipt) => Some(receipt),
+            Verdict::Confirmed(receipt) => Some(receipt),
             Verdict::Refused => None,
         }
+    }
+
+    /// What an order moved: its side, and the lots that were filled.
+    fn moved(&self) -> Option<Decimal> {
+        Some(signed(self.action.order()?.side, self.receipt()?.fill()?.volume_lots))
     }
 }
 
 /// What really became of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Truth {
-    Filled,
+    Confirmed,
     Refused,
     /// It never arrived and never will.
     Nothing,
@@ -92,9 +100,9 @@ pub enum Truth {
 pub fn truth(inner: &mut Inner, key: &IntentKey) -> Truth {
     arrive(inner, key);
     let now = inner.elapsed();
-    match inner.ledger.orders.get(key) {
+    match inner.ledger.entries.get(key) {
         None => Truth::Nothing,
-        Some(Entry { verdict: Some(Verdict::Filled(_)), .. }) => Truth::Filled,
+        Some(Entry { verdict: Some(Verdict::Confirmed(_)), .. }) => Truth::Confirmed,
         Some(Entry { verdict: Some(Verdict::Refused), .. }) => Truth::Refused,
         Some(entry) if entry.arrives.is_some() => Truth::Open,
         Some(entry) if entry.left && entry.expires.is_some_and(|expires| now < expires) => Truth::Open,
@@ -102,21 +110,21 @@ pub fn truth(inner: &mut Inner, key: &IntentKey) -> Truth {
     }
 }
 
-/// Whether the venue itself can ever say that it does not have this order.
+/// Whether the other side itself can ever say that it does not have this effect.
 pub fn can_prove_absence(inner: &Inner, key: &IntentKey) -> bool {
-    inner.ledger.orders.get(key).is_none_or(|entry| !entry.left || entry.expires.is_some())
+    inner.ledger.entries.get(key).is_none_or(|entry| !entry.left || entry.expires.is_some())
 }
 
-/// What the venue filled of a key.
-pub fn receipt(inner: &Inner, key: &IntentKey) -> Option<Fill> {
-    inner.ledger.orders.get(key)?.receipt().cloned()
+/// What confirms a key.
+pub fn receipt(inner: &Inner, key: &IntentKey) -> Option<Receipt> {
+    inner.ledger.entries.get(key)?.receipt().cloned()
 }
 
 /// Says whether the journal invents an ending.
 pub fn judge_ending(inner: &mut Inner, key: &IntentKey, state: IntentState) {
     let truth = truth(inner, key);
     let honest = match state {
-        IntentState::Acked => truth == Truth::Filled,
+        IntentState::Acked => truth == Truth::Confirmed,
         IntentState::Rejected => truth == Truth::Refused,
         IntentState::Absent => matches!(truth, Truth::Nothing | Truth::Refused),
         _ => true,
@@ -132,15 +140,17 @@ pub fn judge_step(inner: &mut Inner, intent: &Intent, event: &IntentEvent, next:
     if matches!(event, IntentEvent::FoundAbsent { .. }) && !can_prove_absence(inner, &intent.key) {
         inner.violation(format!("{} is called absent, and its venue can fill it at any time", intent.key));
     }
-    let Some(order) = intent.order() else { return };
-    if let Some(receipt) = event.receipt().and_then(Receipt::fill) {
-        let filled = inner.ledger.orders.get(&intent.key).and_then(Entry::receipt);
-        if filled.map(|filled| (filled.ticket, filled.volume_lots)) != Some((receipt.ticket, receipt.volume_lots)) {
-            let text = format!("{} has the receipt {receipt:?}, the venue filled {filled:?}", intent.key);
+    if let Some(receipt) = event.receipt() {
+        let confirmed = inner.ledger.entries.get(&intent.key).and_then(Entry::receipt);
+        if confirmed != Some(receipt) {
+            let text = format!("{} has the receipt {receipt:?}, what confirms it is {confirmed:?}", intent.key);
             inner.violation(text);
         }
+    }
+    let Some(order) = intent.order() else { return };
+    if let Some(fill) = event.receipt().and_then(Receipt::fill) {
         let sum = inner.ledger.acked.entry(order.symbol.clone()).or_default();
-        *sum += signed(order.side, receipt.volume_lots);
+        *sum += signed(order.side, fill.volume_lots);
     }
     judge_account(inner, &order.symbol);
 }
@@ -159,11 +169,7 @@ fn judge_account(inner: &mut Inner, symbol: &str) {
 /// What was filled of orders that are still open in the journal.
 fn unconfirmed(inner: &Inner, symbol: &str) -> Decimal {
     let open = inner.disk.open.get(&pipeline_of(symbol)).into_iter().flatten();
-    let filled = open.filter_map(|key| {
-        let entry = inner.ledger.orders.get(key)?;
-        Some(signed(entry.order.side, entry.receipt()?.volume_lots))
-    });
-    filled.sum()
+    open.filter_map(|key| inner.ledger.entries.get(key)?.moved()).sum()
 }
 
 /// Judges what the node is about to count a position from.
@@ -193,44 +199,61 @@ pub fn signed(side: Side, lots: Decimal) -> Decimal {
     }
 }
 
-/// Lets an order arrive whose time has come.
+/// Lets an effect arrive whose time has come.
 pub fn arrive(inner: &mut Inner, key: &IntentKey) {
     let now = inner.elapsed();
-    let Some(entry) = inner.ledger.orders.get_mut(key) else { return };
+    let Some(entry) = inner.ledger.entries.get_mut(key) else { return };
     let Some(at) = entry.arrives.filter(|at| *at <= now) else { return };
     entry.arrives = None;
     if entry.expires.is_some_and(|expires| at > expires) {
         return;
     }
-    let (order, refuse, part) = (entry.order.clone(), entry.refuse, entry.part);
+    let (action, refuse, part) = (entry.action.clone(), entry.refuse, entry.part);
+    let verdict = match &action {
+        _ if refuse => Verdict::Refused,
+        Action::Order(order) => trade(inner, order, part),
+        Action::Forecast(forecast) => include(inner, forecast),
+    };
+    let word = if matches!(verdict, Verdict::Confirmed(_)) { "taken" } else { "refused" };
+    inner.tracker(format!("{word}: {action}"));
+    if let Some(entry) = inner.ledger.entries.get_mut(key) {
+        entry.verdict = Some(verdict);
+    }
+    if let Action::Order(order) = &action {
+        judge_account(inner, &order.symbol);
+    }
+}
+
+/// A forecast is taken up into a block of its own.
+fn include(inner: &mut Inner, forecast: &Forecast) -> Verdict {
+    inner.ledger.height += 1;
+    let height = inner.ledger.height;
+    let hash = format!("{:016X}", fnv(height, &forecast.to_string()));
+    Verdict::Confirmed(Inclusion { hash, height, text: "included".to_owned() }.into())
+}
+
+/// An order is filled as far as the account allows.
+fn trade(inner: &mut Inner, order: &Order, part: Decimal) -> Verdict {
     inner.ledger.tickets += 1;
     let ticket = Ticket(inner.ledger.tickets);
     let opened_at = Some(inner.now());
     let lots = (order.volume_lots * part).trunc_with_scale(2);
     let lots = if lots.is_zero() { order.volume_lots } else { lots };
     let filled = match inner.ledger.books.get_mut(&order.symbol) {
-        _ if refuse => None,
         Some(Book::Netting(net)) => {
             net.fill(ticket, signed(order.side, lots));
             Some(())
         }
-        Some(Book::Hedging(positions)) => fill(positions, &order, ticket, lots, opened_at),
+        Some(Book::Hedging(positions)) => fill(positions, order, ticket, lots, opened_at),
         None => None,
     };
-    let verdict = match filled {
+    match filled {
         None => Verdict::Refused,
         Some(()) => {
-            inner.ledger.effects += 1;
             let (price, text) = (Some(order.reference_price), "filled".to_owned());
-            Verdict::Filled(Fill { ticket, volume_lots: lots, price, text })
+            Verdict::Confirmed(Fill { ticket, volume_lots: lots, price, text }.into())
         }
-    };
-    let word = if matches!(verdict, Verdict::Filled(_)) { "fills" } else { "refuses" };
-    inner.tracker(format!("venue {word} {} {} {lots}", order.symbol, order.role));
-    if let Some(entry) = inner.ledger.orders.get_mut(key) {
-        entry.verdict = Some(verdict);
     }
-    judge_account(inner, &order.symbol);
 }
 
 impl Net {
@@ -268,6 +291,6 @@ fn fill(
 /// Everything that was delayed arrives now: without faults nothing is delayed.
 pub fn thaw(inner: &mut Inner) {
     let now = inner.elapsed();
-    let frozen = inner.ledger.orders.values_mut().filter(|entry| entry.expires.is_none());
+    let frozen = inner.ledger.entries.values_mut().filter(|entry| entry.expires.is_none());
     frozen.for_each(|entry| entry.arrives = entry.arrives.map(|at| at.min(now)));
 }

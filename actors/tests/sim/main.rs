@@ -20,6 +20,7 @@ mod clock;
 mod disk;
 mod driver;
 mod faults;
+mod forecasts;
 mod inputs;
 mod ledger;
 mod options;

@@ -7,6 +7,8 @@ use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::domain::schedule::Window;
 use sentinel_actors::domain::time::UtcMs;
 
+use crate::forecasts::forecasts;
+
 /// A Monday.
 const EPOCH: UtcMs = UtcMs::from_secs(1_772_409_600);
 /// Faults stop this long before the end. A parked pipeline is probed after 15 minutes.
@@ -18,6 +20,8 @@ const MAX_HOLDING: Duration = Duration::from_secs(1800);
 pub struct PipelineOptions {
     pub name: String,
     pub symbol: String,
+    /// It forecasts instead of trading.
+    pub forecasts: bool,
     pub interval: Duration,
     pub decide_on: DecideOn,
     pub on_opposite: OnOpposite,
@@ -67,6 +71,7 @@ impl SimOptions {
                 PipelineOptions {
                     name: format!("p{index}"),
                     symbol: format!("SYM{index}"),
+                    forecasts: forecasts(index),
                     interval: Duration::from_secs(if hourly { 3600 } else { 60 }),
                     decide_on: if rng.bool() { DecideOn::Bar } else { DecideOn::Slot },
                     on_opposite: [OnOpposite::Ignore, OnOpposite::Close, OnOpposite::Reverse][rng.usize(0..3)],
@@ -89,6 +94,7 @@ impl SimOptions {
         let pipelines = (0..count).map(|index| PipelineOptions {
             name: format!("p{index}"),
             symbol: format!("SYM{index}"),
+            forecasts: forecasts(index),
             interval: Duration::from_secs(60),
             decide_on: DecideOn::Bar,
             on_opposite: OnOpposite::Ignore,

@@ -270,3 +270,44 @@ fn a_process_that_stood_still_for_minutes_takes_its_schedule_up_again() {
         assert!(reasons(&world).iter().filter(|reason| reason.outcome() == Outcome::Missed).count() < 20);
     }
 }
+
+fn forecasting(minutes: u32) -> SimOptions {
+    let mut options = patient(minutes);
+    options.pipelines[0].forecasts = true;
+    options
+}
+
+#[test]
+fn a_forecast_is_taken_up_once_whatever_becomes_of_its_reply() {
+    use IntentState as S;
+    for (fault, end) in [
+        ("reply_lost", S::Acked),
+        ("reply_late", S::Acked),
+        ("filled_late", S::Acked),
+        ("receipt_of_another_kind", S::Acked),
+        ("submit_hang_filled", S::Acked),
+        ("crash_in_submit_filled", S::Acked),
+        ("request_lost", S::Absent),
+        ("never_left", S::Absent),
+        ("submit_panic_empty", S::Absent),
+        ("crash_in_submit_empty", S::Absent),
+        ("venue_refuses", S::Rejected),
+    ] {
+        let world = run(forecasting(40), &[("submit", "p0/executor", &["pass", fault])]);
+        let inner = world.lock();
+        let mut intents: Vec<_> = inner.disk.intents.values().map(|stored| &stored.intent).collect();
+        intents.sort_by_key(|intent| intent.slot);
+        assert_eq!(intents[1].state, end, "{fault}");
+        let others = intents.iter().enumerate().filter(|(number, _)| *number != 1);
+        assert!(others.map(|(_, intent)| intent.state).all(|state| state == S::Acked), "{fault}");
+    }
+}
+
+#[test]
+fn a_forecast_does_not_wait_for_what_earlier_ones_were_worth() {
+    let world = run(forecasting(40), &[("compare", "p0/executor", &["compare_fails"; 5])]);
+    assert!(reasons(&world).iter().all(|reason| *reason == Reason::ForecastAcked), "{:?}", reasons(&world));
+    // A comparison that hangs costs its stage, and the cycle is run again.
+    let world = run(forecasting(40), &[("compare", "p0/executor", &["pass", "compare_hang"])]);
+    assert!(reasons(&world).iter().all(|reason| *reason == Reason::ForecastAcked), "{:?}", reasons(&world));
+}

@@ -1,12 +1,12 @@
-//! The venue as the node sees it, and the judge of every effect at the moment at which bytes leave.
+//! The venue, or the network that takes forecasts, as the node sees it, and the judge of every effect at the moment at which bytes leave.
 
 use std::time::Duration;
 
 use rust_decimal::Decimal;
-use sentinel_actors::domain::action::{Action, Receipt};
+use sentinel_actors::domain::action::{Action, Inclusion, Receipt};
 use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Order, Role};
+use sentinel_actors::domain::order::{Fill, Order, Role, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{
     BarObserver, Evidence, MayLeave, PortFuture, PositionBook, Positions, Sink, Submission, VenueError,
@@ -14,6 +14,7 @@ use sentinel_actors::ports::{
 
 use crate::clock;
 use crate::driver::{LATENESS, VOLUME_LOTS};
+use crate::forecasts;
 use crate::ledger::{Book, Entry, Net, Truth, Verdict, arrive, can_prove_absence, signed, truth};
 use crate::options::PipelineOptions;
 use crate::world::{Inner, Shared};
@@ -42,6 +43,7 @@ const SUBMIT: &[(&str, f64)] = &[
     ("filled_late", 0.03),
     ("reply_of_another", 0.02),
     ("ticket_reused", 0.02),
+    ("receipt_of_another_kind", 0.02),
     ("crash_in_submit_filled", 0.003),
     ("crash_in_submit_empty", 0.003),
 ];
@@ -69,16 +71,23 @@ impl SimVenue {
     }
 
     /// Every promise about effects, judged at the moment at which bytes leave.
-    fn judge(&self, inner: &mut Inner, key: &IntentKey, order: &Order, slot: UtcMs, deadline: Duration) {
+    fn judge(&self, inner: &mut Inner, key: &IntentKey, action: &Action, slot: UtcMs, deadline: Duration) {
         let options = &self.world.options.pipelines[self.index];
         let now = inner.now();
         let stored = inner.disk.intents.get(key).map(|stored| stored.intent.clone());
         match stored {
-            Some(intent) if intent.state == IntentState::Sent && intent.order() == Some(order) => {
-                let cell = (intent.pipeline.clone(), intent.slot);
+            Some(intent) if intent.state == IntentState::Sent && intent.action == *action => {
+                let (cell, basis) = ((intent.pipeline.clone(), intent.slot), intent.basis);
                 if slot != intent.slot || inner.disk.rows.contains_key(&cell) {
                     let text = format!("an effect of {} {} in {slot} after that slot has ended", cell.0, cell.1);
                     inner.violation(text);
+                }
+                match action {
+                    Action::Forecast(forecast) if options.forecasts => {
+                        forecasts::judge(inner, options, forecast, (slot, basis));
+                    }
+                    Action::Order(order) if !options.forecasts => judge_order(inner, options, order, slot),
+                    _ => inner.violation(format!("{key} is none of the job of {}: {action}", options.name)),
                 }
                 if intent.mode != self.mode || options.mode != self.mode {
                     inner.violation(format!("{key} goes to a venue of another mode"));
@@ -93,7 +102,6 @@ impl SimVenue {
             }
             other => inner.violation(format!("{key} leaves, and durable is {:?}", other.map(|i| i.state))),
         }
-        judge_order(inner, options, order, slot);
         if inner.safe_mode {
             inner.violation(format!("{key} leaves in safe mode"));
         }
@@ -103,7 +111,7 @@ impl SimVenue {
         let fetched = inner.alive.fetched.get(&options.name).filter(|(fetched, _)| *fetched == slot);
         match fetched.map(|(_, at)| *at) {
             // An exit of a slot whose bar was decided before: it fetches nothing. Schedule time is judged below.
-            None if order.role != Role::Open => {}
+            None if action.order().is_some_and(|order| order.role != Role::Open) => {}
             Some(began) if inner.elapsed() + deadline <= began + options.cycle + Duration::from_millis(1) => {}
             other => {
                 let text = format!("{key} may leave after the cycle's deadline: fetched at {other:?}");
@@ -114,12 +122,12 @@ impl SimVenue {
         if now > slot.plus(LATENESS + options.cycle) || now < slot.minus(LATENESS) {
             inner.violation(format!("{key} of the slot {slot} leaves at {now}"));
         }
-        if inner.ledger.orders.contains_key(key) {
+        if inner.ledger.entries.contains_key(key) {
             inner.violation(format!("{key} is submitted twice"));
         }
     }
 
-    async fn trade(&self, key: &IntentKey, order: &Order, slot: UtcMs, deadline: Duration) -> Submission {
+    async fn take(&self, key: &IntentKey, action: &Action, slot: UtcMs, deadline: Duration) -> Submission {
         let world = &self.world;
         let _guard = world.enter(&self.who, Some(Duration::from_secs(5)));
         let weights = if world.options.node_faults { SUBMIT } else { &SUBMIT[..SUBMIT.len() - 2] };
@@ -127,8 +135,8 @@ impl SimVenue {
         let travel = world.millis("travel", &self.who, 5, 60);
         {
             let mut inner = world.lock();
-            self.judge(&mut inner, key, order, slot, deadline);
-            inner.tracker(format!("submit {} {} {fault}", order.symbol, order.role));
+            self.judge(&mut inner, key, action, slot, deadline);
+            inner.tracker(format!("submit {} {} {fault}", action.symbol(), action.role()));
             inner.count("submits");
             let now = inner.elapsed();
             let unit = inner.stream("late", &self.who).f64();
@@ -148,7 +156,7 @@ impl SimVenue {
                 inner.count("venue_frozen");
             }
             let entry = Entry {
-                order: order.clone(),
+                action: action.clone(),
                 slot,
                 left: fault != "never_left",
                 arrives,
@@ -157,7 +165,7 @@ impl SimVenue {
                 part: if fault == "filled_in_part" { Decimal::new(4, 1) } else { Decimal::ONE },
                 verdict: None,
             };
-            inner.ledger.orders.insert(key.clone(), entry);
+            inner.ledger.entries.insert(key.clone(), entry);
         }
         match fault {
             "never_left" => return Submission::NeverLeft("connection refused".to_owned()),
@@ -183,11 +191,16 @@ impl SimVenue {
         if matches!(fault, "reply_of_another" | "ticket_reused") {
             return self.another(&inner).map_or(Submission::Unknown("no reply".to_owned()), Submission::Acked);
         }
-        match inner.ledger.orders.get(key).and_then(|entry| entry.verdict.as_ref()) {
-            Some(Verdict::Filled(receipt)) => Submission::Acked(receipt.clone().into()),
-            Some(Verdict::Refused) => {
-                Submission::Rejected { code: Some(10_006), text: "refused".to_owned(), lasting: self.index % 3 == 2 }
-            }
+        if fault == "receipt_of_another_kind" {
+            return Submission::Acked(of_another_kind(action));
+        }
+        match inner.ledger.entries.get(key).and_then(|entry| entry.verdict.as_ref()) {
+            Some(Verdict::Confirmed(receipt)) => Submission::Acked(receipt.clone()),
+            Some(Verdict::Refused) => Submission::Rejected {
+                code: Some(10_006),
+                text: "refused".to_owned(),
+                lasting: self.index.is_multiple_of(2),
+            },
             None => Submission::Unknown("no reply".to_owned()),
         }
     }
@@ -207,6 +220,7 @@ impl SimVenue {
             ("settle_slow", 0.1),
             ("settle_times_out", 0.1),
             ("settle_of_another", 0.02),
+            ("settle_of_another_kind", 0.02),
         ];
         let fault = world.pick("settle", &self.who, FAULTS).unwrap_or("");
         match fault {
@@ -227,8 +241,11 @@ impl SimVenue {
         {
             return Evidence::Found(receipt);
         }
-        match inner.ledger.orders.get(&intent.key).and_then(|entry| entry.verdict.as_ref()) {
-            Some(Verdict::Filled(receipt)) => return Evidence::Found(receipt.clone().into()),
+        if fault == "settle_of_another_kind" {
+            return Evidence::Found(of_another_kind(&intent.action));
+        }
+        match inner.ledger.entries.get(&intent.key).and_then(|entry| entry.verdict.as_ref()) {
+            Some(Verdict::Confirmed(receipt)) => return Evidence::Found(receipt.clone()),
             Some(Verdict::Refused) => return Evidence::Refused { code: Some(10_006), text: "refused".to_owned() },
             None => {}
         }
@@ -266,8 +283,7 @@ impl Sink for SimVenue {
         deadline: Duration,
         _: MayLeave<'a>,
     ) -> PortFuture<'a, Submission> {
-        let Action::Order(order) = action else { panic!("{key} is no order") };
-        Box::pin(self.trade(key, order, slot, deadline))
+        Box::pin(self.take(key, action, slot, deadline))
     }
 
     fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence> {
@@ -318,6 +334,18 @@ impl BarObserver for SimVenue {
     }
 }
 
+/// A receipt that no action of this kind can have.
+fn of_another_kind(action: &Action) -> Receipt {
+    let text = "of another kind".to_owned();
+    match action {
+        Action::Order(_) => Inclusion { hash: "A0".to_owned(), height: 1, text }.into(),
+        Action::Forecast(_) => {
+            let ticket = Ticket(u64::MAX);
+            Fill { ticket, volume_lots: VOLUME_LOTS, price: None, text }.into()
+        }
+    }
+}
+
 /// An order that the configuration, and what the account really holds, allow.
 fn judge_order(inner: &mut Inner, options: &PipelineOptions, order: &Order, slot: UtcMs) {
     if order.symbol != options.symbol {
@@ -333,8 +361,11 @@ fn judge_order(inner: &mut Inner, options: &PipelineOptions, order: &Order, slot
         }
         (Book::Netting(net), Role::Open) if (signed(order.side, Decimal::ONE) * net.lots).is_sign_negative() => {
             // It would end what it is not meant to end. Only a close of the same decision may leave a rest to turn over.
-            let was_closed = |entry: &Entry| entry.slot == slot && matches!(entry.order.role, Role::Close(_));
-            if !inner.ledger.orders.values().any(|entry| entry.order.symbol == order.symbol && was_closed(entry)) {
+            let was_closed = |entry: &Entry| {
+                let closes = |other: &Order| other.symbol == order.symbol && matches!(other.role, Role::Close(_));
+                entry.slot == slot && entry.action.order().is_some_and(closes)
+            };
+            if !inner.ledger.entries.values().any(was_closed) {
                 let text = format!("{}: {} opens against {} lots", options.name, order.side, net.lots);
                 inner.violation(text);
             }

@@ -55,7 +55,7 @@ pub struct Inner {
     before_life: Duration,
     life_began: Option<Instant>,
     streams: BTreeMap<String, fastrand::Rng>,
-    seed: u64,
+    pub seed: u64,
 }
 
 /// The tracker and what was counted on the way.
