@@ -30,6 +30,17 @@ impl Now {
     pub fn market_ms(&self, symbol: &str) -> Option<i64> {
         self.replayed.get(symbol).copied().unwrap_or(Some(self.wall_ms))
     }
+
+    /// This moment, with the time of `earlier` for each clock that was set back in between. A replay sets its clock back when
+    /// its node starts again, but what came to a market cannot be traded before it came.
+    #[must_use]
+    pub(super) fn not_before(mut self, earlier: &Self) -> Self {
+        self.wall_ms = self.wall_ms.max(earlier.wall_ms);
+        for (symbol, at_ms) in &mut self.replayed {
+            *at_ms = (*at_ms).max(earlier.replayed.get(symbol).copied().flatten());
+        }
+        self
+    }
 }
 
 /// The clocks of a running gateway.

@@ -172,9 +172,11 @@ impl Core {
         Arrival { seq, parsed, fault, now }
     }
 
-    /// Processes a message that was received. `now` is later than its arrival when it had to wait.
-    pub fn process(&mut self, arrival: Arrival, now: &Now) -> Outcome {
+    /// Processes a message that was received. `now` is later than its arrival when it had to wait; where it is earlier, by a
+    /// clock that was set back, the time of its arrival counts.
+    pub fn process(&mut self, arrival: Arrival, now: Now) -> Outcome {
         let Arrival { seq, parsed, fault, now: arrived } = arrival;
+        let now = &now.not_before(&arrived);
         let market_ms = match &parsed.request {
             Ok(Request::Order(order)) => arrived.market_ms(&order.symbol),
             _ => None,

@@ -97,7 +97,7 @@ impl Gateway {
                         break; // what was still to come, a fill or a reply, does not come any more
                     }
                 }
-                let outcome = self.core.process(arrival, &self.clocks.now());
+                let outcome = self.core.process(arrival, self.clocks.now());
                 self.carry_out(&raw, &outcome, shutdown)?;
             }
         }

@@ -95,10 +95,25 @@ fn an_order_that_waits_arrives_in_time_and_is_filled_late() {
         |hour: i64| Now { wall_ms: 0, replayed: BTreeMap::from([("EURUSD".to_owned(), Some(T0_MS + HOUR_MS * hour))]) };
     let arrival = gateway.core.receive(order_at(1, "OP_BUY", 1.0, 0.0, 0.0).to_string().as_bytes(), at(1));
     assert_eq!(arrival.first_step(), Some(Step::Wait(Duration::from_secs(3600))));
-    let outcome = gateway.core.process(arrival, &at(2));
+    let outcome = gateway.core.process(arrival, at(2));
     let row = outcome.order.unwrap();
     assert_eq!((outcome.market_ms, row.market_ms), (Some(T0_MS + HOUR_MS), T0_MS + 2 * HOUR_MS));
     assert_eq!(row.price, Some(d("1.20005")));
+}
+
+/// A replay whose node died with the order on its way sets its clock back when the node starts again.
+#[test]
+fn an_order_that_waits_is_not_filled_before_it_came() {
+    let bars = hours(&[["1.1"; 4], ["1.2"; 4], ["1.3"; 4]]);
+    let mut gateway = TestGateway::with(AccountMode::Netting, &["slow=1s"], bars, "0");
+    let at = |hour: i64, more_ms: i64| Now {
+        wall_ms: 0,
+        replayed: BTreeMap::from([("EURUSD".to_owned(), Some(T0_MS + HOUR_MS * hour + more_ms))]),
+    };
+    let arrival = gateway.core.receive(order(1, "OP_BUY", 0.1).to_string().as_bytes(), at(2, 7));
+    let row = gateway.core.process(arrival, at(1, 0)).order.unwrap();
+    assert_eq!((row.market_ms, row.price), (T0_MS + 2 * HOUR_MS + 7, Some(d("1.20005"))));
+    assert_eq!(gateway.open()[0].opened_ms, row.market_ms);
 }
 
 #[test]
@@ -107,7 +122,7 @@ fn before_its_replay_begins_a_symbol_has_no_quotes_and_no_exits() {
     gateway.ask(&order_at(1, "OP_BUY", 1.0, 1.0, 0.0));
     let nowhere = Now { wall_ms: T0_MS * 2, replayed: BTreeMap::from([("EURUSD".to_owned(), None)]) };
     let arrival = gateway.core.receive(order(2, "OP_BUY", 0.1).to_string().as_bytes(), nowhere.clone());
-    let outcome = gateway.core.process(arrival, &nowhere);
+    let outcome = gateway.core.process(arrival, nowhere);
     assert_eq!(outcome.answer.unwrap().code(), "10021");
     assert_eq!(gateway.open().len(), 1);
 }

@@ -62,7 +62,7 @@ impl TestGateway {
         let replayed = BTreeMap::from([("EURUSD".to_owned(), Some(market_ms))]);
         let now = Now { wall_ms: self.now_ms, replayed };
         let arrival = self.core.receive(raw, now.clone());
-        self.core.process(arrival, &now)
+        self.core.process(arrival, now)
     }
 
     pub fn ask(&mut self, message: &Value) -> Value {
