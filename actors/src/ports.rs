@@ -46,9 +46,9 @@ pub trait Clock: Send + Sync {
         false
     }
 
-    /// A pipeline continues its schedule after `accounted`. A replay goes back to that time: slots whose rows were lost in a
-    /// crash are worked on again. Wall time ignores it.
-    fn resume_after(&self, _accounted: UtcMs) {}
+    /// A pipeline takes up its schedule, for which time has reached `reached`. A replay goes back to it: slots whose rows were
+    /// lost in a crash are worked on again. Wall time ignores it.
+    fn resume_at(&self, _reached: UtcMs) {}
 }
 
 /// The only source of chance.
@@ -325,6 +325,15 @@ pub struct Recovery {
     pub newest_intent_basis: Option<UtcMs>,
     /// Newest slot whose cycle wrote an intent.
     pub newest_intent_slot: Option<UtcMs>,
+}
+
+impl Recovery {
+    /// The newest slot that schedule time had reached for certain: all are accounted for up to `accounted`, and an intent may have
+    /// become an order of a later one. A market that has seen an order sees no time before its slot.
+    #[must_use]
+    pub fn reached(&self, accounted: UtcMs) -> UtcMs {
+        self.newest_intent_slot.map_or(accounted, |slot| slot.max(accounted))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -70,7 +70,8 @@ pub(super) fn answer(connection: &Connection, known: &Known, asked: &JournalRead
     })
 }
 
-fn recovery(connection: &Connection, pipeline: &str) -> Result<Recovery, RowFault> {
+/// What a pipeline reads at its start.
+pub(super) fn recovery(connection: &Connection, pipeline: &str) -> Result<Recovery, RowFault> {
     let intent = |order: &str| -> Result<Option<Intent>, RowFault> {
         let condition = format!("WHERE pipeline = ?1 ORDER BY {order} LIMIT 1");
         Ok(intents(connection, &condition, [pipeline])?.pop())

@@ -11,6 +11,7 @@ use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::Recovery;
 
 use super::meta::{self, Meta};
 use super::rows::{self, IntentStep};
@@ -101,6 +102,14 @@ impl JournalReader {
             .query_row("SELECT max(slot_ms) FROM slots WHERE pipeline = ?1", [pipeline], |row| row.get(0))
             .map(|slot: Option<i64>| slot.map(UtcMs))
             .map_err(|error| self.fault(error.into()))
+    }
+
+    /// What a pipeline would read at its start.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn recovery(&self, pipeline: &str) -> Result<Recovery, JournalError> {
+        queries::recovery(&self.connection, pipeline).map_err(|fault| self.fault(fault))
     }
 
     /// The row of a slot.

@@ -55,11 +55,10 @@ fn wire_one(
 ) -> Result<WiredPipeline, NodeError> {
     let features = pipeline.features.build();
     let model = model::model(pipeline, engine, options.faults.clone())?;
-    let Source { source, clock, span } = source::source(pipeline, state, options)?;
+    let Source { source, clock, accounted, span } = source::source(pipeline, state, options)?;
     let (sink, job) = venue::sink_and_job(pipeline, book, &options.faults);
-    let now = clock.now();
-    let first_slot = span.map_or_else(|| pipeline.schedule.after(now), |span| span.first);
-    let window = window_of_run(pipeline.window, &pipeline.schedule, now, span, options.once);
+    let first_slot = span.map_or_else(|| pipeline.schedule.after(accounted), |span| span.first);
+    let window = window_of_run(pipeline.window, &pipeline.schedule, accounted, span, options.once);
     let last_slot = window.end.map(|end| pipeline.schedule.newest_due(end.before()));
     let freshness = Freshness {
         interval: pipeline.interval,

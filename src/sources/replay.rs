@@ -3,7 +3,7 @@
 //! [`ReplaySource`] shows a cycle exactly what was closed at its schedule time, so a replay decides what the live node
 //! would have decided (promise 5). [`ReplayClock`] never moves by itself: the pipeline waits for its next slot when its
 //! cycle has ended, and only that wait moves it. A slow machine therefore misses no slot of a replay. It goes back only
-//! when a restarted pipeline resumes its schedule: to the last slot that has its row.
+//! when a restarted pipeline resumes its schedule: to the last slot that has its row or an intent.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -152,8 +152,8 @@ impl Clock for ReplayClock {
         true
     }
 
-    fn resume_after(&self, accounted: UtcMs) {
-        self.move_to(|now| now.min(accounted));
+    fn resume_at(&self, reached: UtcMs) {
+        self.move_to(|now| now.min(reached));
     }
 }
 
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(time(), open(5));
         clock.wait_until(open(100_000)).await;
         assert_eq!(time(), open(100_000));
-        clock.resume_after(open(7));
+        clock.resume_at(open(7));
         assert_eq!(time(), open(7));
     }
 

@@ -135,6 +135,17 @@ fn open(path: &Path) -> Connection {
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
 }
 
+/// The market time that the replay of `eurusd` has told its gateway last.
+pub fn replay_time_ms(dir: &Path) -> i64 {
+    let line = fs::read_to_string(dir.join("state/replay/eurusd.time")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// How many orders have reached the gateway's market so far.
+pub fn order_count(dir: &Path) -> i64 {
+    open(&ledger(dir)).query_row("SELECT count(*) FROM orders", [], |row| row.get(0)).unwrap()
+}
+
 /// Every request for an order carries the id that its key derives, and comes at most once.
 fn ids(site: &Site, facts: &Facts, faults: &mut Vec<String>) {
     let ledger = open(&ledger(site.path()));
@@ -174,8 +185,8 @@ fn stale(site: &Site, faults: &mut Vec<String>) {
     }
 }
 
-/// By the market's own time no order reaches the gateway later after its slot than a cycle may take, and none is filled
-/// later, unless it is the gateway that keeps it waiting.
+/// By the market's own time no order is filled before it reached the gateway. None reaches it later after its slot than a
+/// cycle may take, and none is filled later, unless it is the gateway that keeps it waiting.
 fn late(site: &Site, facts: &Facts, faults: &mut Vec<String>) {
     let slots: BTreeMap<String, i64> = facts
         .intents
@@ -196,6 +207,9 @@ fn late(site: &Site, facts: &Facts, faults: &mut Vec<String>) {
         let in_time = |at_ms: Option<i64>| at_ms.is_some_and(|at_ms| (0..=LATE_AFTER_MS).contains(&(at_ms - slot_ms)));
         if !in_time(arrived_ms) {
             faults.push(format!("late: the order {id} of slot {slot_ms} arrived at {arrived_ms:?}"));
+        }
+        if filled_ms.is_some_and(|at_ms| Some(at_ms) < arrived_ms) {
+            faults.push(format!("the order {id} arrived at {arrived_ms:?} and was filled before, at {filled_ms:?}"));
         }
         if filled_ms.is_some() && !keeps_waiting && !in_time(filled_ms) {
             faults.push(format!("late: the order {id} of slot {slot_ms} was filled at {filled_ms:?}"));

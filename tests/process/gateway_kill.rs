@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::config::{Site, demo_span};
-use super::gateway::{Books, accept_live, free_port, gateway, gateway_on};
+use super::facts::Facts;
+use super::gateway::{Books, accept_live, free_port, gateway, gateway_on, ledger, order_count, replay_time_ms};
 use super::node::{Ended, setting};
 
 /// Named places, and at which passing the node dies there: about the third order.
@@ -156,6 +157,28 @@ fn a_gateway_that_dies_with_an_order_gets_none_twice_or_late() {
     });
     assert!(sum.books.held + sum.books.open > 0, "an order in a dead gateway's hands must be held: {sum:?}");
     println!("gateway away for {away:?}: {sum:?}");
+}
+
+/// The slot of the order has no row, so the next node would take up its replay at the slot before, while the gateway still
+/// holds the order.
+#[test]
+fn an_order_in_slow_hands_sees_no_time_before_it_came() {
+    let port = free_port();
+    let site = site(port);
+    let _gateway = gateway(site.path(), port, &["slow=3s@1"]);
+    let died = site.start_live(&["--die-at", "after-outcome:1"]).end();
+    assert!(died.was_killed(), "{died:#?}");
+    let slow_site = site.with("speed = \"max\"", "speed = 0.1");
+    let mut waiting = slow_site.start_live(&[]);
+    waiting.wait_for("fill", |_| order_count(slow_site.path()) == 1);
+    let market_ms = replay_time_ms(slow_site.path());
+    waiting.killed_after(Duration::ZERO);
+    let intents = Facts::with_ledger(&slow_site.state(), &ledger(slow_site.path())).intents;
+    assert_eq!(intents.iter().map(|intent| intent.slot_ms).collect::<Vec<_>>(), [market_ms]);
+    let site = slow_site.with("speed = 0.1", "speed = \"max\"");
+    finish(&site);
+    let books = accept_live(&site, demo_span(BARS)).1;
+    assert!(books.fills > 1, "{books:?}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl PipelineState {
     ) -> Result<(), ActorProcessingErr> {
         let settings = &self.plan.settings;
         let accounted = recovery.last_slot.unwrap_or(self.plan.node_started_at);
-        self.plan.ports.clock.resume_after(accounted);
+        self.plan.ports.clock.resume_at(recovery.reached(accounted));
         let now = self.plan.ports.clock.now();
         let machine = SlotMachine::new(
             settings.schedule.clone(),

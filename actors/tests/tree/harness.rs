@@ -293,9 +293,9 @@ impl Clock for World {
         self.lock().replay.is_some()
     }
 
-    fn resume_after(&self, accounted: UtcMs) {
+    fn resume_at(&self, reached: UtcMs) {
         if let Some(now) = &mut self.lock().replay {
-            *now = accounted.min(*now);
+            *now = reached.min(*now);
         }
     }
 }

@@ -74,9 +74,11 @@ pub(super) fn source(
     let Recorded { source, decidable, .. } = Recorded::read(pipeline, csv, decided)?;
     let span = span(pipeline, decidable);
     let reader = JournalReader::open(state.path())?;
-    let start = reader.last_slot(&pipeline.name)?.unwrap_or(span.first.before());
-    let clock = ReplayClock::new(start, pipeline.interval, csv.speed, time_file(pipeline, state)?);
-    Ok(Source { source: Arc::new(source), clock: Arc::new(clock), span: Some(span) })
+    let recovery = reader.recovery(&pipeline.name)?;
+    let accounted = recovery.last_slot.unwrap_or(span.first.before());
+    let reached = recovery.reached(accounted);
+    let clock = ReplayClock::new(reached, pipeline.interval, csv.speed, time_file(pipeline, state)?);
+    Ok(Source { source: Arc::new(source), clock: Arc::new(clock), accounted, span: Some(span) })
 }
 
 /// The slots of bars that can be decided. A window that begins or ends inside the data narrows the replay.

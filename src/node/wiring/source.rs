@@ -16,6 +16,8 @@ use crate::sources::survey::Survey;
 pub(super) struct Source {
     pub(super) source: Arc<dyn BarSource>,
     pub(super) clock: Arc<dyn Clock>,
+    /// The run works on the slots after this time.
+    pub(super) accounted: UtcMs,
     /// `None`: it goes on.
     pub(super) span: Option<Span>,
 }
@@ -49,11 +51,11 @@ pub fn survey_bars(pipeline: &PipelineConfig) -> Result<Option<Survey>, NodeErro
 pub(super) fn window_of_run(
     configured: Window,
     schedule: &Schedule,
-    now: UtcMs,
+    accounted: UtcMs,
     span: Option<Span>,
     once: bool,
 ) -> Window {
-    let next = once.then(|| schedule.after(now));
+    let next = once.then(|| schedule.after(accounted));
     let last = span.map(|span| span.last).into_iter().chain(next).min();
     let after_last = last.map(|last| UtcMs(last.0.saturating_add(1)));
     Window { start: configured.start, end: configured.end.into_iter().chain(after_last).min() }
