@@ -14,8 +14,9 @@ use rust_decimal::Decimal;
 
 use super::GatewayError;
 use super::book::{AccountMode, Change, Position};
-use super::core::{Numbers, OrderRow, Outcome};
+use super::core::Numbers;
 use super::market::Side;
+use super::outcome::{OrderRow, Outcome};
 
 pub const RAW_MAX: usize = 4096;
 /// "SGwL", so that no other SQLite file is taken for a ledger.

@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::book::Book;
 use super::clock::Clocks;
-use super::core::{Core, Outcome, Step};
+use super::core::Core;
 use super::ledger::Ledger;
 use super::options::{GatewayError, GatewayOptions};
+use super::outcome::{Outcome, Step};
 use super::reply::Answer;
 
 /// The longest that a shutdown is not noticed.
