@@ -2,7 +2,7 @@
 //!
 //! One writer per account begins here: the journal cannot be opened without a [`StateDir`], and a [`StateDir`] exists at
 //! most once per directory, in this process and in all others. The kernel gives the lock back when a process ends, so
-//! that there is never a stale one to remove by hand.
+//! that there is never a stale one to remove by hand. [`Lock`] gives it back when its owner goes.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -19,10 +19,29 @@ use crate::files::sync_names;
 #[derive(Debug)]
 pub struct StateDir {
     dir: PathBuf,
-    /// Holds the lock that other programs see; closing the file gives it back.
-    _lock: File,
+    /// The lock that other programs see.
+    file_lock: Lock,
     /// The same for the directory itself: a lock file can be removed, and a second node would lock a new one.
-    dir_lock: File,
+    dir_lock: Lock,
+}
+
+/// A file that is locked for as long as this value lives.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Lock {
+    fn new(file: File) -> Result<Self, TryLockError> {
+        file.try_lock().map(|()| Self(file))
+    }
+}
+
+impl Drop for Lock {
+    /// To close the file is not enough. A process that another thread is just starting has a copy of it until its own program
+    /// runs, and keeps the lock for that long.
+    fn drop(&mut self) {
+        // What cannot be unlocked is closed all the same.
+        let _ = self.0.unlock();
+    }
 }
 
 impl StateDir {
@@ -35,30 +54,30 @@ impl StateDir {
             move |source: io::Error| StateError::Unusable { dir: dir.to_owned(), action, source }
         };
         std::fs::create_dir_all(dir.join(QUARANTINE_DIR)).map_err(unusable("creating it"))?;
-        let mut lock = OpenOptions::new()
+        let lock_file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(dir.join(LOCK_FILE))
             .map_err(unusable("opening its lock"))?;
-        let dir_lock = File::open(dir).map_err(unusable("opening it"))?;
-        for file in [&dir_lock, &lock] {
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    return Err(StateError::Locked { dir: dir.to_owned(), pid: Self::holder(dir) });
-                }
-                Err(TryLockError::Error(source)) => return Err(unusable("locking it")(source)),
-            }
-        }
+        let dir_file = File::open(dir).map_err(unusable("opening it"))?;
+        let lock = |file| {
+            Lock::new(file).map_err(|error| match error {
+                TryLockError::WouldBlock => StateError::Locked { dir: dir.to_owned(), pid: Self::holder(dir) },
+                TryLockError::Error(source) => unusable("locking it")(source),
+            })
+        };
+        let dir_lock = lock(dir_file)?;
+        let state = Self { dir: dir.to_owned(), file_lock: lock(lock_file)?, dir_lock };
         // For the message of a second node that is refused; without it the message has no process id.
-        let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+        let mut file = &state.file_lock.0;
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         // A synced file in a directory whose own name is lost in a power cut is lost with it. A parent that this user may
         // not read was made by someone else, long before.
         if let Ok(parent) = dir.canonicalize().and_then(|dir| File::open(dir.parent().unwrap_or(&dir))) {
             sync_names(&parent).map_err(unusable("syncing its parent"))?;
         }
-        Ok(Arc::new(Self { dir: dir.to_owned(), _lock: lock, dir_lock }))
+        Ok(Arc::new(state))
     }
 
     /// Makes the names of its files durable. SQLite does so too and keeps a failure to itself; this handle was open before,
@@ -67,7 +86,7 @@ impl StateDir {
     /// # Errors
     /// When the disk refuses, or refused another process since the last time.
     pub fn sync(&self) -> Result<(), StateError> {
-        sync_names(&self.dir_lock).map_err(|source| StateError::Unusable {
+        sync_names(&self.dir_lock.0).map_err(|source| StateError::Unusable {
             dir: self.dir.clone(),
             action: "syncing it",
             source,
@@ -97,5 +116,23 @@ impl StateDir {
     #[must_use]
     pub fn quarantine(&self) -> PathBuf {
         self.dir.join(QUARANTINE_DIR)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The copies are those of a process between fork and exec, which closes them only then.
+    #[test]
+    fn a_directory_is_free_although_a_starting_process_has_its_locks() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let copies = [&state.file_lock, &state.dir_lock].map(|lock| lock.0.try_clone().unwrap());
+        drop(state);
+        let next = StateDir::open(dir.path()).unwrap();
+        drop(copies);
+        assert!(matches!(StateDir::open(dir.path()), Err(StateError::Locked { .. })), "the new lock was taken away");
+        drop(next);
     }
 }

@@ -108,7 +108,19 @@ pub(super) struct Ledger {
     connection: Connection,
     path: PathBuf,
     /// Locked for as long as this lives. A file of its own, because SQLite's lock would keep readers out.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// A file that is locked for as long as this value lives.
+struct Lock(File);
+
+impl Drop for Lock {
+    /// To close the file is not enough. A process that another thread is just starting has a copy of it until its own program
+    /// runs, and keeps the lock for that long.
+    fn drop(&mut self) {
+        // What cannot be unlocked is closed all the same.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Ledger {
@@ -190,7 +202,7 @@ impl Ledger {
 }
 
 /// Takes the lock beside the ledger, and makes the directory when there is none.
-fn lock(path: &Path) -> Result<File, GatewayError> {
+fn lock(path: &Path) -> Result<Lock, GatewayError> {
     let failed = |source| GatewayError::LedgerFile { file: path.to_owned(), source };
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(failed)?;
@@ -202,7 +214,7 @@ fn lock(path: &Path) -> Result<File, GatewayError> {
         Ok(()) => {
             // For people who are turned away.
             let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
-            Ok(lock)
+            Ok(Lock(lock))
         }
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
@@ -323,4 +335,22 @@ fn kept(raw: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(raw.get(..RAW_MAX).unwrap_or(raw)).into_owned();
     text.truncate(text.floor_char_boundary(RAW_MAX));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The copy is that of a process between fork and exec, which closes it only then.
+    #[test]
+    fn a_ledger_is_free_although_a_starting_process_has_its_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        let first = lock(&path).unwrap();
+        let copy = first.0.try_clone().unwrap();
+        drop(first);
+        let _next = lock(&path).unwrap();
+        drop(copy);
+        assert!(matches!(lock(&path), Err(GatewayError::LedgerInUse { .. })), "the new lock was taken away");
+    }
 }
