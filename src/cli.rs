@@ -45,7 +45,7 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Watch a node decide on a recorded year of EURUSD hours, beside a model hub and a paper gateway of its own.
+    /// Watch a node trade or forecast on recorded hours; everything that it needs is built in.
     #[command(after_help = examples::DEMO)]
     Demo(demo::DemoArgs),
     /// Run a node until its competitions end or a signal stops it.

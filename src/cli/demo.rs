@@ -1,14 +1,15 @@
-//! `sentinel demo`: the real node on a recorded year, with everything it needs built into the binary.
+//! `sentinel demo`: the real node on recorded bars, with everything it needs built into the binary.
 //!
-//! Nothing here is a shortcut through the node: the demo unpacks a configuration, bars and a model, starts a model hub and a
-//! paper gateway as processes of their own, runs the node against them, and then proves from the journal and the gateway's
-//! ledger, which know nothing of each other, that nothing was lost, doubled or invented.
+//! Nothing here is a shortcut through the node: the demo unpacks a configuration, bars and a model, starts what the job needs
+//! beside the node, runs it, and then proves from the journal and from the record of where its orders or forecasts went that
+//! nothing was lost, doubled or invented. Orders go to a paper gateway, a process of its own, whose ledger knows nothing of
+//! the journal; forecasts go to the node's own paper book.
 
+mod job;
 mod progress;
 mod servers;
 mod summary;
 
-use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -17,43 +18,39 @@ use std::sync::Arc;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::FaultInjector;
 
+pub use self::job::DemoJob;
+pub(super) use self::job::config_of;
 use self::progress::{Course, Progress};
-use self::servers::{Server, ServerError};
+use self::servers::{ServerError, Servers};
 use super::faults::{ChaosFaults, FaultFlags};
-use super::proof::venue::LEDGER_FILE;
 use super::run::start_logging;
 use super::text::wrapped;
 use super::{Ended, Failure, exit, read_env};
-use crate::config::{Config, Env, Flags, SourceConfig, Speed};
+use crate::config::{Config, Flags, SourceConfig, Speed};
 use crate::exit::ExitError as _;
-use crate::files::{Durability, replace};
 use crate::journal::{StateDir, StateError, how_to_stop};
 use crate::node::{self, RunOptions};
 use crate::telemetry::logging::Console;
 
-const CONFIG: &str = include_str!("../../config/demo/demo.toml");
 /// Appended to the configuration: short deadlines and wide budgets, and nothing else.
 const CHAOS: &str = include_str!("../../config/demo/chaos.toml");
-
-/// What the demo works on, by file name.
-const FILES: [(&str, &[u8]); 3] = [
-    ("eurusd_1h_2017.csv", include_bytes!("../../config/demo/eurusd_1h_2017.csv")),
-    ("model.onnx", include_bytes!("../../config/demo/model.onnx")),
-    ("model.json", include_bytes!("../../config/demo/model.json")),
-];
 
 /// Shows a node at work.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DemoArgs {
+    /// What the node does.
+    #[arg(long, value_enum, default_value_t = DemoJob::Order)]
+    pub job: DemoJob,
     /// Bars per second, or 'max'.
     #[arg(long, default_value = "200", value_name = "N|max")]
     pub speed: DemoSpeed,
-    /// Decide this many bars and end; the whole year when left out. Hours of a closed market have slots too.
+    /// Decide this many bars and end; all that are recorded when left out. Hours of a closed market have slots too.
     #[arg(long, value_name = "N", value_parser = bar_count)]
     pub bars: Option<NonZeroUsize>,
-    /// Where the demo keeps its state; started again on it, it goes on after the last finished slot.
-    #[arg(long, value_name = "DIR", default_value = "state/demo")]
-    pub state: PathBuf,
+    /// Where the demo keeps its state, 'state/demo' or 'state/demo-forecast' when left out; started again on it, it goes on
+    /// after the last finished slot.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
     /// Panic, hang and kill random parts of the node while it runs, and prove afterwards that nothing was lost.
     #[arg(long)]
     pub chaos: bool,
@@ -87,26 +84,41 @@ impl FromStr for DemoSpeed {
     }
 }
 
+impl DemoArgs {
+    /// The state directory.
+    fn state(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| PathBuf::from(self.job.default_state()))
+    }
+}
+
+/// Its journal has another pipeline, and its report and its proof are those of another demo.
+#[derive(Debug, thiserror::Error)]
+#[error("{} holds a demo with --job {}, and this one has --job {}", state.display(), there.name(), here.name())]
+struct OtherJob {
+    state: PathBuf,
+    there: DemoJob,
+    here: DemoJob,
+}
+
 /// Runs the demo.
 ///
 /// # Errors
 /// When it cannot be started or its proof cannot be read.
 pub fn run(args: &DemoArgs) -> Ended {
-    let files = args.state.join("files");
-    unpack(&files).map_err(|source| {
-        let error = StateError::Unusable { dir: args.state.clone(), action: "writing the demo's files", source };
-        let advice = format!("choose another directory with --state, or {}", error.advice().unwrap_or_default());
-        Failure::new(error.exit_code(), &error, Some(advice))
-    })?;
-    let (hub, gateway) = start_servers(&files, &args.state)?;
-    let mut config = read_config(args, &files, (hub.port, gateway.port))?;
+    let state = args.state();
+    let files = prepare(args.job, &state)?;
+    let servers = match args.job {
+        DemoJob::Order => Some(start_servers(&files, &state)?),
+        DemoJob::Forecast => None,
+    };
+    let mut config = read_config(args, &files, servers.as_ref())?;
     let SourceConfig::Csv(csv) = &mut config.pipelines[0].source;
     csv.speed = args.speed.0;
     args.faults.shorten(&mut config.supervision);
     // Chaos ends hundreds of parts; a line for each would bury the summary.
     let is_logged = !args.chaos || read_env()?.get(crate::config::LOG_LEVEL).is_some();
     let recorder = start_logging(&config, if is_logged { Console::Error } else { Console::Silent })?;
-    println!("{}", summary::opening(args, &hub, &gateway));
+    println!("{}", summary::opening(args, servers.as_ref()));
 
     let chaos = args.chaos.then(|| Arc::new(ChaosFaults::new(args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)))));
     if let Some(chaos) = &chaos {
@@ -114,7 +126,7 @@ pub fn run(args: &DemoArgs) -> Ended {
             "Chaos with seed {}: parts of the node will panic, hang and be killed. Each time is a line in {}, and in the \
              sums below.",
             chaos.seed(),
-            args.state.join("logs/sentinel.log").display()
+            state.join("logs/sentinel.log").display()
         );
         println!("{}", wrapped("", "", &text));
     }
@@ -122,13 +134,13 @@ pub fn run(args: &DemoArgs) -> Ended {
         Some(chaos) => chaos.clone(),
         None => args.faults.injector(),
     };
-    let rows_before = summary::rows(&args.state);
+    let rows_before = summary::rows(&state);
     let schedule = config.pipelines[0].schedule.clone();
     let course = move |slots: &[(String, UtcMs, Option<UtcMs>)]| {
         let (_, first, last) = slots.first()?;
         Course::new(schedule, *first, (*last)?)
     };
-    let progress = Progress::start();
+    let progress = Progress::start(args.job.effects());
     let shown = progress.handle();
     let killer = chaos.clone();
     let options = RunOptions {
@@ -154,58 +166,47 @@ pub fn run(args: &DemoArgs) -> Ended {
     summary::print(args, &config, &report, &seen, rows_before, chaos.as_deref())
 }
 
-/// The demo's configuration, for a state directory that a demo has left.
-pub(super) fn config_of(state: &Path) -> Option<Config> {
+/// Unpacks the files of a job, in a state directory that is not another job's.
+fn prepare(job: DemoJob, state: &Path) -> Result<PathBuf, Failure> {
+    if let Some(there) = DemoJob::of_state(state).filter(|there| *there != job) {
+        let error = OtherJob { state: state.to_owned(), there, here: job };
+        return Err(Failure::new(exit::CONFIG, &error, Some("give this one another --state".to_owned())));
+    }
     let files = state.join("files");
-    let is_demo = state.join(LEDGER_FILE).exists() && FILES.iter().all(|(name, _)| files.join(name).exists());
-    let config = || Config::from_str_at(CONFIG, "the demo's configuration", &files, &Env::default(), &Flags::default());
-    is_demo.then(config)?.ok()
+    job.unpack(&files).map_err(|source| {
+        let error = StateError::Unusable { dir: state.to_owned(), action: "writing the demo's files", source };
+        let advice = format!("choose another directory with --state, or {}", error.advice().unwrap_or_default());
+        Failure::new(error.exit_code(), &error, Some(advice))
+    })?;
+    Ok(files)
 }
 
-/// The hub and the gateway, listening.
-fn start_servers(files: &Path, state: &Path) -> Result<(Server, Server), Failure> {
-    let failed = |error: ServerError| match error {
+fn start_servers(files: &Path, state: &Path) -> Result<Servers, Failure> {
+    Servers::start(files, state).map_err(|error| match error {
         ServerError::InUse { .. } => {
             let stop = how_to_stop(StateDir::holder(state));
             let advice = format!("stop the other demo ({stop}), or give this one another --state");
             Failure::new(exit::TEMPORARY, &error, Some(advice))
         }
         _ => Failure::new(exit::SOFTWARE, &error, None),
-    };
-    let (model, bars) = (files.join("model.onnx"), files.join("eurusd_1h_2017.csv"));
-    let hub = Server::start("hub", &["hub", "--model", &model.to_string_lossy()], files).map_err(failed)?;
-    let bars = format!("EURUSD={}", bars.display());
-    let ledger = state.join(LEDGER_FILE);
-    let ledger = ledger.to_string_lossy();
-    let clock = format!("EURUSD={}", state.join("replay/eurusd.time").display());
-    let gateway = ["gateway", "--paper", "--bars", &bars, "--clock", &clock, "--ledger", &ledger];
-    let gateway = Server::start("gateway", &gateway, files).map_err(failed)?;
-    Ok((hub, gateway))
+    })
 }
 
-fn read_config(args: &DemoArgs, files: &Path, (hub, gateway): (u16, u16)) -> Result<Config, Failure> {
-    let text = if args.chaos { format!("{CONFIG}\n{CHAOS}") } else { CONFIG.to_owned() };
+fn read_config(args: &DemoArgs, files: &Path, servers: Option<&Servers>) -> Result<Config, Failure> {
+    let mut text = args.job.config().to_owned();
+    if args.chaos {
+        text = format!("{text}\n{CHAOS}");
+    }
     let flags = Flags {
-        state: Some(args.state.display().to_string()),
-        live: true,
-        hub_port: Some(hub),
-        gtw_port: Some(gateway),
+        state: Some(args.state().display().to_string()),
+        // A gateway of its own makes it live; without one there is nothing to be live with.
+        live: servers.is_some(),
+        dry_run: servers.is_none(),
+        hub_port: servers.map(|servers| servers.hub.port),
+        gtw_port: servers.map(|servers| servers.gateway.port),
         ..Flags::default()
     };
     let env = read_env()?;
     Config::from_str_at(&text, "the demo's configuration", files, &env, &flags)
         .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })
-}
-
-/// Writes the built-in files. What is there already stays untouched: a changed model must not look new on every start.
-fn unpack(dir: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    for (name, content) in FILES {
-        let path = dir.join(name);
-        if std::fs::read(&path).is_ok_and(|present| present == content) {
-            continue;
-        }
-        replace(&path, Durability::None, |file| file.write_all(content))?;
-    }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 pub const DEMO: &str = "\
 Examples:
   sentinel demo
+  sentinel demo --job forecast
   sentinel demo --bars 500 --speed max --state state/short
   sentinel demo --chaos --seed 7 --speed max --state state/chaos";
 

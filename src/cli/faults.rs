@@ -22,17 +22,9 @@ const BLOCK_FOR: Duration = Duration::from_millis(40);
 /// Longest pause between two kills.
 const KILL_EVERY_MS_MAX: u64 = 60;
 
-/// What a kill may hit: every part of the tree but its root.
-const VICTIMS: [&str; 8] = [
-    "eurusd/data_fetcher",
-    "eurusd/feature_builder",
-    "eurusd/predictor",
-    "eurusd/executor",
-    "eurusd",
-    "journal",
-    "heartbeat",
-    "competition_clock",
-];
+/// What a kill may hit: every part of the tree but its root. These are the parts of a pipeline, and those beside it.
+const STAGES: [&str; 4] = ["data_fetcher", "feature_builder", "predictor", "executor"];
+const PARTS: [&str; 3] = ["journal", "heartbeat", "competition_clock"];
 
 /// Random panics, hangs, blocks and kills.
 pub struct ChaosFaults {
@@ -83,12 +75,16 @@ impl ChaosFaults {
     /// Kills random actors until the node has ended.
     pub fn kill_at_random(self: Arc<Self>, running: &Running) {
         let root = running.root.clone();
+        let stages = |pipeline: &String| STAGES.map(|stage| format!("{pipeline}/{stage}"));
+        let mut victims: Vec<String> = running.board.entries.keys().flat_map(stages).collect();
+        victims.extend(running.board.entries.keys().cloned());
+        victims.extend(PARTS.map(str::to_owned));
         running.control.spawn(async move {
             loop {
                 let (pause_ms, victim) =
-                    self.draw(|rng| (rng.u64(1..=KILL_EVERY_MS_MAX), VICTIMS[rng.usize(..VICTIMS.len())]));
+                    self.draw(|rng| (rng.u64(1..=KILL_EVERY_MS_MAX), victims[rng.usize(..victims.len())].clone()));
                 tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-                if root.cast(RootMsg::Kill(victim.to_owned())).is_err() {
+                if root.cast(RootMsg::Kill(victim)).is_err() {
                     return;
                 }
                 self.kills.fetch_add(1, Ordering::Relaxed);

@@ -14,13 +14,14 @@ fn without_arguments_it_shows_where_to_start_and_ends_64() {
 #[test]
 fn wrong_words_are_named_with_what_would_be_right_and_end_64() {
     let folder = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], &[&str]); 9] = [
+    let cases: [(&[&str], &[&str]); 10] = [
         (&["dmeo"], &["dmeo", "'demo'"]),
         (&["bogus"], &["bogus", "--help"]),
         (&["demo", "--sped", "max"], &["--sped", "'--speed'"]),
         (&["demo", "--speed", "0"], &["--speed", "a number above 0", "'max'"]),
         (&["demo", "--bars", "0"], &["--bars", "1 up"]),
         (&["demo", "--seed", "3"], &["--chaos"]),
+        (&["demo", "--job", "forcast"], &["forcast", "order, forecast"]),
         (&["demo", "--die-at", "lunch"], &["no such fault point", "after-sent"]),
         (&["why", "eurusd", "yesterday"], &["yesterday", "2017-06-01T13:00:00Z"]),
         (

@@ -19,6 +19,7 @@ mod evidence;
 mod facts;
 mod faulty_disk;
 mod forecast;
+mod forecast_demo;
 mod gateway;
 mod gateway_faults;
 mod gateway_kill;

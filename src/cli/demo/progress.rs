@@ -69,10 +69,11 @@ impl Handle {
 }
 
 impl Progress {
+    /// `effects` is what leaves the node.
     #[must_use]
-    pub fn start() -> Self {
+    pub fn start(effects: &'static str) -> Self {
         let (notes, inbox) = channel();
-        let thread = std::thread::spawn(move || show(&inbox));
+        let thread = std::thread::spawn(move || show(&inbox, effects));
         Self { notes, thread }
     }
 
@@ -89,7 +90,7 @@ impl Progress {
     }
 }
 
-fn show(inbox: &Receiver<Note>) -> Seen {
+fn show(inbox: &Receiver<Note>, effects: &str) -> Seen {
     let Ok(Note::Watch(board, course)) = inbox.recv() else { return Seen::default() };
     let began = elapsed_now();
     let terminal = std::io::stdout().is_terminal();
@@ -106,14 +107,14 @@ fn show(inbox: &Receiver<Note>) -> Seen {
         looks += 1;
         if terminal {
             // The last column stays free: a terminal may break the line there.
-            let line = line(course.as_ref(), &range, &seen);
+            let line = line(course.as_ref(), &range, &seen, effects);
             print!("\r\x1b[K{}", cell(&line, columns().saturating_sub(1)).trim_end());
             let _ = std::io::stdout().flush();
             if stop {
                 println!();
             }
         } else if looks.is_multiple_of(LOOKS_PER_LINE) {
-            println!("{}", line(course.as_ref(), &range, &seen));
+            println!("{}", line(course.as_ref(), &range, &seen, effects));
         }
         if stop {
             return seen;
@@ -144,7 +145,7 @@ impl SlotRange {
 }
 
 /// One line of fewer than 80 columns.
-fn line(course: Option<&Course>, range: &SlotRange, seen: &Seen) -> String {
+fn line(course: Option<&Course>, range: &SlotRange, seen: &Seen, effects: &str) -> String {
     let (Some((first, began)), Some(newest), Some(course)) = (range.first, range.newest, course) else {
         return "  0 % | waiting for the first slot".to_owned();
     };
@@ -152,15 +153,19 @@ fn line(course: Option<&Course>, range: &SlotRange, seen: &Seen) -> String {
     let (percent, left) = (behind * 100 / course.slots, course.slots - behind);
     let speed = rate(behind - course.behind(first), seen.elapsed.saturating_sub(began));
     let bar: String = newest.to_string().chars().take("2017-01-27T21:00".len()).collect();
-    let Totals { effects, restarts, .. } = seen.totals;
+    let Totals { effects: count, restarts, .. } = seen.totals;
     let bar = bar.replace('T', " ");
-    let mut line = format!("{percent:>3} % | {bar} | {effects} orders");
+    let mut line = format!("{percent:>3} % | {bar} | {count} {effects}");
     if restarts > 0 {
         let _ = write!(line, " | {restarts} restarts");
     }
     if let Some(seconds) = seconds(left, speed) {
+        // Beside restarts it says little, and the line has no room for both.
+        if restarts == 0 {
+            let _ = write!(line, " | {speed:.0} slots/s");
+        }
         let left = humantime::format_duration(Duration::from_secs(seconds));
-        let _ = write!(line, " | {speed:.0} slots/s | {left} left");
+        let _ = write!(line, " | {left} left");
     }
     line
 }
@@ -200,15 +205,15 @@ mod tests {
         let at = |text: &str| Some(text.parse::<UtcMs>().unwrap());
         let first = at("2017-01-12T06:00:02Z").map(|slot| (slot, Duration::from_secs(1)));
         let range = SlotRange { first, newest: at("2017-07-06T01:00:02Z") };
-        let line = line(Some(&course()), &range, &seen(43, 0, 22));
+        let line = line(Some(&course()), &range, &seen(43, 0, 22), "orders");
         assert_eq!(line, " 49 % | 2017-07-06 01:00 | 43 orders | 200 slots/s | 22s left");
-        let line = super::line(Some(&course()), &range, &seen(123, 1234, 3));
-        assert!(line.contains("1234 restarts") && line.chars().count() < 80, "{line}");
+        let line = super::line(Some(&course()), &range, &seen(9_856, 1234, 3), "forecasts");
+        assert!(line.contains("9856 forecasts | 1234 restarts | ") && line.chars().count() < 80, "{line}");
         let at_first = SlotRange { newest: first.map(|first| first.0), ..range };
-        let line = super::line(Some(&course()), &at_first, &seen(0, 0, 1));
+        let line = super::line(Some(&course()), &at_first, &seen(0, 0, 1), "orders");
         assert_eq!(line, "  0 % | 2017-01-12 06:00 | 0 orders", "the speed is not known yet");
         assert_eq!(
-            super::line(Some(&course()), &SlotRange::default(), &seen(0, 0, 0)),
+            super::line(Some(&course()), &SlotRange::default(), &seen(0, 0, 0), "orders"),
             "  0 % | waiting for the first slot"
         );
     }

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use sentinel_actors::ports::elapsed_now;
 
 use crate::cli::exit;
+use crate::cli::proof::venue::LEDGER_FILE;
 
 /// A server that has not printed its address within this has failed.
 const START_WITHIN: Duration = Duration::from_secs(20);
@@ -41,6 +42,26 @@ pub enum ServerError {
     },
 }
 
+/// What stands beside the node of the order job. The fields are in the order in which they end.
+pub struct Servers {
+    pub gateway: Server,
+    pub hub: Server,
+}
+
+impl Servers {
+    /// The hub and the gateway, listening.
+    pub fn start(files: &Path, state: &Path) -> Result<Self, ServerError> {
+        let (model, bars) = (files.join("model.onnx"), files.join("eurusd_1h_2017.csv"));
+        let hub = Server::start("hub", &["hub", "--model", &model.to_string_lossy()], files)?;
+        let bars = format!("EURUSD={}", bars.display());
+        let ledger = state.join(LEDGER_FILE);
+        let ledger = ledger.to_string_lossy();
+        let clock = format!("EURUSD={}", state.join("replay/eurusd.time").display());
+        let gateway = ["gateway", "--paper", "--bars", &bars, "--clock", &clock, "--ledger", &ledger];
+        Ok(Self { gateway: Server::start("gateway", &gateway, files)?, hub })
+    }
+}
+
 pub struct Server {
     name: &'static str,
     child: Child,
@@ -52,7 +73,7 @@ impl Server {
     /// Starts `sentinel ARGS` and waits until it prints its address. Its log goes to `NAME.log` in `dir`.
     ///
     /// The servers of a demo that was killed end a moment after it. Until then the ledger is theirs, and a new demo waits.
-    pub fn start(name: &'static str, args: &[&str], dir: &Path) -> Result<Self, ServerError> {
+    fn start(name: &'static str, args: &[&str], dir: &Path) -> Result<Self, ServerError> {
         let until = elapsed_now() + END_WITHIN;
         loop {
             match Self::try_start(name, args, dir) {

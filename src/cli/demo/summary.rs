@@ -1,5 +1,5 @@
-//! What the demo says at its beginning and at its end. Slots, orders and profit are those of its whole state directory, and
-//! so is the proof.
+//! What the demo says at its beginning and at its end. Slots, orders, profit and errors of forecasts are those of its whole
+//! state directory, and so is the proof.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,13 +7,14 @@ use std::path::Path;
 use sentinel_actors::domain::time::UtcMs;
 
 use super::progress::{Seen, rate};
-use super::servers::Server;
-use super::{ChaosFaults, DemoArgs};
+use super::servers::Servers;
+use super::{ChaosFaults, DemoArgs, DemoJob};
+use crate::cli::forecasts::{Forecasts, Periods, beside_zero, figure};
 use crate::cli::proof::ledger::{Ledger, Realised};
 use crate::cli::proof::venue::LEDGER_FILE;
-use crate::cli::proof::{Due, ProofError, StateProof, prove};
+use crate::cli::proof::{Due, ProofError, prove};
 use crate::cli::text::{labelled, wrapped};
-use crate::cli::{Ended, exit};
+use crate::cli::{Ended, Failure, exit};
 use crate::config::Config;
 use crate::journal::JournalReader;
 use crate::models::manifest::Manifest;
@@ -30,17 +31,38 @@ pub(super) fn rows(state: &Path) -> u64 {
 }
 
 /// The first lines of the demo.
-pub(super) fn opening(args: &DemoArgs, hub: &Server, gateway: &Server) -> String {
-    let what = format!(
-        "sentinel demo: EURUSD hours of 2017 in three processes on loopback: this node, a model hub (port {}, process {}) \
-         and a paper gateway (port {}, process {}). Nothing leaves this machine.",
-        hub.port,
-        hub.id(),
-        gateway.port,
-        gateway.id(),
-    );
-    let no_edge = "The model has no edge; what is shown here is the node, not a way to earn money.";
-    format!("{}\n{no_edge}\nState: {}", wrapped("", "", &what), args.state.display())
+pub(super) fn opening(args: &DemoArgs, servers: Option<&Servers>) -> String {
+    let what = match servers {
+        Some(Servers { hub, gateway }) => format!(
+            "sentinel demo: EURUSD hours of 2017 in three processes on loopback: this node, a model hub (port {}, process {}) \
+             and a paper gateway (port {}, process {}). Nothing leaves this machine.",
+            hub.port,
+            hub.id(),
+            gateway.port,
+            gateway.id(),
+        ),
+        None => "sentinel demo: BTCUSD hours of 2017 and 2018 in one process: this node, a model in a local file, and a paper \
+                 book that keeps its forecasts. Nothing leaves this machine."
+            .to_owned(),
+    };
+    let state = args.state();
+    let quality = match args.job {
+        DemoJob::Order => "The model has no edge; what is shown here is the node, not a way to earn money.".to_owned(),
+        DemoJob::Forecast => stated(&state.join("files").join(args.job.manifest())).unwrap_or_default(),
+    };
+    format!("{}\n{}\nState: {}", wrapped("", "", &what), wrapped("", "", &quality), state.display())
+}
+
+/// What a manifest says about a regression.
+fn stated(manifest: &Path) -> Option<String> {
+    let unseen = Manifest::peek(manifest).ok()?.out_of_sample;
+    let (rmse, zero) = unseen.rmse.zip(unseen.rmse_of_zero)?;
+    Some(format!(
+        "By its manifest the model errs {} ({} and {} in unseen bars). What is shown here is the node.",
+        beside_zero(rmse, zero),
+        figure(rmse),
+        figure(zero)
+    ))
 }
 
 /// Prints the summary; the exit code says whether the proof holds. `rows_before` is how many slots the state had before.
@@ -56,7 +78,8 @@ pub(super) fn print(
         println!("The demo was stopped before its first slot; the same command goes on from there.");
         return Ok(exit::OK);
     };
-    let reader = JournalReader::open(&args.state).map_err(ProofError::from)?;
+    let state = args.state();
+    let reader = JournalReader::open(&state).map_err(ProofError::from)?;
     let newest = reader.last_slot(name).map_err(ProofError::from)?;
     // A finished run must have a row for each slot up to the last one.
     let last = report.finished().remove(name);
@@ -65,14 +88,14 @@ pub(super) fn print(
         return Ok(exit::OK);
     }
     let due = Due { schedule: pipeline.schedule.clone(), first: Some(*first), last };
-    let proof = prove(&args.state, &BTreeMap::from([(name.clone(), due)]), None)?;
+    let proof = prove(&state, &BTreeMap::from([(name.clone(), due)]), None)?;
     let slots = reader.slot_count().map_err(ProofError::from)?.saturating_sub(rows_before);
 
     println!();
     if let Some(text) = newest.and_then(|newest| existing(args, slots, newest, (*planned_last)?, last.is_some())) {
         println!("{}", wrapped("", "", &text));
     }
-    println!("{}", this_run(slots, seen));
+    println!("{}", this_run(slots, seen, args.job));
     if let Some(counts) = chaos.map(ChaosFaults::counts) {
         let text = format!(
             "{} panics, {} hangs, {} blocked threads, {} kills; {} restarts of stages, {} cycles run again",
@@ -80,20 +103,51 @@ pub(super) fn print(
         );
         println!("{}", labelled("Chaos", &text));
     }
-    if let Some(boundary) = out_of_sample_from(&args.state.join("files/model.json")) {
-        let ledger = Ledger::open(&args.state.join(LEDGER_FILE)).map_err(ProofError::from)?;
-        let (training, out_of_sample) = ledger.realised(boundary).map_err(ProofError::from)?;
-        println!("{}", labelled("Paper", &money("in training bars", &training)));
-        println!("{}", labelled("", &money("in unseen bars", &out_of_sample)));
-        println!("{}", labelled("", "The model has no edge: expect the unseen part to lose its costs."));
+    for line in results(args, config)? {
+        println!("{line}");
     }
     println!("{}", proof.text());
-    if let Some(time) = interesting(&proof) {
+    let interesting = match args.job {
+        DemoJob::Order => {
+            proof.pipelines.first().and_then(|pipeline| pipeline.slots.acked.last()).map(|acked| acked.slot)
+        }
+        DemoJob::Forecast => newest,
+    };
+    if let Some(time) = interesting {
         let program = std::env::args().next().unwrap_or_else(|| "sentinel".to_owned());
-        println!("\nWhy did it do that?\n  {program} why {name} {time} --state {}", args.state.display());
-        println!("  {program} report --state {}", args.state.display());
+        println!("\nWhy did it do that?\n  {program} why {name} {time} --state {}", state.display());
+        println!("  {program} report --state {}", state.display());
     }
     Ok(if proof.holds() { exit::OK } else { exit::FAILED })
+}
+
+/// What came of the orders or the forecasts.
+fn results(args: &DemoArgs, config: &Config) -> Result<Vec<String>, Failure> {
+    let state = args.state();
+    match args.job {
+        DemoJob::Order => {
+            let Some(boundary) = out_of_sample_from(&state.join("files").join(args.job.manifest())) else {
+                return Ok(Vec::new());
+            };
+            let ledger = Ledger::open(&state.join(LEDGER_FILE)).map_err(ProofError::from)?;
+            let (training, out_of_sample) = ledger.realised(boundary).map_err(ProofError::from)?;
+            Ok(vec![
+                labelled("Paper", &money("in training bars", &training)),
+                labelled("", &money("in unseen bars", &out_of_sample)),
+                labelled("", "The model has no edge: expect the unseen part to lose its costs."),
+            ])
+        }
+        DemoJob::Forecast => {
+            let periods = Periods::of_config(config).map_err(|error| Failure::new(exit::CONFIG, &error, None))?;
+            let forecasts = Forecasts::read(&state, &periods)?;
+            let is_short = forecasts.iter().filter_map(|forecasts| forecasts.parts).all(|parts| parts.unseen.made == 0);
+            let mut lines: Vec<String> = forecasts.iter().flat_map(Forecasts::text).collect();
+            if args.bars.is_some() && is_short {
+                lines.push(labelled("", "Without --bars the demo goes on into them."));
+            }
+            Ok(lines)
+        }
+    }
 }
 
 /// How far the state is, when it is not just where this run was to bring it.
@@ -106,7 +160,9 @@ fn existing(args: &DemoArgs, slots: u64, newest: UtcMs, planned: UtcMs, is_throu
         return None;
     }
     Some(match args.bars {
-        None => "Nothing was left to do: the year in this state is finished. Give another one with --state.".to_owned(),
+        None => {
+            "Nothing was left to do: the recording in this state is finished. Give another one with --state.".to_owned()
+        }
         Some(bars) if newest == planned => format!(
             "Nothing was left to do: this state has decided {bars} bars. A larger --bars, or none, goes on from there."
         ),
@@ -118,18 +174,13 @@ fn existing(args: &DemoArgs, slots: u64, newest: UtcMs, planned: UtcMs, is_throu
 }
 
 /// In one line: others read it.
-fn this_run(slots: u64, seen: &Seen) -> String {
+fn this_run(slots: u64, seen: &Seen, job: DemoJob) -> String {
     let speed = rate(slots, seen.elapsed);
     let seconds = seen.elapsed.as_secs_f64();
-    let orders = format!("{} orders, {} restarts", seen.totals.effects, seen.totals.restarts);
-    format!("This run:  {slots} slots in {seconds:.2} s, {speed:.0} slots/s, {orders}")
+    let effects = format!("{} {}, {} restarts", seen.totals.effects, job.effects(), seen.totals.restarts);
+    format!("This run:  {slots} slots in {seconds:.2} s, {speed:.0} slots/s, {effects}")
 }
 
 fn money(when: &str, part: &Realised) -> String {
     format!("{:+.2} USD {when} ({} positions closed, {} won)", part.profit, part.closed, part.won)
-}
-
-/// The slot of the newest confirmed order.
-fn interesting(proof: &StateProof) -> Option<UtcMs> {
-    proof.pipelines.first()?.slots.acked.last().map(|acked| acked.slot)
 }
