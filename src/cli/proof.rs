@@ -5,6 +5,7 @@
 //! other and share no code.
 
 mod compare;
+mod disagreements;
 pub mod ledger;
 mod print;
 pub mod venue;
@@ -16,6 +17,7 @@ use sentinel_actors::domain::intent::{Intent, IntentState, Mode};
 use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
 
+use self::disagreements::{Disagreements, Kind};
 use self::ledger::LedgerError;
 use self::venue::{FORECASTS, LEDGER, Venue};
 use crate::exit::{self, ExitError};
@@ -82,7 +84,7 @@ pub struct VenueProof {
     pub file: String,
     pub filled: usize,
     /// Where it and the journal disagree.
-    pub wrong: Vec<String>,
+    pub wrong: Disagreements,
 }
 
 /// Everything that was found about a state directory.
@@ -94,7 +96,7 @@ pub struct StateProof {
     pub pipelines: Vec<PipelineProof>,
     pub intents: BTreeMap<IntentState, u64>,
     /// Intents whose state does not follow from their events, and slots that name a missing intent.
-    pub astray: Vec<String>,
+    pub astray: Disagreements,
     pub venues: Vec<VenueProof>,
     /// Live orders that no record at hand can confirm.
     pub unconfirmed: u64,
@@ -201,10 +203,10 @@ fn pipelines(reader: &JournalReader, due: &BTreeMap<String, Due>) -> Result<Vec<
 }
 
 /// Intents by state, what is astray, and how many live orders there are.
-type Intents = (BTreeMap<IntentState, u64>, Vec<String>, u64);
+type Intents = (BTreeMap<IntentState, u64>, Disagreements, u64);
 
 fn intents(reader: &JournalReader) -> Result<Intents, ProofError> {
-    let (mut states, mut astray, mut live) = (BTreeMap::new(), Vec::new(), 0);
+    let (mut states, mut astray, mut live) = (BTreeMap::new(), Disagreements::default(), 0);
     reader.each_intent_of::<ProofError>(&Filter::default(), |stored| {
         let intent = stored.record;
         *states.entry(intent.state).or_default() += 1;
@@ -212,15 +214,16 @@ fn intents(reader: &JournalReader) -> Result<Intents, ProofError> {
         let leads_to = leads_to(reader, &intent)?;
         if leads_to != Some(intent.state) {
             let leads_to = leads_to.map_or("nowhere", IntentState::code);
-            astray.push(format!("{} is {}, but its events lead to {leads_to}", intent.key, intent.state));
+            astray
+                .add(Kind::State, || format!("{} is {}, but its events lead to {leads_to}", intent.key, intent.state));
         }
         Ok(())
     })?;
     reader.each_slot_of::<ProofError>(&Filter::default(), |stored| {
         for key in &stored.record.intents {
             if reader.intent(key)?.is_none() {
-                let slot = stored.record.slot;
-                astray.push(format!("{} {slot} names {key}, which is not there", stored.record.pipeline));
+                let (pipeline, slot) = (&stored.record.pipeline, stored.record.slot);
+                astray.add(Kind::Missing, || format!("{pipeline} {slot} names {key}, which is not there"));
             }
         }
         Ok(())

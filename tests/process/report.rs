@@ -86,7 +86,7 @@ fn prove_ends_1_when_the_ledger_or_the_journal_was_changed() {
     );
     prove(1).says(&["without a row 1"]);
     change(&journal, "UPDATE intents SET state = 'held' WHERE slot_ms = (SELECT min(slot_ms) FROM intents)");
-    prove(1).says(&["1 are damaged", "is held, but its events lead to"]);
+    prove(1).says(&["1 are damaged", "state: ", "is held, but its"]);
 }
 
 /// The newest row was taken for the last due slot.
@@ -114,6 +114,26 @@ fn a_dry_run_is_proven_against_its_paper_book_and_by_its_schedule() {
 
     change(&site.state().join("paper.db"), "UPDATE orders SET key = 'x' WHERE number = 1");
     run(site.path(), ["prove", "--state", "state"]).expect(1).says(&["lost:", "invented:"]);
+}
+
+/// A book that belongs to another journal disagrees in every order.
+#[test]
+fn prove_lists_twenty_of_each_kind_and_counts_them_all() {
+    let site = Site::new().with_bars(500).with("threshold = 0.6", "threshold = 0.4");
+    run(site.path(), site.args()).expect(0);
+    let orders = Facts::orders_in_book(&site.state());
+    assert!(orders > 20, "{orders} orders are too few");
+    change(&site.state().join("paper.db"), "UPDATE orders SET key = 'x' || number");
+    let said = run(site.path(), ["prove", "--state", "state"]).expect(1);
+    fits_a_terminal(&said);
+    for kind in ["lost:", "invented:"] {
+        let lines: Vec<&str> = said.out.lines().map(str::trim).filter(|line| line.starts_with(kind)).collect();
+        assert_eq!((lines.len(), lines[20]), (21, &*format!("{kind} and {} more", orders - 20)));
+    }
+    let proof = json(&run(site.path(), ["prove", "--state", "state", "--format", "json"]).expect(1));
+    let venue = &proof["venues"][0];
+    assert_eq!(venue["disagreement_counts"], serde_json::json!({ "lost": orders, "invented": orders }));
+    assert_eq!(venue["disagreements"].as_array().unwrap().len(), 40);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use sentinel_actors::domain::intent::{Intent, IntentState};
 use sentinel_actors::domain::netting::net_position;
 use sentinel_actors::domain::order::Side;
 
+use super::disagreements::{Disagreements, Kind};
 use super::venue::{Filled, OpenPosition};
 use crate::venues::forecasts::BookForecast;
 
@@ -17,57 +18,58 @@ pub(super) fn compare(
     intents: &BTreeMap<String, Intent>,
     filled: Vec<Filled>,
     positions: &[OpenPosition],
-) -> Vec<String> {
-    let mut wrong = Vec::new();
+) -> Disagreements {
+    let mut wrong = Disagreements::default();
     let mut orders: BTreeMap<String, Filled> = BTreeMap::new();
     for order in filled {
         let intent = intents.get(&order.comment);
         if let Some(intent) = intent {
             let different = differences(&order, intent);
             if !different.is_empty() {
-                let key = &intent.key;
-                wrong
-                    .push(format!("different: {key} and its order are not one in {}: {order:?}", different.join(", ")));
+                let (key, different) = (&intent.key, different.join(", "));
+                wrong.add(Kind::Different, || format!("{key} and its order are not one in {different}: {order:?}"));
             }
         }
         let state = intent.map(|intent| intent.state);
         if !state.is_some_and(|state| state.may_have_left() && state != IntentState::Rejected) {
             let state = state.map_or("missing", IntentState::code);
-            wrong.push(format!("lost: the venue filled {}, but its intent is {state}", order.comment));
+            wrong.add(Kind::Lost, || format!("the venue filled {}, but its intent is {state}", order.comment));
         }
         if let Some(first) = orders.insert(order.comment.clone(), order) {
-            wrong.push(format!("doubled: {} was filled twice, first as {}", first.comment, first.ticket));
+            wrong.add(Kind::Doubled, || format!("{} was filled twice, first as {}", first.comment, first.ticket));
         }
     }
     for (comment, intent) in intents.iter().filter(|(_, intent)| intent.state == IntentState::Acked) {
         if !orders.contains_key(comment) {
-            wrong.push(format!("invented: {} is acked, but the venue has no such order", intent.key));
+            wrong.add(Kind::Invented, || format!("{} is acked, but the venue has no such order", intent.key));
         }
     }
-    wrong.extend(positions_differ(intents, positions));
+    for differs in positions_differ(intents, positions) {
+        wrong.add(Kind::Position, || differs);
+    }
     wrong
 }
 
 /// Every forecast that was taken up has its intent, and every acked intent of a forecast its entry, with the same values. The book
 /// takes a key once.
-pub(super) fn compare_forecasts(intents: &BTreeMap<String, Intent>, made: &[BookForecast]) -> Vec<String> {
-    let mut wrong = Vec::new();
+pub(super) fn compare_forecasts(intents: &BTreeMap<String, Intent>, made: &[BookForecast]) -> Disagreements {
+    let mut wrong = Disagreements::default();
     for entry in made {
         match intents.get(entry.key.as_str()) {
             Some(intent) if intent.action.forecast() != Some(&entry.forecast) => {
-                wrong.push(format!("different: {} and its entry are not one forecast", entry.key));
+                wrong.add(Kind::Different, || format!("{} and its entry are not one forecast", entry.key));
             }
             Some(Intent { state, .. }) if state.may_have_left() && *state != IntentState::Rejected => {}
             intent => {
                 let state = intent.map_or("missing", |intent| intent.state.code());
-                wrong.push(format!("lost: the book took up {}, but its intent is {state}", entry.key));
+                wrong.add(Kind::Lost, || format!("the book took up {}, but its intent is {state}", entry.key));
             }
         }
     }
     let keys: BTreeSet<&str> = made.iter().map(|entry| entry.key.as_str()).collect();
     for (key, intent) in intents.iter().filter(|(_, intent)| intent.state == IntentState::Acked) {
         if !keys.contains(key.as_str()) {
-            wrong.push(format!("invented: {} is acked, but the book has no such forecast", intent.key));
+            wrong.add(Kind::Invented, || format!("{} is acked, but the book has no such forecast", intent.key));
         }
     }
     wrong
@@ -152,8 +154,7 @@ mod tests {
     fn a_forecast_that_only_one_side_has_or_has_otherwise_is_named() {
         use IntentState as S;
         let wrong = |intents: &BTreeMap<String, Intent>, made: &[BookForecast]| {
-            let wrong = compare_forecasts(intents, made);
-            wrong.iter().map(|text| text.split(':').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+            compare_forecasts(intents, made).counts().into_keys().collect::<Vec<_>>()
         };
         for state in [S::Acked, S::Sent, S::Unknown, S::Held] {
             assert!(wrong(&intents(state), &[entry(1)]).is_empty(), "{state}");

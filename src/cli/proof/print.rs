@@ -37,7 +37,7 @@ impl StateProof {
         let states = if states.is_empty() { "none".to_owned() } else { states.join(", ") };
         let holds = verdict(self.astray.is_empty());
         let mut lines = vec![labelled("Intents", &format!("{states}; their states agree with their events: {holds}"))];
-        lines.extend(self.astray.iter().map(|astray| labelled("", astray)));
+        lines.extend(self.astray.lines().map(|astray| labelled("", &astray)));
         lines
     }
 
@@ -62,7 +62,13 @@ impl StateProof {
             })
         });
         let venues = self.venues.iter().map(|venue| {
-            json!({ "record": venue.kind, "file": venue.file, "orders": venue.filled, "disagreements": venue.wrong })
+            json!({
+                "record": venue.kind,
+                "file": venue.file,
+                "orders": venue.filled,
+                "disagreements": venue.wrong.first().collect::<Vec<_>>(),
+                "disagreement_counts": venue.wrong.counts(),
+            })
         });
         let intents: BTreeMap<String, u64> =
             self.intents.iter().map(|(state, count)| (state.to_string(), *count)).collect();
@@ -73,7 +79,8 @@ impl StateProof {
             "damaged": self.rows.damaged,
             "pipelines": pipelines.collect::<Vec<_>>(),
             "intents": intents,
-            "astray": self.astray,
+            "astray": self.astray.first().collect::<Vec<_>>(),
+            "astray_counts": self.astray.counts(),
             "venues": venues.collect::<Vec<_>>(),
             "unconfirmed_live_orders": self.unconfirmed,
         })
@@ -129,6 +136,6 @@ fn venue(venue: &VenueProof) -> Vec<String> {
     let holds = verdict(venue.wrong.is_empty());
     let text = format!("{} {what}; {} and journal one to one: {holds}", venue.filled, venue.kind);
     let mut lines = vec![labelled(label, &text)];
-    lines.extend(venue.wrong.iter().map(|wrong| labelled("", wrong)));
+    lines.extend(venue.wrong.lines().map(|wrong| labelled("", &wrong)));
     lines
 }
