@@ -9,7 +9,8 @@ use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::root_supervisor::RootMsg;
 
-use crate::harness::{HOUR, Jumps, START, World, settings};
+use crate::harness::{HOUR, Jumps, START, World};
+use crate::test_pipeline::settings;
 
 const HOUR_MS: i64 = 3_600_000;
 /// A minute is left until the next slot.

@@ -12,7 +12,8 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{ModelError, SourceError, Submission};
 use sentinel_actors::root_supervisor::RootMsg;
 
-use crate::harness::{HOUR, START, TestPipeline, World, settings};
+use crate::harness::{HOUR, START, World};
+use crate::test_pipeline::{TestPipeline, settings};
 
 const HOUR_MS: i64 = 3_600_000;
 

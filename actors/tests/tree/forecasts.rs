@@ -11,7 +11,8 @@ use sentinel_actors::domain::order::{Fill, Ticket};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::ports::Submission;
 
-use crate::harness::{HOUR, TestPipeline, World, settings};
+use crate::harness::{HOUR, World};
+use crate::test_pipeline::{TestPipeline, settings};
 
 fn forecasting(decide_on: DecideOn) -> TestPipeline {
     let mut settings = settings();

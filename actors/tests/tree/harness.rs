@@ -3,38 +3,31 @@
 //! The simulator does everything at random; here one thing happens, and a test checks which orders were sent.
 
 use std::collections::BTreeMap;
-use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rust_decimal::Decimal;
 use sentinel_actors::domain::action::{Action, Forecast, Inclusion};
-use sentinel_actors::domain::bar::{Bar, CleanBars, Interval, RawBar};
-use sentinel_actors::domain::calendar::MarketCalendar;
+use sentinel_actors::domain::bar::{Bar, CleanBars, RawBar};
 use sentinel_actors::domain::cycle::SlotRecord;
-use sentinel_actors::domain::decision::{DecideOn, OnOpposite, Signal, TradePolicy};
 use sentinel_actors::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
-use sentinel_actors::domain::forecast::ForecastPolicy;
-use sentinel_actors::domain::freshness::Freshness;
-use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Fill, Order, Position, Role, Ticket};
 use sentinel_actors::domain::prediction::{ModelIdentity, RawAnswer};
 use sentinel_actors::domain::reason::Reason;
-use sentinel_actors::domain::risk::{Exposure, RiskLimits};
-use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::node::{self, NodeSpec, RunningNode};
 use sentinel_actors::ports::{
-    BarObserver, BarRequest, BarSource, Chance, Clock, Evidence, FeatureSet, JournalAnswer, JournalFatal, JournalRead,
-    JournalStore, JournalWrite, MayLeave, Model, ModelError, PortFuture, PositionBook, Positions, Quarantine, Recovery,
-    Sink, SourceError, Submission, VenueError, Written, elapsed_now,
+    BarObserver, BarRequest, BarSource, Chance, Clock, Evidence, FeatureSet, MayLeave, Model, ModelError, PortFuture,
+    PositionBook, Positions, Quarantine, Sink, SourceError, Submission, VenueError, elapsed_now,
 };
-use sentinel_actors::settings::{Deadlines, Job, NodeShared, PipelinePorts, PipelineSettings};
+use sentinel_actors::settings::{Job, NodeShared, PipelinePorts};
 use sentinel_actors::supervision::watch::Progress;
 use sentinel_actors::supervision::{CrashLog, Limits};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
+
+use crate::test_pipeline::TestPipeline;
 
 /// A Monday, half an hour before the first slot.
 pub const START: UtcMs = UtcMs::from_secs(1_772_409_600 + 1800);
@@ -204,72 +197,6 @@ impl World {
 impl Inner {
     pub fn now(&self) -> UtcMs {
         self.replay.unwrap_or_else(|| UtcMs(START.plus(elapsed_now().duration_since(self.began)).0 + self.offset_ms))
-    }
-}
-
-/// A pipeline, with what its job needs.
-pub struct TestPipeline {
-    settings: PipelineSettings,
-    pub policy: TradePolicy,
-    pub risk: RiskLimits,
-    /// It forecasts, and trades nothing.
-    pub forecasts: Option<ForecastPolicy>,
-}
-
-impl Deref for TestPipeline {
-    type Target = PipelineSettings;
-
-    fn deref(&self) -> &PipelineSettings {
-        &self.settings
-    }
-}
-
-impl DerefMut for TestPipeline {
-    fn deref_mut(&mut self) -> &mut PipelineSettings {
-        &mut self.settings
-    }
-}
-
-/// One hour bars, one decision each, on a market that never closes.
-pub fn settings() -> TestPipeline {
-    let interval = Interval::new(HOUR).unwrap();
-    let settings = PipelineSettings {
-        name: "eurusd".to_owned(),
-        symbol: "EURUSD".to_owned(),
-        schedule: Schedule::parse("on bar close + 2s", interval).unwrap(),
-        window: Window::default(),
-        freshness: Freshness {
-            interval,
-            calendar: MarketCalendar::always(),
-            max_age: HOUR * 2,
-            max_missing_bars: 0,
-            settle: Duration::ZERO,
-        },
-        tick: 1e-5,
-        deadlines: Deadlines {
-            fetch: Duration::from_secs(10),
-            features: Duration::from_secs(2),
-            predict: Duration::from_secs(1),
-            execute: Duration::from_secs(5),
-            cycle: Duration::from_secs(20),
-            lateness: Duration::from_secs(20),
-        },
-    };
-    TestPipeline {
-        settings,
-        policy: TradePolicy {
-            classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
-            threshold: 0.6,
-            decide_on: DecideOn::Bar,
-            volume_lots: Decimal::new(10, 2),
-            stop_distance: None,
-            target_distance: None,
-            price_digits: 5,
-            on_opposite: OnOpposite::Reverse,
-            max_holding: None,
-        },
-        risk: RiskLimits { max_open_positions: None, max_orders_per_hour: 1000, max_orders_per_day: 1000 },
-        forecasts: None,
     }
 }
 
@@ -447,94 +374,5 @@ impl PositionBook for World {
 impl BarObserver for World {
     fn observe<'a>(&'a self, _: &'a str, _: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>> {
         Box::pin(async { Ok(()) })
-    }
-}
-
-impl JournalStore for World {
-    fn commit(&self, batch: Vec<JournalWrite>) -> PortFuture<'_, Result<Vec<Written>, JournalFatal>> {
-        Box::pin(async move {
-            self.disk().await;
-            let mut inner = self.lock();
-            inner.transactions.push(batch.iter().map(JournalWrite::rows).sum());
-            Ok(batch.into_iter().map(|write| inner.apply(write)).collect())
-        })
-    }
-
-    fn read(&self, question: JournalRead) -> PortFuture<'_, Result<JournalAnswer, JournalFatal>> {
-        Box::pin(async move {
-            self.disk().await;
-            Ok(self.lock().answer(&question))
-        })
-    }
-}
-
-impl World {
-    /// Answers when the disk does.
-    async fn disk(&self) {
-        while self.lock().disk_hangs {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-}
-
-impl Inner {
-    fn apply(&mut self, write: JournalWrite) -> Written {
-        match write {
-            JournalWrite::EndSlot(record) => {
-                self.rows.entry(record.slot).or_insert(*record);
-            }
-            JournalWrite::MissSlots { pipeline, mode, schedule, after, until, reason, noted_at } => {
-                for slot in schedule.slots(after, until) {
-                    let row = SlotRecord::new(&pipeline, slot, mode, reason, noted_at);
-                    self.rows.entry(slot).or_insert(row);
-                }
-            }
-            JournalWrite::Plan(intent) => {
-                if let Some(existing) = self.intents.get(&intent.key) {
-                    return Written::Exists(Box::new(existing.clone()));
-                }
-                self.intents.insert(intent.key.clone(), *intent);
-            }
-            JournalWrite::Advance { key, event, .. } => {
-                if event == IntentEvent::Send {
-                    self.offset_ms += self.jump_ms.in_commit_of_sent;
-                }
-                let intent = self.intents.get_mut(&key).unwrap();
-                match intent.state.after(&event) {
-                    Ok(next) => intent.state = next,
-                    Err(illegal) => return Written::Refused(illegal.to_string()),
-                }
-                if let IntentEvent::Acked { receipt } = event {
-                    intent.receipt = Some(receipt);
-                }
-            }
-        }
-        Written::Done
-    }
-
-    fn answer(&self, question: &JournalRead) -> JournalAnswer {
-        let chosen = |wanted: &dyn Fn(&Intent) -> bool| -> Vec<Intent> {
-            self.intents.values().filter(|intent| wanted(intent)).cloned().collect()
-        };
-        match question {
-            JournalRead::Recovery { .. } => JournalAnswer::Recovery(Recovery {
-                last_slot: self.rows.keys().next_back().copied(),
-                last_decided_bar: self.rows.values().filter_map(|row| row.decided_bar).max(),
-                newest_intent_basis: self.intents.values().map(|intent| intent.basis.time()).max(),
-                newest_intent_slot: self.intents.values().map(|intent| intent.slot).max(),
-            }),
-            JournalRead::Exposure { .. } => JournalAnswer::Exposure(Exposure {
-                open_intents: chosen(&|intent| !intent.state.is_final()),
-                orders_last_hour: 0,
-                orders_last_day: 0,
-            }),
-            JournalRead::OpenIntents { .. } => JournalAnswer::Intents(chosen(&|intent| !intent.state.is_final())),
-            JournalRead::AckedIntents { .. } => {
-                JournalAnswer::Intents(chosen(&|intent| intent.state == IntentState::Acked))
-            }
-            JournalRead::ExistingIntents { basis, slot, .. } => JournalAnswer::Intents(chosen(&|intent| {
-                intent.basis == *basis || intent.slot == *slot && intent.basis.kind() != basis.kind()
-            })),
-        }
     }
 }

@@ -9,7 +9,8 @@ use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
 
-use crate::harness::{HOUR, START, World, settings};
+use crate::harness::{HOUR, START, World};
+use crate::test_pipeline::settings;
 
 #[tokio::test(start_paused = true)]
 async fn the_43_200_minutes_of_a_month_without_the_node_are_written_in_pieces() {

@@ -8,7 +8,8 @@ use sentinel_actors::node::RunningNode;
 use sentinel_actors::ports::{FaultInjector, FaultPoint, InjectedFault};
 use sentinel_actors::root_supervisor::{NodeEnd, RootMsg};
 
-use crate::harness::{HOUR, START, TestPipeline, World, settings};
+use crate::harness::{HOUR, START, World};
+use crate::test_pipeline::{TestPipeline, settings};
 
 const SLOTS: i64 = 100;
 /// Where a slow disk stops: fewer rows are left then than may wait for it.

@@ -8,7 +8,8 @@ use sentinel_actors::domain::order::{Fill, Order, Position, Role, Side, Ticket};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 
-use crate::harness::{HOUR, START, TestPipeline, World, settings};
+use crate::harness::{HOUR, START, World};
+use crate::test_pipeline::{TestPipeline, settings};
 
 const SELL: [f64; 3] = [0.7, 0.2, 0.1];
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::ports::SourceError;
 
-use crate::harness::{HOUR, World, settings};
+use crate::harness::{HOUR, World};
+use crate::test_pipeline::settings;
 
 #[tokio::test(start_paused = true)]
 async fn each_error_of_a_source_ends_the_slot_with_its_own_reason() {

@@ -3,7 +3,8 @@
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 
-use crate::harness::{HOUR, World, settings};
+use crate::harness::{HOUR, World};
+use crate::test_pipeline::settings;
 
 /// How the first slot ends, with this many bars allowed to be missing.
 async fn first_row(times: &[UtcMs], max_missing_bars: u32) -> (Reason, String) {

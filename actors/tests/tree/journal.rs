@@ -1,0 +1,101 @@
+//! The journal of these tests: it is in memory, keeps the order of states, and its disk may hang.
+
+use std::time::Duration;
+
+use sentinel_actors::domain::cycle::SlotRecord;
+use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentState};
+use sentinel_actors::domain::risk::Exposure;
+use sentinel_actors::ports::{
+    JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, PortFuture, Recovery, Written,
+};
+
+use crate::harness::{Inner, World};
+
+impl JournalStore for World {
+    fn commit(&self, batch: Vec<JournalWrite>) -> PortFuture<'_, Result<Vec<Written>, JournalFatal>> {
+        Box::pin(async move {
+            self.disk().await;
+            let mut inner = self.lock();
+            inner.transactions.push(batch.iter().map(JournalWrite::rows).sum());
+            Ok(batch.into_iter().map(|write| inner.apply(write)).collect())
+        })
+    }
+
+    fn read(&self, question: JournalRead) -> PortFuture<'_, Result<JournalAnswer, JournalFatal>> {
+        Box::pin(async move {
+            self.disk().await;
+            Ok(self.lock().answer(&question))
+        })
+    }
+}
+
+impl World {
+    /// Answers when the disk does.
+    async fn disk(&self) {
+        while self.lock().disk_hangs {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Inner {
+    fn apply(&mut self, write: JournalWrite) -> Written {
+        match write {
+            JournalWrite::EndSlot(record) => {
+                self.rows.entry(record.slot).or_insert(*record);
+            }
+            JournalWrite::MissSlots { pipeline, mode, schedule, after, until, reason, noted_at } => {
+                for slot in schedule.slots(after, until) {
+                    let row = SlotRecord::new(&pipeline, slot, mode, reason, noted_at);
+                    self.rows.entry(slot).or_insert(row);
+                }
+            }
+            JournalWrite::Plan(intent) => {
+                if let Some(existing) = self.intents.get(&intent.key) {
+                    return Written::Exists(Box::new(existing.clone()));
+                }
+                self.intents.insert(intent.key.clone(), *intent);
+            }
+            JournalWrite::Advance { key, event, .. } => {
+                if event == IntentEvent::Send {
+                    self.offset_ms += self.jump_ms.in_commit_of_sent;
+                }
+                let intent = self.intents.get_mut(&key).unwrap();
+                match intent.state.after(&event) {
+                    Ok(next) => intent.state = next,
+                    Err(illegal) => return Written::Refused(illegal.to_string()),
+                }
+                if let IntentEvent::Acked { receipt } = event {
+                    intent.receipt = Some(receipt);
+                }
+            }
+        }
+        Written::Done
+    }
+
+    fn answer(&self, question: &JournalRead) -> JournalAnswer {
+        let chosen = |wanted: &dyn Fn(&Intent) -> bool| -> Vec<Intent> {
+            self.intents.values().filter(|intent| wanted(intent)).cloned().collect()
+        };
+        match question {
+            JournalRead::Recovery { .. } => JournalAnswer::Recovery(Recovery {
+                last_slot: self.rows.keys().next_back().copied(),
+                last_decided_bar: self.rows.values().filter_map(|row| row.decided_bar).max(),
+                newest_intent_basis: self.intents.values().map(|intent| intent.basis.time()).max(),
+                newest_intent_slot: self.intents.values().map(|intent| intent.slot).max(),
+            }),
+            JournalRead::Exposure { .. } => JournalAnswer::Exposure(Exposure {
+                open_intents: chosen(&|intent| !intent.state.is_final()),
+                orders_last_hour: 0,
+                orders_last_day: 0,
+            }),
+            JournalRead::OpenIntents { .. } => JournalAnswer::Intents(chosen(&|intent| !intent.state.is_final())),
+            JournalRead::AckedIntents { .. } => {
+                JournalAnswer::Intents(chosen(&|intent| intent.state == IntentState::Acked))
+            }
+            JournalRead::ExistingIntents { basis, slot, .. } => JournalAnswer::Intents(chosen(&|intent| {
+                intent.basis == *basis || intent.slot == *slot && intent.basis.kind() != basis.kind()
+            })),
+        }
+    }
+}
