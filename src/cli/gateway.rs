@@ -110,6 +110,7 @@ const fn exit_code(error: &GatewayError) -> u8 {
     match error {
         GatewayError::Bind { .. } => exit::UNAVAILABLE,
         GatewayError::LedgerInUse { .. } => exit::TEMPORARY,
+        GatewayError::Shadowed(_) => exit::USAGE,
         GatewayError::Ledger { .. } | GatewayError::LedgerFile { .. } | GatewayError::Output(_) => exit::IO,
         GatewayError::Socket { .. } | GatewayError::Freeze(_) => exit::SOFTWARE,
         GatewayError::NotALedger(_)

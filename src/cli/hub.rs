@@ -39,7 +39,7 @@ pub fn run(args: &HubArgs) -> Ended {
     if !args.parent.arm() {
         return Ok(exit::OK);
     }
-    let faults = hub::fault_rules(&args.faults);
+    let faults = hub::fault_rules(&args.faults).map_err(|error| Failure::new(exit::USAGE, &error, None))?;
     let options = Options { model: args.model.clone(), host: args.host.clone(), port: args.port, faults };
     let shutdown = shutdown_on_signal().map_err(|error| Failure::new(exit::UNAVAILABLE, &error, None))?;
     let listening = |address| {

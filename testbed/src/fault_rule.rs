@@ -26,6 +26,13 @@ pub enum FaultRuleError<E: Error + 'static> {
     Requests(String),
 }
 
+/// A rule that decides about no request, because rules before it name them all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the fault '{0}' would never apply: those before it name all of its requests, and the first one decides; give it before them"
+)]
+pub struct Shadowed(String);
+
 impl<F> FaultRule<F> {
     pub const fn always(fault: Option<F>) -> Self {
         Self { fault, first: 1, last: u64::MAX }
@@ -39,6 +46,38 @@ impl<F> FaultRule<F> {
     pub fn decide(rules: &[Self], number: u64) -> Option<&F> {
         let names = |rule: &&Self| (rule.first..=rule.last).contains(&number);
         rules.iter().find(names).and_then(|rule| rule.fault.as_ref())
+    }
+
+    /// Whether rules name each request that this one names.
+    fn is_covered_by(&self, rules: &[&Self]) -> bool {
+        let mut number = self.first;
+        while let Some(rule) = rules.iter().find(|rule| (rule.first..=rule.last).contains(&number)) {
+            if rule.last >= self.last {
+                return true;
+            }
+            number = rule.last + 1;
+        }
+        false
+    }
+}
+
+impl<F: fmt::Display> FaultRule<F> {
+    /// Demands that each rule decides about a request at least.
+    ///
+    /// # Errors
+    /// For the first one that decides about none.
+    pub fn require_effect<'a>(rules: impl IntoIterator<Item = &'a Self>) -> Result<(), Shadowed>
+    where
+        F: 'a,
+    {
+        let mut before = Vec::new();
+        for rule in rules {
+            if rule.is_covered_by(&before) {
+                return Err(Shadowed(rule.to_string()));
+            }
+            before.push(rule);
+        }
+        Ok(())
     }
 }
 
@@ -121,6 +160,26 @@ mod tests {
         let faults = [1, 2, 3, 4].map(|number| Rule::decide(&rules, number).cloned());
         assert_eq!(faults, [Some(hub::Fault::Nan), Some(hub::Fault::Drop), Some(hub::Fault::Sum), None]);
         assert_eq!(Rule::decide(&rules[..3], 3), None);
+    }
+
+    #[test]
+    fn a_rule_that_decides_about_no_request_is_refused() {
+        let shadowed = |rules: &[&str]| {
+            let rules: Vec<Rule> = rules.iter().map(|text| text.parse().unwrap()).collect();
+            Rule::require_effect(&rules).err().map(|error| error.0)
+        };
+        assert_eq!(shadowed(&["drop", "nan@3"]).as_deref(), Some("nan@3"));
+        assert_eq!(shadowed(&["none", "drop"]).as_deref(), Some("drop"));
+        assert_eq!(shadowed(&["sum@4-6", "drop@1-3", "nan@2-5"]).as_deref(), Some("nan@2-5"), "by two together");
+        assert_eq!(
+            shadowed(&["drop@1-18446744073709551615", "sum@18446744073709551615"]).as_deref().map(str::len),
+            Some(24)
+        );
+        for rules in
+            [&["nan@3", "drop"][..], &["drop@1-3", "nan@2-4"], &["drop@1", "nan@3", "sum@1-3"], &["drop@2"], &[]]
+        {
+            assert_eq!(shadowed(rules), None, "{rules:?}");
+        }
     }
 
     fn ranges() -> impl Strategy<Value = (u64, u64)> {

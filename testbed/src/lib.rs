@@ -10,5 +10,5 @@ pub mod gateway;
 pub mod hub;
 mod shutdown;
 
-pub use fault_rule::{FaultRule, FaultRuleError};
+pub use fault_rule::{FaultRule, FaultRuleError, Shadowed};
 pub use shutdown::shutdown_on_signal;

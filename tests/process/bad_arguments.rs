@@ -14,7 +14,7 @@ fn without_arguments_it_shows_where_to_start_and_ends_64() {
 #[test]
 fn wrong_words_are_named_with_what_would_be_right_and_end_64() {
     let folder = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], &[&str]); 10] = [
+    let cases: [(&[&str], &[&str]); 12] = [
         (&["dmeo"], &["dmeo", "'demo'"]),
         (&["bogus"], &["bogus", "--help"]),
         (&["demo", "--sped", "max"], &["--sped", "'--speed'"]),
@@ -28,6 +28,11 @@ fn wrong_words_are_named_with_what_would_be_right_and_end_64() {
             &["features", "--input", "a.csv", "--output", "b.csv", "--window", "5"],
             &["5 bars", "too short", "fx23", "21"],
         ),
+        (
+            &["hub", "--model", "m.onnx", "--fault", "drop", "--fault", "nan@3"],
+            &["'nan@3' would never apply", "before"],
+        ),
+        (&["gateway", "--paper", "--fault", "placed", "--fault", "die@2"], &["'die@2' would never apply", "before"]),
     ];
     for (args, words) in cases {
         run(folder.path(), args).expect(64).complains(words);

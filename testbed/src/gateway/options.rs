@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use super::book::AccountMode;
 use super::fault::Fault;
 use super::market::{Market, PRICE_MAX, Prices, read_bars};
-use crate::FaultRule;
+use crate::{FaultRule, Shadowed};
 
 /// What is traded when nothing is given.
 const DEFAULT_SYMBOL: &str = "EURUSD";
@@ -124,6 +124,8 @@ pub enum GatewayError {
     LedgerFile { file: PathBuf, source: std::io::Error },
     #[error("{} cannot be used as bars: {what}", file.display())]
     Bars { file: PathBuf, what: String },
+    #[error(transparent)]
+    Shadowed(#[from] Shadowed),
     #[error("{0} is given twice; a symbol has one --bars or one --price")]
     Twice(String),
     #[error("there is a --clock for {0}, but no --bars; only bars have a time")]

@@ -13,6 +13,7 @@ use super::ledger::Ledger;
 use super::options::{GatewayError, GatewayOptions};
 use super::outcome::{Outcome, Step};
 use super::reply::Answer;
+use crate::FaultRule;
 
 /// The longest that a shutdown is not noticed.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
@@ -51,6 +52,7 @@ impl Gateway {
     /// # Errors
     /// When one of these fails.
     pub fn bind(options: GatewayOptions) -> Result<Self, GatewayError> {
+        FaultRule::require_effect(&options.faults)?;
         let market = options.market()?;
         let clocks = Clocks::new(options.clocks);
         let now = clocks.now();

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::answer::{Answer, Reply};
-use crate::{FaultRule, FaultRuleError};
+use crate::{FaultRule, FaultRuleError, Shadowed};
 
 /// Size of an answer that is too large: twice what a client should read.
 const HUGE: usize = 2 * 1024 * 1024;
@@ -120,7 +120,10 @@ impl FromStr for FaultArg {
 }
 
 /// The rules of a command line, with ranges in place of the counts of earlier versions.
-pub fn fault_rules(args: &[FaultArg]) -> Vec<FaultRule<Fault>> {
+///
+/// # Errors
+/// When one of them would never apply.
+pub fn fault_rules(args: &[FaultArg]) -> Result<Vec<FaultRule<Fault>>, Shadowed> {
     let mut rules = Vec::new();
     let mut counted = 0_u64;
     for FaultArg { rule, count } in args {
@@ -140,7 +143,10 @@ pub fn fault_rules(args: &[FaultArg]) -> Vec<FaultRule<Fault>> {
         }
         rules.push(rule);
     }
-    rules
+    // Another model takes no invocation of its own.
+    let is_swap = |rule: &&FaultRule<Fault>| matches!(rule.fault, Some(Fault::Swap(_)));
+    FaultRule::require_effect(rules.iter().filter(|rule| !is_swap(rule)))?;
+    Ok(rules)
 }
 
 impl Fault {

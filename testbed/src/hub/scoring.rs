@@ -106,7 +106,7 @@ impl Scoring {
             None => request.fault,
         };
         let arg: FaultArg = text.parse().map_err(|e: FaultRuleError<FaultError>| e.to_string())?;
-        let rules = fault_rules(&[arg]);
+        let rules = fault_rules(&[arg]).map_err(|e| e.to_string())?;
         let answer = Answer::json(json!({ "fault": rules.first().map(ToString::to_string) }).to_string());
         if !matches!(rules.as_slice(), [FaultRule { fault: Some(Fault::Swap(_)), .. }]) {
             self.swaps.clear();

@@ -111,7 +111,7 @@ fn the_earlier_path_and_fields_of_a_fault_are_still_taken() {
 fn earlier_counted_rules_become_the_ranges_that_they_meant() {
     let rules = |texts: &[&str]| {
         let args: Vec<FaultArg> = texts.iter().map(|text| text.parse().unwrap()).collect();
-        fault_rules(&args).iter().map(ToString::to_string).collect::<Vec<_>>()
+        fault_rules(&args).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(rules(&["none*4", "nan"]), ["none@1-4", "nan"]);
     assert_eq!(rules(&["none*1", "two-rows*2", "nan*0", "sum*1"]), ["none@1", "two-rows@2-3", "sum@4"]);
@@ -121,6 +121,7 @@ fn earlier_counted_rules_become_the_ranges_that_they_meant() {
         ["none@1-3".into(), format!("swap=b@4-{last}"), "nan@4-5".into()]
     );
     assert_eq!(rules(&["nan@3-5", "swap=a*b.onnx"]), ["nan@3-5", "swap=a*b.onnx"]);
+    assert_eq!(rules(&["nan", "swap=b"]), ["nan", "swap=b"], "another model takes no invocation");
     for wrong in ["nan*", "nan*-1", "nan@1*2"] {
         assert!(wrong.parse::<FaultArg>().is_err(), "{wrong}");
     }

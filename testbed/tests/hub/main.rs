@@ -30,7 +30,7 @@ pub fn demo_model() -> PathBuf {
 /// A hub of the demo's model.
 pub fn hub(faults: &[&str]) -> Scoring {
     let faults: Vec<FaultArg> = faults.iter().map(|fault| fault.parse().unwrap()).collect();
-    Scoring::new(Model::load(&demo_model()).unwrap(), fault_rules(&faults)).unwrap()
+    Scoring::new(Model::load(&demo_model()).unwrap(), fault_rules(&faults).unwrap()).unwrap()
 }
 
 /// A row that the demo's model was asked when it was exported, and what the hub answers to it: the answer from then, up
