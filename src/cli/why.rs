@@ -294,7 +294,11 @@ fn written(reader: &JournalReader, record: &SlotRecord, text: &mut String) -> Re
         return Ok(());
     };
     let prefix: String = start.config_digest.chars().take(HASH_PREFIX).collect();
-    let mode = if start.mode == Mode::DryRun { "in dry run" } else { "live" };
+    let mode = match (start.mode, record.mode) {
+        (Mode::DryRun, _) => "in dry run",
+        (Mode::Live, Mode::Live) => "live",
+        (Mode::Live, Mode::DryRun) => "live, with this pipeline in dry run,",
+    };
     let damaged = if is_intact { "" } else { " DAMAGED ROW: the checksum of that start does not fit." };
     let _ = writeln!(
         text,

@@ -195,6 +195,20 @@ fn start(version: &str, digest: &str) -> Start {
     Start { at: minute(0), version: version.to_owned(), mode: Mode::DryRun, config_digest: digest.to_owned() }
 }
 
+/// A pipeline can be kept in dry run in a node that trades live.
+#[tokio::test]
+async fn why_says_of_a_live_node_whether_the_pipeline_was_live() {
+    let dir = TempDir::new().unwrap();
+    let (dry, mut live) = (ended(1, Reason::Hold), ended(2, Reason::Hold));
+    live.mode = Mode::Live;
+    let node = open_as(dir.path(), Start { mode: Mode::Live, ..start("0.1.0", "aaaabbbbccccdddd") });
+    node.commit(vec![end(dry), end(live)]).await.unwrap();
+    let why = |n| show(dir.path(), &["why", "eurusd", &minute(n).to_string()]).unwrap();
+    let (dry, live) = (why(1), why(2));
+    assert!(dry.contains("started live, with this pipeline in dry run, at 2017") && dry.contains("DRY RUN:"), "{dry}");
+    assert!(live.contains("started live at 2017") && !live.contains("DRY RUN"), "{live}");
+}
+
 /// A journal as a node opens it.
 fn open_as(dir: &std::path::Path, start: Start) -> SqliteJournal {
     let options = StoreOptions { start: Some(start), ..StoreOptions::default() };
