@@ -15,6 +15,7 @@
 //!   quarantine/   inputs that ended a stage twice
 //! ```
 
+mod announced;
 mod apply;
 mod audit;
 pub mod boot;

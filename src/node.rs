@@ -56,7 +56,7 @@ const LOG_FLUSH_WITHIN: Duration = Duration::from_secs(1);
 pub struct RunOptions {
     /// Injected faults; production injects none.
     pub faults: Arc<dyn FaultInjector>,
-    /// Run the newest due slot of each pipeline and end.
+    /// Run one slot of each pipeline and end.
     pub once: bool,
     /// Accept a journal that is missing, foreign or older than the state directory remembers: the operator has checked the
     /// account.

@@ -56,6 +56,7 @@ async fn settle(sink: &PaperForecasts, hour: i64) -> Evidence {
         account: "paper".to_owned(),
         pipeline: "btcusd".to_owned(),
         slot: UtcMs((hour + 1) * HOUR),
+        announced_as: None,
         basis: Basis::Bar(UtcMs(hour * HOUR)),
         action: forecast(hour),
         state: IntentState::Unknown,

@@ -110,6 +110,7 @@ async fn settle(venue: &PaperVenue, key: &IntentKey, order: &Order) -> Evidence 
         account: "paper".to_owned(),
         pipeline: "eurusd".to_owned(),
         slot: slot(10),
+        announced_as: None,
         basis: Basis::Bar(UtcMs(9 * HOUR)),
         action: order.clone().into(),
         state: IntentState::Unknown,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::domain::announced::AnnouncedSlot;
 use crate::domain::bar::CleanBars;
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::prediction::Prediction;
@@ -21,6 +22,8 @@ use crate::ports::elapsed_now;
 pub struct Cycle {
     /// Due time.
     pub slot: UtcMs,
+    /// What announced the slot; `None` on a grid.
+    pub announced: Option<AnnouncedSlot>,
     /// 1, or 2 for the re-run.
     pub attempt: u32,
     /// Newest bar that an earlier slot decided.
@@ -31,6 +34,12 @@ pub struct Cycle {
 }
 
 impl Cycle {
+    /// Last instant at which an effect of an announced slot may leave.
+    #[must_use]
+    pub fn closes(&self) -> Option<UtcMs> {
+        self.announced.as_ref().map(|announced| announced.closes)
+    }
+
     /// Elapsed time until the deadline; zero when it has passed.
     #[must_use]
     pub fn time_left(&self) -> Duration {
@@ -45,6 +54,7 @@ pub struct CycleTracker {
     /// Holder's index in the top byte, milliseconds since `began` below.
     holder: AtomicU64,
     revoked: AtomicBool,
+    withdrawn: AtomicBool,
     input: OnceLock<Arc<CleanBars>>,
     undecided: OnceLock<Reason>,
 }
@@ -59,6 +69,7 @@ impl CycleTracker {
             began: elapsed_now(),
             holder: AtomicU64::new(0),
             revoked: AtomicBool::new(false),
+            withdrawn: AtomicBool::new(false),
             input: OnceLock::new(),
             undecided: OnceLock::new(),
         })
@@ -88,6 +99,17 @@ impl CycleTracker {
     #[must_use]
     pub fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::Acquire)
+    }
+
+    /// What announced the slot has withdrawn it: no effect may leave any more.
+    pub fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::Release);
+    }
+
+    /// Whether the slot was withdrawn.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Acquire)
     }
 
     /// Keeps the input, so that the Pipeline can quarantine it when a stage crashes on it twice.

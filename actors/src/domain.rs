@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod amend;
+pub mod announced;
 pub mod bar;
 pub mod calendar;
 pub mod cycle;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::{Span, debug, error, error_span, info, warn};
 
 use crate::domain::action::{Action, Receipt};
+use crate::domain::announced::AnnouncedSlot;
 use crate::domain::cycle::SlotRecord;
 use crate::domain::intent::{Intent, IntentKey};
 use crate::domain::order::{Fill, Order};
@@ -108,6 +109,27 @@ pub fn schedule_waits(pipeline: &str, accounted: UtcMs, now: UtcMs, behind: Dura
         behind_s = behind.as_secs(),
         "the clock shows a time whose slots have their end already; the schedule waits until it has caught up"
     );
+}
+
+/// What announces slots named new ones.
+pub fn slots_announced(pipeline: &str, count: usize, newest: &AnnouncedSlot) {
+    info!(
+        event = "slots_announced",
+        pipeline,
+        count,
+        id = newest.id,
+        slot = %newest.slot,
+        closes = %newest.closes,
+        "slots were announced; the newest is named"
+    );
+}
+
+pub fn feed_failed(pipeline: &str, error: &str) {
+    warn!(event = "feed_failed", pipeline, error, "it is not known which slots are announced; asking again");
+}
+
+pub fn feed_answers_again(pipeline: &str) {
+    info!(event = "feed_answers_again", pipeline, "what announces slots answers again");
 }
 
 pub fn recovery_waits(pipeline: &str, error: &str) {

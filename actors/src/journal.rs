@@ -11,12 +11,13 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::domain::announced::Announcement;
 use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, Mode};
 use crate::domain::risk::Exposure;
 use crate::domain::time::UtcMs;
 use crate::ports::{
-    FaultInjector, FaultPoint, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, Recovery, Written,
-    elapsed_now, inject_fault,
+    Announced, FaultInjector, FaultPoint, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite,
+    Recovery, Written, elapsed_now, inject_fault,
 };
 use crate::supervision::watch::Progress;
 use crate::supervision::{Address, CallError};
@@ -315,6 +316,25 @@ impl JournalHandle {
     pub async fn recovery(&self, pipeline: &str) -> Result<Recovery, JournalUnavailable> {
         match self.read(JournalRead::Recovery { pipeline: pipeline.to_owned() }).await? {
             JournalAnswer::Recovery(recovery) => Ok(recovery),
+            _ => Err(JournalUnavailable::WrongAnswer),
+        }
+    }
+
+    /// Makes announcements durable.
+    ///
+    /// # Errors
+    /// When it was not confirmed; they may be written.
+    pub async fn announce(&self, pipeline: &str, announced: Vec<Announcement>) -> Result<(), JournalUnavailable> {
+        self.write(JournalWrite::Announce { pipeline: pipeline.to_owned(), announced }).await.map(|_| ())
+    }
+
+    /// Announced slots of a pipeline.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn announced(&self, pipeline: &str) -> Result<Announced, JournalUnavailable> {
+        match self.read(JournalRead::Announced { pipeline: pipeline.to_owned() }).await? {
+            JournalAnswer::Announced(announced) => Ok(announced),
             _ => Err(JournalUnavailable::WrongAnswer),
         }
     }

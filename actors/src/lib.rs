@@ -34,6 +34,7 @@ pub mod ports;
 mod predictor;
 pub mod root_supervisor;
 pub mod settings;
+mod slot_feeder;
 mod stage;
 pub mod status;
 pub mod supervision;

@@ -3,6 +3,7 @@
 
 use ractor::RpcReplyPort;
 
+use crate::domain::announced::FeedNews;
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::time::UtcMs;
 use crate::ports::Recovery;
@@ -12,6 +13,8 @@ pub enum PipelineMsg {
     Child(Notice),
     /// The journal has answered at its start.
     Recovered(Recovery),
+    /// What announces slots was asked; everything in it is durable.
+    Announced(Box<FeedNews>),
     /// Schedule time may have reached the next slot.
     Wake,
     /// Check whether a stage holds the cycle in flight for too long.

@@ -13,13 +13,14 @@ use tokio::task::JoinHandle;
 
 use crate::competition_clock::{Competition, CompetitionClock, CompetitionClockArgs};
 use crate::heartbeat::{Heartbeat, HeartbeatArgs, HeartbeatMsg};
-use crate::journal::{Journal, JournalArgs, JournalMsg};
+use crate::journal::{Journal, JournalArgs, JournalHandle, JournalMsg};
 use crate::messages::{CompetitionMsg, PipelineMsg};
 use crate::pipeline::stages::Stages;
 use crate::pipeline::{Pipeline, PipelinePlan};
 use crate::ports::{Clock, JournalFatal, JournalStore};
 use crate::root_supervisor::{NodeEnd, RootArgs, RootMsg, RootSupervisor};
 use crate::settings::{NodeShared, PipelinePorts, PipelineSettings};
+use crate::slot_feeder::{SLOT_FEED, SlotFeedMsg, SlotFeeder, SlotFeederArgs};
 use crate::status::{Board, BoardEntry, Holdings, PipelineStatus};
 use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
 
@@ -173,6 +174,7 @@ fn plan(
     let settings = Arc::new(settings);
     let address = Address::<PipelineMsg>::new();
     let stages = Stages::new(&settings, &ports, shared, &address, journal, holdings);
+    let slot_feed = slot_feed_spec(&settings, &ports, shared, &address, journal);
     let node_started_at = ports.clock.now();
     PipelinePlan {
         status: Arc::new(ArcSwap::from_pointee(PipelineStatus::new(ports.sink.mode()))),
@@ -183,6 +185,29 @@ fn plan(
         journal: journal.clone(),
         competition: competition.clone(),
         stages,
+        slot_feed,
         node_started_at,
     }
+}
+
+fn slot_feed_spec(
+    settings: &PipelineSettings,
+    ports: &PipelinePorts,
+    shared: &NodeShared,
+    pipeline: &Address<PipelineMsg>,
+    journal: &Address<JournalMsg>,
+) -> Option<ChildSpec> {
+    let args = SlotFeederArgs {
+        name: settings.name.clone(),
+        announcer: ports.job.announcer()?.clone(),
+        window: settings.window,
+        clock: ports.clock.clone(),
+        journal: JournalHandle::new(journal.clone()),
+        pipeline: pipeline.clone(),
+        faults: shared.faults.clone(),
+    };
+    let address = Address::<SlotFeedMsg>::new();
+    let make = move |_| (SlotFeeder, args.clone());
+    let spec = ChildSpec::new::<SlotFeeder>(SLOT_FEED, ChildClass::Worker, shared.workers.clone(), &address, make);
+    Some(spec.pinged(&address, SlotFeedMsg::Ping))
 }

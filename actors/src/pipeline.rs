@@ -7,6 +7,7 @@
 mod cycles;
 mod flow;
 mod outbox;
+mod slots;
 pub mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,16 +20,18 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::cycle_flow::CycleTracker;
-use crate::domain::cycle::{InFlight, SlotMachine, Stage};
+use crate::domain::announced::FeedNews;
+use crate::domain::cycle::{InFlight, Stage};
 use crate::domain::time::UtcMs;
 use crate::journal::{JournalHandle, JournalMsg};
 use crate::messages::{CompetitionMsg, PipelineMsg};
 use crate::ports::{FaultPoint, JournalWrite, elapsed_now, inject_fault};
 use crate::settings::{NodeShared, PipelinePorts, PipelineSettings};
 use crate::status::PipelineStatus;
-use crate::supervision::{Address, BeyondBudget, ChildId, Limits, Supervisor, SupervisorSettings};
+use crate::supervision::{Address, BeyondBudget, ChildId, ChildSpec, Limits, Supervisor, SupervisorSettings};
 
 use self::outbox::Outbox;
+use self::slots::Slots;
 use self::stages::Stages;
 
 /// Unconfirmed rows at which a replay pauses: bounds memory, and the rows that a power cut can lose.
@@ -58,6 +61,8 @@ pub struct PipelinePlan {
     pub competition: Address<CompetitionMsg>,
     pub status: Arc<ArcSwap<PipelineStatus>>,
     pub stages: Stages,
+    /// Asks for announced slots; `None` on a grid.
+    pub slot_feed: Option<ChildSpec>,
     /// Schedule time at which this process started: slots before it passed while the node was down.
     pub node_started_at: UtcMs,
 }
@@ -67,7 +72,10 @@ pub struct Pipeline;
 pub struct PipelineState {
     plan: PipelinePlan,
     supervisor: Supervisor,
-    slots: Option<SlotMachine>,
+    /// Once the journal has answered.
+    slots: Option<Slots>,
+    /// What the feed said before the journal has answered.
+    early_news: Option<Box<FeedNews>>,
     cycle: Option<RunningCycle>,
     outbox: Outbox,
     /// Slots that the cycle in flight overran. Their rows come after its row: a recovery continues after the newest row.
@@ -103,6 +111,8 @@ struct RunningCycle {
     tracker: Option<Arc<CycleTracker>>,
     first_failure: Option<StageFailure>,
     cause: String,
+    /// What announced the slot has withdrawn it.
+    is_withdrawn: bool,
 }
 
 /// When the same stage fails twice on the same bars, the bars are the cause.
@@ -133,7 +143,8 @@ impl Actor for Pipeline {
         let notify = Arc::new(move |notice| {
             let _ = owner.cast(PipelineMsg::Child(notice));
         });
-        let supervisor = Supervisor::new(myself.get_cell(), supervisor_settings, plan.stages.specs(), notify);
+        let children = plan.stages.specs().into_iter().chain(plan.slot_feed.clone()).collect();
+        let supervisor = Supervisor::new(myself.get_cell(), supervisor_settings, children, notify);
         let mut status = PipelineStatus::clone(&plan.status.load());
         status.waiting_since.get_or_insert_with(elapsed_now);
         // The incarnation before may have been killed while it ended: this one has to be closed again.
@@ -142,6 +153,7 @@ impl Actor for Pipeline {
         Ok(PipelineState {
             supervisor,
             slots: None,
+            early_news: None,
             cycle: None,
             outbox: Outbox::new(plan.journal.clone()),
             overruns: Vec::new(),
@@ -186,6 +198,7 @@ impl Actor for Pipeline {
                 state.react(&myself, supervisor_events)?;
             }
             PipelineMsg::Recovered(recovery) => state.resume_schedule(&myself, recovery)?,
+            PipelineMsg::Announced(news) => state.take_over(&myself, news),
             PipelineMsg::Wake => {
                 inject_fault(&*state.plan.shared.faults, FaultPoint::PipelineHandle, &state.plan.settings.name).await;
                 state.tick(&myself);

@@ -5,9 +5,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::action::{Action, Receipt};
+use crate::domain::announced::{AnnouncedSlot, Announcement};
 use crate::domain::bar::{Bar, CleanBars, Interval, RawBar};
 use crate::domain::cycle::SlotRecord;
 use crate::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
@@ -98,6 +100,50 @@ fn wait_text(retry_after: Option<Duration>) -> String {
 pub trait BarSource: Send + Sync {
     /// Bars as delivered, in any order.
     fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Vec<RawBar>, SourceError>>;
+}
+
+/// Which slots of a pipeline are due.
+#[derive(Clone)]
+pub enum SlotFeed {
+    /// A function of time.
+    Grid(Schedule),
+    /// Whatever is announced from outside.
+    Announced(Arc<dyn Announcer>),
+}
+
+/// Question to an [`Announcer`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedRequest {
+    /// The newest slot that was announced so far. `None`: none was yet, and what opened before `now` and is over is not due.
+    pub since: Option<UtcMs>,
+    /// Announced slots that have not ended.
+    pub open: Vec<AnnouncedSlot>,
+    /// Schedule time.
+    pub now: UtcMs,
+    /// The whole call must end within this.
+    pub deadline: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedAnswer {
+    /// At least everything that opens after `since`, also what is over by now: the node may have been down. Repeating an
+    /// announcement changes nothing.
+    pub announced: Vec<Announcement>,
+    /// Which of the slots in `open` must not be worked on any more, by id.
+    pub withdrawn: Vec<String>,
+    /// When to ask again.
+    pub ask_again: Duration,
+}
+
+/// The announcer could not be asked. The text is safe to print.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("what announces slots cannot be asked: {0}")]
+pub struct FeedError(pub String);
+
+/// Announces slots from outside, such as the windows that a chain opens.
+pub trait Announcer: Send + Sync {
+    /// What is announced, and what of it was withdrawn.
+    fn ask<'a>(&'a self, request: &'a FeedRequest) -> PortFuture<'a, Result<FeedAnswer, FeedError>>;
 }
 
 /// Turns bars into what a model is asked about. One implementation for live, replay and export.
@@ -262,6 +308,8 @@ pub enum JournalWrite {
         /// Schedule time of the note.
         noted_at: UtcMs,
     },
+    /// Announced slots. The first announcement of an id stands, and so does the row of a slot that has ended.
+    Announce { pipeline: String, announced: Vec<Announcement> },
     /// A new intent in state `planned`.
     Plan(Box<Intent>),
     /// A transition of an intent.
@@ -274,6 +322,7 @@ impl JournalWrite {
     pub fn rows(&self) -> u64 {
         match self {
             Self::MissSlots { schedule, after, until, .. } => schedule.count(*after, *until),
+            Self::Announce { announced, .. } => announced.len() as u64,
             Self::EndSlot(_) | Self::Plan(_) | Self::Advance { .. } => 1,
         }
     }
@@ -296,6 +345,8 @@ pub enum Written {
 pub enum JournalRead {
     /// What a pipeline has to know at its start.
     Recovery { pipeline: String },
+    /// Announced slots of a pipeline.
+    Announced { pipeline: String },
     /// Open intents and recent orders of an account and symbol.
     Exposure { account: String, symbol: String, mode: Mode, now: UtcMs },
     /// Intents of a pipeline that are not final.
@@ -316,8 +367,9 @@ pub enum JournalRead {
 /// What a pipeline reads from the journal at its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovery {
-    /// Every slot up to and including this instant is accounted for: the newest slot that has a row. Without any row it is
-    /// the instant before the first slot that has an intent, so that sent orders get their row.
+    /// Every slot of a grid up to and including this instant is accounted for: the newest slot that has a row, but for withdrawn
+    /// ones, whose row may come before they are due. Without any row it is the instant before the first slot that has an intent,
+    /// so that sent orders get their row.
     pub last_slot: Option<UtcMs>,
     /// Newest bar that was decided.
     pub last_decided_bar: Option<UtcMs>,
@@ -336,9 +388,19 @@ impl Recovery {
     }
 }
 
+/// The announced slots of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Announced {
+    /// The newest one, with or without a row.
+    pub newest: Option<UtcMs>,
+    /// Those without a row, oldest first.
+    pub open: Vec<AnnouncedSlot>,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum JournalAnswer {
     Recovery(Recovery),
+    Announced(Announced),
     Exposure(Exposure),
     /// To [`JournalRead::OpenIntents`], [`JournalRead::AckedIntents`] and [`JournalRead::ExistingIntents`].
     Intents(Vec<Intent>),
@@ -378,6 +440,7 @@ pub enum FaultPoint {
     ExecutorHandle,
     HeartbeatHandle,
     CompetitionClockHandle,
+    SlotFeedHandle,
     JournalHandle,
     PipelineHandle,
     BeforePlan,

@@ -16,7 +16,8 @@ use crate::domain::risk::RiskLimits;
 use crate::domain::schedule::{Schedule, Window};
 use crate::domain::time::UtcMs;
 use crate::ports::{
-    BarObserver, BarSource, Chance, Clock, FaultInjector, FeatureSet, Model, PositionBook, Quarantine, Sink,
+    Announcer, BarObserver, BarSource, Chance, Clock, FaultInjector, FeatureSet, Model, PositionBook, Quarantine, Sink,
+    SlotFeed,
 };
 use crate::supervision::watch::Progress;
 use crate::supervision::{CrashLog, Limits};
@@ -47,11 +48,12 @@ impl Deadlines {
         limit + limit / 5
     }
 
-    /// Whether schedule time allows an order of `slot` to leave at `now`. Elapsed time stops while a machine sleeps and ignores a
-    /// clock that is set, so both clocks have to allow it.
+    /// Whether schedule time allows an effect of `slot` to leave at `now`: until the window of an announced slot closes, and near
+    /// the slot on a grid. Elapsed time stops while a machine sleeps and ignores a clock that is set, so both clocks have to
+    /// allow it.
     #[must_use]
-    pub fn may_leave(&self, slot: UtcMs, now: UtcMs) -> bool {
-        now.since(slot) <= self.lateness + self.cycle && slot.since(now) <= self.lateness
+    pub fn may_leave(&self, slot: UtcMs, closes: Option<UtcMs>, now: UtcMs) -> bool {
+        now <= closes.unwrap_or_else(|| slot.plus(self.lateness + self.cycle)) && slot.since(now) <= self.lateness
     }
 
     /// The earliest time at which a stage can count as hung, when `holder` has had the cycle since `since`. Stages hand on without
@@ -68,9 +70,12 @@ pub struct PipelineSettings {
     pub name: String,
     /// Symbol at source and venue.
     pub symbol: String,
-    /// When decisions are due.
-    pub schedule: Schedule,
+    /// The slots of this run: those of the competition, or the one of a single run.
     pub window: Window,
+    /// Nothing leaves outside the competition.
+    pub competition: Window,
+    /// A pipeline without rows begins with this slot, although it was due before the start; `None`: with the next one.
+    pub first_slot: Option<UtcMs>,
     /// What bars must be like.
     pub freshness: Freshness,
     /// A close may lie outside its bar's range by this much.
@@ -81,11 +86,40 @@ pub struct PipelineSettings {
 /// What a pipeline is for, with what only this job knows.
 #[derive(Clone)]
 pub enum Job {
-    Trade { policy: TradePolicy, risk: RiskLimits, positions: Arc<dyn PositionBook> },
-    Forecast { policy: ForecastPolicy, observer: Arc<dyn BarObserver> },
+    /// On a grid only: a position that is derived from orders is counted in the order of their slots, and announced slots may come
+    /// in any order.
+    Trade {
+        schedule: Schedule,
+        policy: TradePolicy,
+        risk: RiskLimits,
+        positions: Arc<dyn PositionBook>,
+    },
+    Forecast {
+        slots: SlotFeed,
+        policy: ForecastPolicy,
+        observer: Arc<dyn BarObserver>,
+    },
 }
 
 impl Job {
+    /// The grid of its slots; `None` when they are announced.
+    #[must_use]
+    pub const fn schedule(&self) -> Option<&Schedule> {
+        match self {
+            Self::Trade { schedule, .. } | Self::Forecast { slots: SlotFeed::Grid(schedule), .. } => Some(schedule),
+            Self::Forecast { slots: SlotFeed::Announced(_), .. } => None,
+        }
+    }
+
+    /// What announces its slots; `None` on a grid.
+    #[must_use]
+    pub const fn announcer(&self) -> Option<&Arc<dyn Announcer>> {
+        match self {
+            Self::Forecast { slots: SlotFeed::Announced(announcer), .. } => Some(announcer),
+            Self::Trade { .. } | Self::Forecast { slots: SlotFeed::Grid(_), .. } => None,
+        }
+    }
+
     /// What is decided only once.
     #[must_use]
     pub const fn decide_on(&self) -> DecideOn {

@@ -38,7 +38,8 @@ pub struct PipelineStatus {
     pub last_reason: Option<Reason>,
     /// The next slot that will be due; `None` before recovery and after the competition.
     pub next_due: Option<UtcMs>,
-    /// Since when it waits for the journal before it can continue its schedule; `None` once it has. Elapsed time.
+    /// Since when it does not know which slots are due: at its start it waits for the journal, and later for what announces its
+    /// slots; `None` while it knows. Elapsed time.
     pub waiting_since: Option<Instant>,
     /// Every slot up to here has ended, or is in flight. If the wall clock shows an earlier time, it was set back.
     pub accounted: Option<UtcMs>,

@@ -84,6 +84,7 @@ impl Ledger {
                         self.end(slot, reason);
                     }
                 }
+                SlotCommand::End { slot, .. } | SlotCommand::Withdraw { slot } => panic!("{slot} was never announced"),
             }
         }
     }

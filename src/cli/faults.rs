@@ -120,7 +120,7 @@ impl FaultInjector for ChaosFaults {
 }
 
 /// Fault points at which a crash test may end the process, by name.
-const CRASH_POINTS: [(&str, FaultPoint); 14] = [
+const CRASH_POINTS: [(&str, FaultPoint); 15] = [
     ("before-plan", FaultPoint::BeforePlan),
     ("after-plan", FaultPoint::AfterPlan),
     ("after-sent", FaultPoint::AfterSent),
@@ -135,6 +135,7 @@ const CRASH_POINTS: [(&str, FaultPoint); 14] = [
     ("before-settle", FaultPoint::BeforeSettle),
     ("predictor", FaultPoint::PredictorHandle),
     ("journal", FaultPoint::JournalHandle),
+    ("slot-feed", FaultPoint::SlotFeedHandle),
 ];
 
 /// With `--hang-at`, so that a test of the watchdog does not wait for the configured time.

@@ -29,7 +29,8 @@ pub struct RunArgs {
     /// The configuration.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Run the next due slot of each pipeline and end: 0 when every one was decided, 69 when one was not.
+    /// Decide once for each pipeline and end: the newest closed bar, or on recorded bars the next one. 0 when every one was
+    /// decided, 69 when one was not.
     #[arg(long)]
     pub once: bool,
     /// What overrides the configuration.

@@ -16,6 +16,7 @@ use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalWrite, Written};
 
+use super::announced;
 use super::known::Known;
 use super::meta::{self, Meta};
 use super::retention;
@@ -54,6 +55,10 @@ pub(super) fn batch(
                     newest.insert(pipeline, until);
                 }
                 miss_slots(connection, known, missed, &schedule, after, until)?
+            }
+            JournalWrite::Announce { pipeline, announced } => {
+                announced::announce(connection, known, &pipeline, announced)?;
+                Written::Done
             }
             JournalWrite::Plan(intent) => {
                 let contradicted = contradicted(&intent.key);

@@ -5,8 +5,10 @@
 
 use rusqlite::{Connection, Rows};
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState};
+use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 
+use super::announced;
 use super::known::Known;
 use super::queries;
 use super::rows::{self, IntentStep};
@@ -24,6 +26,7 @@ pub(super) fn audit(connection: &Connection, every_slot: bool) -> Result<Known, 
     } else {
         newest_slots(connection, &mut known)?;
     }
+    announced::audit(connection, &mut known)?;
     for (pipeline, decided_bar) in queries::removed(connection, None)? {
         known.note_row(&pipeline, None, decided_bar);
     }
@@ -54,7 +57,9 @@ fn slots(connection: &Connection, known: &mut Known) -> Result<(), RowFault> {
         SLOTS.require_intact(row)?;
         let pipeline = row.get_ref("pipeline")?.as_str().map_err(rusqlite::Error::from)?;
         let decided = row.get::<_, Option<i64>>("decided_bar_ms")?.map(UtcMs);
-        known.note_row(pipeline, Some(UtcMs(row.get("slot_ms")?)), decided);
+        let is_withdrawn = row.get_ref("reason")?.as_str().map_err(rusqlite::Error::from)? == Reason::Withdrawn.code();
+        let slot: i64 = row.get("slot_ms")?;
+        known.note_row(pipeline, (!is_withdrawn).then_some(UtcMs(slot)), decided);
     }
     Ok(())
 }

@@ -8,9 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use sentinel_actors::domain::announced::AnnouncedSlot;
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::Role;
+use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Recovery;
 
@@ -38,6 +40,9 @@ struct Pipeline {
     newest_basis: Option<UtcMs>,
     /// The newest slot that wrote intents, and them.
     newest: Option<(UtcMs, BTreeMap<IntentKey, Intent>)>,
+    /// Announced slots without a row.
+    announced: BTreeMap<UtcMs, AnnouncedSlot>,
+    newest_announced: Option<UtcMs>,
 }
 
 /// One symbol of one account in one mode.
@@ -92,10 +97,18 @@ impl Known {
 
     /// Takes in a row that was written.
     pub(super) fn note_slot(&mut self, record: &SlotRecord) {
-        self.note_row(&record.pipeline, Some(record.slot), record.decided_bar);
+        let passed = record.reason != Reason::Withdrawn;
+        self.note_row(&record.pipeline, Some(record.slot).filter(|_| passed), record.decided_bar);
+        self.end_announced(&record.pipeline, record.slot);
     }
 
-    /// The same, of a row that was read; without a slot, of rows that were removed.
+    fn end_announced(&mut self, pipeline: &str, slot: UtcMs) {
+        if let Some(pipeline) = self.pipelines.get_mut(pipeline) {
+            pipeline.announced.remove(&slot);
+        }
+    }
+
+    /// The same, of a row that was read; without a slot, of rows that were removed and of withdrawn ones, which may lie ahead.
     pub(super) fn note_row(&mut self, pipeline: &str, slot: Option<UtcMs>, decided_bar: Option<UtcMs>) {
         // A bar opens before its slot.
         let decided_bar = decided_bar.filter(|bar| slot.is_none_or(|slot| *bar < slot));
@@ -106,6 +119,23 @@ impl Known {
             pipeline.last_slot = pipeline.last_slot.max(slot);
             pipeline.last_decided_bar = pipeline.last_decided_bar.max(decided_bar);
         }
+    }
+
+    /// Takes in an announced slot; it is open when it has no row.
+    pub(super) fn note_announced(&mut self, pipeline: &str, slot: AnnouncedSlot, is_open: bool) {
+        let pipeline = self.pipelines.entry(pipeline.to_owned()).or_default();
+        pipeline.newest_announced = pipeline.newest_announced.max(Some(slot.slot));
+        if is_open {
+            pipeline.announced.insert(slot.slot, slot);
+        }
+    }
+
+    /// The newest announced slot of a pipeline, and those without a row, oldest first.
+    pub(super) fn announced(&self, pipeline: &str) -> (Option<UtcMs>, Vec<AnnouncedSlot>) {
+        let pipeline = self.pipelines.get(pipeline);
+        pipeline.map_or((None, Vec::new()), |pipeline| {
+            (pipeline.newest_announced, pipeline.announced.values().cloned().collect())
+        })
     }
 
     /// How many intents wait to be settled.

@@ -35,8 +35,10 @@ pub struct Proven {
 /// What the journal holds about the slots from the first to the last one, both included.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Proof {
-    /// Slots that the schedule makes due.
+    /// Slots that the schedule makes due, and those that were announced.
     pub due: u64,
+    /// Announced slots that may still be open: they have no row, and no later one has. They are not due yet.
+    pub announced_open: u64,
     /// Slots up to this one were removed by retention; they are neither due here nor counted.
     pub removed_until: Option<UtcMs>,
     pub rows: u64,
@@ -106,14 +108,20 @@ pub fn proof_of(
     let mut proof = Proof { removed_until, ..Proof::default() };
     let mut acted = std::collections::BTreeSet::new();
     let mut due = schedule.map(|schedule| schedule.slots(before_first, last)).into_iter().flatten().peekable();
+    let announced = reader.announced_between(pipeline, UtcMs(before_first.0.saturating_add(1)), last)?;
+    let mut announced: BTreeMap<UtcMs, UtcMs> = announced.into_iter().map(|slot| (slot.slot, slot.closes)).collect();
 
     reader.each_slot_between(pipeline, first, last, |row| {
         let slot = row.record.slot;
         while let Some(hole) = due.next_if(|due| *due < slot) {
             proof.note_hole(hole);
         }
-        // The primary key admits one row per slot, so that a row is either the next due one or a stray.
-        if due.next_if_eq(&slot).is_none() && schedule.is_some() {
+        // The primary key admits one row per slot, so that a row is the next due one, an announced one, or a stray.
+        let is_due = due.next_if_eq(&slot).is_some();
+        let was_announced = announced.remove(&slot).is_some();
+        if is_due || was_announced || schedule.is_none() {
+            proof.due += 1;
+        } else {
             proof.strays += 1;
         }
         proof.rows += 1;
@@ -125,7 +133,15 @@ pub fn proof_of(
         }
     })?;
     due.for_each(|hole| proof.note_hole(hole));
-    proof.due = schedule.map_or(proof.rows, |schedule| schedule.count(before_first, last));
+    // Rows are written in order, but for those of withdrawn slots: a slot that closed before the newest one has its row.
+    let newest = reader.newest_not_withdrawn(pipeline)?;
+    for (slot, closes) in announced {
+        if newest.is_some_and(|newest| closes < newest) {
+            proof.note_hole(slot);
+        } else {
+            proof.announced_open += 1;
+        }
+    }
 
     for intent in reader.intents_between(pipeline, first, last)? {
         proof.damaged += u64::from(!intent.is_intact);
@@ -140,6 +156,7 @@ pub fn proof_of(
 impl Proof {
     fn note_hole(&mut self, slot: UtcMs) {
         self.holes += 1;
+        self.due += 1;
         if self.first_holes.len() < LISTED {
             self.first_holes.push(slot);
         }

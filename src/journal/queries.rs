@@ -12,6 +12,7 @@ use sentinel_actors::domain::risk::Exposure;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalAnswer, JournalRead, Recovery};
 
+use super::announced;
 use super::known::Known;
 use super::rows;
 use super::tables::{REMOVED, RowFault, SELECT_INTENTS, SELECT_SLOTS};
@@ -32,6 +33,9 @@ pub(super) fn answer(connection: &Connection, known: &Known, asked: &JournalRead
             let recovery = recovery(connection, pipeline)?;
             known.agree_recovery(pipeline, &recovery)?;
             JournalAnswer::Recovery(recovery)
+        }
+        JournalRead::Announced { pipeline } => {
+            JournalAnswer::Announced(announced::announced(connection, known, pipeline)?)
         }
         JournalRead::Exposure { account, symbol, mode, now } => {
             JournalAnswer::Exposure(exposure(connection, known, (account, symbol, *mode), *now)?)
@@ -91,9 +95,9 @@ pub(super) fn recovery(connection: &Connection, pipeline: &str) -> Result<Recove
     })
 }
 
-/// The newest row of a pipeline.
+/// The newest row of a pipeline, but for withdrawn slots.
 pub(super) fn newest_slot(connection: &Connection, pipeline: &str) -> Result<Option<SlotRecord>, RowFault> {
-    slot(connection, "WHERE pipeline = ?1 ORDER BY slot_ms DESC LIMIT 1", pipeline)
+    slot(connection, "WHERE pipeline = ?1 AND reason <> 'withdrawn' ORDER BY slot_ms DESC LIMIT 1", pipeline)
 }
 
 /// The row of the newest bar that a pipeline decided.

@@ -7,6 +7,7 @@ mod select;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Params, Row, params};
+use sentinel_actors::domain::announced::AnnouncedSlot;
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
 use sentinel_actors::domain::reason::Reason;
@@ -16,7 +17,8 @@ use sentinel_actors::ports::Recovery;
 use super::meta::{self, Meta};
 use super::rows::{self, IntentStep};
 use super::tables::{
-    EVENTS, INTENTS, RowFault, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SELECT_STARTS, SLOTS, STARTS,
+    EVENTS, INTENTS, RowFault, SELECT_ANNOUNCED, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SELECT_STARTS, SLOTS,
+    STARTS,
 };
 use super::{JOURNAL_FILE, JournalError, Removed, Start, queries, retention, schema};
 
@@ -207,6 +209,35 @@ impl JournalReader {
             visit(slot);
             Ok(())
         })
+    }
+
+    /// How the slot was announced; `None` when it was not.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn announced(&self, pipeline: &str, slot: UtcMs) -> Result<Option<AnnouncedSlot>, JournalError> {
+        Ok(self.announced_between(pipeline, slot, slot)?.pop())
+    }
+
+    /// Announced slots from `first` to `last`, both included, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn announced_between(
+        &self,
+        pipeline: &str,
+        first: UtcMs,
+        last: UtcMs,
+    ) -> Result<Vec<AnnouncedSlot>, JournalError> {
+        let sql = format!("{} WHERE pipeline = ?1 AND slot_ms BETWEEN ?2 AND ?3 ORDER BY slot_ms", *SELECT_ANNOUNCED);
+        self.collect(&sql, params![pipeline, first.0, last.0], rows::announced_from)
+    }
+
+    /// The newest slot of a pipeline that was not withdrawn: a withdrawn one has its row before it is due.
+    pub(super) fn newest_not_withdrawn(&self, pipeline: &str) -> Result<Option<UtcMs>, JournalError> {
+        let sql =
+            "SELECT slot_ms FROM slots WHERE pipeline = ?1 AND reason <> 'withdrawn' ORDER BY slot_ms DESC LIMIT 1";
+        Ok(self.collect(sql, [pipeline], |row| Ok(UtcMs(row.get(0)?)))?.pop())
     }
 
     /// What happened to an intent, in order.

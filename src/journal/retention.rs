@@ -1,8 +1,9 @@
 //! Old slots are removed, when the configuration says so: a few with each commit, never in one long transaction.
 //!
 //! Promises kept: intents and their events are never removed, so that positions, limits and open orders count as before.
-//! The newest row of a pipeline stays, and so does everything from the slot of its oldest open order on. What is removed is
-//! always everything before a slot, and the journal says before which one: a missing row is still a hole.
+//! The newest row of a pipeline stays, and so does everything from the slot of its oldest open order on, and from its oldest
+//! announced slot without a row. What is removed is always everything before a slot, and the journal says before which one: a
+//! missing row is still a hole.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -60,6 +61,9 @@ fn remove_of(connection: &Connection, pipeline: &str, before: UtcMs, most: u32) 
     connection
         .prepare_cached("DELETE FROM slots WHERE pipeline = ?1 AND slot_ms <= ?2")?
         .execute(params![pipeline, until.0])?;
+    connection
+        .prepare_cached("DELETE FROM announced_slots WHERE pipeline = ?1 AND slot_ms <= ?2")?
+        .execute(params![pipeline, until.0])?;
     let before = removed(connection, pipeline)?;
     let (slots, earlier_bar) = before.map_or((0, None), |before| (before.slots, before.decided_bar));
     let now = Removed { until, slots: slots + i64::from(count), decided_bar: decided_bar.max(earlier_bar) };
@@ -82,7 +86,12 @@ fn bound(connection: &Connection, pipeline: &str, before: UtcMs) -> Result<Optio
         "SELECT slot_ms FROM intents WHERE pipeline = ?1 AND state IN ('planned', 'sent', 'unknown', 'held')
          ORDER BY slot_ms LIMIT 1",
     )?;
-    Ok([Some(before), newest, open].into_iter().flatten().min())
+    let announced = first(
+        "SELECT slot_ms FROM announced_slots AS announced WHERE pipeline = ?1 AND NOT EXISTS (
+             SELECT 1 FROM slots WHERE slots.pipeline = announced.pipeline AND slots.slot_ms = announced.slot_ms)
+         ORDER BY slot_ms LIMIT 1",
+    )?;
+    Ok([Some(before), newest, open, announced].into_iter().flatten().min())
 }
 
 /// What was removed of a pipeline so far.

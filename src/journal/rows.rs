@@ -6,6 +6,7 @@ use rusqlite::Row;
 use rusqlite::types::Value;
 use rust_decimal::Decimal;
 use sentinel_actors::domain::action::{Action, Forecast, Inclusion, Receipt};
+use sentinel_actors::domain::announced::AnnouncedSlot;
 use sentinel_actors::domain::cycle::{SlotRecord, Weighed};
 use sentinel_actors::domain::decision::DecideOn;
 use sentinel_actors::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState, Mode};
@@ -199,6 +200,7 @@ pub(super) fn intent_values(intent: &Intent) -> Vec<Value> {
         time(forecast.map(|forecast| forecast.reference_time)),
         optional(inclusion, |inclusion| text(&inclusion.hash)),
         optional(inclusion, |inclusion| number(inclusion.height)),
+        optional(intent.announced_as.as_ref(), text),
     ]);
     values
 }
@@ -214,6 +216,7 @@ pub(super) fn intent_from(row: &Row<'_>) -> Result<Intent, RowFault> {
         account: row.get("account")?,
         pipeline: row.get("pipeline")?,
         slot: UtcMs(row.get("slot_ms")?),
+        announced_as: row.get("announced_as")?,
         basis: Basis::new(kind, UtcMs(row.get("basis_ms")?)),
         action: action_from(row)?,
         state: IntentState::from_code(&state).ok_or_else(|| meaningless("state", state))?,
@@ -331,6 +334,16 @@ pub(super) fn removed_from(row: &Row<'_>) -> Result<Removed, RowFault> {
         slots: row.get("slots")?,
         decided_bar: row.get::<_, Option<i64>>("decided_bar_ms")?.map(UtcMs),
     })
+}
+
+/// The row of an announced slot, in the order of [`ANNOUNCED`].
+pub(super) fn announced_values(pipeline: &str, slot: &AnnouncedSlot) -> Vec<Value> {
+    vec![text(pipeline), Value::Integer(slot.slot.0), text(&slot.id), Value::Integer(slot.closes.0)]
+}
+
+/// Reads a row selected with [`SELECT_ANNOUNCED`].
+pub(super) fn announced_from(row: &Row<'_>) -> Result<AnnouncedSlot, RowFault> {
+    Ok(AnnouncedSlot { slot: UtcMs(row.get("slot_ms")?), closes: UtcMs(row.get("closes_ms")?), id: row.get("id")? })
 }
 
 /// One line of an intent's history: `planned` first, then each event of its machine.

@@ -83,6 +83,7 @@ pub(super) const INTENTS: Table = Table {
         "reference_ms",
         "hash",
         "height",
+        "announced_as",
     ],
 };
 
@@ -95,8 +96,11 @@ pub(super) const STARTS: Table =
 pub(super) const REMOVED: Table =
     Table { name: "removed_slots", keys: 1, columns: &["pipeline", "until_ms", "slots", "decided_bar_ms"] };
 
+pub(super) const ANNOUNCED: Table =
+    Table { name: "announced_slots", keys: 2, columns: &["pipeline", "slot_ms", "id", "closes_ms"] };
+
 /// Every table that carries checksums. When one changes, its present form moves to [`super::frozen`].
-pub(super) const TABLES: [&Table; 5] = [&SLOTS, &INTENTS, &EVENTS, &STARTS, &REMOVED];
+pub(super) const TABLES: [&Table; 6] = [&SLOTS, &INTENTS, &EVENTS, &STARTS, &REMOVED, &ANNOUNCED];
 
 pub(super) static INSERT_SLOT: LazyLock<String> = LazyLock::new(|| SLOTS.insert("ON CONFLICT DO NOTHING"));
 pub(super) static INSERT_INTENT: LazyLock<String> = LazyLock::new(|| INTENTS.insert("ON CONFLICT DO NOTHING"));
@@ -104,6 +108,8 @@ pub(super) static REPLACE_INTENT: LazyLock<String> = LazyLock::new(|| INTENTS.up
 pub(super) static INSERT_EVENT: LazyLock<String> = LazyLock::new(|| EVENTS.insert(""));
 pub(super) static INSERT_START: LazyLock<String> = LazyLock::new(|| STARTS.insert(""));
 pub(super) static INSERT_REMOVED: LazyLock<String> = LazyLock::new(|| REMOVED.insert_or_replace());
+pub(super) static INSERT_ANNOUNCED: LazyLock<String> = LazyLock::new(|| ANNOUNCED.insert(""));
+pub(super) static SELECT_ANNOUNCED: LazyLock<String> = LazyLock::new(|| ANNOUNCED.select());
 pub(super) static SELECT_REMOVED: LazyLock<String> = LazyLock::new(|| REMOVED.select());
 pub(super) static SELECT_STARTS: LazyLock<String> = LazyLock::new(|| STARTS.select());
 pub(super) static SELECT_SLOTS: LazyLock<String> = LazyLock::new(|| SLOTS.select());

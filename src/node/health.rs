@@ -1,7 +1,7 @@
 //! Health as a file: `health.json` in the state directory, and the verdict on it.
 //!
 //! Promise kept: healthy means that useful work is done. The file is written only while every part of the node makes
-//! progress, so the file of a dead or hung node becomes too old. A pipeline that is parked, has not started its schedule, is
+//! progress, so the file of a dead or hung node becomes too old. A pipeline that is parked, does not know which slots are due, is
 //! overdue with a decision or fails slot after slot is unhealthy even if the process is alive; so is a node in safe mode, or
 //! with an order that the operator must settle. A replay's schedule time is not wall time, so its lateness is ignored.
 
@@ -238,7 +238,7 @@ impl PipelineHealth {
         }
         let waiting = self.waiting_ms.map(Duration::from_millis).filter(|waiting| *waiting > late_after);
         if let Some(waiting) = waiting {
-            return Some(format!("has not started its schedule for {}", humantime::format_duration(waiting)));
+            return Some(format!("has not known which slots are due for {}", humantime::format_duration(waiting)));
         }
         if let Some(failing) = self.failing(FAULTS_MAX) {
             return Some(failing);
@@ -334,7 +334,7 @@ mod tests {
             let error = existing(true, None).unwrap_err();
             assert!(error.starts_with("no useful work is done: eurusd is parked"), "{error}");
             let error = existing(false, Some(41_000)).unwrap_err();
-            assert_eq!(error, "no useful work is done: eurusd has not started its schedule for 41s");
+            assert_eq!(error, "no useful work is done: eurusd has not known which slots are due for 41s");
             assert!(existing(false, Some(40_000)).is_ok(), "a start may take so long");
         }
     }

@@ -17,7 +17,7 @@ use sentinel_actors::supervision::budget::Limit;
 
 pub use self::model::try_model;
 pub use self::source::survey_bars;
-use self::source::{Source, window_of_run};
+use self::source::{RunSlots, Source, slots_of_run};
 use super::{NodeError, RunOptions};
 use crate::config::{self, Config, PipelineConfig};
 use crate::journal::StateDir;
@@ -57,9 +57,14 @@ fn wire_one(
     let model = model::model(pipeline, engine, options.faults.clone())?;
     let Source { source, clock, accounted, span } = source::source(pipeline, state, options)?;
     let (sink, job) = venue::sink_and_job(pipeline, book, &options.faults);
-    let first_slot = span.map_or_else(|| pipeline.schedule.after(accounted), |span| span.first);
-    let window = window_of_run(pipeline.window, &pipeline.schedule, accounted, span, options.once);
+    let RunSlots { window, first, any_lateness } =
+        slots_of_run(pipeline.window, &pipeline.schedule, accounted, span, options.once);
+    let first_slot = span.map(|span| span.first).or(first).unwrap_or_else(|| pipeline.schedule.after(accounted));
     let last_slot = window.end.map(|end| pipeline.schedule.newest_due(end.before()));
+    let mut deadlines = pipeline.deadlines;
+    if any_lateness {
+        deadlines.lateness = deadlines.lateness.max(pipeline.schedule.period());
+    }
     let freshness = Freshness {
         interval: pipeline.interval,
         calendar: pipeline.calendar.clone(),
@@ -70,11 +75,12 @@ fn wire_one(
     let settings = PipelineSettings {
         name: pipeline.name.clone(),
         symbol: pipeline.symbol.clone(),
-        schedule: pipeline.schedule.clone(),
         window,
+        competition: pipeline.window,
+        first_slot: first,
         freshness,
         tick: pipeline.data.tick,
-        deadlines: pipeline.deadlines,
+        deadlines,
     };
     let ports = PipelinePorts { clock, source, features, model, sink, job };
     Ok(WiredPipeline { settings, ports, first_slot, last_slot })

@@ -30,6 +30,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         ".ci/run",
         "SENTINEL_KILLS=60",
     ),
+    ("SENTINEL_KILLS=60 cargo test --profile sim --test announced_kill", ".ci/nightly", "--test announced_kill"),
     ("SENTINEL_JOURNAL_BYTES=1000000 cargo test --test journal bytes", ".ci/nightly", "SENTINEL_JOURNAL_BYTES=${"),
     ("SENTINEL_DAMAGED_BYTES=300 cargo test --test process damage", ".ci/nightly", "SENTINEL_DAMAGED_BYTES=${"),
     ("SENTINEL_SLOW_FSYNCS=1000 cargo test --test process faulty_disk", ".ci/nightly", "SENTINEL_SLOW_FSYNCS=${"),

@@ -60,6 +60,7 @@ fn intent(key: &IntentKey) -> Intent {
         account: "demo-1".to_owned(),
         pipeline: "eurusd".to_owned(),
         slot: NOW,
+        announced_as: None,
         basis: Basis::Bar(NOW),
         action: order().into(),
         state: IntentState::Unknown,

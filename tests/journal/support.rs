@@ -119,6 +119,7 @@ pub(crate) fn intent(n: i64, role: Role) -> Intent {
         account: "demo".into(),
         pipeline: "eurusd".into(),
         slot: minute(n),
+        announced_as: None,
         basis: Basis::Bar(basis),
         action: Action::Order(Order {
             role,

@@ -91,6 +91,7 @@ mod tests {
             account: "account".to_owned(),
             pipeline: "eurusd".to_owned(),
             slot: SLOT,
+            announced_as: None,
             basis: Basis::Bar(BAR),
             action: Action::Order(Order {
                 role,

@@ -208,6 +208,10 @@ pub enum SlotCommand {
         until: UtcMs,
         reason: Reason,
     },
+    /// One slot ends with this reason without a cycle.
+    End { slot: UtcMs, reason: Reason },
+    /// The slot in flight was withdrawn: no effect of it may leave any more.
+    Withdraw { slot: UtcMs },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,7 +221,52 @@ pub struct InFlight {
     pub attempt: u32,
 }
 
-/// Which slots are accounted for and which one is in flight. Knows no clock: time comes in events.
+/// The attempt that a pipeline works on: at most one, run again at most once.
+#[derive(Debug, Clone)]
+pub struct CycleInFlight(Option<InFlight>);
+
+impl CycleInFlight {
+    /// Nothing is in flight.
+    pub const NONE: Self = Self(None);
+
+    #[must_use]
+    pub const fn get(&self) -> Option<InFlight> {
+        self.0
+    }
+
+    /// The first attempt at `slot`.
+    #[must_use]
+    pub const fn begin(&mut self, slot: UtcMs) -> SlotCommand {
+        self.0 = Some(InFlight { slot, attempt: 1 });
+        SlotCommand::Begin { slot, attempt: 1 }
+    }
+
+    /// Reacts to what became of an attempt; one that was given up changes nothing. A cycle is not run again when `given_up` says
+    /// why.
+    #[must_use]
+    pub fn on(&mut self, event: SlotEvent, given_up: Option<Reason>) -> Vec<SlotCommand> {
+        match event {
+            SlotEvent::Ended { slot, attempt } if self.0 == Some(InFlight { slot, attempt }) => {
+                self.0 = None;
+                vec![SlotCommand::Finish { slot }]
+            }
+            SlotEvent::StageFailed { slot, attempt, time_left, same_input }
+                if self.0 == Some(InFlight { slot, attempt }) =>
+            {
+                if attempt == 1 && time_left && given_up.is_none() {
+                    self.0 = Some(InFlight { slot, attempt: 2 });
+                    return vec![SlotCommand::Begin { slot, attempt: 2 }];
+                }
+                self.0 = None;
+                let crashed = if same_input { Reason::PoisonInput } else { Reason::StageCrashed };
+                vec![SlotCommand::Abort { slot, reason: given_up.unwrap_or(crashed) }]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Which slots of a grid are accounted for and which one is in flight. Knows no clock: time comes in events.
 #[derive(Debug, Clone)]
 pub struct SlotMachine {
     schedule: Schedule,
@@ -229,7 +278,7 @@ pub struct SlotMachine {
     /// Slots up to and including this one were due before this pipeline (or node) was up.
     down_until: UtcMs,
     down_reason: Reason,
-    in_flight: Option<InFlight>,
+    in_flight: CycleInFlight,
 }
 
 impl SlotMachine {
@@ -244,12 +293,12 @@ impl SlotMachine {
         down_until: UtcMs,
         down_reason: Reason,
     ) -> Self {
-        Self { schedule, window, lateness, accounted, down_until, down_reason, in_flight: None }
+        Self { schedule, window, lateness, accounted, down_until, down_reason, in_flight: CycleInFlight::NONE }
     }
 
     #[must_use]
     pub const fn in_flight(&self) -> Option<InFlight> {
-        self.in_flight
+        self.in_flight.get()
     }
 
     /// Every slot up to and including this one has been handed out.
@@ -269,32 +318,14 @@ impl SlotMachine {
     /// Whether every slot of the window has its end.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.in_flight.is_none() && self.next_due().is_none()
+        self.in_flight().is_none() && self.next_due().is_none()
     }
 
     #[must_use]
     pub fn on(&mut self, event: SlotEvent) -> Vec<SlotCommand> {
         match event {
             SlotEvent::Tick { now } => self.tick(now),
-            SlotEvent::Ended { slot, attempt } => {
-                if self.in_flight != Some(InFlight { slot, attempt }) {
-                    return Vec::new(); // it comes from an attempt that was given up
-                }
-                self.in_flight = None;
-                vec![SlotCommand::Finish { slot }]
-            }
-            SlotEvent::StageFailed { slot, attempt, time_left, same_input } => {
-                if self.in_flight != Some(InFlight { slot, attempt }) {
-                    return Vec::new();
-                }
-                if attempt == 1 && time_left {
-                    self.in_flight = Some(InFlight { slot, attempt: 2 });
-                    return vec![SlotCommand::Begin { slot, attempt: 2 }];
-                }
-                self.in_flight = None;
-                let reason = if same_input { Reason::PoisonInput } else { Reason::StageCrashed };
-                vec![SlotCommand::Abort { slot, reason }]
-            }
+            other => self.in_flight.on(other, None),
         }
     }
 
@@ -310,18 +341,17 @@ impl SlotMachine {
         let before_newest = newest.before();
         self.accounted = self.accounted.max(first.before());
 
-        let passing_reason = if self.in_flight.is_some() { Reason::Overrun } else { Reason::Late };
+        let passing_reason = if self.in_flight().is_some() { Reason::Overrun } else { Reason::Late };
         self.miss_until(self.down_until.min(before_newest), self.down_reason, &mut commands);
         self.miss_until(before_newest, passing_reason, &mut commands);
-        if self.in_flight.is_some() {
+        if self.in_flight().is_some() {
             self.miss_until(newest, Reason::Overrun, &mut commands);
         } else if now.since(newest) > self.lateness {
             let reason = if newest <= self.down_until { self.down_reason } else { Reason::Late };
             self.miss_until(newest, reason, &mut commands);
         } else {
             self.accounted = newest;
-            self.in_flight = Some(InFlight { slot: newest, attempt: 1 });
-            commands.push(SlotCommand::Begin { slot: newest, attempt: 1 });
+            commands.push(self.in_flight.begin(newest));
         }
         commands
     }

@@ -299,6 +299,9 @@ pub struct Intent {
     pub pipeline: String,
     /// Slot whose cycle wrote it first.
     pub slot: UtcMs,
+    /// What that slot was announced as, such as a nonce; `None` on a grid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub announced_as: Option<String>,
     /// Bar or slot that was decided.
     pub basis: Basis,
     /// What is done; a re-run that would do something else does not replace it.

@@ -76,6 +76,7 @@ mod tests {
             account: "account".to_owned(),
             pipeline: "eurusd".to_owned(),
             slot: UtcMs(slot),
+            announced_as: None,
             basis: Basis::Bar(UtcMs(slot)),
             action: Action::Order(Order {
                 role,

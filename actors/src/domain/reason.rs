@@ -130,6 +130,7 @@ reasons! {
     DeadlineExceeded, "deadline_exceeded", Skipped, "The cycle ran out of time before it could act.";
     DecisionExpired, "decision_expired", Skipped, "Schedule time was no longer (or not yet) near the slot when its order was about to leave, as after a suspend or when the clock was set; nothing was sent.";
     CompetitionOver, "competition_over", Skipped, "The competition ended before the cycle could act.";
+    Withdrawn, "withdrawn", Skipped, "What had announced the slot withdrew it before anything left.";
     SafeMode, "safe_mode", Skipped, "The node is in safe mode after repeated crashes and takes no effects.";
     JournalUnavailable, "journal_unavailable", Skipped, "The intent could not be written, so nothing was sent.";
     StageCrashed, "stage_crashed", Skipped, "A stage crashed or hung and the cycle could not be run again in time.";
@@ -138,7 +139,8 @@ reasons! {
     NodeDown, "node_down", Missed, "The node was not running when the slot was due.";
     PipelineDown, "pipeline_down", Missed, "The pipeline was restarting or parked when the slot was due.";
     Overrun, "overrun", Missed, "The previous cycle was still running when the slot was due.";
-    Late, "late", Missed, "The slot was noticed too late to act on (suspend or clock jump).";
+    FeedSilent, "feed_silent", Missed, "The slot was announced earlier, and what announces slots did not answer after the start until it was over, so that the slot could have been withdrawn.";
+    Late, "late", Missed, "The slot was noticed too late to act on (suspend, clock jump, or an announcement after its end).";
 }
 
 impl Reason {
@@ -156,6 +158,7 @@ impl Reason {
                     | Self::RiskOrdersPerHour
                     | Self::RiskOrdersPerDay
                     | Self::CompetitionOver
+                    | Self::Withdrawn
             ),
         }
     }

@@ -164,6 +164,7 @@ mod tests {
             account: "paper".to_owned(),
             pipeline: "eurusd".to_owned(),
             slot: UtcMs(0),
+            announced_as: None,
             basis: Basis::Bar(UtcMs(0)),
             action: order(Role::Open).into(),
             state: IntentState::Unknown,

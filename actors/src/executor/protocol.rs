@@ -33,7 +33,7 @@ pub struct IntentProtocol {
     pub pipeline: String,
     /// `pipeline/executor`, for fault points.
     pub path: String,
-    pub window: Window,
+    pub competition: Window,
     pub clock: Arc<dyn Clock>,
     pub sink: Arc<dyn Sink>,
     pub journal: JournalHandle,
@@ -97,10 +97,13 @@ impl IntentProtocol {
             return Err(Ending::new(Reason::SafeMode, "`sentinel resume` ends it early"));
         }
         let now = self.clock.now();
-        if !self.window.contains(now) {
+        if !self.competition.contains(now) {
             return Err(Ending::new(Reason::CompetitionOver, format!("schedule time is {now}")));
         }
-        if !self.deadlines.may_leave(cycle.slot, now) {
+        if cycle.tracker.is_withdrawn() {
+            return Err(Ending::new(Reason::Withdrawn, ""));
+        }
+        if !self.deadlines.may_leave(cycle.slot, cycle.closes(), now) {
             return Err(Ending::new(Reason::DecisionExpired, format!("schedule time is {now}")));
         }
         let time_left = self.venue_time().min(cycle.time_left());
@@ -143,6 +146,7 @@ impl IntentProtocol {
             account: self.sink.account().to_owned(),
             pipeline: self.pipeline.clone(),
             slot: cycle.slot,
+            announced_as: cycle.announced.as_ref().map(|announced| announced.id.clone()),
             basis,
             action,
             state: IntentState::Planned,
@@ -210,12 +214,14 @@ impl IntentProtocol {
             Err(ending) => Submission::NeverLeft(format!("{}: {}", ending.reason, ending.detail)),
             Ok(()) => {
                 let deadline = self.venue_time().min(cycle.time_left());
-                let (clock, window, deadlines, slot) = (&*self.clock, &self.window, &self.deadlines, cycle.slot);
+                let (clock, competition, deadlines) = (&*self.clock, &self.competition, &self.deadlines);
                 let may_leave = || {
                     let now = clock.now();
-                    window.contains(now) && deadlines.may_leave(slot, now)
+                    competition.contains(now)
+                        && !cycle.tracker.is_withdrawn()
+                        && deadlines.may_leave(cycle.slot, cycle.closes(), now)
                 };
-                let answer = self.sink.submit(&intent.key, &intent.action, slot, deadline, &may_leave).await;
+                let answer = self.sink.submit(&intent.key, &intent.action, cycle.slot, deadline, &may_leave).await;
                 self.about(intent, answer)
             }
         };

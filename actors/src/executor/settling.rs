@@ -90,7 +90,7 @@ impl IntentProtocol {
             _ if state == IntentState::Held => {}
             (_, receipt) => {
                 // The venue does not report the time of the fill. It counts as late when its order may not leave any more.
-                if let Some(receipt) = receipt.as_ref().filter(|_| !self.deadlines.may_leave(intent.slot, now)) {
+                if let Some(receipt) = receipt.as_ref().filter(|_| !self.deadlines.may_leave(intent.slot, None, now)) {
                     self.log_late_confirmation(intent, receipt);
                 }
                 events::intent_settled(&self.pipeline, intent.key.as_str(), name, receipt.as_ref());

@@ -3,9 +3,9 @@
 use ractor::{ActorProcessingErr, ActorRef};
 
 use super::stages::child_id;
-use super::{PipelineState, ROWS_CHECK, RunningCycle, StageFailure, Timer};
+use super::{PipelineState, ROWS_CHECK, RunningCycle, Slots, StageFailure, Timer};
 use crate::cycle_flow::{Cycle, CycleTracker};
-use crate::domain::cycle::{InFlight, SlotCommand, SlotEvent, SlotMachine, SlotRecord, Stage};
+use crate::domain::cycle::{InFlight, SlotCommand, SlotEvent, SlotRecord, Stage};
 use crate::domain::reason::{Outcome, Reason};
 use crate::domain::time::UtcMs;
 use crate::events;
@@ -21,6 +21,8 @@ impl PipelineState {
                 SlotCommand::Finish { .. } => {} // the caller holds the record
                 SlotCommand::Abort { slot, reason } => self.abort(myself, slot, reason),
                 SlotCommand::Miss { after, until, reason } => self.miss(myself, after, until, reason),
+                SlotCommand::End { slot, reason } => self.end_without_cycle(myself, slot, reason),
+                SlotCommand::Withdraw { .. } => self.withdraw(),
             }
         }
     }
@@ -45,6 +47,7 @@ impl PipelineState {
                     tracker: None,
                     first_failure: None,
                     cause: String::new(),
+                    is_withdrawn: false,
                 });
             }
         }
@@ -64,13 +67,26 @@ impl PipelineState {
         let tracker = CycleTracker::begin();
         let attempt = Cycle {
             slot: cycle.slot,
+            announced: self.slots.as_ref().and_then(Slots::announced).cloned(),
             attempt: cycle.attempt,
             last_decided_bar: self.last_decided_bar,
             deadline: cycle.deadline,
             tracker: tracker.clone(),
         };
+        if cycle.is_withdrawn {
+            tracker.withdraw();
+        }
         if self.plan.stages.launch(attempt, record) {
             cycle.tracker = Some(tracker);
+        }
+    }
+
+    /// The slot in flight was withdrawn. An effect that is on its way cannot be called back; none follows.
+    fn withdraw(&mut self) {
+        let Some(cycle) = self.cycle.as_mut() else { return };
+        cycle.is_withdrawn = true;
+        if let Some(tracker) = &cycle.tracker {
+            tracker.withdraw();
         }
     }
 
@@ -198,7 +214,7 @@ impl PipelineState {
 
     /// `undecided`: why the slot had no decision, even if an order closed a position.
     fn end_slot(&mut self, myself: &ActorRef<PipelineMsg>, record: SlotRecord, undecided: Option<Reason>) {
-        let next_slot = self.slots.as_ref().and_then(SlotMachine::next_due);
+        let next_slot = self.slots.as_ref().and_then(Slots::next_due);
         events::slot_ended(&record, self.status.slots() + 1, next_slot, self.status.last_reason, undecided);
         self.last_decided_bar = self.last_decided_bar.max(record.decided_bar);
         self.status.newest_decided_bar = self.last_decided_bar;
@@ -210,6 +226,13 @@ impl PipelineState {
             self.outbox.push(row, myself);
         }
         self.watch_rows(myself);
+    }
+
+    /// An announced slot that is never worked on.
+    fn end_without_cycle(&mut self, myself: &ActorRef<PipelineMsg>, slot: UtcMs, reason: Reason) {
+        let (name, now) = (&self.plan.settings.name, self.plan.ports.clock.now());
+        let record = SlotRecord::new(name, slot, self.plan.ports.sink.mode(), reason, now);
+        self.end_slot(myself, record, None);
     }
 
     /// Slots before the start of this process passed while the node was down, later ones while the pipeline was.
@@ -226,8 +249,8 @@ impl PipelineState {
     }
 
     fn miss_range(&mut self, myself: &ActorRef<PipelineMsg>, after: UtcMs, until: UtcMs, reason: Reason) {
-        let settings = &self.plan.settings;
-        let count = settings.schedule.count(after, until);
+        let (settings, Some(schedule)) = (&self.plan.settings, self.plan.ports.job.schedule()) else { return };
+        let count = schedule.count(after, until);
         if count == 0 {
             return;
         }
@@ -238,7 +261,7 @@ impl PipelineState {
         let write = JournalWrite::MissSlots {
             pipeline: settings.name.clone(),
             mode: self.plan.ports.sink.mode(),
-            schedule: settings.schedule.clone(),
+            schedule: schedule.clone(),
             after,
             until,
             reason,

@@ -7,8 +7,9 @@ use ractor::{ActorProcessingErr, ActorRef};
 
 use super::{
     CLOCK_CHECK_EVERY, CLOCK_TOLERANCE, JournalHandle, PipelineState, RECOVERY_RETRY, ROWS_CHECK, ROWS_WAITING_MAX,
-    SCHEDULE_WARNING_EVERY, Timer, WAIT_MAX,
+    SCHEDULE_WARNING_EVERY, Slots, Timer, WAIT_MAX,
 };
+use crate::domain::announced::{AnnouncedSlots, FeedNews};
 use crate::domain::cycle::{SlotEvent, SlotMachine};
 use crate::domain::reason::Reason;
 use crate::domain::time::UtcMs;
@@ -49,24 +50,56 @@ impl PipelineState {
         recovery: Recovery,
     ) -> Result<(), ActorProcessingErr> {
         let settings = &self.plan.settings;
-        let accounted = recovery.last_slot.unwrap_or(self.plan.node_started_at);
+        let first = settings.first_slot.map_or(self.plan.node_started_at, UtcMs::before);
+        let accounted = recovery.last_slot.unwrap_or(first);
         self.plan.ports.clock.resume_at(recovery.reached(accounted));
         let now = self.plan.ports.clock.now();
-        let machine = SlotMachine::new(
-            settings.schedule.clone(),
-            settings.window,
-            settings.deadlines.lateness,
-            accounted,
-            now,
-            Reason::PipelineDown,
-        );
-        events::pipeline_recovered(&settings.name, recovery.last_slot, machine.next_due());
+        let slots = match self.plan.ports.job.schedule() {
+            Some(schedule) => Slots::Grid(SlotMachine::new(
+                schedule.clone(),
+                settings.window,
+                settings.deadlines.lateness,
+                accounted,
+                now,
+                Reason::PipelineDown,
+            )),
+            None => Slots::Announced(AnnouncedSlots::new(
+                settings.window,
+                self.plan.node_started_at,
+                now,
+                recovery.last_slot.max(recovery.newest_intent_slot),
+            )),
+        };
+        events::pipeline_recovered(&settings.name, recovery.last_slot, slots.next_due());
         self.last_decided_bar = recovery.last_decided_bar;
         self.status.newest_decided_bar = recovery.last_decided_bar;
-        self.slots = Some(machine);
-        self.status.waiting_since = None;
-        self.tick(myself);
+        // An announced schedule has started when its feed has answered.
+        if let Slots::Grid(_) = slots {
+            self.status.waiting_since = None;
+        }
+        self.slots = Some(slots);
+        match self.early_news.take() {
+            Some(news) => self.take_over(myself, news),
+            None => self.tick(myself),
+        }
         if self.close_when_recovered { self.close(myself) } else { Ok(()) }
+    }
+
+    /// What announces slots was asked. A node that is not told what is due does no useful work, however idle it may be.
+    pub(super) fn take_over(&mut self, myself: &ActorRef<PipelineMsg>, news: Box<FeedNews>) {
+        match self.slots.as_mut().filter(|_| !self.closing) {
+            None => self.early_news = Some(news),
+            Some(Slots::Grid(_)) => {}
+            Some(Slots::Announced(machine)) => {
+                self.status.waiting_since = match news.asked_at {
+                    Some(_) => None,
+                    None => self.status.waiting_since.or_else(|| Some(elapsed_now())),
+                };
+                let commands = machine.take_over(*news);
+                self.carry_out(myself, commands);
+                self.tick(myself);
+            }
+        }
     }
 
     /// Takes no new slot. Slots of a competition that is over end first, because no later incarnation accounts for them. Those of
@@ -92,7 +125,7 @@ impl PipelineState {
             return Ok(());
         }
         self.tick(myself);
-        if self.slots.as_ref().is_none_or(|machine| machine.next_due().is_some()) {
+        if self.slots.as_ref().is_none_or(Slots::has_slots_left) {
             return Ok(());
         }
         self.closing = true;
@@ -115,7 +148,7 @@ impl PipelineState {
     /// A clock that was set back shows a time whose slots have ended. None is worked on again: the schedule continues when the
     /// clock has caught up, or was corrected.
     fn warn_if_schedule_waits(&mut self, now: UtcMs) {
-        let Some(accounted) = self.slots.as_ref().map(SlotMachine::accounted) else { return };
+        let Some(accounted) = self.slots.as_ref().and_then(Slots::accounted) else { return };
         let behind = accounted.since(now);
         if behind <= CLOCK_TOLERANCE || self.plan.ports.clock.follows_cycles() {
             return;
@@ -129,7 +162,9 @@ impl PipelineState {
 
     pub(super) fn after_cycle(&mut self, myself: &ActorRef<PipelineMsg>) {
         self.publish();
-        if !self.timers.contains_key(&Timer::Wake) {
+        // On a grid the next slot stays the next one; an announced slot may have waited for this cycle to end.
+        let is_announced = matches!(self.slots, Some(Slots::Announced(_)));
+        if is_announced || !self.timers.contains_key(&Timer::Wake) {
             self.schedule_wake(myself);
         }
     }
@@ -137,7 +172,7 @@ impl PipelineState {
     /// Closes, or waits for the next slot, if nothing is in the way any more.
     pub(super) fn proceed(&mut self, myself: &ActorRef<PipelineMsg>) -> Result<(), ActorProcessingErr> {
         if self.closing && self.cycle.is_none() && self.outbox.is_empty() {
-            self.status.ended = self.slots.as_ref().is_some_and(SlotMachine::is_finished);
+            self.status.ended = self.slots.as_ref().is_some_and(Slots::is_finished);
             self.publish();
             let supervisor_events = self.supervisor.shutdown();
             return self.react(myself, supervisor_events);
@@ -155,9 +190,13 @@ impl PipelineState {
         if clock.follows_cycles() && held_back {
             return;
         }
-        let Some(until) = machine.next_due().or(self.plan.settings.window.end) else { return };
-        // With a cycle in flight too: nothing is left to wait for but its end.
-        if machine.next_due().is_none() && clock.now() >= until {
+        let now = clock.now();
+        let Some(until) = machine.next_change(now).or(self.plan.settings.window.end) else { return };
+        // With a cycle in flight too: nothing is left to wait for but its end, or another answer of the feed.
+        if machine.next_due().is_none() && now >= until {
+            if machine.has_slots_left() {
+                return;
+            }
             let pipeline = self.plan.settings.name.clone();
             let _ = self.plan.competition.send(CompetitionMsg::WindowPassed { pipeline });
             return; // if the message is lost, the CompetitionClock checks by itself
@@ -200,8 +239,8 @@ impl PipelineState {
     }
 
     fn publish(&mut self) {
-        self.status.next_due = self.slots.as_ref().and_then(SlotMachine::next_due);
-        self.status.accounted = self.slots.as_ref().map(SlotMachine::accounted);
+        self.status.next_due = self.slots.as_ref().and_then(Slots::next_due);
+        self.status.accounted = self.slots.as_ref().and_then(Slots::accounted);
         self.plan.status.store(Arc::new(self.status.clone()));
     }
 

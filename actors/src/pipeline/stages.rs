@@ -108,7 +108,7 @@ fn new_executor(
     let protocol = IntentProtocol {
         pipeline: settings.name.clone(),
         path: format!("{}/{}", settings.name, Stage::Executor),
-        window: settings.window,
+        competition: settings.competition,
         clock: ports.clock.clone(),
         sink: ports.sink.clone(),
         journal: journal.clone(),
@@ -125,7 +125,7 @@ fn new_executor(
     };
     let symbol = settings.symbol.clone();
     let strategy = match ports.job.clone() {
-        Job::Trade { policy, risk, positions } => Strategy::Trade(Box::new(TradeStrategy {
+        Job::Trade { policy, risk, positions, .. } => Strategy::Trade(Box::new(TradeStrategy {
             symbol,
             policy,
             risk,
@@ -135,7 +135,7 @@ fn new_executor(
             last_price: None,
             holdings: holdings.clone(),
         })),
-        Job::Forecast { policy, observer } => Strategy::Forecast(ForecastStrategy { symbol, policy, observer }),
+        Job::Forecast { policy, observer, .. } => Strategy::Forecast(ForecastStrategy { symbol, policy, observer }),
     };
     Executor { protocol, strategy }
 }

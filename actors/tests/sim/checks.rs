@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::decision::DecideOn;
 use sentinel_actors::domain::intent::IntentState;
 use sentinel_actors::domain::reason::{Outcome, Reason};
-use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::root_supervisor::NodeEnd;
 use sentinel_actors::status::Board;
 
 use crate::driver::LifeEnd;
+use crate::feed;
 use crate::options::{PipelineOptions, SimOptions};
 use crate::world::Inner;
 
@@ -19,7 +18,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// What keeps a pipeline from its slots is logged once an hour, up to ten minutes late, and checked here as often.
 const SILENCE_MAX: Duration = Duration::from_secs(3600 + 600 + 600 + 180);
 const DAY: Duration = Duration::from_secs(86_400);
-const STAGES: [&str; 4] = ["data_fetcher", "feature_builder", "predictor", "executor"];
+const CHILDREN: [&str; 5] = ["data_fetcher", "feature_builder", "predictor", "executor", "slot_feed"];
 
 /// Budgets and tasks.
 pub fn while_it_runs(inner: &mut Inner, options: &SimOptions) {
@@ -43,7 +42,7 @@ pub fn while_it_runs(inner: &mut Inner, options: &SimOptions) {
         if starts(inner, &pipeline.name, 10 * MINUTE) > 3 {
             inner.violation(format!("{} was started more often than its budget allows", pipeline.name));
         }
-        for stage in STAGES {
+        for stage in CHILDREN {
             // Its own budget, once for each incarnation of its pipeline.
             let owners = 1 + starts(inner, &pipeline.name, MINUTE);
             let who = format!("{}/{stage}", pipeline.name);
@@ -70,7 +69,10 @@ pub fn while_it_runs(inner: &mut Inner, options: &SimOptions) {
 
 /// Every slot of its competition has its row; a clock that is set back makes none of them due again.
 fn has_ended(inner: &Inner, pipeline: &PipelineOptions) -> bool {
-    let last = pipeline.window.end.map(|end| schedule(pipeline).newest_due(UtcMs(end.0 - 1)));
+    if pipeline.is_announced {
+        return feed::has_ended(inner, pipeline);
+    }
+    let last = pipeline.window.end.map(|end| pipeline.schedule().newest_due(UtcMs(end.0 - 1)));
     last.is_some_and(|last| inner.disk.last_slot(&pipeline.name).is_some_and(|row| row >= last))
 }
 
@@ -113,14 +115,18 @@ pub fn after_life(inner: &mut Inner, options: &SimOptions, end: &LifeEnd) {
 /// Faults stopped a while ago: everything works, and no intent is open.
 pub fn liveness(inner: &mut Inner, options: &SimOptions, board: &Board) {
     let now = inner.now();
-    for pipeline in &options.pipelines {
+    for (index, pipeline) in options.pipelines.iter().enumerate() {
         if let Some(entry) = board.entries.get(&pipeline.name) {
             let late = entry.status.load().lateness(now);
             if late > MINUTE && pipeline.window.contains(now) {
                 inner.violation(format!("the next decision of {} is {late:?} late", pipeline.name));
             }
         }
-        let schedule = schedule(pipeline);
+        if pipeline.is_announced {
+            feed::liveness(inner, options, index);
+            continue;
+        }
+        let schedule = pipeline.schedule();
         let mut slot = UtcMs(schedule.newest_due(now).0 - 60_000);
         for _ in 0..3 {
             if pipeline.window.contains(slot) {
@@ -155,7 +161,7 @@ pub fn liveness(inner: &mut Inner, options: &SimOptions, board: &Board) {
 }
 
 /// What a pipeline that works may end its slots with.
-fn works(reason: Reason) -> bool {
+pub fn works(reason: Reason) -> bool {
     matches!(reason.outcome(), Outcome::Acted | Outcome::NoAction)
         || matches!(
             reason,
@@ -173,17 +179,18 @@ fn waits_for_its_bar(pipeline: &PipelineOptions, state: IntentState) -> bool {
     state == IntentState::Planned && pipeline.decide_on == DecideOn::Bar && pipeline.interval > MINUTE
 }
 
-fn schedule(pipeline: &PipelineOptions) -> Schedule {
-    Schedule::parse("every 1m at :58", Interval::new(pipeline.interval).unwrap()).unwrap()
-}
-
 /// Rows, intents and orders of the whole simulation.
 pub fn at_the_end(inner: &mut Inner, options: &SimOptions) {
     let keys: Vec<_> = inner.disk.intents.iter().map(|(key, stored)| (key.clone(), stored.intent.state)).collect();
     for (key, state) in keys {
         crate::ledger::judge_ending(inner, &key, state);
     }
-    for pipeline in &options.pipelines {
+    for (index, pipeline) in options.pipelines.iter().enumerate() {
+        if pipeline.is_announced {
+            let rows = feed::at_the_end(inner, options, index) as u64;
+            inner.log.counts.entry("slots").and_modify(|n| *n += rows).or_insert(rows);
+            continue;
+        }
         let range = (pipeline.name.clone(), UtcMs(i64::MIN))..=(pipeline.name.clone(), UtcMs(i64::MAX));
         let rows: Vec<(UtcMs, Reason)> = inner.disk.rows.range(range).map(|(key, row)| (key.1, row.reason)).collect();
         let first_intent =
@@ -191,9 +198,9 @@ pub fn at_the_end(inner: &mut Inner, options: &SimOptions) {
         let Some(first) = rows.first().map(|row| row.0).into_iter().chain(first_intent).min() else { continue };
         let now = inner.now();
         let newest_due = match pipeline.window.end {
-            Some(end) if end <= now => schedule(pipeline).newest_due(UtcMs(end.0 - 1)),
+            Some(end) if end <= now => pipeline.schedule().newest_due(UtcMs(end.0 - 1)),
             // The last one may have come while the node was asked to end.
-            _ => UtcMs(schedule(pipeline).newest_due(now).0 - 60_000),
+            _ => UtcMs(pipeline.schedule().newest_due(now).0 - 60_000),
         };
         let last = rows.last().map_or(first, |row| row.0).max(newest_due);
         // Counted from the grid alone.

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::amend::{amend_ended, amend_missed};
+use sentinel_actors::domain::announced::{AnnouncedSlot, Announcement};
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Role, Ticket};
-use sentinel_actors::domain::reason::Outcome;
+use sentinel_actors::domain::reason::{Outcome, Reason};
 use sentinel_actors::domain::risk::Exposure;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{
-    JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, PortFuture, Recovery, Written,
+    Announced, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, PortFuture, Recovery, Written,
 };
 
 use crate::books;
@@ -26,6 +27,7 @@ const BATCH_MAX: usize = 256;
 pub struct Disk {
     pub rows: BTreeMap<(String, UtcMs), SlotRecord>,
     pub intents: BTreeMap<IntentKey, Stored>,
+    pub announced: BTreeMap<(String, UtcMs), AnnouncedSlot>,
     by_slot: BTreeMap<(String, UtcMs), Vec<IntentKey>>,
     /// Keys that are not final, by pipeline.
     pub open: BTreeMap<String, Vec<IntentKey>>,
@@ -89,6 +91,13 @@ impl Disk {
         self.rows.range(range).next_back().map(|(key, _)| key.1)
     }
 
+    /// The newest slot with a row that was not withdrawn: those have their row before they are due.
+    fn last_passed(&self, pipeline: &str) -> Option<UtcMs> {
+        let range = (pipeline.to_owned(), UtcMs(i64::MIN))..=(pipeline.to_owned(), UtcMs(i64::MAX));
+        let passed = self.rows.range(range).rev().find(|(_, row)| row.reason != Reason::Withdrawn);
+        passed.map(|(key, _)| key.1)
+    }
+
     fn before_first_intent(&self, pipeline: &str) -> Option<UtcMs> {
         let range = (pipeline.to_owned(), UtcMs(i64::MIN))..=(pipeline.to_owned(), UtcMs(i64::MAX));
         self.by_slot.range(range).next().map(|(key, _)| UtcMs(key.1.0 - 1))
@@ -105,6 +114,11 @@ impl Disk {
             keys.filter_map(|key| self.intents.get(key)).map(|stored| stored.intent.clone()).collect();
         intents.sort_by(|a, b| (a.slot, &a.key).cmp(&(b.slot, &b.key)));
         intents
+    }
+
+    /// Announced slots overlap, so that a later slot may decide an earlier bar.
+    fn newest_basis(&self, pipeline: &str) -> Option<UtcMs> {
+        self.of_pipeline(pipeline).take(50).map(|intent| intent.basis.time()).max()
     }
 
     /// Newest first.
@@ -190,12 +204,18 @@ impl SimStore {
         let disk = &inner.disk;
         match question {
             JournalRead::Recovery { pipeline } => JournalAnswer::Recovery(Recovery {
-                last_slot: disk.last_slot(&pipeline).or_else(|| disk.before_first_intent(&pipeline)),
+                last_slot: disk.last_passed(&pipeline).or_else(|| disk.before_first_intent(&pipeline)),
                 last_decided_bar: disk.decided.get(&pipeline).copied().filter(|bar| bar.0 > 0),
-                // Later slots decide later bars.
-                newest_intent_basis: disk.of_pipeline(&pipeline).next().map(|intent| intent.basis.time()),
+                newest_intent_basis: disk.newest_basis(&pipeline),
                 newest_intent_slot: disk.of_pipeline(&pipeline).next().map(|intent| intent.slot),
             }),
+            JournalRead::Announced { pipeline } => {
+                let range = (pipeline.clone(), UtcMs(i64::MIN))..=(pipeline, UtcMs(i64::MAX));
+                let all = disk.announced.range(range);
+                let newest = all.clone().next_back().map(|(key, _)| key.1);
+                let open = all.filter(|(key, _)| !disk.rows.contains_key(key)).map(|(_, slot)| slot.clone());
+                JournalAnswer::Announced(Announced { newest, open: open.collect() })
+            }
             JournalRead::ExistingIntents { pipeline, basis, slot } => {
                 let stands = |intent: &&Intent| {
                     intent.basis == basis || intent.slot == slot && intent.basis.kind() != basis.kind()
@@ -298,9 +318,30 @@ fn one(inner: &mut Inner, write: JournalWrite) -> Written {
             }
             Written::Done
         }
+        JournalWrite::Announce { pipeline, announced } => announce(inner, &pipeline, announced),
         JournalWrite::Plan(intent) => plan(inner, *intent),
         JournalWrite::Advance { key, event, at: _ } => advance(inner, &key, event),
     }
+}
+
+fn announce(inner: &mut Inner, pipeline: &str, announced: Vec<Announcement>) -> Written {
+    for new in announced {
+        // The same window opens at the same time again.
+        let range = (pipeline.to_owned(), new.opens())..=(pipeline.to_owned(), UtcMs(new.opens().0 + 1000));
+        if inner.disk.announced.range(range).any(|(_, known)| known.id == new.id()) {
+            inner.count("announced_again");
+            continue;
+        }
+        let mut slot = new.opens();
+        while inner.disk.announced.contains_key(&(pipeline.to_owned(), slot)) {
+            slot = UtcMs(slot.0 + 1);
+        }
+        inner.count("announced");
+        inner.tracker(format!("announced {pipeline} {slot} {}", new.id()));
+        let kept = AnnouncedSlot { slot, closes: new.closes(), id: new.id().to_owned() };
+        inner.disk.announced.insert((pipeline.to_owned(), slot), kept);
+    }
+    Written::Done
 }
 
 fn end_slot(inner: &mut Inner, mut record: SlotRecord) -> Written {
@@ -321,6 +362,7 @@ fn insert(inner: &mut Inner, record: SlotRecord) {
     }
     if let Some(last) = inner.disk.last_slot(&record.pipeline)
         && last >= record.slot
+        && !inner.disk.announced.contains_key(&key)
     {
         inner.violation(format!("a row of {} for {} comes after that for {last}", record.pipeline, record.slot));
     }

@@ -11,7 +11,6 @@ use sentinel_actors::domain::decision::{Signal, TradePolicy};
 use sentinel_actors::domain::feature::FeatureSetId;
 use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::risk::RiskLimits;
-use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::node::{self, NodeSpec, RunningNode};
 use sentinel_actors::ports::elapsed_now;
 use sentinel_actors::root_supervisor::{NodeEnd, RootMsg};
@@ -55,8 +54,9 @@ pub fn settings(options: &PipelineOptions) -> PipelineSettings {
     PipelineSettings {
         name: options.name.clone(),
         symbol: options.symbol.clone(),
-        schedule: Schedule::parse("every 1m at :58", interval).unwrap(),
         window: options.window,
+        competition: options.window,
+        first_slot: None,
         freshness: Freshness {
             interval,
             calendar: MarketCalendar::always(),
@@ -102,6 +102,7 @@ fn ports(world: &Shared, index: usize) -> PipelinePorts {
 
 fn trading(options: &PipelineOptions, index: usize, venue: Arc<SimVenue>) -> Job {
     Job::Trade {
+        schedule: options.schedule(),
         policy: TradePolicy {
             classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
             threshold: 0.6,

@@ -41,7 +41,10 @@ impl FaultInjector for SimFaults {
         }
         let rarely = matches!(
             point,
-            FaultPoint::JournalHandle | FaultPoint::HeartbeatHandle | FaultPoint::CompetitionClockHandle
+            FaultPoint::JournalHandle
+                | FaultPoint::HeartbeatHandle
+                | FaultPoint::CompetitionClockHandle
+                | FaultPoint::SlotFeedHandle
         );
         let p = match rarely {
             _ if who == "journal" && !world.options.node_faults => 0.0,

@@ -14,6 +14,7 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{BarObserver, PortFuture, VenueError};
 use sentinel_actors::settings::Job;
 
+use crate::feed;
 use crate::inputs;
 use crate::options::PipelineOptions;
 use crate::world::{Inner, Shared};
@@ -33,6 +34,7 @@ pub fn job(world: &Shared, index: usize) -> Job {
     let options = &world.options.pipelines[index];
     let who = format!("{}/executor", options.name);
     Job::Forecast {
+        slots: feed::slots(world, index),
         policy: ForecastPolicy { horizon: HORIZON, max_abs: MAX_ABS, decide_on: options.decide_on },
         observer: Arc::new(SimComparer { world: world.clone(), index, who }),
     }

@@ -20,6 +20,7 @@ mod clock;
 mod disk;
 mod driver;
 mod faults;
+mod feed;
 mod forecasts;
 mod inputs;
 mod ledger;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::decision::{DecideOn, OnOpposite};
 use sentinel_actors::domain::intent::Mode;
-use sentinel_actors::domain::schedule::Window;
+use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
 
 use crate::forecasts::forecasts;
@@ -32,8 +33,17 @@ pub struct PipelineOptions {
     pub max_positions: u32,
     pub orders_per_hour: u32,
     pub max_holding: Option<Duration>,
+    /// Its slots are announced: in every other simulation those of a pipeline that forecasts.
+    pub is_announced: bool,
     /// No fault of its own; then it must not miss anything.
     pub sheltered: bool,
+}
+
+impl PipelineOptions {
+    /// The grid of its slots.
+    pub fn schedule(&self) -> Schedule {
+        Schedule::parse("every 1m at :58", Interval::new(self.interval).unwrap()).unwrap()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -82,6 +92,7 @@ impl SimOptions {
                     max_positions: if is_sheltered { 10_000 } else { [1, 3, 20][rng.usize(0..3)] },
                     max_holding: Some(MAX_HOLDING),
                     orders_per_hour: if is_sheltered { 10_000 } else { [5, 60, 60][rng.usize(0..3)] },
+                    is_announced: forecasts(index) && !is_sheltered && seed % 2 == 1,
                     sheltered: is_sheltered,
                 }
             })
@@ -105,6 +116,7 @@ impl SimOptions {
             max_positions: 10_000,
             orders_per_hour: 10_000,
             max_holding: Some(MAX_HOLDING),
+            is_announced: false,
             sheltered: true,
         });
         let fault_every = length * 1000;

@@ -14,6 +14,7 @@ use sentinel_actors::ports::{
 
 use crate::clock;
 use crate::driver::{LATENESS, VOLUME_LOTS};
+use crate::feed;
 use crate::forecasts;
 use crate::ledger::{Book, Entry, Net, Truth, Verdict, arrive, can_prove_absence, signed, truth};
 use crate::options::PipelineOptions;
@@ -119,7 +120,10 @@ impl SimVenue {
             }
         }
         // Elapsed time does not see a suspend, nor a clock that is set: an order has to be near its slot by both.
-        if now > slot.plus(LATENESS + options.cycle) || now < slot.minus(LATENESS) {
+        if options.is_announced {
+            let announced_as = inner.disk.intents.get(key).and_then(|stored| stored.intent.announced_as.clone());
+            feed::judge_effect(inner, &options.name, slot, announced_as.as_deref());
+        } else if now > slot.plus(LATENESS + options.cycle) || now < slot.minus(LATENESS) {
             inner.violation(format!("{key} of the slot {slot} leaves at {now}"));
         }
         if inner.ledger.entries.contains_key(key) {

@@ -44,6 +44,10 @@ pub struct Inner {
     /// After this long each of the next processes is killed.
     pub kills: VecDeque<Duration>,
     pub safe_mode: bool,
+    /// Newest time that the feed of announced slots has shown.
+    pub feed_time: UtcMs,
+    /// When the node was told first that a slot was withdrawn, by pipeline and id.
+    pub withdrawn_told: BTreeMap<(String, String), Duration>,
     /// An operator has stopped the node to settle what only an operator can.
     pub settle_when_down: bool,
     pub life: u32,
@@ -102,6 +106,8 @@ impl World {
             demanded: BTreeMap::new(),
             kills: VecDeque::new(),
             safe_mode: false,
+            feed_time: UtcMs(i64::MIN),
+            withdrawn_told: BTreeMap::new(),
             settle_when_down: false,
             life: 0,
             heard: BTreeMap::new(),

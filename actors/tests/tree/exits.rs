@@ -9,7 +9,7 @@ use sentinel_actors::domain::order::{Position, Role, Side, Ticket};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{ModelError, SourceError, Submission};
+use sentinel_actors::ports::{ModelError, SlotFeed, SourceError, Submission};
 use sentinel_actors::root_supervisor::RootMsg;
 
 use crate::harness::{HOUR, START, World};
@@ -28,7 +28,7 @@ fn holding(limit: Duration) -> TestPipeline {
 }
 
 fn every_minute(mut settings: TestPipeline) -> TestPipeline {
-    settings.schedule = Schedule::parse("every 1m at :30", Interval::new(HOUR).unwrap()).unwrap();
+    settings.slots = SlotFeed::Grid(Schedule::parse("every 1m at :30", Interval::new(HOUR).unwrap()).unwrap());
     settings
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sentinel_actors::domain::action::{Action, Forecast, Inclusion};
+use sentinel_actors::domain::announced::AnnouncedSlot;
 use sentinel_actors::domain::bar::{Bar, CleanBars, RawBar};
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
@@ -18,8 +19,9 @@ use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::node::{self, NodeSpec, RunningNode};
 use sentinel_actors::ports::{
-    BarObserver, BarRequest, BarSource, Chance, Clock, Evidence, FeatureSet, MayLeave, Model, ModelError, PortFuture,
-    PositionBook, Positions, Quarantine, Sink, SourceError, Submission, VenueError, elapsed_now,
+    Announcer, BarObserver, BarRequest, BarSource, Chance, Clock, Evidence, FeatureSet, FeedAnswer, FeedError,
+    FeedRequest, MayLeave, Model, ModelError, PortFuture, PositionBook, Positions, Quarantine, Sink, SlotFeed,
+    SourceError, Submission, VenueError, elapsed_now,
 };
 use sentinel_actors::settings::{Job, NodeShared, PipelinePorts};
 use sentinel_actors::supervision::watch::Progress;
@@ -44,6 +46,8 @@ pub struct Inner {
     /// Wall time jumps by this much while the model is asked, while the venue is asked which positions are open, and while
     /// `sent` is committed.
     pub jump_ms: Jumps,
+    /// How long the model thinks.
+    pub thinks_for: Duration,
     pub source_error: Option<SourceError>,
     /// Bars that open earlier do not exist.
     pub no_bars_before: Option<UtcMs>,
@@ -64,6 +68,12 @@ pub struct Inner {
     pub replies: Vec<Submission>,
     tickets: u64,
     pub rows: BTreeMap<UtcMs, SlotRecord>,
+    /// What the announcer says when it is asked.
+    pub feed: Result<FeedAnswer, FeedError>,
+    /// What it was asked.
+    pub feed_requests: Vec<FeedRequest>,
+    /// Announced slots, as the journal keeps them.
+    pub announced: BTreeMap<UtcMs, AnnouncedSlot>,
     pub intents: BTreeMap<IntentKey, Intent>,
     /// Rows of each transaction.
     pub transactions: Vec<u64>,
@@ -94,6 +104,7 @@ impl World {
             offset_ms: 0,
             answer: Ok(vec![0.1, 0.2, 0.7]),
             jump_ms: Jumps::default(),
+            thinks_for: Duration::from_millis(5),
             source_error: None,
             no_bars_before: None,
             waits_blindly: false,
@@ -106,6 +117,9 @@ impl World {
             replies: Vec::new(),
             tickets: 100,
             rows: BTreeMap::new(),
+            feed: Ok(FeedAnswer { announced: Vec::new(), withdrawn: Vec::new(), ask_again: Duration::from_secs(1) }),
+            feed_requests: Vec::new(),
+            announced: BTreeMap::new(),
             intents: BTreeMap::new(),
             transactions: Vec::new(),
             replay: None,
@@ -156,10 +170,13 @@ impl World {
     fn spec(&self, settings: TestPipeline) -> NodeSpec {
         let control = Handle::current();
         let world = || Arc::new(self.clone());
-        let TestPipeline { settings, policy, risk, forecasts } = settings;
+        let TestPipeline { settings, slots, policy, risk, forecasts } = settings;
         let job = match forecasts {
-            Some(policy) => Job::Forecast { policy, observer: world() },
-            None => Job::Trade { policy, risk, positions: world() },
+            Some(policy) => Job::Forecast { slots, policy, observer: world() },
+            None => {
+                let SlotFeed::Grid(schedule) = slots else { panic!("orders have a grid") };
+                Job::Trade { schedule, policy, risk, positions: world() }
+            }
         };
         NodeSpec {
             pipelines: vec![(
@@ -281,6 +298,16 @@ impl FeatureSet for Features {
     }
 }
 
+impl Announcer for World {
+    fn ask<'a>(&'a self, request: &'a FeedRequest) -> PortFuture<'a, Result<FeedAnswer, FeedError>> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            inner.feed_requests.push(request.clone());
+            inner.feed.clone()
+        })
+    }
+}
+
 impl Model for World {
     fn validate(&self, _: Duration) -> PortFuture<'_, Result<ModelIdentity, ModelError>> {
         Box::pin(async { Ok(ModelIdentity { id: "test".to_owned(), hash: "0".to_owned() }) })
@@ -288,7 +315,8 @@ impl Model for World {
 
     fn predict<'a>(&'a self, _: &'a FeatureFrame, _: Duration) -> PortFuture<'a, Result<RawAnswer, ModelError>> {
         Box::pin(async move {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            let thinks_for = self.lock().thinks_for;
+            tokio::time::sleep(thinks_for).await;
             let mut inner = self.lock();
             inner.offset_ms += inner.jump_ms.in_predict;
             inner.answer.clone().map(|row| RawAnswer { rows: vec![row] })

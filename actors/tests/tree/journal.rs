@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use sentinel_actors::domain::announced::AnnouncedSlot;
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentState};
 use sentinel_actors::domain::risk::Exposure;
 use sentinel_actors::ports::{
-    JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, PortFuture, Recovery, Written,
+    Announced, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, PortFuture, Recovery, Written,
 };
 
 use crate::harness::{Inner, World};
@@ -50,6 +51,14 @@ impl Inner {
                     self.rows.entry(slot).or_insert(row);
                 }
             }
+            JournalWrite::Announce { announced, .. } => {
+                for new in announced {
+                    if self.announced.values().all(|old| old.id != new.id()) {
+                        let slot = AnnouncedSlot { slot: new.opens(), closes: new.closes(), id: new.id().to_owned() };
+                        self.announced.insert(slot.slot, slot);
+                    }
+                }
+            }
             JournalWrite::Plan(intent) => {
                 if let Some(existing) = self.intents.get(&intent.key) {
                     return Written::Exists(Box::new(existing.clone()));
@@ -83,6 +92,10 @@ impl Inner {
                 last_decided_bar: self.rows.values().filter_map(|row| row.decided_bar).max(),
                 newest_intent_basis: self.intents.values().map(|intent| intent.basis.time()).max(),
                 newest_intent_slot: self.intents.values().map(|intent| intent.slot).max(),
+            }),
+            JournalRead::Announced { .. } => JournalAnswer::Announced(Announced {
+                newest: self.announced.keys().next_back().copied(),
+                open: self.announced.values().filter(|slot| !self.rows.contains_key(&slot.slot)).cloned().collect(),
             }),
             JournalRead::Exposure { .. } => JournalAnswer::Exposure(Exposure {
                 open_intents: chosen(&|intent| !intent.state.is_final()),

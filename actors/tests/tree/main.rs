@@ -7,11 +7,13 @@
     reason = "a failing test should panic"
 )]
 
+mod announced;
 mod clock;
 mod exits;
 mod forecasts;
 mod harness;
 mod journal;
+mod once;
 mod outage;
 mod replay;
 mod sizes;

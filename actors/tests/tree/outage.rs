@@ -8,6 +8,7 @@ use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::SlotFeed;
 
 use crate::harness::{HOUR, START, World};
 use crate::test_pipeline::settings;
@@ -21,7 +22,7 @@ async fn the_43_200_minutes_of_a_month_without_the_node_are_written_in_pieces() 
     });
     let schedule = Schedule::every(Duration::from_secs(60), Duration::from_secs(58)).unwrap();
     let mut minutes = settings();
-    minutes.schedule = schedule.clone();
+    minutes.slots = SlotFeed::Grid(schedule.clone());
     minutes.freshness.max_age = HOUR * 24;
     let node = world.run(minutes, Duration::from_secs(70)).await;
     let inner = world.lock();

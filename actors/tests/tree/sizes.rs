@@ -32,6 +32,7 @@ fn acked(number: i64, side: Side, volume_lots: Decimal) -> Intent {
         account: "account".to_owned(),
         pipeline: "eurusd".to_owned(),
         slot,
+        announced_as: None,
         basis,
         action: order.into(),
         state: IntentState::Acked,

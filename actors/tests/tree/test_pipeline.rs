@@ -11,6 +11,7 @@ use sentinel_actors::domain::forecast::ForecastPolicy;
 use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::risk::RiskLimits;
 use sentinel_actors::domain::schedule::{Schedule, Window};
+use sentinel_actors::ports::SlotFeed;
 use sentinel_actors::settings::{Deadlines, PipelineSettings};
 
 use crate::harness::HOUR;
@@ -18,6 +19,7 @@ use crate::harness::HOUR;
 /// A pipeline, with what its job needs.
 pub struct TestPipeline {
     pub settings: PipelineSettings,
+    pub slots: SlotFeed,
     pub policy: TradePolicy,
     pub risk: RiskLimits,
     /// It forecasts, and trades nothing.
@@ -44,8 +46,9 @@ pub fn settings() -> TestPipeline {
     let settings = PipelineSettings {
         name: "eurusd".to_owned(),
         symbol: "EURUSD".to_owned(),
-        schedule: Schedule::parse("on bar close + 2s", interval).unwrap(),
         window: Window::default(),
+        competition: Window::default(),
+        first_slot: None,
         freshness: Freshness {
             interval,
             calendar: MarketCalendar::always(),
@@ -65,6 +68,7 @@ pub fn settings() -> TestPipeline {
     };
     TestPipeline {
         settings,
+        slots: SlotFeed::Grid(Schedule::parse("on bar close + 2s", interval).unwrap()),
         policy: TradePolicy {
             classes: vec![Signal::Sell, Signal::Hold, Signal::Buy],
             threshold: 0.6,

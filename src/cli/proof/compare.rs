@@ -142,6 +142,7 @@ mod tests {
             account: "paper".to_owned(),
             pipeline: "btcusd".to_owned(),
             slot: UtcMs(0),
+            announced_as: None,
             basis: Basis::Bar(UtcMs(0)),
             action: Action::Forecast(forecast),
             state,

@@ -46,19 +46,31 @@ pub fn survey_bars(pipeline: &PipelineConfig) -> Result<Option<Survey>, NodeErro
     }
 }
 
-/// The competition of this run. It ends with the recorded bars, and a single run ends with the next slot: a pipeline works on
-/// no slot before its start.
-pub(super) fn window_of_run(
-    configured: Window,
+/// Which slots a run has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RunSlots {
+    pub(super) window: Window,
+    /// A pipeline without rows begins with it; `None`: with the next one.
+    pub(super) first: Option<UtcMs>,
+    /// It is worked on however late it is.
+    pub(super) any_lateness: bool,
+}
+
+/// The slots of a run: those of the competition, as far as there are bars. A single run on recorded bars has the next slot. On a
+/// live source it has the newest one that is due, at once: that is the one which decides the newest closed bar.
+pub(super) fn slots_of_run(
+    competition: Window,
     schedule: &Schedule,
     accounted: UtcMs,
     span: Option<Span>,
     once: bool,
-) -> Window {
-    let next = once.then(|| schedule.after(accounted));
-    let last = span.map(|span| span.last).into_iter().chain(next).min();
+) -> RunSlots {
+    let is_live = span.is_none();
+    let only = once.then(|| if is_live { schedule.newest_due(accounted) } else { schedule.after(accounted) });
+    let last = span.map(|span| span.last).into_iter().chain(only).min();
     let after_last = last.map(|last| UtcMs(last.0.saturating_add(1)));
-    Window { start: configured.start, end: configured.end.into_iter().chain(after_last).min() }
+    let window = Window { start: competition.start, end: competition.end.into_iter().chain(after_last).min() };
+    RunSlots { window, first: only.filter(|_| is_live), any_lateness: once && is_live }
 }
 
 #[cfg(test)]
@@ -73,12 +85,16 @@ mod tests {
         UtcMs::from_secs(index * 3600)
     }
 
-    fn end(configured: Option<UtcMs>, now: UtcMs, span: Option<Span>, once: bool) -> Option<UtcMs> {
+    fn slots(competition_end: Option<UtcMs>, now: UtcMs, span: Option<Span>, once: bool) -> RunSlots {
         let schedule = Schedule::every(HOUR, Duration::ZERO).unwrap();
-        let configured = Window { start: Some(hour(1)), end: configured };
-        let window = window_of_run(configured, &schedule, now, span, once);
-        assert_eq!(window.start, configured.start);
-        window.end
+        let competition = Window { start: Some(hour(1)), end: competition_end };
+        let slots = slots_of_run(competition, &schedule, now, span, once);
+        assert_eq!(slots.window.start, competition.start);
+        slots
+    }
+
+    fn end(competition_end: Option<UtcMs>, now: UtcMs, span: Option<Span>, once: bool) -> Option<UtcMs> {
+        slots(competition_end, now, span, once).window.end
     }
 
     fn right_after(slot: UtcMs) -> Option<UtcMs> {
@@ -91,14 +107,24 @@ mod tests {
         assert_eq!(end(None, hour(4), span, false), right_after(hour(9)));
         assert_eq!(end(None, hour(6), span, true), right_after(hour(7)));
         assert_eq!(end(None, hour(9), span, true), right_after(hour(9)), "no bars, no slot");
+        assert_eq!(slots(None, hour(6), span, true).first, None);
     }
 
     #[test]
-    fn a_run_without_an_end_of_bars_ends_as_configured_and_once_with_the_next() {
+    fn a_single_run_on_a_live_source_has_the_newest_due_slot_however_late() {
+        let now = UtcMs(hour(6).0 + 59 * 60_000);
+        let once = slots(None, now, None, true);
+        assert_eq!((once.window.end, once.first, once.any_lateness), (right_after(hour(6)), Some(hour(6)), true));
+        let over = slots(Some(hour(6)), now, None, true);
+        assert_eq!(over.window.end, Some(hour(6)), "the competition was over before that slot");
+    }
+
+    #[test]
+    fn a_run_on_a_live_source_begins_with_the_next_slot_and_ends_as_configured() {
         let now = UtcMs(hour(6).0 + 1);
-        assert_eq!(end(None, now, None, false), None);
-        assert_eq!(end(Some(hour(8)), now, None, false), Some(hour(8)));
-        assert_eq!(end(None, now, None, true), right_after(hour(7)));
-        assert_eq!(end(Some(hour(7)), now, None, true), Some(hour(7)), "the competition is over before the next slot");
+        for competition_end in [None, Some(hour(8))] {
+            let slots = slots(competition_end, now, None, false);
+            assert_eq!((slots.window.end, slots.first, slots.any_lateness), (competition_end, None, false));
+        }
     }
 }

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use sentinel_actors::domain::intent::Mode;
-use sentinel_actors::ports::{FaultInjector, PositionBook, Sink};
+use sentinel_actors::domain::schedule::Schedule;
+use sentinel_actors::ports::{FaultInjector, PositionBook, Sink, SlotFeed};
 use sentinel_actors::settings::Job;
 
 use crate::config::{ForecastJob, JobConfig, OrderJob, PipelineConfig, VenueConfig};
@@ -25,7 +26,8 @@ pub(super) fn sink_and_job(
         JobConfig::Order(order) => order_job(pipeline, order, book, faults, &who),
         JobConfig::Forecast(ForecastJob { policy, account }) => {
             let paper = Arc::new(PaperForecasts::new(book.clone(), account, faults.clone(), &who));
-            (paper.clone(), Job::Forecast { policy: policy.clone(), observer: paper })
+            let slots = SlotFeed::Grid(pipeline.schedule.clone());
+            (paper.clone(), Job::Forecast { slots, policy: policy.clone(), observer: paper })
         }
     }
 }
@@ -46,7 +48,9 @@ fn order_job(
                 exits: if gateway.derives_positions { Exits::ByOrders } else { Exits::AtBroker },
             };
             match gateway.dialect.protocol {
-                Protocol::OrderSend => trading(order, GatewayVenue::new(link(address), settings, faults.clone(), who)),
+                Protocol::OrderSend => {
+                    trading(&pipeline.schedule, order, GatewayVenue::new(link(address), settings, faults.clone(), who))
+                }
             }
         }
         (VenueConfig::Gateway(_), Mode::DryRun) | (VenueConfig::Paper, Mode::DryRun | Mode::Live) => {
@@ -56,13 +60,18 @@ fn order_job(
                 contract_size: order.paper.contract_size,
                 interval: pipeline.interval,
             };
-            trading(order, PaperVenue::new(book.clone(), terms, faults.clone(), who))
+            trading(&pipeline.schedule, order, PaperVenue::new(book.clone(), terms, faults.clone(), who))
         }
     }
 }
 
-fn trading(order: &OrderJob, venue: impl Sink + PositionBook + 'static) -> (Arc<dyn Sink>, Job) {
+fn trading(schedule: &Schedule, order: &OrderJob, venue: impl Sink + PositionBook + 'static) -> (Arc<dyn Sink>, Job) {
     let venue = Arc::new(venue);
-    let job = Job::Trade { policy: order.policy.clone(), risk: order.risk, positions: venue.clone() };
+    let job = Job::Trade {
+        schedule: schedule.clone(),
+        policy: order.policy.clone(),
+        risk: order.risk,
+        positions: venue.clone(),
+    };
     (venue, job)
 }
