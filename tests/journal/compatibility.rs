@@ -1,5 +1,5 @@
-//! What an earlier version left behind says the same today. The old state directory and what the old program said about it
-//! are in tests/data/state-v2.
+//! What earlier versions left behind says the same today. Their state directories, and what they said about them, are in
+//! tests/data/state-v*.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,20 +31,31 @@ fn old_state() -> TempDir {
     dir
 }
 
-#[test]
-fn every_row_of_version_3_is_shown_as_version_3_showed_it() {
-    let old = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state-v3"));
+/// Upgrades the state directory of a version and compares every row with what that version said about it.
+fn assert_shown_as_by(version: i64, counts: [usize; 2]) {
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/state-v{version}"));
     let dir = TempDir::new().unwrap();
     std::fs::copy(old.join("journal.db"), dir.path().join("journal.db")).unwrap();
     let node = open(dir.path());
-    assert_eq!(node.recovered.migrated_from, Some(3));
+    assert_eq!(node.recovered.migrated_from, Some(version));
     drop(node);
-    for (rows, count) in [("cycles", 198), ("intents", 7)] {
+    for (rows, count) in ["cycles", "intents"].into_iter().zip(counts) {
         let old = std::fs::read_to_string(old.join(format!("{rows}.jsonl"))).unwrap();
         let new = show(dir.path(), &["journal", rows, "--format", "json"]).unwrap();
         assert_eq!((old.lines().count(), new.lines().count()), (count, count));
         old.lines().zip(new.lines()).for_each(|(old, new)| assert_keeps(old, new));
     }
+    assert_eq!(JournalReader::open(dir.path()).unwrap().verify().unwrap().damaged_rows, 0);
+}
+
+#[test]
+fn every_row_of_version_3_is_shown_as_version_3_showed_it() {
+    assert_shown_as_by(3, [198, 7]);
+}
+
+#[test]
+fn every_forecast_of_version_4_is_shown_as_version_4_showed_it() {
+    assert_shown_as_by(4, [53, 53]);
 }
 
 /// The old state directory after its upgrade.
