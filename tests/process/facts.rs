@@ -1,5 +1,6 @@
 //! The rows of a journal, and of the book or the gateway's ledger that judges it, read with SQL of these tests' own.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, Row};
@@ -161,6 +162,17 @@ impl Facts {
             hedged: None,
             damage: damage([&journal, &book]),
         }
+    }
+
+    /// Rows of a journal, oldest first.
+    pub fn slots(state: &Path) -> Vec<Slot> {
+        slots(&open(&state.join("journal.db")))
+    }
+
+    /// The state of each intent by its key, whatever it stands for.
+    pub fn states(state: &Path) -> BTreeMap<String, String> {
+        let journal = open(&state.join("journal.db"));
+        all(&journal, "SELECT key, state FROM intents", |row| Ok((row.get(0)?, row.get(1)?))).into_iter().collect()
     }
 
     /// Orders in the paper book that a node may be filling; none before there is one.
