@@ -46,11 +46,11 @@ fn forecast(hour: i64) -> Action {
 }
 
 async fn submit(sink: &PaperForecasts, hour: i64) -> Submission {
-    sink.submit(&key(hour), &forecast(hour), UtcMs((hour + 1) * HOUR), SOON, &|| true).await
+    sink.submit(&intent(hour, forecast(hour)), SOON, &|| true).await
 }
 
-async fn settle(sink: &PaperForecasts, hour: i64) -> Evidence {
-    let intent = Intent {
+fn intent(hour: i64, action: Action) -> Intent {
+    Intent {
         key: key(hour),
         mode: Mode::DryRun,
         account: "paper".to_owned(),
@@ -58,11 +58,14 @@ async fn settle(sink: &PaperForecasts, hour: i64) -> Evidence {
         slot: UtcMs((hour + 1) * HOUR),
         announced_as: None,
         basis: Basis::Bar(UtcMs(hour * HOUR)),
-        action: forecast(hour),
+        action,
         state: IntentState::Unknown,
         receipt: None,
-    };
-    sink.settle(&intent, SOON).await
+    }
+}
+
+async fn settle(sink: &PaperForecasts, hour: i64) -> Evidence {
+    sink.settle(&intent(hour, forecast(hour)), SOON).await
 }
 
 fn bars(closes: &[(i64, f64)]) -> CleanBars {
@@ -136,7 +139,7 @@ async fn errors_of_different_horizons_are_never_one_figure() {
     submit(&sink, 1).await;
     let Action::Forecast(mut longer) = forecast(2) else { panic!("no forecast") };
     longer.horizon_s = 3 * 3600;
-    sink.submit(&key(2), &Action::Forecast(longer), UtcMs(3 * HOUR), SOON, &|| true).await;
+    sink.submit(&intent(2, Action::Forecast(longer)), SOON, &|| true).await;
     sink.observe("BTCUSD", &bars(&[(3, 66_000.0), (4, 1.0), (5, 60_000.0)])).await.unwrap();
     let forecasts = BookReader::open(&dir.path().join(BOOK_FILE)).unwrap().forecasts().unwrap();
     let kinds = Forecasts::of(&forecasts, &Vec::new());

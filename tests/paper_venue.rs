@@ -85,7 +85,7 @@ trait TakesOrders {
 
 impl TakesOrders for PaperVenue {
     async fn order(&self, key: &IntentKey, order: &Order, now: UtcMs) -> Submission {
-        self.submit(key, &order.clone().into(), now, SOON, &|| true).await
+        self.submit(&intent(key, order, now), SOON, &|| true).await
     }
 }
 
@@ -103,20 +103,23 @@ fn refused(submission: &Submission) -> i64 {
     }
 }
 
-async fn settle(venue: &PaperVenue, key: &IntentKey, order: &Order) -> Evidence {
-    let intent = Intent {
+fn intent(key: &IntentKey, order: &Order, slot: UtcMs) -> Intent {
+    Intent {
         key: key.clone(),
         mode: Mode::DryRun,
         account: "paper".to_owned(),
         pipeline: "eurusd".to_owned(),
-        slot: slot(10),
+        slot,
         announced_as: None,
         basis: Basis::Bar(UtcMs(9 * HOUR)),
         action: order.clone().into(),
         state: IntentState::Unknown,
         receipt: None,
-    };
-    venue.settle(&intent, SOON).await
+    }
+}
+
+async fn settle(venue: &PaperVenue, key: &IntentKey, order: &Order) -> Evidence {
+    venue.settle(&intent(key, order, slot(10)), SOON).await
 }
 
 async fn open(venue: &PaperVenue, symbol: &str) -> Vec<Position> {
@@ -260,7 +263,7 @@ async fn an_asker_that_gave_up_learns_the_truth_by_asking_again() {
     let venue = venue(dir.path());
     for basis in 0..20 {
         let (key, order) = (key(basis, Role::Open), order(Role::Open, Side::Buy, "1.1000"));
-        let first = venue.submit(&key, &order.clone().into(), slot(10), Duration::ZERO, &|| true).await;
+        let first = venue.submit(&intent(&key, &order, slot(10)), Duration::ZERO, &|| true).await;
         let evidence = settle(&venue, &key, &order).await;
         match (first, evidence) {
             (Submission::Acked(receipt), Evidence::Found(Receipt::Fill(found))) => assert_eq!(receipt, found.into()),

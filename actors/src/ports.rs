@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::action::{Action, Receipt};
+use crate::domain::action::Receipt;
 use crate::domain::announced::{AnnouncedSlot, Announcement};
 use crate::domain::bar::{Bar, CleanBars, Interval, RawBar};
 use crate::domain::cycle::SlotRecord;
@@ -257,13 +257,11 @@ pub trait Sink: Send + Sync {
     /// orders can then prove that this process never handed it over.
     fn prepare(&self, _key: &IntentKey) {}
 
-    /// Hands over an effect. Called at most once per key, after `sent` is durable. A sink that waits before it leaves, for
-    /// its turn or for a connection, asks `may_leave` again right before.
+    /// Hands over the effect of an intent. Called at most once per key, after `sent` is durable. A sink that waits before it
+    /// leaves, for its turn or for a connection, asks `may_leave` again right before.
     fn submit<'a>(
         &'a self,
-        key: &'a IntentKey,
-        action: &'a Action,
-        now: UtcMs,
+        intent: &'a Intent,
         deadline: Duration,
         may_leave: MayLeave<'a>,
     ) -> PortFuture<'a, Submission>;

@@ -251,13 +251,13 @@ impl JournalReader {
         })
     }
 
-    /// How an order that was unknown when its slot ended was settled later: acked, rejected or absent. `None` for every
-    /// other slot, and as long as an order of it is open.
+    /// How an order or forecast that was unknown when its slot ended was settled later: acked, rejected or absent. `None` for
+    /// every other slot, and as long as one of its intents is open.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn settled_later(&self, slot: &SlotRecord) -> Result<Option<IntentState>, JournalError> {
-        if slot.reason != Reason::OrderUnknown {
+        if !matches!(slot.reason, Reason::OrderUnknown | Reason::ForecastUnknown) {
             return Ok(None);
         }
         let mut settled = None;

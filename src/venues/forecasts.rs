@@ -79,19 +79,13 @@ impl Sink for PaperForecasts {
         &self.account
     }
 
-    fn submit<'a>(
-        &'a self,
-        key: &'a IntentKey,
-        action: &'a Action,
-        now: UtcMs,
-        deadline: Duration,
-        _: MayLeave<'a>,
-    ) -> PortFuture<'a, Submission> {
-        let Action::Forecast(forecast) = action else {
+    fn submit<'a>(&'a self, intent: &'a Intent, deadline: Duration, _: MayLeave<'a>) -> PortFuture<'a, Submission> {
+        let Action::Forecast(forecast) = &intent.action else {
             return Box::pin(std::future::ready(Submission::NeverLeft("it takes forecasts only".to_owned())));
         };
         Box::pin(async move {
-            let (key, forecast, account) = (key.clone(), forecast.clone(), self.account.clone());
+            let (key, forecast, account) = (intent.key.clone(), forecast.clone(), self.account.clone());
+            let now = intent.slot;
             inject_fault(&*self.faults, FaultPoint::BeforeBookWrite, &self.who).await;
             let answer = self.book.ask(deadline, move |ledger| ledger.include(&key, &forecast, &account, now)).await;
             inject_fault(&*self.faults, FaultPoint::AfterBookWrite, &self.who).await;

@@ -197,16 +197,14 @@ impl Sink for GatewayVenue {
 
     fn submit<'a>(
         &'a self,
-        key: &'a IntentKey,
-        action: &'a Action,
-        now: UtcMs,
+        intent: &'a Intent,
         deadline: Duration,
         may_leave: MayLeave<'a>,
     ) -> PortFuture<'a, Submission> {
-        let Action::Order(order) = action else {
+        let Action::Order(order) = &intent.action else {
             return Box::pin(std::future::ready(Submission::NeverLeft("a gateway takes orders only".to_owned())));
         };
-        Box::pin(self.hand_over(key, order, now, deadline, may_leave))
+        Box::pin(self.hand_over(&intent.key, order, intent.slot, deadline, may_leave))
     }
 
     /// Never sends the order again: what it asks names no order.

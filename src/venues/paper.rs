@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use sentinel_actors::domain::action::Action;
 use sentinel_actors::domain::bar::CleanBars;
-use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
-use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::domain::intent::{Intent, Mode};
 use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{
     BarObserver, Evidence, FaultInjector, FaultPoint, MayLeave, PortFuture, PositionBook, Positions, Sink, Submission,
@@ -56,19 +55,13 @@ impl Sink for PaperVenue {
         &self.terms.account
     }
 
-    fn submit<'a>(
-        &'a self,
-        key: &'a IntentKey,
-        action: &'a Action,
-        now: UtcMs,
-        deadline: Duration,
-        _: MayLeave<'a>,
-    ) -> PortFuture<'a, Submission> {
-        let Action::Order(order) = action else {
+    fn submit<'a>(&'a self, intent: &'a Intent, deadline: Duration, _: MayLeave<'a>) -> PortFuture<'a, Submission> {
+        let Action::Order(order) = &intent.action else {
             return Box::pin(std::future::ready(Submission::NeverLeft("the paper book takes orders only".to_owned())));
         };
         Box::pin(async move {
-            let (key, order, terms) = (key.clone(), order.clone(), self.terms.clone());
+            let (key, order, terms) = (intent.key.clone(), order.clone(), self.terms.clone());
+            let now = intent.slot;
             inject_fault(&*self.faults, FaultPoint::BeforeBookWrite, &self.who).await;
             let answer = self
                 .book

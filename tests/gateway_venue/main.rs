@@ -54,6 +54,10 @@ fn order() -> Order {
 }
 
 fn intent(key: &IntentKey) -> Intent {
+    intent_of(key, order())
+}
+
+fn intent_of(key: &IntentKey, order: Order) -> Intent {
     Intent {
         key: key.clone(),
         mode: Mode::Live,
@@ -62,7 +66,7 @@ fn intent(key: &IntentKey) -> Intent {
         slot: NOW,
         announced_as: None,
         basis: Basis::Bar(NOW),
-        action: order().into(),
+        action: order.into(),
         state: IntentState::Unknown,
         receipt: None,
     }
@@ -83,7 +87,7 @@ fn venue_with(port: u16, exits: Exits, faults: Arc<dyn FaultInjector>) -> Gatewa
 
 async fn submit(venue: &GatewayVenue, key: &IntentKey, deadline: Duration) -> Submission {
     venue.prepare(key);
-    venue.submit(key, &order().into(), NOW, deadline, &|| true).await
+    venue.submit(&intent(key), deadline, &|| true).await
 }
 
 async fn settle(venue: &GatewayVenue, key: &IntentKey, deadline: Duration) -> Evidence {

@@ -10,7 +10,7 @@ use sentinel_actors::ports::{Sink as _, elapsed_now};
 
 use super::logged::Log;
 use super::peer::{Peer, SILENCE, free_port, say};
-use super::{NOW, SHORT, SOON, acked, filled, key, link_to, never_left, order, submit, unknown, venue};
+use super::{SHORT, SOON, acked, filled, intent, key, link_to, never_left, submit, unknown, venue};
 
 #[tokio::test]
 async fn a_socket_is_kept_after_a_complete_exchange_and_only_then() {
@@ -99,9 +99,8 @@ async fn a_caller_that_is_dropped_closes_its_socket_and_frees_the_link() {
     let gateway = Peer::start(|number, _| if number == 0 { SILENCE } else { say(number, filled(222)) });
     let (dropped, next) = (venue(gateway.port), venue(gateway.port));
     {
-        let (one, order) = (key(1), order());
-        let action = order.clone().into();
-        let mut call = dropped.submit(&one, &action, NOW, SOON, &|| true);
+        let one = intent(&key(1));
+        let mut call = dropped.submit(&one, SOON, &|| true);
         tokio::select! {
             _ = &mut call => unreachable!("it is never answered"),
             heard = gateway.hears(1) => assert_eq!(heard.len(), 1),

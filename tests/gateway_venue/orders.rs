@@ -9,7 +9,7 @@ use sentinel_actors::ports::{NoFaults, PositionBook as _, Positions, Sink as _, 
 use serde_json::json;
 
 use super::peer::{Peer, say};
-use super::{MAGIC, NOW, SOON, acked, d, failed, filled, key, order, submit, venue, venue_with};
+use super::{MAGIC, SOON, acked, d, failed, filled, intent_of, key, order, submit, venue, venue_with};
 
 #[tokio::test]
 async fn an_order_is_sent_once_with_all_that_is_needed_to_find_it_again() {
@@ -44,8 +44,8 @@ async fn the_id_depends_on_the_key_alone_so_that_every_process_asks_by_the_same(
     other.stop_price = Some(d("1.09500"));
     acked(submit(&venue, &key(9), SOON).await);
     let again = venue_with(gateway.port, Exits::AtBroker, Arc::new(NoFaults));
-    acked(again.submit(&key(9), &other.clone().into(), NOW, SOON, &|| true).await);
-    acked(again.submit(&key(10), &other.clone().into(), NOW, SOON, &|| true).await);
+    acked(again.submit(&intent_of(&key(9), other.clone()), SOON, &|| true).await);
+    acked(again.submit(&intent_of(&key(10), other.clone()), SOON, &|| true).await);
     let ids: Vec<_> = gateway.heard().iter().map(|heard| heard.json()["req_id"].clone()).collect();
     // Worked out by Python's uuid.uuid5: another id would make every earlier order unknown to the gateway.
     assert_eq!(ids[0], "68284aea-e9fc-5c23-81de-997b51825e79");

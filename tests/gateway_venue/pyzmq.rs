@@ -12,7 +12,7 @@ use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::order::Ticket;
 use sentinel_actors::ports::{Evidence, Sink as _, Submission};
 
-use super::{NOW, SHORT, SOON, acked, d, intent, key, order, settle, submit, undecidable, unknown, venue};
+use super::{SHORT, SOON, acked, d, intent, key, settle, submit, undecidable, unknown, venue};
 
 /// The interpreter; a build that found none with pyzmq ignores these tests.
 fn python() -> OsString {
@@ -107,7 +107,7 @@ async fn pyzmq_refuses_what_is_out_of_its_range() {
     let faults = std::sync::Arc::new(sentinel_actors::ports::NoFaults);
     let venue =
         sentinel::venues::gateway::GatewayVenue::new(super::link_to(gateway.port), settings, faults, "eurusd/executor");
-    let submission = venue.submit(&key(9), &order().into(), NOW, SOON, &|| true).await;
+    let submission = venue.submit(&super::intent(&key(9)), SOON, &|| true).await;
     assert!(matches!(submission, Submission::Rejected { code: Some(-3), lasting: true, .. }), "{submission:?}");
     assert_eq!(gateway.orders(), Vec::<String>::new());
 }

@@ -10,7 +10,7 @@ use sentinel_actors::ports::{Evidence, FaultInjector, FaultPoint, InjectedFault,
 
 use super::peer::{Peer, SILENCE, say};
 use super::{
-    MAGIC, NOW, SHORT, SOON, acked, cached, failed, filled, key, never_left, not_now, order, settle, submit,
+    MAGIC, SHORT, SOON, acked, cached, failed, filled, intent_of, key, never_left, not_now, order, settle, submit,
     undecidable, unknown, venue, venue_with,
 };
 
@@ -122,7 +122,7 @@ async fn what_the_dialect_has_no_words_for_stays_here() {
         async move {
             let mut order = order();
             edit(&mut order);
-            let submission = venue.submit(&key(1), &order.clone().into(), NOW, SOON, &|| true).await;
+            let submission = venue.submit(&intent_of(&key(1), order), SOON, &|| true).await;
             assert!(matches!(submission, Submission::NeverLeft(_)), "{submission:?}");
         }
     };

@@ -14,8 +14,8 @@ use sentinel_actors::ports::{Evidence, FaultInjector, FaultPoint, InjectedFault,
 
 use super::peer::{Act, Peer, SILENCE, anything_arrives, free_port, say};
 use super::{
-    NOW, SHORT, SOON, acked, cached, filled, key, never_left, not_now, order, settle, submit, undecidable, unknown,
-    until, venue, venue_with,
+    SHORT, SOON, acked, cached, filled, intent, key, never_left, not_now, settle, submit, undecidable, unknown, until,
+    venue, venue_with,
 };
 
 /// Time for a stale order to arrive: libzmq tries to connect ten times in it.
@@ -103,11 +103,10 @@ async fn an_order_to_an_absent_gateway_never_leaves_even_when_one_comes_up_later
 #[tokio::test]
 async fn an_order_that_becomes_too_old_while_it_waits_for_a_gateway_never_leaves() {
     let (port, is_young) = (free_port(), AtomicBool::new(true));
-    let (venue, key, order) = (venue(port), key(1), order());
-    venue.prepare(&key);
+    let (venue, intent) = (venue(port), intent(&key(1)));
+    venue.prepare(&intent.key);
     let may_leave = || is_young.load(Ordering::Acquire);
-    let action = order.clone().into();
-    let mut waiting = venue.submit(&key, &action, NOW, SOON, &may_leave);
+    let mut waiting = venue.submit(&intent, SOON, &may_leave);
     tokio::select! {
         submission = &mut waiting => panic!("nobody listens, and it did not wait: {submission:?}"),
         () = tokio::task::yield_now() => {}

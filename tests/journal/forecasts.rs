@@ -35,10 +35,10 @@ fn included() -> IntentEvent {
 }
 
 #[tokio::test]
-async fn a_forecast_comes_back_as_written_with_its_inclusion() {
+async fn a_forecast_comes_back_as_written_with_its_window_and_inclusion() {
     let dir = TempDir::new().unwrap();
     let node = open(dir.path());
-    let intent = forecast(5);
+    let intent = Intent { announced_as: Some("7654000".into()), ..forecast(5) };
     let plan = JournalWrite::Plan(Box::new(intent.clone()));
     let writes =
         vec![plan, step(&intent, IntentEvent::Send), step(&intent, included()), end(ended(5, Reason::ForecastAcked))];
@@ -113,4 +113,19 @@ async fn the_receipt_of_the_other_kind_is_refused_and_changes_nothing() {
     node.write(vec![plan(2), advance(2, IntentEvent::Send)]).await;
     let order = node.write(vec![advance(2, included())]).await;
     assert!(matches!(&order[..], [Written::Refused(_)]), "{order:?}");
+}
+
+#[tokio::test]
+async fn a_forecast_that_turns_up_later_is_shown_as_confirmed_later() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    let intent = forecast(5);
+    let plan = JournalWrite::Plan(Box::new(intent.clone()));
+    let mut row = ended(5, Reason::ForecastUnknown);
+    row.intents = vec![intent.key.clone()];
+    node.write(vec![plan, step(&intent, IntentEvent::Send), step(&intent, lost()), end(row)]).await;
+    let why = || show(dir.path(), &["why", "eurusd", &minute(5).to_string()]).unwrap();
+    assert!(!why().contains("later confirmed"), "{}", why());
+    node.write(vec![step(&intent, included())]).await;
+    assert!(why().contains("it acted, later confirmed"), "{}", why());
 }

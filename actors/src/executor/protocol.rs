@@ -221,7 +221,7 @@ impl IntentProtocol {
                         && !cycle.tracker.is_withdrawn()
                         && deadlines.may_leave(cycle.slot, cycle.closes(), now)
                 };
-                let answer = self.sink.submit(&intent.key, &intent.action, cycle.slot, deadline, &may_leave).await;
+                let answer = self.sink.submit(intent, deadline, &may_leave).await;
                 self.about(intent, answer)
             }
         };

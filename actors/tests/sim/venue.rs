@@ -279,15 +279,8 @@ impl Sink for SimVenue {
         "account"
     }
 
-    fn submit<'a>(
-        &'a self,
-        key: &'a IntentKey,
-        action: &'a Action,
-        slot: UtcMs,
-        deadline: Duration,
-        _: MayLeave<'a>,
-    ) -> PortFuture<'a, Submission> {
-        Box::pin(self.take(key, action, slot, deadline))
+    fn submit<'a>(&'a self, intent: &'a Intent, deadline: Duration, _: MayLeave<'a>) -> PortFuture<'a, Submission> {
+        Box::pin(self.take(&intent.key, &intent.action, intent.slot, deadline))
     }
 
     fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence> {

@@ -333,14 +333,8 @@ impl Sink for World {
         "account"
     }
 
-    fn submit<'a>(
-        &'a self,
-        key: &'a IntentKey,
-        action: &'a Action,
-        slot: UtcMs,
-        _: Duration,
-        may_leave: MayLeave<'a>,
-    ) -> PortFuture<'a, Submission> {
+    fn submit<'a>(&'a self, intent: &'a Intent, _: Duration, may_leave: MayLeave<'a>) -> PortFuture<'a, Submission> {
+        let (key, action, slot) = (&intent.key, &intent.action, intent.slot);
         Box::pin(async move {
             {
                 let mut inner = self.lock();
