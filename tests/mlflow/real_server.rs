@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -35,6 +36,14 @@ fn command(program: impl AsRef<OsStr>, folder: &Path) -> Command {
     command
 }
 
+/// A port that nobody else takes in the seconds until the server listens: below those that the system gives to connections.
+fn port() -> u16 {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let next = || 20_000 + (std::process::id() * 8 + TAKEN.fetch_add(1, Ordering::Relaxed)) % 10_000;
+    let mut ports = std::iter::repeat_with(|| u16::try_from(next()).unwrap());
+    ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).unwrap()
+}
+
 /// The server and its workers; ended when this is dropped.
 struct Served {
     child: Child,
@@ -44,7 +53,7 @@ struct Served {
 
 impl Served {
     fn start(mlflow: &Path, folder: &Path, model: &str) -> Self {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let port = port();
         // The server starts its workers with programs that it looks for on the path.
         let mut path = mlflow.parent().unwrap().as_os_str().to_owned();
         path.push(":");
@@ -96,6 +105,9 @@ impl Drop for Served {
         let group = Pid::from_child(&self.child);
         let _ = kill_process_group(group, Signal::KILL);
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("the servers of this test said: {}", std::fs::read_to_string(&self.output).unwrap_or_default());
+        }
     }
 }
 
