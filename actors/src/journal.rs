@@ -324,8 +324,13 @@ impl JournalHandle {
     ///
     /// # Errors
     /// When it was not confirmed; they may be written.
-    pub async fn announce(&self, pipeline: &str, announced: Vec<Announcement>) -> Result<(), JournalUnavailable> {
-        self.write(JournalWrite::Announce { pipeline: pipeline.to_owned(), announced }).await.map(|_| ())
+    pub async fn announce(
+        &self,
+        pipeline: &str,
+        announced: Vec<Announcement>,
+        at: UtcMs,
+    ) -> Result<(), JournalUnavailable> {
+        self.write(JournalWrite::Announce { pipeline: pipeline.to_owned(), announced, at }).await.map(|_| ())
     }
 
     /// Announced slots of a pipeline.

@@ -141,7 +141,7 @@ impl SlotFeederState {
         }
         announced.retain(|announcement| self.args.window.contains(announcement.opens()));
         if !announced.is_empty() {
-            journal.announce(&name, announced).await?;
+            journal.announce(&name, announced, now).await?;
             let before = std::mem::replace(&mut known, journal.announced(&name).await?);
             let new: Vec<_> = known.open.iter().filter(|slot| !before.open.contains(slot)).collect();
             if let Some(newest) = new.last() {

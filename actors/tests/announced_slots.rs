@@ -95,7 +95,8 @@ impl Around {
                     slot = UtcMs(slot.0 + 1);
                 }
                 let id = self.announced.len().to_string();
-                self.announced.insert(slot, AnnouncedSlot { slot, closes: UtcMs(slot.0 + length), id });
+                let (closes, announced_at) = (UtcMs(slot.0 + length), UtcMs(self.now));
+                self.announced.insert(slot, AnnouncedSlot { slot, closes, id, announced_at });
             }
             Step::Withdraw(index) if !self.announced.is_empty() => {
                 let slot = self.announced.values().nth(index % self.announced.len()).unwrap();

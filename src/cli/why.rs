@@ -86,7 +86,11 @@ pub fn run(args: &WhyArgs, state: &Path, out: &mut dyn Write) -> Result<(), WhyE
     let intents = intents_of(&reader, &record)?;
     let mut text = headline(&record, is_intact, reader.settled_later(&record)?);
     if let Some(announced) = reader.announced(&record.pipeline, record.slot)? {
-        let _ = writeln!(text, "It was announced as {}, and open until {}.", announced.id, announced.closes);
+        let _ = writeln!(
+            text,
+            "It was announced as {} at {}, and open until {}.",
+            announced.id, announced.announced_at, announced.closes
+        );
     }
     course(&record, &mut text);
     inputs(&record, &mut text);

@@ -18,6 +18,7 @@ pub(super) fn announce(
     known: &mut Known,
     pipeline: &str,
     announced: Vec<Announcement>,
+    at: UtcMs,
 ) -> Result<(), RowFault> {
     let removed_until = retention::removed(connection, pipeline)?.map(|removed| removed.until);
     for announcement in announced {
@@ -29,7 +30,8 @@ pub(super) fn announce(
         while is_taken(connection, pipeline, slot)? {
             slot = UtcMs(slot.0 + 1);
         }
-        let new = AnnouncedSlot { slot, closes: announcement.closes(), id: announcement.id().to_owned() };
+        let id = announcement.id().to_owned();
+        let new = AnnouncedSlot { slot, closes: announcement.closes(), id, announced_at: at };
         let values = sealed(rows::announced_values(pipeline, &new));
         connection.prepare_cached(&INSERT_ANNOUNCED)?.execute(params_from_iter(values))?;
         known.note_announced(pipeline, new, true);

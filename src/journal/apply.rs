@@ -56,8 +56,8 @@ pub(super) fn batch(
                 }
                 miss_slots(connection, known, missed, &schedule, after, until)?
             }
-            JournalWrite::Announce { pipeline, announced } => {
-                announced::announce(connection, known, &pipeline, announced)?;
+            JournalWrite::Announce { pipeline, announced, at } => {
+                announced::announce(connection, known, &pipeline, announced, at)?;
                 Written::Done
             }
             JournalWrite::Plan(intent) => {

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use sentinel_actors::domain::action::{Action, Receipt};
+use sentinel_actors::domain::announced::AnnouncedSlot;
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Fill, Role, Side};
 use sentinel_actors::domain::reason::Outcome;
@@ -16,6 +18,8 @@ use serde::Serialize;
 
 use super::{JournalError, JournalReader};
 
+/// A pipeline learns of an announced slot within this, once it is in the journal.
+const NOTICED_WITHIN: Duration = Duration::from_secs(10);
 /// How many holes are listed.
 const LISTED: usize = 20;
 
@@ -109,7 +113,8 @@ pub fn proof_of(
     let mut acted = std::collections::BTreeSet::new();
     let mut due = schedule.map(|schedule| schedule.slots(before_first, last)).into_iter().flatten().peekable();
     let announced = reader.announced_between(pipeline, UtcMs(before_first.0.saturating_add(1)), last)?;
-    let mut announced: BTreeMap<UtcMs, UtcMs> = announced.into_iter().map(|slot| (slot.slot, slot.closes)).collect();
+    let over_at = |slot: &AnnouncedSlot| slot.closes.max(slot.announced_at).plus(NOTICED_WITHIN);
+    let mut announced: BTreeMap<UtcMs, UtcMs> = announced.iter().map(|slot| (slot.slot, over_at(slot))).collect();
 
     reader.each_slot_between(pipeline, first, last, |row| {
         let slot = row.record.slot;
@@ -133,10 +138,10 @@ pub fn proof_of(
         }
     })?;
     due.for_each(|hole| proof.note_hole(hole));
-    // Rows are written in order, but for those of withdrawn slots: a slot that closed before the newest one has its row.
+    // Rows are written in order, but for those of withdrawn slots: one that was known and over before the newest one has its row.
     let newest = reader.newest_not_withdrawn(pipeline)?;
-    for (slot, closes) in announced {
-        if newest.is_some_and(|newest| closes < newest) {
+    for (slot, over_at) in announced {
+        if newest.is_some_and(|newest| over_at < newest) {
             proof.note_hole(slot);
         } else {
             proof.announced_open += 1;

@@ -338,12 +338,23 @@ pub(super) fn removed_from(row: &Row<'_>) -> Result<Removed, RowFault> {
 
 /// The row of an announced slot, in the order of [`ANNOUNCED`].
 pub(super) fn announced_values(pipeline: &str, slot: &AnnouncedSlot) -> Vec<Value> {
-    vec![text(pipeline), Value::Integer(slot.slot.0), text(&slot.id), Value::Integer(slot.closes.0)]
+    vec![
+        text(pipeline),
+        Value::Integer(slot.slot.0),
+        text(&slot.id),
+        Value::Integer(slot.closes.0),
+        Value::Integer(slot.announced_at.0),
+    ]
 }
 
 /// Reads a row selected with [`SELECT_ANNOUNCED`].
 pub(super) fn announced_from(row: &Row<'_>) -> Result<AnnouncedSlot, RowFault> {
-    Ok(AnnouncedSlot { slot: UtcMs(row.get("slot_ms")?), closes: UtcMs(row.get("closes_ms")?), id: row.get("id")? })
+    Ok(AnnouncedSlot {
+        slot: UtcMs(row.get("slot_ms")?),
+        closes: UtcMs(row.get("closes_ms")?),
+        id: row.get("id")?,
+        announced_at: UtcMs(row.get("announced_ms")?),
+    })
 }
 
 /// One line of an intent's history: `planned` first, then each event of its machine.

@@ -97,7 +97,7 @@ pub(super) const REMOVED: Table =
     Table { name: "removed_slots", keys: 1, columns: &["pipeline", "until_ms", "slots", "decided_bar_ms"] };
 
 pub(super) const ANNOUNCED: Table =
-    Table { name: "announced_slots", keys: 2, columns: &["pipeline", "slot_ms", "id", "closes_ms"] };
+    Table { name: "announced_slots", keys: 2, columns: &["pipeline", "slot_ms", "id", "closes_ms", "announced_ms"] };
 
 /// Every table that carries checksums. When one changes, its present form moves to [`super::frozen`].
 pub(super) const TABLES: [&Table; 6] = [&SLOTS, &INTENTS, &EVENTS, &STARTS, &REMOVED, &ANNOUNCED];

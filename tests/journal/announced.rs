@@ -16,11 +16,11 @@ fn window(n: i64, length: i64) -> Announcement {
 }
 
 fn announce(windows: &[Announcement]) -> JournalWrite {
-    JournalWrite::Announce { pipeline: "eurusd".into(), announced: windows.to_vec() }
+    JournalWrite::Announce { pipeline: "eurusd".into(), announced: windows.to_vec(), at: minute(0) }
 }
 
 fn slot(n: i64, length: i64) -> AnnouncedSlot {
-    AnnouncedSlot { slot: minute(n), closes: minute(n + length), id: n.to_string() }
+    AnnouncedSlot { slot: minute(n), closes: minute(n + length), id: n.to_string(), announced_at: minute(0) }
 }
 
 async fn announced(node: &Node) -> Announced {
@@ -111,6 +111,19 @@ async fn the_proof_counts_announced_slots_and_finds_those_without_a_row() {
 }
 
 #[tokio::test]
+async fn a_slot_that_was_announced_just_before_the_end_of_a_process_is_no_hole() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    let late = JournalWrite::Announce { pipeline: "eurusd".into(), announced: vec![window(1, 2)], at: minute(20) };
+    node.write(vec![late, announce(&[window(20, 5)]), end(ended(20, Reason::ForecastAcked))]).await;
+    let reader = JournalReader::open(dir.path()).unwrap();
+    let proof = || proof_of(&reader, "eurusd", None, minute(1), minute(30)).unwrap();
+    assert_eq!((proof().holds(), proof().announced_open), (true, 1), "the next start ends it");
+    node.write(vec![announce(&[window(22, 1)]), end(ended(22, Reason::ForecastAcked))]).await;
+    assert_eq!((proof().holds(), proof().first_holes), (false, vec![minute(1)]), "nobody has ended it");
+}
+
+#[tokio::test]
 async fn beside_a_grid_announced_slots_are_due_and_other_rows_are_strays() {
     let dir = TempDir::new().unwrap();
     let node = open(dir.path());
@@ -139,7 +152,10 @@ async fn why_names_the_announcement() {
     let node = open(dir.path());
     node.write(vec![announce(&[window(1, 5)]), end(ended(1, Reason::Withdrawn))]).await;
     let text = show(dir.path(), &["why", "eurusd", &minute(1).to_string()]).unwrap();
-    assert!(text.contains("It was announced as 1, and open until 2017-06-01T12:06:00Z."), "{text}");
+    assert!(
+        text.contains("It was announced as 1 at 2017-06-01T12:00:00Z, and open until 2017-06-01T12:06:00Z."),
+        "{text}"
+    );
 }
 
 #[tokio::test]

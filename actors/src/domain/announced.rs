@@ -75,6 +75,8 @@ pub struct AnnouncedSlot {
     pub closes: UtcMs,
     /// What it was announced as.
     pub id: String,
+    /// Schedule time at which the node learnt of it.
+    pub announced_at: UtcMs,
 }
 
 /// What a pipeline learns when its feed was asked.
@@ -258,7 +260,7 @@ mod tests {
     use super::*;
 
     fn slot(slot: i64, closes: i64) -> AnnouncedSlot {
-        AnnouncedSlot { slot: UtcMs(slot), closes: UtcMs(closes), id: slot.to_string() }
+        AnnouncedSlot { slot: UtcMs(slot), closes: UtcMs(closes), id: slot.to_string(), announced_at: UtcMs(0) }
     }
 
     fn news(open: &[AnnouncedSlot], withdrawn: &[i64]) -> FeedNews {

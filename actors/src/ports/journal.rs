@@ -29,7 +29,12 @@ pub enum JournalWrite {
         noted_at: UtcMs,
     },
     /// Announced slots. The first announcement of an id stands, and so does the row of a slot that has ended.
-    Announce { pipeline: String, announced: Vec<Announcement> },
+    Announce {
+        pipeline: String,
+        announced: Vec<Announcement>,
+        /// Schedule time.
+        at: UtcMs,
+    },
     /// A new intent in state `planned`.
     Plan(Box<Intent>),
     /// A transition of an intent.

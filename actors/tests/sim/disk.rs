@@ -318,13 +318,13 @@ fn one(inner: &mut Inner, write: JournalWrite) -> Written {
             }
             Written::Done
         }
-        JournalWrite::Announce { pipeline, announced } => announce(inner, &pipeline, announced),
+        JournalWrite::Announce { pipeline, announced, at } => announce(inner, &pipeline, announced, at),
         JournalWrite::Plan(intent) => plan(inner, *intent),
         JournalWrite::Advance { key, event, at: _ } => advance(inner, &key, event),
     }
 }
 
-fn announce(inner: &mut Inner, pipeline: &str, announced: Vec<Announcement>) -> Written {
+fn announce(inner: &mut Inner, pipeline: &str, announced: Vec<Announcement>, at: UtcMs) -> Written {
     for new in announced {
         // The same window opens at the same time again.
         let range = (pipeline.to_owned(), new.opens())..=(pipeline.to_owned(), UtcMs(new.opens().0 + 1000));
@@ -338,7 +338,7 @@ fn announce(inner: &mut Inner, pipeline: &str, announced: Vec<Announcement>) -> 
         }
         inner.count("announced");
         inner.tracker(format!("announced {pipeline} {slot} {}", new.id()));
-        let kept = AnnouncedSlot { slot, closes: new.closes(), id: new.id().to_owned() };
+        let kept = AnnouncedSlot { slot, closes: new.closes(), id: new.id().to_owned(), announced_at: at };
         inner.disk.announced.insert((pipeline.to_owned(), slot), kept);
     }
     Written::Done

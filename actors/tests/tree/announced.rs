@@ -79,7 +79,7 @@ async fn a_window_that_is_announced_late_is_used_until_it_closes() {
 async fn windows_that_passed_while_the_node_was_down_get_their_rows() {
     let world = forecasting();
     world.announce(&[window(-30, -20), window(-10, 5)]);
-    let known = AnnouncedSlot { slot: at(-60), closes: at(-50), id: "nonce -60".to_owned() };
+    let known = AnnouncedSlot { slot: at(-60), closes: at(-50), id: "nonce -60".to_owned(), announced_at: at(-61) };
     world.lock().announced.insert(known.slot, known.clone());
     let _node = world.run(announced(&world), MINUTE).await;
     assert_eq!(
@@ -127,7 +127,7 @@ async fn nothing_leaves_after_a_window_has_closed_while_the_model_thought() {
 #[tokio::test(start_paused = true)]
 async fn a_feed_that_is_silent_at_the_start_keeps_a_known_window_from_being_used() {
     let world = forecasting();
-    let known = AnnouncedSlot { slot: at(-1), closes: at(2), id: "nonce -1".to_owned() };
+    let known = AnnouncedSlot { slot: at(-1), closes: at(2), id: "nonce -1".to_owned(), announced_at: at(-2) };
     world.lock().announced.insert(known.slot, known);
     world.lock().feed = Err(FeedError("no answer".to_owned()));
     let node = world.run(announced(&world), 3 * MINUTE).await;

@@ -51,10 +51,11 @@ impl Inner {
                     self.rows.entry(slot).or_insert(row);
                 }
             }
-            JournalWrite::Announce { announced, .. } => {
+            JournalWrite::Announce { announced, at, .. } => {
                 for new in announced {
                     if self.announced.values().all(|old| old.id != new.id()) {
-                        let slot = AnnouncedSlot { slot: new.opens(), closes: new.closes(), id: new.id().to_owned() };
+                        let (slot, closes) = (new.opens(), new.closes());
+                        let slot = AnnouncedSlot { slot, closes, id: new.id().to_owned(), announced_at: at };
                         self.announced.insert(slot.slot, slot);
                     }
                 }
