@@ -205,7 +205,7 @@ fn a_panic_with_its_backtrace_is_one_line_too() {
     let site = at_level("debug").with_decisions(3);
     let lines = lines(&site.start(&["--panic-from", "predictor"]).end().err);
     let crash = of_event(&lines, "crash_report")[0];
-    assert!(crash["backtrace"].contains('\n') && crash["location"].contains("ports.rs"), "{crash:?}");
+    assert!(crash["backtrace"].contains('\n') && crash["location"].contains("ports/faults.rs"), "{crash:?}");
 }
 
 #[test]
