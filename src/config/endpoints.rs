@@ -35,9 +35,40 @@ pub struct HubConfig {
 /// How a row is laid out in a request. A property of the model's signature, so it is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HubPayload {
+    /// `dataframe_split` with a column per feature.
     Columns,
+    /// `dataframe_records`: an object per row, a key per feature.
+    Records,
+    /// `inputs`: a list of numbers per row, without names.
+    Tensor,
     /// Two columns, each with one cell: `X_tabular` holds the newest row, `X_sequential` the last 60 rows, oldest first.
     TwoBlocks,
+    /// The same with the newest row as the only one of a list: for a model that wants both blocks nested.
+    TwoBlocksNested,
+}
+
+impl HubPayload {
+    /// As the configuration names them.
+    const NAMED: [(&str, Self); 5] = [
+        ("columns", Self::Columns),
+        ("records", Self::Records),
+        ("tensor", Self::Tensor),
+        ("two_blocks", Self::TwoBlocks),
+        ("two_blocks_nested", Self::TwoBlocksNested),
+    ];
+
+    /// What is wrong with it when sequences are computed, or are not. `columns` has always been taken with both.
+    fn problem(self, sequence: bool) -> Option<&'static str> {
+        match (self, sequence) {
+            (Self::TwoBlocks | Self::TwoBlocksNested, false) => {
+                Some("needs features.sequence = true: the second block is the sequence")
+            }
+            (Self::Records | Self::Tensor, true) => Some(
+                "sends no sequence: set features.sequence = false, or choose \"two_blocks\" when the model takes a sequence",
+            ),
+            _ => None,
+        }
+    }
 }
 
 /// How the node authenticates to a model server. Secrets are in files of their own.
@@ -106,10 +137,11 @@ fn hub(s: &mut Section<'_, '_>, sequence: Option<bool>) -> Option<ModelConfig> {
     let tls = s.boolean("tls", Default("false"));
     let host = host(s);
     let port = port(s, "5001");
-    let payloads = [("columns", HubPayload::Columns), ("two_blocks", HubPayload::TwoBlocks)];
-    let payload = s.choice("payload", Default("columns"), &payloads);
-    if payload == Some(HubPayload::TwoBlocks) && sequence == Some(false) {
-        s.report("payload", "needs features.sequence = true: the second block is the sequence");
+    let payload = s.choice("payload", Default("columns"), &HubPayload::NAMED);
+    if let (Some(payload), Some(sequence)) = (payload, sequence)
+        && let Some(problem) = payload.problem(sequence)
+    {
+        s.report("payload", problem);
     }
     let bearer = s.optional_file("bearer_file");
     let user = s.parsed_by("user", Optional, "a name", |text| {

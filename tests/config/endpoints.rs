@@ -230,8 +230,24 @@ fn access_to_a_hub_is_a_token_or_a_name_and_password_from_files() {
 }
 
 #[test]
-fn two_blocks_need_the_sequence() {
-    check_refused(&mt5("payload = \"columns\"", "payload = \"two_blocks\""), "needs features.sequence = true");
-    let both = mt5("payload = \"columns\"", "payload = \"two_blocks\"").replace("sequence = false", "sequence = true");
-    assert_eq!(hub(&read(&both).unwrap()).payload, HubPayload::TwoBlocks);
+fn a_payload_that_does_not_go_with_the_sequence_is_refused() {
+    let text = |name: &str, sequence: bool| {
+        mt5("payload = \"columns\"", &format!("payload = \"{name}\""))
+            .replace("sequence = false", &format!("sequence = {sequence}"))
+    };
+    for (name, payload, without, with) in [
+        ("columns", HubPayload::Columns, None, None),
+        ("records", HubPayload::Records, None, Some("sends no sequence: set features.sequence = false")),
+        ("tensor", HubPayload::Tensor, None, Some("sends no sequence: set features.sequence = false")),
+        ("two_blocks", HubPayload::TwoBlocks, Some("needs features.sequence = true"), None),
+        ("two_blocks_nested", HubPayload::TwoBlocksNested, Some("needs features.sequence = true"), None),
+    ] {
+        for (sequence, problem) in [(false, without), (true, with)] {
+            match problem {
+                Some(problem) => check_refused(&text(name, sequence), problem),
+                None => assert_eq!(hub(&read(&text(name, sequence)).unwrap()).payload, payload, "{name}"),
+            }
+        }
+    }
+    check_refused(&text("instances", false), "two_blocks_nested");
 }

@@ -1,4 +1,4 @@
-"""Writes two MLflow models into the folder that is given: `columns` and `two_blocks`.
+"""Writes four MLflow models into the folder that is given: `columns`, `tensor`, `two_blocks` and `two_blocks_nested`.
 
 Their answers are a softmax that a test can compute. A first feature of 1000 makes them answer NaN, one of 2000 makes them raise.
 """
@@ -10,7 +10,7 @@ import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, Schema, TensorSpec
 
 COLUMNS = ["rsi", "macd", "hour"]
 CLASSES = ["sell", "hold", "buy"]
@@ -33,14 +33,27 @@ class OfColumns(mlflow.pyfunc.PythonModel):
         return pd.DataFrame(rows, columns=CLASSES)[CLASSES[::-1]]
 
 
+class OfTensor(mlflow.pyfunc.PythonModel):
+    """Answers with an array, a row for each row."""
+
+    def predict(self, context, model_input, params=None):
+        if not isinstance(model_input, np.ndarray):
+            raise TypeError(f"{type(model_input)}")
+        return np.array([probabilities(row) for row in model_input])
+
+
 class OfTwoBlocks(mlflow.pyfunc.PythonModel):
-    """Answers with an array; what it says depends on both blocks."""
+    """Answers with an array; what it says depends on both blocks. Its row has one shape only."""
+
+    def __init__(self, shape):
+        self.shape = shape
 
     def predict(self, context, model_input, params=None):
         row = np.asarray(model_input["X_tabular"].iloc[0], dtype=float)
         sequence = np.asarray(model_input["X_sequential"].iloc[0], dtype=float)
-        if row.shape != (3,) or sequence.shape != (60, 3):
+        if row.shape != self.shape or sequence.shape != (60, 3):
             raise ValueError(f"{row.shape} and {sequence.shape}")
+        row = row.reshape(3)
         return np.array([probabilities(row) if row[0] >= 1000.0 else probabilities(row + sequence.mean(axis=0))])
 
 
@@ -48,4 +61,7 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     schema = ModelSignature(inputs=Schema([ColSpec("double", name) for name in COLUMNS]))
     mlflow.pyfunc.save_model(folder / "columns", python_model=OfColumns(), signature=schema, pip_requirements=[])
-    mlflow.pyfunc.save_model(folder / "two_blocks", python_model=OfTwoBlocks(), pip_requirements=[])
+    tensor = ModelSignature(inputs=Schema([TensorSpec(np.dtype("float64"), (-1, 3))]))
+    mlflow.pyfunc.save_model(folder / "tensor", python_model=OfTensor(), signature=tensor, pip_requirements=[])
+    for name, shape in [("two_blocks", (3,)), ("two_blocks_nested", (1, 3))]:
+        mlflow.pyfunc.save_model(folder / name, python_model=OfTwoBlocks(shape), pip_requirements=[])

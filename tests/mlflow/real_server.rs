@@ -141,9 +141,15 @@ async fn check(model: &MlflowModel, expected: [f64; 3]) {
     assert_eq!(model.validate(LONG).await.unwrap(), identity, "a model that raised is the same model");
 }
 
+/// A model asked with another payload refuses it; nothing else reveals a wrong configuration.
+async fn refuses(served: &Served, payload: HubPayload) {
+    let wrong = model(served, payload).validate(LONG).await;
+    assert!(matches!(wrong, Err(ModelError::Status { status: 400, .. })), "{payload:?}: {wrong:?}");
+}
+
 #[tokio::test]
 #[cfg_attr(not(has_program = "mlflow"), ignore = "needs mlflow: see CONTRIBUTING.md")]
-async fn a_real_server_answers_both_payloads_and_its_errors_are_told_apart() {
+async fn a_real_server_answers_every_payload_and_its_errors_are_told_apart() {
     let mlflow = mlflow();
     let folder = tempfile::tempdir().unwrap();
     let began = elapsed_now();
@@ -154,27 +160,33 @@ async fn a_real_server_answers_both_payloads_and_its_errors_are_told_apart() {
     assert!(written.success(), "{}", std::fs::read_to_string(folder.path().join("output.txt")).unwrap_or_default());
     let saved = began.elapsed();
 
-    let mut columns = Served::start(&mlflow, folder.path(), "columns");
-    let mut two_blocks = Served::start(&mlflow, folder.path(), "two_blocks");
-    columns.wait().await;
-    two_blocks.wait().await;
-    let up = began.elapsed();
-
     let [a, b, c] = [7.5, 0.25, -3.0];
+    let (one, sum) = (softmax([a, b, c]), softmax([2.0 * a, 2.0 * b, 2.0 * c]));
+    // One server at a time: each holds a Python with all its libraries.
+    for (name, payload, wrong, expected) in [
+        ("tensor", HubPayload::Tensor, HubPayload::TwoBlocks, one),
+        ("two_blocks", HubPayload::TwoBlocks, HubPayload::TwoBlocksNested, sum),
+        ("two_blocks_nested", HubPayload::TwoBlocksNested, HubPayload::TwoBlocks, sum),
+    ] {
+        let mut served = Served::start(&mlflow, folder.path(), name);
+        served.wait().await;
+        check(&model(&served, payload), expected).await;
+        refuses(&served, wrong).await;
+    }
+    let mut columns = Served::start(&mlflow, folder.path(), "columns");
+    columns.wait().await;
+    let up = began.elapsed();
     let asked_columns = model(&columns, HubPayload::Columns);
-    check(&asked_columns, softmax([a, b, c])).await;
-    check(&model(&two_blocks, HubPayload::TwoBlocks), softmax([2.0 * a, 2.0 * b, 2.0 * c])).await;
-
-    // A model asked with the other payload refuses it; nothing else reveals a wrong configuration.
-    let wrong = model(&columns, HubPayload::TwoBlocks).validate(LONG).await;
-    assert!(matches!(wrong, Err(ModelError::Status { status: 400, .. })), "{wrong:?}");
+    check(&asked_columns, one).await;
+    check(&model(&columns, HubPayload::Records), one).await;
+    refuses(&columns, HubPayload::TwoBlocks).await;
 
     let asked = elapsed_now();
     for _ in 0..50 {
         asked_columns.predict(&frame(7.5), LONG).await.unwrap();
     }
     println!(
-        "models written in {saved:?}, servers up after {up:?}, {:?} per call, {} connections",
+        "models written in {saved:?}, last server up after {up:?}, {:?} per call, {} connections",
         asked.elapsed() / 50,
         asked_columns.connects()
     );

@@ -1,4 +1,4 @@
-//! What the hub is asked: rows as MLflow's `dataframe_split`.
+//! What the hub is asked: rows in the one of MLflow's forms that the model's signature takes.
 //!
 //! The server takes a number for a text, a null for a number, and columns that are too many or in another order, all without
 //! a word. So nothing leaves that is not exactly what the model was trained on: this set of features, this many of them, all
@@ -54,10 +54,12 @@ pub enum FrameFault {
 pub(super) struct Layout {
     payload: HubPayload,
     features: FeatureSetId,
-    /// Columns of a row.
-    width: usize,
+    /// Names of a row's columns, as JSON.
+    columns: Vec<String>,
     /// Of every body, up to its first row.
     head: String,
+    /// Of every body, from the end of its last row.
+    tail: &'static str,
 }
 
 /// One row of a request as JSON. The rows of the probes go with every question and are printed once.
@@ -66,20 +68,24 @@ pub(super) struct Row(String);
 
 impl Layout {
     pub(super) fn new(payload: HubPayload, features: FeatureSetId, columns: Vec<String>) -> Self {
-        let names = match payload {
-            HubPayload::Columns => encode(&columns),
-            HubPayload::TwoBlocks => encode(["X_tabular", "X_sequential"]),
+        let split = |names: String| (format!("{{\"dataframe_split\":{{\"columns\":{names},\"data\":["), "]}}");
+        let (head, tail) = match payload {
+            HubPayload::Columns => split(encode(&columns)),
+            HubPayload::Records => ("{\"dataframe_records\":[".to_owned(), "]}"),
+            HubPayload::Tensor => ("{\"inputs\":[".to_owned(), "]}"),
+            HubPayload::TwoBlocks | HubPayload::TwoBlocksNested => split(encode(["X_tabular", "X_sequential"])),
         };
-        let head = format!("{{\"dataframe_split\":{{\"columns\":{names},\"data\":[");
-        Self { payload, features, width: columns.len(), head }
+        Self { payload, features, columns: columns.iter().map(encode).collect(), head, tail }
     }
 
     /// The row of a frame.
     pub(super) fn row(&self, frame: &FeatureFrame) -> Result<Row, FrameFault> {
         self.check(frame)?;
         Ok(Row(match self.payload {
-            HubPayload::Columns => encode(&frame.row),
+            HubPayload::Columns | HubPayload::Tensor => encode(&frame.row),
+            HubPayload::Records => self.record(&frame.row),
             HubPayload::TwoBlocks => encode((&frame.row, self.sequence(frame)?)),
+            HubPayload::TwoBlocksNested => encode(([&frame.row], self.sequence(frame)?)),
         }))
     }
 
@@ -90,15 +96,22 @@ impl Layout {
             body.push_str(if index == 0 { "" } else { "," });
             body.push_str(row);
         }
-        body.push_str("]}}");
+        body.push_str(self.tail);
         body.into_bytes()
+    }
+
+    /// An object with the columns in their order.
+    fn record(&self, row: &[f64]) -> String {
+        let cells: Vec<String> =
+            self.columns.iter().zip(row).map(|(name, value)| format!("{name}:{}", encode(value))).collect();
+        format!("{{{}}}", cells.join(","))
     }
 
     fn check(&self, frame: &FeatureFrame) -> Result<(), FrameFault> {
         if frame.set != self.features {
             return Err(FrameFault::Set { have: frame.set.clone(), want: self.features.clone() });
         }
-        let (have, want) = (frame.row.len(), self.width);
+        let (have, want) = (frame.row.len(), self.columns.len());
         if have != want {
             return Err(FrameFault::Width { have, want });
         }
@@ -107,12 +120,12 @@ impl Layout {
 
     fn sequence<'f>(&self, frame: &'f FeatureFrame) -> Result<Vec<&'f [f64]>, FrameFault> {
         let sequence = frame.sequence.as_ref().ok_or(FrameFault::NoSequence)?;
-        let (have, want) = (sequence.len(), SEQUENCE_ROWS * self.width);
+        let (have, want) = (sequence.len(), SEQUENCE_ROWS * self.columns.len());
         if have != want {
             return Err(FrameFault::Sequence { have, want });
         }
         finite(sequence, "the sequence")?;
-        Ok(sequence.chunks(self.width).collect())
+        Ok(sequence.chunks(self.columns.len()).collect())
     }
 }
 
@@ -152,29 +165,41 @@ mod tests {
         FeatureFrame { set: set(), newest: UtcMs(0), row: row.to_vec(), sequence: Some(sequence), volume_absent: false }
     }
 
+    const ALL: [HubPayload; 5] = [
+        HubPayload::Columns,
+        HubPayload::Records,
+        HubPayload::Tensor,
+        HubPayload::TwoBlocks,
+        HubPayload::TwoBlocksNested,
+    ];
+
     #[test]
-    fn columns_are_sent_as_one_row_with_a_cell_per_feature() {
-        let body = body_of(HubPayload::Columns, &[frame([0.1, 5.0])]).unwrap();
-        let expected = r#"{"dataframe_split":{"columns":["rsi","hour \"utc\""],"data":[[0.1,5.0]]}}"#;
-        assert_eq!(String::from_utf8(body).unwrap(), expected);
+    fn each_payload_has_exactly_these_bytes_for_one_row_and_for_two() {
+        let steps: Vec<String> = (0..60).map(|step| format!("[{step}.0,0.5]")).collect();
+        let sequence = format!("[{}]", steps.join(","));
+        let columns = r#"{"dataframe_split":{"columns":["rsi","hour \"utc\""],"data":["#;
+        let blocks = r#"{"dataframe_split":{"columns":["X_tabular","X_sequential"],"data":["#;
+        let records = [r#"{"rsi":0.1,"hour \"utc\"":5.0}"#, r#"{"rsi":-2.5e-300,"hour \"utc\"":6.0}"#];
+        let rows = ["[0.1,5.0]", "[-2.5e-300,6.0]"];
+        for (payload, head, [one, other], tail) in [
+            (HubPayload::Columns, columns, rows.map(str::to_owned), "]}}"),
+            (HubPayload::Records, r#"{"dataframe_records":["#, records.map(str::to_owned), "]}"),
+            (HubPayload::Tensor, r#"{"inputs":["#, rows.map(str::to_owned), "]}"),
+            (HubPayload::TwoBlocks, blocks, rows.map(|row| format!("[{row},{sequence}]")), "]}}"),
+            (HubPayload::TwoBlocksNested, blocks, rows.map(|row| format!("[[{row}],{sequence}]")), "]}}"),
+        ] {
+            let body = |frames: &[FeatureFrame]| String::from_utf8(body_of(payload, frames).unwrap()).unwrap();
+            let frames = [frame([0.1, 5.0]), frame([-2.5e-300, 6.0])];
+            assert_eq!(body(&frames[..1]), format!("{head}{one}{tail}"), "{payload:?}");
+            assert_eq!(body(&frames), format!("{head}{one},{other}{tail}"), "{payload:?}");
+        }
     }
 
     #[test]
-    fn several_frames_are_rows_of_one_request_and_one_bad_frame_spoils_it() {
-        let body = body_of(HubPayload::Columns, &[frame([0.1, 5.0]), frame([0.2, 6.0])]).unwrap();
-        assert!(String::from_utf8(body).unwrap().ends_with(r#""data":[[0.1,5.0],[0.2,6.0]]}}"#));
-        assert!(body_of(HubPayload::Columns, &[frame([0.1, 5.0]), frame([f64::NAN, 6.0])]).is_err());
-    }
-
-    #[test]
-    fn two_blocks_are_sent_as_one_row_with_a_flat_and_a_nested_cell() {
-        let body = body_of(HubPayload::TwoBlocks, &[frame([0.1, 5.0])]).unwrap();
-        let start =
-            r#"{"dataframe_split":{"columns":["X_tabular","X_sequential"],"data":[[[0.1,5.0],[[0.0,0.5],[1.0,0.5],"#;
-        assert!(body.starts_with(start.as_bytes()), "{}", String::from_utf8_lossy(&body));
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        let sequence = &body["dataframe_split"]["data"][0][1];
-        assert_eq!((sequence.as_array().unwrap().len(), &sequence[59][0]), (60, &Value::from(59.0)));
+    fn one_bad_frame_among_good_ones_is_not_sent_and_nor_are_they() {
+        for payload in ALL {
+            assert!(body_of(payload, &[frame([0.1, 5.0]), frame([f64::NAN, 6.0])]).is_err(), "{payload:?}");
+        }
     }
 
     #[test]
@@ -188,7 +213,7 @@ mod tests {
             ("the row holds a value that is not finite", frame([f64::NAN, 5.0])),
             ("the row holds a value that is not finite", frame([0.1, f64::NEG_INFINITY])),
         ] {
-            for payload in [HubPayload::Columns, HubPayload::TwoBlocks] {
+            for payload in ALL {
                 assert!(refused(payload, frame.clone()).starts_with(expected), "{expected}");
             }
         }
@@ -198,18 +223,32 @@ mod tests {
             ("the sequence holds a value that is not finite", Some(vec![f64::INFINITY; 120])),
         ] {
             let frame = FeatureFrame { sequence, ..good() };
-            assert!(body_of(HubPayload::Columns, std::slice::from_ref(&frame)).is_ok(), "columns need no sequence");
-            assert!(refused(HubPayload::TwoBlocks, frame).starts_with(expected), "{expected}");
+            for payload in ALL {
+                match payload {
+                    HubPayload::TwoBlocks | HubPayload::TwoBlocksNested => {
+                        assert!(refused(payload, frame.clone()).starts_with(expected), "{expected}");
+                    }
+                    _ => assert!(body_of(payload, std::slice::from_ref(&frame)).is_ok(), "a row needs no sequence"),
+                }
+            }
         }
     }
 
     proptest! {
         #[test]
         fn every_number_arrives_as_it_was(value in any::<f64>().prop_filter("finite", |value| value.is_finite())) {
-            let body = body_of(HubPayload::Columns, &[frame([value, 0.0])]).unwrap();
-            let body: Value = serde_json::from_slice(&body).unwrap();
-            let arrived = body["dataframe_split"]["data"][0][0].as_f64().unwrap();
-            prop_assert_eq!(arrived.to_bits(), value.to_bits());
+            for payload in ALL {
+                let body: Value = serde_json::from_slice(&body_of(payload, &[frame([value, 0.0])]).unwrap()).unwrap();
+                let place = match payload {
+                    HubPayload::Columns => "/dataframe_split/data/0/0",
+                    HubPayload::Records => "/dataframe_records/0/rsi",
+                    HubPayload::Tensor => "/inputs/0/0",
+                    HubPayload::TwoBlocks => "/dataframe_split/data/0/0/0",
+                    HubPayload::TwoBlocksNested => "/dataframe_split/data/0/0/0/0",
+                };
+                let arrived = body.pointer(place).and_then(Value::as_f64).unwrap();
+                prop_assert_eq!(arrived.to_bits(), value.to_bits());
+            }
         }
     }
 }
