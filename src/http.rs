@@ -10,6 +10,7 @@ mod client;
 mod connects;
 mod deadline;
 mod error;
+mod headers;
 mod secret;
 mod text;
 
@@ -20,4 +21,5 @@ pub use self::breaker::Breaker;
 pub use self::client::{ClientSettings, HttpClient};
 pub use self::deadline::Deadline;
 pub use self::error::{CallError, HttpError};
+pub use self::headers::{Headers, HeadersError};
 pub use self::secret::Secret;

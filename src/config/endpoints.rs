@@ -30,6 +30,8 @@ pub struct HubConfig {
     pub port: u16,
     pub payload: HubPayload,
     pub access: HubAccess,
+    /// A file with headers for every question, `Name: value` on each line.
+    pub headers: Option<PathBuf>,
 }
 
 /// How a row is laid out in a request. A property of the model's signature, so it is configured.
@@ -148,6 +150,7 @@ fn hub(s: &mut Section<'_, '_>, sequence: Option<bool>) -> Option<ModelConfig> {
         if text.is_empty() || text.contains(':') { Err(format!("'{text}' is not a name")) } else { Ok(text.to_owned()) }
     });
     let password = s.optional_file("password_file");
+    let headers = s.optional_file("headers_file");
     let access = match (bearer, user, password) {
         (None, None, None) => HubAccess::Open,
         (Some(file), None, None) => HubAccess::Bearer(file),
@@ -157,7 +160,7 @@ fn hub(s: &mut Section<'_, '_>, sequence: Option<bool>) -> Option<ModelConfig> {
             return None;
         }
     };
-    Some(ModelConfig::Hub(HubConfig { tls: tls?, host: host?, port: port?, payload: payload?, access }))
+    Some(ModelConfig::Hub(HubConfig { tls: tls?, host: host?, port: port?, payload: payload?, access, headers }))
 }
 
 pub(super) fn venue(

@@ -36,12 +36,12 @@ impl Access {
         Ok(Some(header))
     }
 
-    /// `text` without the secret, as itself or as it is sent.
-    pub(super) fn hide(&self, text: &str) -> String {
+    /// What no text may show: the secret as itself and as it is sent.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
         match self {
-            Self::Open => text.to_owned(),
-            Self::Bearer(token) => token.hide(text),
-            Self::Basic { user, password } => password.hide(&Secret::new(basic(user, password)).hide(text)),
+            Self::Open => Vec::new(),
+            Self::Bearer(token) => vec![token.clone()],
+            Self::Basic { user, password } => vec![Secret::new(basic(user, password)), password.clone()],
         }
     }
 }
@@ -52,6 +52,7 @@ fn basic(user: &str, password: &Secret) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::secret::Secrets;
     use super::*;
 
     #[test]
@@ -72,9 +73,10 @@ mod tests {
 
     #[test]
     fn what_a_server_echoes_is_hidden() {
-        let access = Access::Basic { user: "Aladdin".to_owned(), password: Secret::new("open sesame".to_owned()) };
-        let hidden = access.hide("you sent Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== which is open sesame");
+        let hide = |access: Access, text: &str| Secrets::new(access.secrets()).hide(text);
+        let basic = Access::Basic { user: "Aladdin".to_owned(), password: Secret::new("open sesame".to_owned()) };
+        let hidden = hide(basic, "you sent Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== which is open sesame");
         assert_eq!(hidden, "you sent Basic *** which is ***");
-        assert_eq!(Access::Bearer(Secret::new(String::new())).hide("as it was"), "as it was");
+        assert_eq!(hide(Access::Bearer(Secret::new(String::new())), "as it was"), "as it was");
     }
 }

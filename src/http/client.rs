@@ -15,6 +15,8 @@ use super::access::Access;
 use super::connects::{Connects, watching};
 use super::deadline::Deadline;
 use super::error::{CallError, HttpError};
+use super::headers::Headers;
+use super::secret::Secrets;
 use super::text::{redacted, shortened};
 
 /// Bytes of an error's text that are read: enough for what is kept of it.
@@ -27,16 +29,18 @@ pub struct ClientSettings {
     pub tls: bool,
     /// Sent with every call.
     pub access: Access,
+    /// Sent with every call.
+    pub headers: Headers,
     /// An idle connection is not used again after this.
     pub idle_max: Duration,
     /// Bytes of an answer.
     pub body_max: usize,
 }
 
-/// The client of one server; keeps at most one idle connection to it. Its secret goes wherever it is used.
+/// The client of one server; keeps at most one idle connection to it. Its secrets go wherever it is used.
 pub struct HttpClient {
     http: Client,
-    access: Access,
+    secrets: Secrets,
     body_max: usize,
     connects: Connects,
     retries: AtomicU64,
@@ -48,17 +52,19 @@ impl HttpClient {
     /// # Errors
     /// When what the server asks for cannot be sent, or the system has no certificates.
     pub fn new(settings: ClientSettings) -> Result<Self, HttpError> {
-        let ClientSettings { tls, access, idle_max, body_max } = settings;
-        let mut headers = HeaderMap::new();
+        let ClientSettings { tls, access, headers, idle_max, body_max } = settings;
+        let mut always = HeaderMap::new();
+        headers.add_to(&mut always);
         if let Some(value) = access.header()? {
-            headers.insert(AUTHORIZATION, value);
+            always.insert(AUTHORIZATION, value);
         }
+        let secrets = Secrets::new(access.secrets().into_iter().chain(headers.secrets()).collect());
         let connects = Connects::default();
         // Certificates are checked with ring against the system's store. An error means that a provider was chosen before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = Client::builder()
             .user_agent(concat!("sentinel/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
+            .default_headers(always)
             .http1_only()
             .tcp_nodelay(true)
             .no_proxy()
@@ -72,7 +78,7 @@ impl HttpClient {
         // Without TLS nothing is looked up in the system's store, which a small container does not have.
         let builder = if tls { builder } else { builder.tls_certs_only([]) };
         let http = builder.build().map_err(HttpError::Client)?;
-        Ok(Self { http, access, body_max, connects, retries: AtomicU64::new(0) })
+        Ok(Self { http, secrets, body_max, connects, retries: AtomicU64::new(0) })
     }
 
     /// Connections made so far.
@@ -102,7 +108,7 @@ impl HttpClient {
     /// A server's text, made safe for a log.
     #[must_use]
     pub fn printable(&self, text: &str) -> String {
-        shortened(&redacted(&self.access.hide(text)))
+        shortened(&redacted(&self.secrets.hide(text)))
     }
 
     async fn call(&self, request: impl Fn() -> RequestBuilder) -> Result<Vec<u8>, CallError> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::headers::HeadersError;
+
 /// What is wrong with the settings of a client. No text holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -11,6 +13,9 @@ pub enum HttpError {
     /// RFC 7617 has no escape for it.
     #[error("the user name has a colon, which basic authentication cannot send: choose another user")]
     User,
+    /// Those of the operator's choice.
+    #[error(transparent)]
+    Headers(#[from] HeadersError),
     /// For example because the system has no certificates.
     #[error("the HTTP client cannot be made: when it is about certificates, install the system's CA certificates")]
     Client(#[source] reqwest::Error),

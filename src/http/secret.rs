@@ -40,6 +40,22 @@ impl Secret {
     }
 }
 
+/// All that a client keeps out of texts.
+pub(super) struct Secrets(Vec<Secret>);
+
+impl Secrets {
+    /// The longest is hidden first, so that one within another leaves nothing of it.
+    pub(super) fn new(mut secrets: Vec<Secret>) -> Self {
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.0.len()));
+        Self(secrets)
+    }
+
+    /// `text` without any of them.
+    pub(super) fn hide(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, secret| secret.hide(&text))
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(HIDDEN)
@@ -91,5 +107,11 @@ mod tests {
         ] {
             assert_eq!(secret.hide(text), expected);
         }
+    }
+
+    #[test]
+    fn a_secret_within_another_leaves_nothing_of_the_longer_one() {
+        let secrets = ["t0ken", "t0ken-and-more"].map(|text| Secret::new(text.to_owned())).to_vec();
+        assert_eq!(Secrets::new(secrets).hide("t0ken-and-more, t0ken, t0ken-and-m"), "***, ***, ***");
     }
 }

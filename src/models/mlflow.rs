@@ -30,7 +30,7 @@ pub use self::payload::{FrameFault, SEQUENCE_ROWS};
 use self::payload::{Layout, Row};
 use super::Output;
 use crate::config::HubPayload;
-use crate::http::{Access, Breaker, ClientSettings, Deadline, HttpClient, Url};
+use crate::http::{Access, Breaker, ClientSettings, Deadline, Headers, HttpClient, Url};
 
 /// An idle connection is not used again after this: MLflow's server drops it at about 5 s.
 const IDLE_MAX: Duration = Duration::from_secs(4);
@@ -47,6 +47,8 @@ pub struct MlflowSettings {
     pub payload: HubPayload,
     /// What it asks for.
     pub access: Access,
+    /// What a proxy in front of it asks for beside that.
+    pub headers: Headers,
     /// Names of the row's columns, in order.
     pub columns: Vec<String>,
     /// What the model was trained on.
@@ -100,7 +102,8 @@ impl MlflowModel {
     /// # Errors
     /// When the settings cannot work.
     pub fn new(settings: MlflowSettings) -> Result<Self, MlflowError> {
-        let MlflowSettings { address, payload, access, columns, features, output, deadline, probes } = settings;
+        let MlflowSettings { address, payload, access, headers, columns, features, output, deadline, probes } =
+            settings;
         if !are_distinct(&columns) {
             return Err(MlflowError::Columns(columns));
         }
@@ -121,6 +124,7 @@ impl MlflowModel {
             hub: HttpClient::new(ClientSettings {
                 tls: address.tls,
                 access,
+                headers,
                 idle_max: IDLE_MAX,
                 body_max: ANSWER_MAX,
             })?,

@@ -227,6 +227,11 @@ fn access_to_a_hub_is_a_token_or_a_name_and_password_from_files() {
         assert!(message.contains("user and password_file together"), "{message}");
     }
     check_refused(&bearer.replace("hub.token", "gone.token"), "there is no file");
+    std::fs::write(dir.path().join("hub.headers"), "x-tenant: fx").unwrap();
+    let headers = bearer.replace("# headers_file", "headers_file");
+    assert_eq!(hub(&read(&headers).unwrap()).headers, Some(dir.path().join("hub.headers")));
+    assert_eq!(hub(&read(&bearer).unwrap()).headers, None);
+    check_refused(&headers.replace("hub.headers", "gone.headers"), "there is no file");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sentinel::config::HubPayload;
-use sentinel::http::Access;
+use sentinel::http::{Access, Headers};
 use sentinel::models::Output;
 use sentinel::models::mlflow::{HubAddress, MlflowModel, MlflowSettings};
 use sentinel_actors::domain::feature::{FeatureFrame, FeatureSetId};
@@ -49,6 +49,7 @@ fn settings(port: u16) -> MlflowSettings {
         address: HubAddress { tls: false, host: "127.0.0.1".into(), port },
         payload: HubPayload::Columns,
         access: Access::Open,
+        headers: Headers::default(),
         columns: ["rsi", "macd", "hour"].map(String::from).to_vec(),
         features: features(),
         output: Output::Classes(["SELL", "HOLD", "BUY"].map(String::from).to_vec()),

@@ -1,6 +1,6 @@
 //! What a hub asks for is sent to it and nowhere else.
 
-use sentinel::http::{Access, Secret};
+use sentinel::http::{Access, Headers, Secret};
 use sentinel::models::mlflow::{HubAddress, MlflowModel, MlflowSettings};
 use sentinel_actors::ports::Model;
 
@@ -43,6 +43,34 @@ async fn a_secret_is_in_every_request_and_in_no_text_even_when_echoed() {
         let requests = server.requests();
         assert_eq!(requests.len(), 5);
         assert!(requests.iter().all(|request| request.head.lines().any(|line| line == header)));
+    }
+}
+
+/// What a proxy is told may be a secret, alone or around the token.
+#[tokio::test]
+async fn extra_headers_are_in_every_request_and_their_values_in_no_text() {
+    const KEY: &str = "canary-5f1e77";
+    let (log, _guard) = Log::capture();
+    let server = Server::start(|request| status("401 Unauthorized", &request.head));
+    let headers = Headers::parse(&format!("X-Api-Key: {KEY}\nx-session: {TOKEN}-{KEY}\n")).unwrap();
+    let settings = MlflowSettings { access: bearer(), headers, ..settings(server.port) };
+    let mut texts = format!("{settings:?}");
+    let model = MlflowModel::new(settings).unwrap();
+    for _ in 0..5 {
+        let error = predict(&model).await.unwrap_err();
+        texts += &format!("{error} {error:?}");
+    }
+    texts += &log.text();
+    assert!(texts.contains("hub_circuit_opened") && texts.contains("x-api-key: ***"), "{texts}");
+    assert!(!["canary", "5f1e77", "0123456789"].iter().any(|part| texts.contains(part)), "{texts}");
+    for request in server.requests() {
+        let expected = [
+            format!("x-api-key: {KEY}"),
+            format!("x-session: {TOKEN}-{KEY}"),
+            format!("authorization: Bearer {TOKEN}"),
+            "content-type: application/json".to_owned(),
+        ];
+        assert!(expected.iter().all(|line| request.head.lines().any(|sent| sent == line)), "{}", request.head);
     }
 }
 

@@ -13,7 +13,7 @@ use sentinel_actors::ports::{FaultInjector, Model};
 use super::NodeError;
 use crate::config::{FeaturesConfig, HubAccess, HubConfig, JobConfig, ModelConfig, PipelineConfig};
 use crate::features::Prices;
-use crate::http::{Access, Secret};
+use crate::http::{Access, Headers, HttpError, Secret};
 use crate::models::Output;
 use crate::models::manifest::Expected;
 use crate::models::mlflow::{HubAddress, MlflowModel, MlflowSettings};
@@ -58,13 +58,18 @@ fn onnx(
 }
 
 fn mlflow(deadline: Duration, pipeline: &PipelineConfig, hub: &HubConfig) -> Result<MlflowModel, NodeError> {
-    let secret = |file: &Path| {
-        let text = std::fs::read_to_string(file).map_err(|source| NodeError::Secret {
+    let text = |file: &Path| {
+        std::fs::read_to_string(file).map_err(|source| NodeError::Secret {
             pipeline: pipeline.name.clone(),
             file: file.to_owned(),
             source,
-        })?;
-        Ok::<_, NodeError>(Secret::new(text.trim().to_owned()))
+        })
+    };
+    let refused = |source| NodeError::Hub { pipeline: pipeline.name.clone(), source: Box::new(source) };
+    let secret = |file: &Path| Ok::<_, NodeError>(Secret::new(text(file)?.trim().to_owned()));
+    let headers = match &hub.headers {
+        Some(file) => Headers::parse(&text(file)?).map_err(|error| refused(HttpError::from(error).into()))?,
+        None => Headers::default(),
     };
     let access = match &hub.access {
         HubAccess::Open => Access::Open,
@@ -75,14 +80,14 @@ fn mlflow(deadline: Duration, pipeline: &PipelineConfig, hub: &HubConfig) -> Res
         address: HubAddress { tls: hub.tls, host: hub.host.clone(), port: hub.port },
         payload: hub.payload,
         access,
+        headers,
         columns: columns(pipeline),
         features: pipeline.features.set.clone(),
         output: output(pipeline),
         deadline,
         probes: probes(pipeline),
     };
-    MlflowModel::new(settings)
-        .map_err(|source| NodeError::Hub { pipeline: pipeline.name.clone(), source: Box::new(source) })
+    MlflowModel::new(settings).map_err(refused)
 }
 
 fn columns(pipeline: &PipelineConfig) -> Vec<String> {
