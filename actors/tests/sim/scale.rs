@@ -66,7 +66,10 @@ pub fn mass_crash(count: usize, minutes: u64) {
         // A position that is counted grows no larger than one order may close.
         let decided =
             matches!(row.outcome(), Outcome::Acted | Outcome::NoAction) || row.reason == Reason::RiskMaxPositions;
-        assert!(decided, "{} {} ended with {}: {}", row.pipeline, row.slot, row.reason, row.detail);
+        // An executor that is killed between `sent` and its venue finds out that nothing left, and sends it no second time.
+        let index: usize = row.pipeline.trim_start_matches('p').parse().unwrap();
+        let cut_off = row.slot == slot && struck.contains(&index) && row.reason == Reason::IntentStands;
+        assert!(decided || cut_off, "{} {} ended with {}: {}", row.pipeline, row.slot, row.reason, row.detail);
         worked += 1;
         if row.slot == slot {
             slowest = slowest.max(row.ended_at.since(slot));
