@@ -319,9 +319,11 @@ fn campaign(kills: usize, mut next: impl FnMut(usize) -> (Option<String>, Durati
         };
         assert!(!died.success(), "it was to be killed: {die_at:?}");
     }
-    let last = start(state.path(), Duration::from_secs(2), None).wait().unwrap();
+    // It takes no new slot once its time is over, however long its end takes.
+    let (began, time) = (WallClock.now(), Duration::from_secs(2));
+    let last = start(state.path(), time, None).wait().unwrap();
     assert!(last.success(), "the last process ends by itself");
-    let reasons = accept(state.path(), WallClock.now());
+    let reasons = accept(state.path(), began.plus(time));
     println!("{kills} kills: {reasons:?}");
     for reason in [Reason::ForecastAcked, Reason::Withdrawn, Reason::NodeDown] {
         assert!(reasons.contains_key(reason.code()), "{reason} was not seen, so this proves little: {reasons:?}");
