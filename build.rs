@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Programs that some tests need, and the variable that may name each.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("cc", "SENTINEL_CC"),
     ("mlflow", "SENTINEL_MLFLOW"),
     ("openssl", "SENTINEL_OPENSSL"),
+    ("python3", PYTHON),
     ("strace", "SENTINEL_STRACE"),
     ("supervisord", "SENTINEL_SUPERVISORD"),
     ("systemd-analyze", "SENTINEL_SYSTEMD_ANALYZE"),
@@ -39,7 +40,7 @@ fn main() {
 /// `cfg(has_program = "NAME")` for each that is there.
 fn tell_programs() {
     println!(
-        "cargo::rustc-check-cfg=cfg(has_program, values(\"cc\", \"mlflow\", \"openssl\", \"pyzmq\", \"strace\", \"supervisord\", \"systemd-analyze\"))"
+        "cargo::rustc-check-cfg=cfg(has_program, values(\"cc\", \"mlflow\", \"openssl\", \"python3\", \"pyzmq\", \"strace\", \"supervisord\", \"systemd-analyze\"))"
     );
     for variable in PROGRAMS.map(|(_, variable)| variable).into_iter().chain([PYTHON, MUST_RUN, "PATH"]) {
         println!("cargo::rerun-if-env-changed={variable}");

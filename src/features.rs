@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use sentinel_actors::domain::bar::Bar;
+use sentinel_actors::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
 use sentinel_actors::ports::FeatureSet;
 
 pub mod btc9;
@@ -44,6 +45,26 @@ pub struct Prices {
     pub swing: f64,
     /// What high and low lie beyond open and close.
     pub wick: f64,
+}
+
+/// A set over bars that were made from shorter ones: the same numbers under an identity of their own.
+pub(crate) struct OfMadeBars {
+    pub(crate) set: Arc<dyn FeatureSet>,
+    pub(crate) id: FeatureSetId,
+}
+
+impl FeatureSet for OfMadeBars {
+    fn id(&self) -> &FeatureSetId {
+        &self.id
+    }
+
+    fn columns(&self) -> &[&'static str] {
+        self.set.columns()
+    }
+
+    fn build(&self, bars: &[Bar]) -> Result<FeatureFrame, FeatureError> {
+        Ok(FeatureFrame { set: self.id.clone(), ..self.set.build(bars)? })
+    }
 }
 
 /// All feature sets.

@@ -174,7 +174,7 @@ fn settings() -> PipelineSettings {
 }
 
 fn ports(book: &Book, faults: &Arc<dyn FaultInjector>) -> PipelinePorts {
-    let constant = || Arc::new(Constant(FeatureSetId { name: "constant".to_owned(), window: 3 }));
+    let constant = || Arc::new(Constant(FeatureSetId { name: "constant".to_owned(), window: 3, made_from: None }));
     let paper = Arc::new(PaperForecasts::new(book.clone(), "paper", faults.clone(), "btcusd/executor"));
     PipelinePorts {
         clock: Arc::new(WallClock),

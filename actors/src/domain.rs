@@ -11,6 +11,7 @@ pub mod feature;
 pub mod forecast;
 pub mod freshness;
 pub mod intent;
+pub mod made_bars;
 pub mod netting;
 pub mod order;
 pub mod prediction;

@@ -22,7 +22,7 @@ use super::job::{self, JobConfig, JobKind, OrderJob};
 use super::problem::Location;
 use super::reader::{Section, WhenAbsent};
 use super::values::LONG;
-use crate::features::{SETS, SetInfo};
+use crate::features::{OfMadeBars, SETS, SetInfo};
 
 /// The hours of an FX pair: the default calendar.
 pub const FX_CALENDAR: &str = "America/New_York; Sun 17:00-Fri 17:00; closed 12-25 00:00-17:00, 01-01 00:00-17:00";
@@ -121,7 +121,8 @@ impl FeaturesConfig {
     /// The feature set as configured.
     #[must_use]
     pub fn build(&self) -> Arc<dyn FeatureSet> {
-        self.info.build(self.set.window, self.sequence)
+        let set = self.info.build(self.set.window, self.sequence);
+        if self.set.made_from.is_some() { Arc::new(OfMadeBars { set, id: self.set.clone() }) } else { set }
     }
 }
 
@@ -150,6 +151,7 @@ pub(super) fn pipeline(
     let (mode, stays_dry) = mode(&mut s, inherited);
     let live = mode == Some(Mode::Live);
     let interval = s.parsed::<Interval>("interval", Default("1h"), "");
+    let made_from = made_from(&mut s, interval);
     // Without an interval the schedule is still checked; one hour stands in.
     let schedule_interval = interval.or_else(|| Interval::new(Duration::from_secs(3600)))?;
     let schedule = s.parsed_by("schedule", Default("on bar close + 2s"), "", |text| {
@@ -160,7 +162,7 @@ pub(super) fn pipeline(
     let deadlines = deadlines::of_pipeline(s.child("deadlines"), inherited.deadlines);
     let source = source(s.child("source"));
     let data = data(s.child("data"), schedule_interval);
-    let features = features(s.child("features"));
+    let features = features(s.child("features"), made_from);
     let sequence = features.as_ref().map(|features| features.sequence);
     let model = endpoints::model(s.child("model"), sequence, live);
     let is_replay = match &source {
@@ -188,6 +190,24 @@ pub(super) fn pipeline(
         model: model?,
         job: job?,
     })
+}
+
+/// What bars are made from: shorter ones, a whole number of which is one bar.
+fn made_from(s: &mut Section<'_, '_>, interval: Option<Interval>) -> Option<Interval> {
+    let made_from = s.parsed::<Interval>("made_from", WhenAbsent::Optional, "")?;
+    let interval = interval?;
+    let (part, whole) = (made_from.length().as_secs(), interval.length().as_secs());
+    if part >= whole {
+        let what =
+            format!("{made_from} is not shorter than a bar, {interval}: leave this key out to use bars as delivered");
+        s.report("made_from", what);
+    } else if whole % part != 0 {
+        s.report(
+            "made_from",
+            format!("{made_from} does not divide a bar, {interval}: write a length that does, like 1m"),
+        );
+    }
+    Some(made_from)
 }
 
 fn unique(s: &mut Section<'_, '_>, name: &str, names: &mut Vec<(String, Location)>) {
@@ -264,7 +284,7 @@ fn data(mut s: Section<'_, '_>, interval: Interval) -> Option<DataConfig> {
     Some(DataConfig { max_age: max_age?, max_missing_bars: max_missing_bars?, tick: tick?, settle: settle? })
 }
 
-fn features(mut s: Section<'_, '_>) -> Option<FeaturesConfig> {
+fn features(mut s: Section<'_, '_>, made_from: Option<Interval>) -> Option<FeaturesConfig> {
     use WhenAbsent::Default;
     let sets = SETS.each_ref().map(|set| (set.name, set));
     let info = s.choice("set", Default("fx23"), &sets);
@@ -281,6 +301,6 @@ fn features(mut s: Section<'_, '_>) -> Option<FeaturesConfig> {
     }
     s.finish();
     let info = info?;
-    let set = FeatureSetId { name: info.name.to_owned(), window: window? as usize };
+    let set = FeatureSetId { name: info.name.to_owned(), window: window? as usize, made_from };
     Some(FeaturesConfig { info, set, sequence: sequence? })
 }

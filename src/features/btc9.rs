@@ -47,7 +47,7 @@ impl Btc9 {
     /// `window`: number of bars a frame is computed from; below [`NEED_ROW`] every frame is refused.
     #[must_use]
     pub fn new(window: usize) -> Self {
-        Self { id: FeatureSetId { name: "btc9".to_owned(), window } }
+        Self { id: FeatureSetId { name: "btc9".to_owned(), window, made_from: None } }
     }
 
     fn newest_window<'a>(&self, bars: &'a [Bar]) -> &'a [Bar] {

@@ -90,7 +90,7 @@ impl Fx23 {
     /// `window`: number of bars a frame is computed from; below [`Fx23::need`] every frame is refused.
     #[must_use]
     pub fn new(window: usize, with_sequence: bool) -> Self {
-        Self { id: FeatureSetId { name: "fx23".to_owned(), window }, with_sequence }
+        Self { id: FeatureSetId { name: "fx23".to_owned(), window, made_from: None }, with_sequence }
     }
 
     /// Bars that a frame needs at least.

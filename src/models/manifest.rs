@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::feature::FeatureSetId;
 use sentinel_actors::domain::prediction::{Prediction, RawAnswer};
 use serde::Deserialize;
@@ -59,6 +60,9 @@ pub struct ManifestFeatures {
     pub set: String,
     /// Bars that each row was computed from; part of the set's identity.
     pub window: usize,
+    /// Length of the bars that its bars were made from, like `1m`; absent: they were as the source delivered them.
+    #[serde(default)]
+    pub made_from: Option<String>,
     /// Columns in the order of the inputs.
     pub columns: Vec<String>,
 }
@@ -236,6 +240,13 @@ impl Manifest {
         if have.window != want.window {
             let problem = format!("is {}, the pipeline's window is {}", have.window, want.window);
             return Err(("features.window".into(), problem, SAME_FEATURES));
+        }
+        if have.made_from.as_deref().map(str::parse::<Interval>) != want.made_from.map(Ok) {
+            let bars =
+                |parts: Option<String>| parts.map_or("as delivered".to_owned(), |parts| format!("made from {parts}"));
+            let (have, want) = (bars(have.made_from.clone()), bars(want.made_from.map(|parts| parts.to_string())));
+            let problem = format!("says that its bars were {have}, the pipeline's are {want}");
+            return Err(("features.made_from".into(), problem, SAME_FEATURES));
         }
         if have.columns.len() != expected.columns.len() {
             let problem = format!("has {} names, the set has {}", have.columns.len(), expected.columns.len());

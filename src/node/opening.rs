@@ -86,7 +86,8 @@ fn model(pipeline: &PipelineConfig) -> String {
     };
     let sequence = if pipeline.features.sequence { " and a sequence" } else { "" };
     let set = &pipeline.features.set;
-    format!("{asked} is asked with {} of {} bars{sequence}", set.name, set.window)
+    let made = set.made_from.map_or_else(String::new, |parts| format!(" made from {parts}"));
+    format!("{asked} is asked with {} of {} bars{made}{sequence}", set.name, set.window)
 }
 
 fn endpoints(pipeline: &PipelineConfig) -> String {

@@ -114,6 +114,16 @@ pub enum UnfitBars {
         /// Configured.
         interval: Interval,
     },
+    /// Bars of another length than those that the pipeline makes its bars from.
+    #[error(
+        "its bars are {} apart ({} of {} times), and `made_from` is {made_from}: give the interval of the file, or another file",
+        Span(survey.spacing), survey.with_spacing, survey.bars - 1
+    )]
+    Parts {
+        survey: Box<Survey>,
+        /// Configured.
+        made_from: Interval,
+    },
     /// The calendar calls the market open when it is closed.
     #[error(
         "`calendar` expects {expected} bars, and {missing} of them are missing in {holes} holes, the longest of {} after {from}: \

@@ -111,7 +111,8 @@ fn the_annotated_example_writes_every_key_out() {
     let optional: Vec<_> = keys(&all).difference(&keys(&config)).cloned().collect();
     let deadlines = ["cycle", "execute", "features", "fetch", "predict", "slot_lateness"];
     let expected = deadlines.map(|key| format!("deadlines.{key}")).into_iter();
-    let expected = expected.chain(["decision.max_holding", "end", "mode", "source.bars", "start"].map(str::to_owned));
+    let expected =
+        expected.chain(["decision.max_holding", "end", "made_from", "mode", "source.bars", "start"].map(str::to_owned));
     assert_eq!(optional, expected.map(|key| format!("pipeline.eurusd.{key}")).collect::<Vec<_>>());
     assert_eq!(all.pipelines[0].deadlines, config.deadlines, "the example repeats the node's deadlines");
 }
@@ -175,7 +176,7 @@ node.toml:20: pipeline.eurusd.interval: '7m' is not a bar interval; write one li
 node.toml:21: pipeline.eurusd.schedule: 'whenever' is not a schedule; write 'every 1m at :58', 'hourly at :00' or 'on bar close + 5s'
 node.toml:22: pipeline.eurusd.calendar: 'America/New_Yrok' is not a time zone; write one like America/New_York
 node.toml:24: pipeline.eurusd.end: 2026-01-01T00:00:00Z is not after start, 2026-02-01T00:00:00Z
-node.toml:25: pipeline.eurusd.treshold: unknown key; allowed: name, symbol, job, mode, interval, schedule, calendar, start, end, deadlines, source, data, features, model, decision, risk, venue, paper; did you mean 'decision.threshold'?
+node.toml:25: pipeline.eurusd.treshold: unknown key; allowed: name, symbol, job, mode, interval, made_from, schedule, calendar, start, end, deadlines, source, data, features, model, decision, risk, venue, paper; did you mean 'decision.threshold'?
 node.toml:27: pipeline.eurusd.source.path: there is no file 'DIR/missing.csv'; allowed: the path of a file, relative to this configuration
 node.toml:28: pipeline.eurusd.source.speed: 0 is out of range; allowed: "max" or a number above 0, up to 1000000
 node.toml:30: pipeline.eurusd.model.kind: 'onxn' is not known; allowed: "onnx", "mlflow"; did you mean 'onnx'?

@@ -134,3 +134,26 @@ fn the_cycle_of_a_pipeline_has_room_for_its_own_stages() {
     let message = refused(&format!("[deadlines]\ncycle = \"2s\"\n{MINIMAL}"));
     assert_eq!(message.lines().count(), 1, "{message}");
 }
+
+#[test]
+fn bars_are_made_only_from_shorter_ones_that_divide_them() {
+    let with = |lines: &str| MINIMAL.replacen("symbol", &format!("{lines}\nsymbol"), 1);
+    let made = read(&with("made_from = \"1m\"")).unwrap();
+    assert_eq!(made.pipelines[0].features.set.to_string(), "fx23/200 of bars made from 1m");
+    assert_eq!(made.pipelines[0].features.build().id(), &made.pipelines[0].features.set);
+    assert_eq!(read(MINIMAL).unwrap().pipelines[0].features.set.to_string(), "fx23/200");
+    for (lines, expected) in [
+        (
+            "made_from = \"1h\"",
+            "node.toml:4: pipeline.eurusd.made_from: 1h is not shorter than a bar, 1h: leave this key out",
+        ),
+        ("made_from = \"1d\"", "made_from: 1d is not shorter than a bar, 1h"),
+        (
+            "interval = \"15m\"\nmade_from = \"10m\"",
+            "made_from: 10m does not divide a bar, 15m: write a length that does",
+        ),
+        ("made_from = \"native\"", "'native' is not a bar interval; write one like 1m"),
+    ] {
+        check_refused(&with(lines), expected);
+    }
+}

@@ -30,7 +30,7 @@ const LONG: Duration = Duration::from_secs(20);
 const GOOD: &str = r#"{"predictions": [[0.2, 0.3, 0.5]]}"#;
 
 fn features() -> FeatureSetId {
-    FeatureSetId { name: "test3".into(), window: 20 }
+    FeatureSetId { name: "test3".into(), window: 20, made_from: None }
 }
 
 fn frame(first: f64) -> FeatureFrame {

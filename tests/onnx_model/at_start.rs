@@ -140,11 +140,16 @@ fn a_model_that_answers_otherwise_than_on_the_exporting_side_is_refused() {
 #[test]
 fn a_manifest_that_does_not_fit_is_refused_by_field_with_what_to_do() {
     type Edit = fn(&mut Value);
-    let cases: [(Edit, &str, &str); 14] = [
+    let cases: [(Edit, &str, &str); 15] = [
         (|m| m["schema"] = json!(2), "field 'schema' is 2", "export the model again"),
         (|m| m["sha256"] = json!("ABC"), "field 'sha256'", "export the model again"),
         (|m| m["features"]["set"] = json!("fx23"), "field 'features.set' is 'fx23'", "configure the pipeline"),
         (|m| m["features"]["window"] = json!(120), "field 'features.window' is 120", "configure the pipeline"),
+        (
+            |m| m["features"]["made_from"] = json!("1m"),
+            "field 'features.made_from' says that its bars were made from 1m, the pipeline's are as delivered",
+            "configure the pipeline",
+        ),
         (|m| m["features"]["columns"] = json!(["a"]), "field 'features.columns' has 1", "configure the pipeline"),
         (
             |m| m["features"]["columns"][1] = json!("feature_2"),
@@ -200,7 +205,7 @@ fn a_regression_is_a_model_for_its_own_horizon_and_job_only() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo/btcusd.onnx");
     let set = SetInfo::find("btc9").unwrap();
     let load = |output: Output| {
-        let features = FeatureSetId { name: "btc9".to_owned(), window: 200 };
+        let features = FeatureSetId { name: "btc9".to_owned(), window: 200, made_from: None };
         let expected = Expected { features, columns: set.columns.iter().map(ToString::to_string).collect(), output };
         OnnxModel::load(&path, expected, OnnxEngine::new(), Arc::new(NoFaults)).map(drop).map_err(|error| chain(&error))
     };

@@ -113,7 +113,7 @@ fn text_of(error: &dyn Error) -> String {
 }
 
 fn features() -> FeatureSetId {
-    FeatureSetId { name: "test3".into(), window: 20 }
+    FeatureSetId { name: "test3".into(), window: 20, made_from: None }
 }
 
 fn expected() -> Expected {
@@ -175,7 +175,7 @@ impl io::Write for Log {
 #[tokio::test]
 async fn the_demo_model_acts_on_some_of_its_bars_but_not_on_many() {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo");
-    let set = FeatureSetId { name: "fx23".into(), window: 200 };
+    let set = FeatureSetId { name: "fx23".into(), window: 200, made_from: None };
     let expected = Expected { features: set.clone(), columns: COLUMNS.map(String::from).to_vec(), ..expected() };
     let model = OnnxModel::load(&demo.join("model.onnx"), expected, OnnxEngine::new(), Arc::new(NoFaults)).unwrap();
     let delivered = read_bars(&demo.join("eurusd_1h_2017.csv")).unwrap();

@@ -28,6 +28,7 @@ mod hub_faults;
 mod kill;
 mod log_lines;
 mod lost_journal;
+mod made_hours;
 mod node;
 mod pipeline_modes;
 mod report;

@@ -54,6 +54,7 @@ def arguments():
     parser.add_argument("--set", default="fx23", choices=sorted(COLUMNS), help="feature set of the CSV")
     parser.add_argument("--window", type=int, default=200, help="window that the features were computed with")
     parser.add_argument("--classes", default="SELL,HOLD,BUY", help="names of the three classes, in the order of the outputs")
+    parser.add_argument("--made-from", help="length of the bars that the bars were made from, like 1m; absent: as delivered")
     parser.add_argument("--horizon", type=int, default=4, help="bars ahead that the label looks")
     parser.add_argument("--threshold", type=float, default=0.0005, help="return beyond which a move counts, as a fraction")
     parser.add_argument("--train-share", type=float, default=0.7, help="share of the rows, from the start, to train on")
@@ -92,7 +93,8 @@ def run(args):
     out_of_sample = figures(answers, labels, train, unseen)
     out_of_sample["note"] = note(args, out_of_sample, answers, labels, train, unseen)
     manifest = {
-        "features": {"set": args.set, "window": args.window, "columns": [f"feature_{i}" for i in range(COLUMNS[args.set])]},
+        "features": {"set": args.set, "window": args.window, "columns": [f"feature_{i}" for i in range(COLUMNS[args.set])]}
+        | ({"made_from": args.made_from} if args.made_from else {}),
         "input": "row",
         "classes": classes,
         "trained": period(times[train]),

@@ -40,6 +40,7 @@ def arguments():
     parser.add_argument("--output", default="model.onnx", help="model file; the manifest is written beside it as .json")
     parser.add_argument("--set", default="btc9", choices=sorted(COLUMNS), help="feature set of the CSV")
     parser.add_argument("--window", type=int, default=200, help="window that the features were computed with")
+    parser.add_argument("--made-from", help="length of the bars that the bars were made from, like 1m; absent: as delivered")
     parser.add_argument("--horizon", type=int, default=168, help="hours ahead that is forecast")
     parser.add_argument("--train-share", type=float, default=0.7, help="share of the rows, from the start, to train on")
     parser.add_argument("--ridge", type=float, default=0.1, help="penalty on the weights, as a share of the rows")
@@ -64,7 +65,8 @@ def run(args):
     errors = {part: (rmse(answers[rows_], targets[rows_]), rmse(0.0, targets[rows_]))
               for part, rows_ in (("trained", train), ("unseen", unseen))}  # fmt: skip
     manifest = {
-        "features": {"set": args.set, "window": args.window, "columns": COLUMNS[args.set]},
+        "features": {"set": args.set, "window": args.window, "columns": COLUMNS[args.set]}
+        | ({"made_from": args.made_from} if args.made_from else {}),
         "input": "row",
         "horizon_s": args.horizon * 3600,
         "trained": period(times[train]),

@@ -38,6 +38,13 @@ pub struct Bar {
     pub volume: Option<f64>,
 }
 
+impl From<Bar> for RawBar {
+    fn from(bar: Bar) -> Self {
+        let Bar { time, open, high, low, close, volume } = bar;
+        Self { time, open: Some(open), high: Some(high), low: Some(low), close: Some(close), volume }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Interval(Duration);
 

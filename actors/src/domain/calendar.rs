@@ -1,7 +1,8 @@
 //! When a market is open, written in one line:
 //! `America/New_York; Sun 17:00-Fri 17:00; closed 12-25 00:00-17:00, 01-01 00:00-17:00`, or `always`.
 //!
-//! A closed hour only *excuses* a missing bar; a bar that exists is used. Daylight saving comes from the time zone database.
+//! A closed hour only *excuses* a missing bar; a delivered bar that exists is used. Bars are made from shorter ones of open
+//! hours only. Daylight saving comes from the time zone database.
 
 use std::fmt;
 use std::str::FromStr;

@@ -2,24 +2,30 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::bar::Interval;
 use super::time::UtcMs;
 
-/// Identity of a feature set: name and window. EMA and MACD depend on how much history they see, so a model trained on
+/// Identity of a feature set: name, window, and what its bars were made from. EMA and MACD depend on how much history they see, so a model trained on
 /// 200-bar windows is another model than one trained on 120 (promise 5).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FeatureSetId {
     /// Name, for example `fx23`.
     pub name: String,
     /// Number of bars that a frame is computed from.
     pub window: usize,
+    /// Length of the bars that its bars were made from; `None`: they are as the source delivers them.
+    pub made_from: Option<Interval>,
 }
 
 impl fmt::Display for FeatureSetId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.name, self.window)
+        write!(f, "{}/{}", self.name, self.window)?;
+        match self.made_from {
+            Some(parts) => write!(f, " of bars made from {parts}"),
+            None => Ok(()),
+        }
     }
 }
 

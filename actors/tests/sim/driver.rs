@@ -92,7 +92,7 @@ fn ports(world: &Shared, index: usize) -> PipelinePorts {
         features: Arc::new(SimFeatures {
             world: world.clone(),
             who: who("feature_builder"),
-            id: FeatureSetId { name: "sim3".to_owned(), window: WINDOW },
+            id: FeatureSetId { name: "sim3".to_owned(), window: WINDOW, made_from: None },
         }),
         model: Arc::new(SimModel { world: world.clone(), who: who("predictor"), is_regression: options.forecasts }),
         sink: venue.clone(),

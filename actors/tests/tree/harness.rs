@@ -279,7 +279,7 @@ impl BarSource for World {
 struct Features(FeatureSetId);
 
 fn features() -> Arc<dyn FeatureSet> {
-    Arc::new(Features(FeatureSetId { name: "test".to_owned(), window: WINDOW }))
+    Arc::new(Features(FeatureSetId { name: "test".to_owned(), window: WINDOW, made_from: None }))
 }
 
 impl FeatureSet for Features {

@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn set() -> FeatureSetId {
-        FeatureSetId { name: "test2".to_owned(), window: 20 }
+        FeatureSetId { name: "test2".to_owned(), window: 20, made_from: None }
     }
 
     fn frame(row: [f64; 2]) -> FeatureFrame {

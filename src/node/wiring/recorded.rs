@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::intent::Mode;
+use sentinel_actors::domain::made_bars::{Making, make};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Clock as _;
 
@@ -11,10 +13,10 @@ use super::source::{Source, Span};
 use crate::config::{CsvSource, PipelineConfig, VenueConfig};
 use crate::journal::{JournalReader, StateDir};
 use crate::node::RunOptions;
-use crate::sources::csv::read_lines;
+use crate::sources::csv::{BarLine, read_lines};
 use crate::sources::replay::{ReplayClock, ReplaySource};
 use crate::sources::replay_time::ReplayTime;
-use crate::sources::survey::{self, Expected, Survey, judge_hours};
+use crate::sources::survey::{self, Expected, Survey, UnfitBars, judge_hours};
 use crate::system::WallClock;
 
 /// What the bars of a pipeline are.
@@ -39,19 +41,16 @@ impl Recorded {
         let name = || pipeline.name.clone();
         let mut lines =
             read_lines(&csv.path).map_err(|source| NodeError::Source { pipeline: name(), source: Box::new(source) })?;
+        let unfit = |source| NodeError::Unfit { pipeline: name(), file: csv.path.clone(), source: Box::new(source) };
         lines.sort_by_key(|line| line.bar.time);
+        if let Some(made_from) = pipeline.features.set.made_from {
+            lines = made(&lines, pipeline, made_from).map_err(unfit)?;
+        }
         for limit in csv.bars.map(usize::from).into_iter().chain(limit) {
             lines.truncate(limit);
         }
         let need = pipeline.features.set.window;
-        let expected = Expected {
-            interval: pipeline.interval,
-            calendar: &pipeline.calendar,
-            max_missing_bars: pipeline.data.max_missing_bars,
-            window: need,
-            now: WallClock.now(),
-        };
-        let unfit = |source| NodeError::Unfit { pipeline: name(), file: csv.path.clone(), source: Box::new(source) };
+        let expected = expected(pipeline, pipeline.interval);
         let survey = survey::survey(&lines, &expected).map_err(unfit)?;
         let source = ReplaySource::new(lines.iter().map(|line| line.bar).collect(), pipeline.interval);
         let too_few = || NodeError::TooFewBars { pipeline: name(), have: source.bar_count(), need };
@@ -59,6 +58,36 @@ impl Recorded {
         judge_hours(&lines, &expected).map_err(unfit)?;
         Ok(Self { source, survey, decidable })
     }
+}
+
+fn expected(pipeline: &PipelineConfig, interval: Interval) -> Expected<'_> {
+    Expected {
+        interval,
+        calendar: &pipeline.calendar,
+        max_missing_bars: pipeline.data.max_missing_bars,
+        window: pipeline.features.set.window,
+        now: WallClock.now(),
+    }
+}
+
+/// The pipeline's bars, made from shorter ones that are sorted by time; each has the line of its first part.
+fn made(parts: &[BarLine], pipeline: &PipelineConfig, made_from: Interval) -> Result<Vec<BarLine>, UnfitBars> {
+    survey::survey(parts, &expected(pipeline, made_from)).map_err(|unfit| match unfit {
+        UnfitBars::Spacing { survey, .. } => UnfitBars::Parts { survey, made_from },
+        other => other,
+    })?;
+    let Some(last) = parts.last() else { return Ok(Vec::new()) };
+    let how = Making {
+        interval: pipeline.interval,
+        made_from,
+        calendar: &pipeline.calendar,
+        tick: pipeline.data.tick,
+        // What the file does not reach the end of is still forming.
+        now: made_from.close_of(last.bar.time),
+    };
+    let delivered: Vec<_> = parts.iter().map(|part| part.bar).collect();
+    let line_of = |time| parts.get(parts.partition_point(|part| part.bar.time < time)).map_or(0, |part| part.line);
+    Ok(make(&delivered, &how).into_iter().map(|bar| BarLine { line: line_of(bar.time), bar: bar.into() }).collect())
 }
 
 /// A replay that continues where the journal ends.
