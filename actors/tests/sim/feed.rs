@@ -154,9 +154,10 @@ pub fn judge_effect(inner: &mut Inner, pipeline: &str, slot: UtcMs, announced_as
     }
 }
 
-/// Whether the competition is over and every announced slot has its row.
+/// Whether the competition is over and every announced slot has its row; a clock that is set back makes none of them due again.
 pub fn has_ended(inner: &Inner, pipeline: &PipelineOptions) -> bool {
-    pipeline.window.is_over(inner.now()) && open(inner, &pipeline.name).next().is_none()
+    let newest = inner.feed_time.max(inner.now());
+    pipeline.window.is_over(newest) && open(inner, &pipeline.name).next().is_none()
 }
 
 fn all<'a>(inner: &'a Inner, pipeline: &str) -> impl Iterator<Item = &'a AnnouncedSlot> {
