@@ -1,11 +1,14 @@
 //! Announced slots in the file: each id once, each slot with a time of its own, open until it has a row.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use rusqlite::Connection;
-use sentinel::journal::{JournalReader, proof_of};
+use sentinel::journal::{JournalReader, SqliteJournal, StateDir, StoreOptions, proof_of};
 use sentinel_actors::domain::announced::{AnnouncedSlot, Announcement};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Announced, JournalAnswer, JournalRead, JournalStore as _, JournalWrite};
+use sentinel_actors::ports::{Announced, JournalAnswer, JournalRead, JournalStore as _, JournalWrite, NoFaults};
 use tempfile::TempDir;
 
 use crate::support::*;
@@ -137,13 +140,34 @@ async fn beside_a_grid_announced_slots_are_due_and_other_rows_are_strays() {
     let rows = [row(minute(1), Reason::Hold), row(minute(2), Reason::Hold), row(between(2), Reason::ForecastAcked)];
     node.write([vec![announce(&[off_grid])], rows.to_vec()].concat()).await;
     let reader = JournalReader::open(dir.path()).unwrap();
-    let proof = || {
-        proof_of(&reader, "eurusd", Some(&minutely()), minute(1), minute(2).plus(std::time::Duration::from_secs(45)))
-            .unwrap()
-    };
+    let proof =
+        || proof_of(&reader, "eurusd", Some(&minutely()), minute(1), minute(2).plus(Duration::from_secs(45))).unwrap();
     assert_eq!((proof().holds(), proof().due, proof().strays), (true, 3, 0));
     node.write(vec![row(between(1), Reason::Hold)]).await;
     assert_eq!((proof().holds(), proof().due, proof().strays), (false, 3, 1));
+}
+
+#[tokio::test]
+async fn retention_keeps_an_open_slot_and_makes_none_of_the_removed_due_again() {
+    let dir = TempDir::new().unwrap();
+    let day = StoreOptions { retention: Some(Duration::from_secs(86_400)), ..StoreOptions::default() };
+    let state = StateDir::open(dir.path()).unwrap();
+    let (journal, recovered) = SqliteJournal::open_with(&state, Arc::new(NoFaults), day).unwrap();
+    let node = Node { journal, recovered };
+    let two_days = |n: i64| n + 2 * 24 * 60;
+    let windows = [1, 2, 3].map(|n| window(n, 5));
+    node.write([vec![announce(&windows)], [1, 3].map(|n| end(ended(n, Reason::ForecastAcked))).to_vec()].concat())
+        .await;
+    node.write(vec![end(ended(two_days(0), Reason::Hold))]).await;
+    let removed = || JournalReader::open(dir.path()).unwrap().removed("eurusd").unwrap().map(|removed| removed.until);
+    assert_eq!(removed(), Some(minute(1)), "nothing from the oldest slot without a row on is removed");
+    assert_eq!(announced(&node).await.open, [slot(2, 5)]);
+
+    node.write(vec![end(ended(2, Reason::Late)), end(ended(two_days(1), Reason::Hold))]).await;
+    assert_eq!(removed(), Some(minute(3)));
+    node.write(vec![announce(&windows)]).await;
+    assert_eq!(announced(&node).await.open, [], "what was removed has had its row");
+    assert_eq!(JournalReader::open(dir.path()).unwrap().announced("eurusd", minute(1)).unwrap(), None);
 }
 
 #[tokio::test]

@@ -87,7 +87,10 @@ impl PipelineState {
 
     /// What announces slots was asked. A node that is not told what is due does no useful work, however idle it may be.
     pub(super) fn take_over(&mut self, myself: &ActorRef<PipelineMsg>, news: Box<FeedNews>) {
-        match self.slots.as_mut().filter(|_| !self.closing) {
+        if self.closing {
+            return; // what has no row yet is left to the next process
+        }
+        match self.slots.as_mut() {
             None => self.early_news = Some(news),
             Some(Slots::Grid(_)) => {}
             Some(Slots::Announced(machine)) => {
