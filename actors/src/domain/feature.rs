@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 use super::bar::Interval;
 use super::time::UtcMs;
 
-/// Identity of a feature set: name, window, and what its bars were made from. EMA and MACD depend on how much history they see, so a model trained on
-/// 200-bar windows is another model than one trained on 120 (promise 5).
+/// Identity of a feature set: name, window, and what its bars were made from. EMA and MACD depend on how much history they see,
+/// so a model trained on 200-bar windows is another model than one trained on 120 (promise 5).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FeatureSetId {
     /// Name, for example `fx23`.

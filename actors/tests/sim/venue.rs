@@ -1,4 +1,5 @@
-//! The venue, or the network that takes forecasts, as the node sees it, and the judge of every effect at the moment at which bytes leave.
+//! The venue, or the network that takes forecasts, as the node sees it, and the judge of every effect at the moment at which
+//! bytes leave.
 
 use std::time::Duration;
 

@@ -12,8 +12,9 @@ use super::disagreements::{Disagreements, Kind};
 use super::venue::{Filled, OpenPosition};
 use crate::venues::forecasts::BookForecast;
 
-/// Every filled order has its intent, every acked intent its order, with the same ticket, symbol, side and volumes, nothing came twice, and both
-/// sides count the same position where orders alone make it. `intents` are keyed as the venue names their orders.
+/// Every filled order has its intent, every acked intent its order, with the same ticket, symbol, side and volumes, nothing
+/// came twice, and both sides count the same position where orders alone make it. `intents` are keyed as the venue names
+/// their orders.
 pub(super) fn compare(
     intents: &BTreeMap<String, Intent>,
     filled: Vec<Filled>,
