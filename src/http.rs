@@ -5,6 +5,7 @@
 //! above HTTP, decides nothing, and never prints a secret or more than a line of what a server says.
 
 mod access;
+mod answer;
 mod breaker;
 mod client;
 mod connects;
@@ -17,6 +18,7 @@ mod text;
 pub use reqwest::Url;
 
 pub use self::access::Access;
+pub use self::answer::{Answer, RetryAfter};
 pub use self::breaker::Breaker;
 pub use self::client::{ClientSettings, HttpClient};
 pub use self::deadline::Deadline;

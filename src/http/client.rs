@@ -7,11 +7,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect, retry};
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url, redirect, retry};
 use sentinel_actors::error_chain::chain;
 
 use super::access::Access;
+use super::answer::Answer;
 use super::connects::{Connects, watching};
 use super::deadline::Deadline;
 use super::error::{CallError, HttpError};
@@ -31,6 +32,8 @@ pub struct ClientSettings {
     pub access: Access,
     /// Sent with every call.
     pub headers: Headers,
+    /// For making a connection; `None`: as long as the call may take.
+    pub connect_max: Option<Duration>,
     /// An idle connection is not used again after this.
     pub idle_max: Duration,
     /// Bytes of an answer.
@@ -40,6 +43,7 @@ pub struct ClientSettings {
 /// The client of one server; keeps at most one idle connection to it. Its secrets go wherever it is used.
 pub struct HttpClient {
     http: Client,
+    access: Access,
     secrets: Secrets,
     body_max: usize,
     connects: Connects,
@@ -52,7 +56,7 @@ impl HttpClient {
     /// # Errors
     /// When what the server asks for cannot be sent, or the system has no certificates.
     pub fn new(settings: ClientSettings) -> Result<Self, HttpError> {
-        let ClientSettings { tls, access, headers, idle_max, body_max } = settings;
+        let ClientSettings { tls, access, headers, connect_max, idle_max, body_max } = settings;
         let mut always = HeaderMap::new();
         headers.add_to(&mut always);
         if let Some(value) = access.header()? {
@@ -77,8 +81,9 @@ impl HttpClient {
             .connector_layer(connects.clone());
         // Without TLS nothing is looked up in the system's store, which a small container does not have.
         let builder = if tls { builder } else { builder.tls_certs_only([]) };
+        let builder = connect_max.into_iter().fold(builder, ClientBuilder::connect_timeout);
         let http = builder.build().map_err(HttpError::Client)?;
-        Ok(Self { http, secrets, body_max, connects, retries: AtomicU64::new(0) })
+        Ok(Self { http, access, secrets, body_max, connects, retries: AtomicU64::new(0) })
     }
 
     /// Connections made so far.
@@ -103,6 +108,24 @@ impl HttpClient {
             post.header(CONTENT_TYPE, "application/json").body(body.to_vec())
         };
         until.keep(self.call(request)).await
+    }
+
+    /// The answer to a GET, whatever its status. The call may reach the server twice.
+    ///
+    /// # Errors
+    /// When there is no answer, it is too long, or it is compressed.
+    pub async fn get(&self, url: &Url, until: Deadline) -> Result<Answer, CallError> {
+        let mut url = url.clone();
+        self.access.add_to(&mut url);
+        let call = async {
+            let response = self.send(|| self.http.get(url.clone())).await?;
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+                return Err(CallError::Encoded(self.printable(&String::from_utf8_lossy(encoding.as_bytes()))));
+            }
+            Ok(Answer { status, headers, body: self.answer(response).await? })
+        };
+        until.keep(call).await
     }
 
     /// A server's text, made safe for a log.

@@ -38,6 +38,9 @@ pub enum CallError {
         /// What the server says about it.
         text: String,
     },
+    /// Compressed, although nobody asked for that.
+    #[error("it is encoded as '{0}', which was not asked for")]
+    Encoded(String),
     /// More than is read.
     #[error("it is longer than {bytes_max} bytes")]
     TooLong {

@@ -5,13 +5,16 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+
 pub(super) const HIDDEN: &str = "***";
 
 /// Bytes of a secret's beginning that are hidden where a text breaks off.
 const BEGINNING_MIN: usize = 4;
 
 /// A text that must not be printed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
@@ -19,6 +22,12 @@ impl Secret {
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(text)
+    }
+
+    /// A few digits that tell secrets apart and lead back to none.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        HEXLOWER.encode(&Sha256::digest(self.0.as_bytes())[..4])
     }
 
     /// The secret itself, to be sent.

@@ -125,6 +125,7 @@ impl MlflowModel {
                 tls: address.tls,
                 access,
                 headers,
+                connect_max: None,
                 idle_max: IDLE_MAX,
                 body_max: ANSWER_MAX,
             })?,

@@ -40,7 +40,7 @@ impl From<CallError> for ModelError {
             CallError::Timeout(allowed) => Self::Timeout(allowed),
             CallError::Unavailable(cause) => Self::Unavailable(cause),
             CallError::Status { status, text } => Self::Status { status, text },
-            CallError::TooLong { .. } => Self::Unparseable(error.to_string()),
+            CallError::TooLong { .. } | CallError::Encoded(_) => Self::Unparseable(error.to_string()),
         }
     }
 }
