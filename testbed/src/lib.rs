@@ -9,6 +9,7 @@ mod fault_rule;
 pub mod gateway;
 pub mod hub;
 mod shutdown;
+pub mod vendors;
 
 pub use fault_rule::{FaultRule, FaultRuleError, Shadowed};
 pub use shutdown::shutdown_on_signal;
