@@ -17,10 +17,7 @@ pub enum Access {
     /// A token under the scheme `Token`.
     Token(Secret),
     /// A parameter of the address. It shows in the logs of servers and proxies: only for what takes nothing else.
-    Query {
-        name: &'static str,
-        value: Secret,
-    },
+    Query { name: &'static str, value: Secret },
     /// HTTP basic authentication (RFC 7617).
     Basic {
         /// Without a colon.

@@ -26,6 +26,12 @@ pub enum RetryAfter {
 }
 
 impl Answer {
+    /// An answer without headers.
+    #[must_use]
+    pub fn new(status: u16, body: Vec<u8>) -> Self {
+        Self { status, headers: HeaderMap::new(), body }
+    }
+
     /// The server's clock when it answered, to the second. `None` also for an answer that a cache on the way has kept.
     #[must_use]
     pub fn date(&self) -> Option<UtcMs> {

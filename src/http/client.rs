@@ -1,7 +1,7 @@
 //! One HTTP call to a server: one deadline for all of it, one answer or one error.
 //!
 //! The deadline is over connecting, writing and reading together, so a server that sends byte by byte holds no caller longer
-//! than one that says nothing. A call that fails on a kept connection is made once more on a new one, because servers drop
+//! than one that says nothing. A POST that fails on a kept connection is made once more on a new one, because servers drop
 //! idle connections without notice: only what has no effect may be asked for in this way. No other failure is repeated here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -110,7 +110,7 @@ impl HttpClient {
         until.keep(self.call(request)).await
     }
 
-    /// The answer to a GET, whatever its status. The call may reach the server twice.
+    /// The answer to a GET, whatever its status. The call reaches the server at most once, so that its caller can count it.
     ///
     /// # Errors
     /// When there is no answer, it is too long, or it is compressed.
@@ -118,7 +118,7 @@ impl HttpClient {
         let mut url = url.clone();
         self.access.add_to(&mut url);
         let call = async {
-            let response = self.send(|| self.http.get(url.clone())).await?;
+            let response = self.http.get(url).send().await.map_err(|error| self.unavailable(error))?;
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
                 return Err(CallError::Encoded(self.printable(&String::from_utf8_lossy(encoding.as_bytes()))));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sentinel_actors::ports::elapsed_now;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::CallError;
@@ -25,6 +26,12 @@ impl Deadline {
     #[must_use]
     pub fn earlier(self, other: Self) -> Self {
         if other.until < self.until { other } else { self }
+    }
+
+    /// What is left of it.
+    #[must_use]
+    pub fn left(self) -> Duration {
+        self.until.saturating_duration_since(elapsed_now())
     }
 
     /// What `call` returns, when it does so in time.
