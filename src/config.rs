@@ -17,6 +17,7 @@ mod pipeline;
 mod problem;
 mod reader;
 mod shared;
+mod source;
 mod values;
 
 use std::fmt;
@@ -31,8 +32,9 @@ pub use endpoints::{GatewayConfig, HubAccess, HubConfig, HubPayload, ModelConfig
 pub use env::{Env, EnvError, Flags, LOG_LEVEL, STATE};
 pub use job::{ForecastJob, JobConfig, OrderJob, PaperConfig};
 pub use node::{LogConfig, LogFormat, LogLevel, NodeConfig, Supervision};
-pub use pipeline::{CsvSource, DataConfig, FX_CALENDAR, FeaturesConfig, PipelineConfig, SourceConfig, Speed};
+pub use pipeline::{DataConfig, FX_CALENDAR, FeaturesConfig, PipelineConfig};
 pub use problem::{ConfigErrors, Location, Problem};
+pub use source::{CsvSource, KeyPlace, SourceConfig, Speed, VendorSource};
 
 use pipeline::Inherited;
 use reader::{Reading, Section};
@@ -103,7 +105,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn from_str_at(text: &str, file: &str, base: &Path, env: &Env, flags: &Flags) -> Result<Self, ConfigErrors> {
-        let mut reading = Reading::new(text, base.to_owned(), env::overrides(env, flags));
+        let mut reading = Reading::new(text, base.to_owned(), env.clone(), env::overrides(env, flags));
         let (document, faults) = DeTable::parse_recoverable(text);
         if !faults.is_empty() {
             // After a syntax error the rest of the reading would report the parser's guesses.
@@ -192,8 +194,10 @@ fn read_pipelines(root: &mut Section<'_, '_>, inherited: Inherited) -> Option<Ve
         root.report("pipeline", "is empty; write at least one [[pipeline]]");
         return None;
     }
-    if tables.len() > 1 && root.reading.is_overridden("pipeline.*.symbol") {
-        root.report("pipeline", "--symbol is for a configuration with one pipeline");
+    for (key, flag) in [("pipeline.*.symbol", "--symbol"), ("pipeline.*.source.ticker", "--ticker")] {
+        if tables.len() > 1 && root.reading.is_overridden(key) {
+            root.report("pipeline", format!("{flag} is for a configuration with one pipeline"));
+        }
     }
     let mut names: Vec<(String, Location)> = Vec::new();
     let read: Vec<_> = tables

@@ -56,6 +56,8 @@ const LOG_FLUSH_WITHIN: Duration = Duration::from_secs(1);
 pub struct RunOptions {
     /// Injected faults; production injects none.
     pub faults: Arc<dyn FaultInjector>,
+    /// Schedule time of pipelines with live sources; tests move it.
+    pub clock: Arc<dyn Clock>,
     /// Run one slot of each pipeline and end.
     pub once: bool,
     /// Accept a journal that is missing, foreign or older than the state directory remembers: the operator has checked the
@@ -73,6 +75,7 @@ impl Default for RunOptions {
     fn default() -> Self {
         Self {
             faults: Arc::new(NoFaults),
+            clock: Arc::new(WallClock),
             once: false,
             accept_lost_journal: false,
             recorder: Recorder::default(),

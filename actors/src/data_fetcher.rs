@@ -76,6 +76,7 @@ const fn reason(error: &SourceError) -> Reason {
         SourceError::Failed(_) => Reason::SourceFailed,
         SourceError::Unauthorised(_) => Reason::SourceUnauthorised,
         SourceError::RateLimited { .. } => Reason::SourceRateLimited,
+        SourceError::ClockOff { .. } => Reason::ClockOff,
     }
 }
 

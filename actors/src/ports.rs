@@ -95,6 +95,13 @@ pub enum SourceError {
         /// Its answer; safe to print.
         text: String,
     },
+    /// The clocks differ so much that a forming bar could pass for a closed one.
+    #[error(
+        "this machine's clock is {} s {} that of the bar source: set it, for example with chrony",
+        ahead_ms.unsigned_abs() / 1000,
+        if *ahead_ms < 0 { "behind" } else { "ahead of" }
+    )]
+    ClockOff { ahead_ms: i64 },
 }
 
 fn wait_text(retry_after: Option<Duration>) -> String {

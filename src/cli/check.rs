@@ -42,9 +42,9 @@ pub struct Validators<'v> {
 /// The check did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    #[error("the configuration has {0} problem(s)")]
+    #[error("the configuration has {problems} problem(s)")]
     /// The problems have been printed.
-    Invalid(usize),
+    Invalid { problems: usize, code: u8 },
     /// The report could not be written.
     #[error("the report cannot be written")]
     Output(#[from] io::Error),
@@ -53,7 +53,7 @@ pub enum CheckError {
 impl ExitError for CheckError {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Invalid(_) => exit::CONFIG,
+            Self::Invalid { code, .. } => *code,
             Self::Output(_) => exit::IO,
         }
     }
@@ -68,7 +68,7 @@ pub fn run(args: &CheckArgs, env: &Env, validate: Validators<'_>, out: &mut dyn 
         Ok(config) => config,
         Err(errors) => {
             writeln!(out, "{errors}")?;
-            return Err(CheckError::Invalid(errors.problems().len()));
+            return Err(CheckError::Invalid { problems: errors.problems().len(), code: errors.exit_code() });
         }
     };
     let found = (validate.node)(&config);
@@ -90,7 +90,7 @@ pub fn run(args: &CheckArgs, env: &Env, validate: Validators<'_>, out: &mut dyn 
         problems += found.problems.len();
     }
     if problems > 0 {
-        return Err(CheckError::Invalid(problems));
+        return Err(CheckError::Invalid { problems, code: exit::CONFIG });
     }
     writeln!(out, "configuration is valid")?;
     Ok(())

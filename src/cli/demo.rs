@@ -112,8 +112,9 @@ pub fn run(args: &DemoArgs) -> Ended {
         DemoJob::Forecast => None,
     };
     let mut config = read_config(args, &files, servers.as_ref())?;
-    let SourceConfig::Csv(csv) = &mut config.pipelines[0].source;
-    csv.speed = args.speed.0;
+    if let SourceConfig::Csv(csv) = &mut config.pipelines[0].source {
+        csv.speed = args.speed.0;
+    }
     args.faults.shorten(&mut config.supervision);
     // Chaos ends hundreds of parts; a line for each would bury the summary.
     let is_logged = !args.chaos || read_env()?.get(crate::config::LOG_LEVEL).is_some();
@@ -145,8 +146,6 @@ pub fn run(args: &DemoArgs) -> Ended {
     let killer = chaos.clone();
     let options = RunOptions {
         faults,
-        once: false,
-        accept_lost_journal: false,
         recorder,
         bars: args.bars.map(NonZeroUsize::get),
         on_start: Box::new(move |running| {
@@ -155,6 +154,7 @@ pub fn run(args: &DemoArgs) -> Ended {
                 chaos.kill_at_random(&running);
             }
         }),
+        ..RunOptions::default()
     };
     let report = node::run(&config, options);
     let seen = progress.stop();
@@ -208,5 +208,5 @@ fn read_config(args: &DemoArgs, files: &Path, servers: Option<&Servers>) -> Resu
     };
     let env = read_env()?;
     Config::from_str_at(&text, "the demo's configuration", files, &env, &flags)
-        .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })
+        .map_err(|errors| Failure { code: errors.exit_code(), text: errors.to_string() })
 }

@@ -27,6 +27,9 @@ pub struct Overrides {
     /// Symbol of the one pipeline; overrides the configuration.
     #[arg(long, value_name = "SYMBOL")]
     pub symbol: Option<String>,
+    /// The vendor's name of that symbol; overrides the configuration.
+    #[arg(long, value_name = "TICKER")]
+    pub ticker: Option<String>,
     /// Act only when the winner's probability is above this; overrides the configuration.
     #[arg(long, value_name = "0..1")]
     pub threshold: Option<f64>,
@@ -44,6 +47,7 @@ impl Overrides {
             gtw_host: self.gtw_host.clone(),
             gtw_port: self.gtw_port,
             symbol: self.symbol.clone(),
+            ticker: self.ticker.clone(),
             threshold: self.threshold,
             ..Flags::default()
         }

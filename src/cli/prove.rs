@@ -9,6 +9,7 @@ use super::proof::{Due, prove};
 use super::text::labelled;
 use super::{Ended, Failure, StateFlag, demo, exit, read_env};
 use crate::config::{Config, Flags, PipelineConfig};
+use crate::exit::ExitError as _;
 use crate::journal::read_last_exit;
 
 /// Proves a state directory.
@@ -62,7 +63,8 @@ pub fn run(args: &ProveArgs) -> Ended {
 /// A configuration that is only read.
 pub(super) fn load(file: &Path) -> Result<Config, Failure> {
     let flags = Flags { reads_only: true, ..Flags::default() };
-    Config::load(file, &read_env()?, &flags).map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })
+    Config::load(file, &read_env()?, &flags)
+        .map_err(|errors| Failure { code: errors.exit_code(), text: errors.to_string() })
 }
 
 /// What a configuration says of the slots that are due, by pipeline, and the last run of where they end.

@@ -58,7 +58,7 @@ pub fn run(args: &RunArgs) -> Ended {
     };
     let flags = Flags { state: args.state.clone(), ..args.overrides.flags() };
     let mut config = Config::load(file, &read_env()?, &flags)
-        .map_err(|errors| Failure { code: exit::CONFIG, text: errors.to_string() })?;
+        .map_err(|errors| Failure { code: errors.exit_code(), text: errors.to_string() })?;
     args.faults.shorten(&mut config.supervision);
     let recorder = start_logging(&config, Console::Error)?;
     let options = RunOptions {

@@ -89,6 +89,8 @@ pub struct Flags {
     pub gtw_port: Option<u16>,
     /// `--symbol`: replaces the symbol of the one pipeline.
     pub symbol: Option<String>,
+    /// `--ticker`: replaces the vendor's ticker of the one pipeline.
+    pub ticker: Option<String>,
     /// `--threshold`: replaces `decision.threshold` of every pipeline.
     pub threshold: Option<f64>,
 }
@@ -111,6 +113,7 @@ pub(super) fn overrides(env: &Env, flags: &Flags) -> BTreeMap<&'static str, Over
         ("pipeline.*.venue.host", "--gtw-host", flags.gtw_host.clone()),
         ("pipeline.*.venue.port", "--gtw-port", flags.gtw_port.map(|port| port.to_string())),
         ("pipeline.*.symbol", "--symbol", flags.symbol.clone()),
+        ("pipeline.*.source.ticker", "--ticker", flags.ticker.clone()),
         ("pipeline.*.decision.threshold", "--threshold", flags.threshold.map(|threshold| threshold.to_string())),
     ];
     let by_flag = |(key, flag, value): (_, &str, Option<String>)| {

@@ -3,8 +3,6 @@
 //! What to trade, how much, and how far the stop lies has no default: the operator must set it. Everything else has
 //! defaults for an FX pair of five digits.
 
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +19,10 @@ use super::endpoints::{self, ModelConfig};
 use super::job::{self, JobConfig, JobKind, OrderJob};
 use super::problem::Location;
 use super::reader::{Section, WhenAbsent};
+use super::source::{self, SourceConfig};
 use super::values::LONG;
 use crate::features::{OfMadeBars, SETS, SetInfo};
+use crate::sources::vendor::Market;
 
 /// The hours of an FX pair: the default calendar.
 pub const FX_CALENDAR: &str = "America/New_York; Sun 17:00-Fri 17:00; closed 12-25 00:00-17:00, 01-01 00:00-17:00";
@@ -69,29 +69,6 @@ impl PipelineConfig {
             JobConfig::Forecast(forecast) => &forecast.account,
         }
     }
-}
-
-/// `[pipeline.source]`.
-#[derive(Debug, Clone, PartialEq)]
-pub enum SourceConfig {
-    /// `kind = "csv"`: a file of bars, replayed on its own clock.
-    Csv(CsvSource),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct CsvSource {
-    pub path: PathBuf,
-    pub speed: Speed,
-    /// Stop after this many bars; `None`: at the end of the file.
-    pub bars: Option<NonZeroUsize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Speed {
-    /// The next bar as soon as the cycle has ended.
-    Max,
-    /// On average this many bars of schedule time per second of elapsed time.
-    BarsPerSecond(f64),
 }
 
 /// `[pipeline.data]`: what bars must be like to be decided on.
@@ -151,24 +128,28 @@ pub(super) fn pipeline(
     let (mode, stays_dry) = mode(&mut s, inherited);
     let live = mode == Some(Mode::Live);
     let interval = s.parsed::<Interval>("interval", Default("1h"), "");
-    let made_from = made_from(&mut s, interval);
+    let source = source::source(s.child("source"), symbol.as_deref(), inherited.reads_only);
+    let made_from = source::made_from(&mut s, interval, source.as_ref());
     // Without an interval the schedule is still checked; one hour stands in.
     let schedule_interval = interval.or_else(|| Interval::new(Duration::from_secs(3600)))?;
     let schedule = s.parsed_by("schedule", Default("on bar close + 2s"), "", |text| {
         Schedule::parse(text, schedule_interval).map_err(|error| error.to_string())
     });
-    let calendar = s.parsed::<MarketCalendar>("calendar", Default(FX_CALENDAR), "");
+    let vendor = match &source {
+        Some(SourceConfig::Vendor(vendor)) => Some(vendor),
+        _ => None,
+    };
+    let hours = if vendor.is_some_and(|vendor| vendor.market == Market::Crypto) { "always" } else { FX_CALENDAR };
+    let calendar = s.parsed::<MarketCalendar>("calendar", Default(hours), "");
     let window = window(&mut s);
     let deadlines = deadlines::of_pipeline(s.child("deadlines"), inherited.deadlines);
-    let source = source(s.child("source"));
-    let data = data(s.child("data"), schedule_interval);
+    // A bar in a file is final; only a vendor's may still change.
+    let settle = if vendor.is_some() { "2s" } else { "0s" };
+    let data = data(s.child("data"), schedule_interval, settle);
     let features = features(s.child("features"), made_from);
     let sequence = features.as_ref().map(|features| features.sequence);
     let model = endpoints::model(s.child("model"), sequence, live);
-    let is_replay = match &source {
-        Some(SourceConfig::Csv(_)) => true,
-        None => false,
-    };
+    let is_replay = matches!(source, Some(SourceConfig::Csv(_)));
     let job = match kind {
         JobKind::Order => job::order(&mut s, is_replay, live),
         JobKind::Forecast => job::forecast(&mut s, schedule_interval, live),
@@ -190,24 +171,6 @@ pub(super) fn pipeline(
         model: model?,
         job: job?,
     })
-}
-
-/// What bars are made from: shorter ones, a whole number of which is one bar.
-fn made_from(s: &mut Section<'_, '_>, interval: Option<Interval>) -> Option<Interval> {
-    let made_from = s.parsed::<Interval>("made_from", WhenAbsent::Optional, "")?;
-    let interval = interval?;
-    let (part, whole) = (made_from.length().as_secs(), interval.length().as_secs());
-    if part >= whole {
-        let what =
-            format!("{made_from} is not shorter than a bar, {interval}: leave this key out to use bars as delivered");
-        s.report("made_from", what);
-    } else if whole % part != 0 {
-        s.report(
-            "made_from",
-            format!("{made_from} does not divide a bar, {interval}: write a length that does, like 1m"),
-        );
-    }
-    Some(made_from)
 }
 
 fn unique(s: &mut Section<'_, '_>, name: &str, names: &mut Vec<(String, Location)>) {
@@ -252,28 +215,13 @@ fn window(s: &mut Section<'_, '_>) -> Window {
     window
 }
 
-fn source(mut s: Section<'_, '_>) -> Option<SourceConfig> {
-    let kind = s.choice("kind", WhenAbsent::Default("csv"), &[("csv", ())]);
-    let path = s.file("path");
-    let speed = s.max_or_number("speed", WhenAbsent::Default("max"), 1e6);
-    let bars = s.count("bars", WhenAbsent::Optional, 1..=u32::MAX);
-    s.finish();
-    kind?;
-    Some(SourceConfig::Csv(CsvSource {
-        path: path?,
-        speed: speed?.map_or(Speed::Max, Speed::BarsPerSecond),
-        bars: bars.and_then(|bars| NonZeroUsize::new(bars as usize)),
-    }))
-}
-
-fn data(mut s: Section<'_, '_>, interval: Interval) -> Option<DataConfig> {
+fn data(mut s: Section<'_, '_>, interval: Interval, settle: &str) -> Option<DataConfig> {
     use WhenAbsent::Default;
     let two = humantime::format_duration(interval.length() * 2).to_string();
     let max_age = s.duration("max_age", Default(&two), LONG);
     let max_missing_bars = s.count("max_missing_bars", Default("20"), 0..=10_000);
     let tick = s.number("tick", Default("0.00001"), 0.0..=1e6);
-    // A bar in a file is final; only a vendor's may still change.
-    let settle = s.duration("settle", Default("0s"), Duration::ZERO..=Duration::from_secs(600));
+    let settle = s.duration("settle", Default(settle), Duration::ZERO..=Duration::from_secs(600));
     if max_age.is_some_and(|age| age < interval.length()) {
         s.report("max_age", format!("is shorter than a bar, {interval}: every bar would be stale"));
     }

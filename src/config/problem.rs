@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::exit::{self, ExitError};
+
 /// Where a wrong value was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Location {
@@ -11,6 +13,8 @@ pub enum Location {
     Line(usize),
     /// Outside the file: an environment variable or a flag, by name.
     Outside(String),
+    /// A flag that does not go with what the file says.
+    Usage(String),
 }
 
 /// One thing that is wrong.
@@ -46,6 +50,13 @@ impl ConfigErrors {
     }
 }
 
+impl ExitError for ConfigErrors {
+    fn exit_code(&self) -> u8 {
+        let is_usage = self.problems.iter().all(|problem| matches!(problem.location, Location::Usage(_)));
+        if is_usage { exit::USAGE } else { exit::CONFIG }
+    }
+}
+
 impl fmt::Display for ConfigErrors {
     /// One line per problem: `file:line: key.path: what is wrong; allowed: …; did you mean '…'?`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,7 +67,7 @@ impl fmt::Display for ConfigErrors {
             match &problem.location {
                 Location::File => write!(f, "{}: ", self.file)?,
                 Location::Line(line) => write!(f, "{}:{line}: ", self.file)?,
-                Location::Outside(name) => write!(f, "{name}: ")?,
+                Location::Outside(name) | Location::Usage(name) => write!(f, "{name}: ")?,
             }
             write!(f, "{problem}")?;
         }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::env::Override;
+use super::env::{Env, Override};
 use super::problem::{Location, Problem, closest};
 use super::{Origin, Setting};
 
@@ -18,6 +18,8 @@ use super::{Origin, Setting};
 pub(super) struct Reading {
     /// Byte offsets at which lines begin.
     line_starts: Vec<usize>,
+    /// Where keys may be.
+    pub(super) env: Env,
     overrides: BTreeMap<&'static str, Override>,
     /// Overrides that found their key.
     used: BTreeSet<&'static str>,
@@ -30,11 +32,12 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn new(text: &str, base: PathBuf, overrides: BTreeMap<&'static str, Override>) -> Self {
+    pub(super) fn new(text: &str, base: PathBuf, env: Env, overrides: BTreeMap<&'static str, Override>) -> Self {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let line_starts = std::iter::once(0).chain(starts).collect();
         Self {
             line_starts,
+            env,
             overrides,
             used: BTreeSet::new(),
             base,
@@ -164,6 +167,11 @@ impl<'t> Section<'_, 't> {
         self.entries
             .and_then(|entries| entries.get_key_value(key))
             .map_or_else(|| self.location(), |(name, _)| self.reading.line(name.span().start))
+    }
+
+    /// Whether the file has the key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.is_some_and(|entries| entries.contains_key(key))
     }
 
     pub(super) fn path_of(&self, key: &str) -> String {

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use crate::config::FX_CALENDAR;
 use crate::exit::{self, ExitError};
+use crate::http::HttpError;
 use crate::journal::{JournalError, StateError};
 use crate::models::mlflow::MlflowError;
 use crate::models::onnx::OnnxError;
+use crate::sources::cache::CacheError;
 use crate::sources::csv::CsvError;
 use crate::sources::survey::UnfitBars;
 use crate::venues::book::BookError;
@@ -43,6 +45,13 @@ pub enum NodeError {
     Hub { pipeline: String, source: Box<MlflowError> },
     #[error("pipeline {pipeline}: the secret in {} cannot be read", file.display())]
     Secret { pipeline: String, file: PathBuf, source: io::Error },
+    #[error("pipeline {pipeline}: the key in {} is empty", file.display())]
+    EmptyKey { pipeline: String, file: PathBuf },
+    /// The configuration of a vendor can never work.
+    #[error("pipeline {pipeline}: {source}")]
+    Vendor { pipeline: String, source: Box<HttpError> },
+    #[error("the bar cache: {0}")]
+    BarCache(CacheError),
     /// Open orders that no pipeline would settle.
     #[error("open orders belong to no pipeline of this configuration: {orders}")]
     Unowned {
@@ -68,8 +77,10 @@ impl ExitError for NodeError {
             | Self::Model { .. }
             | Self::Hub { .. }
             | Self::Secret { .. }
+            | Self::EmptyKey { .. }
+            | Self::Vendor { .. }
             | Self::Unowned { .. } => exit::CONFIG,
-            Self::Book(_) | Self::ReplayTime { .. } => exit::IO,
+            Self::Book(_) | Self::BarCache(_) | Self::ReplayTime { .. } => exit::IO,
             Self::Runtime(_) | Self::Root(_) => exit::SOFTWARE,
         }
     }

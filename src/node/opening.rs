@@ -91,8 +91,10 @@ fn model(pipeline: &PipelineConfig) -> String {
 }
 
 fn endpoints(pipeline: &PipelineConfig) -> String {
-    let SourceConfig::Csv(csv) = &pipeline.source;
-    let mut line = format!("bars from {}", csv.path.display());
+    let mut line = match &pipeline.source {
+        SourceConfig::Csv(csv) => format!("bars from {}", csv.path.display()),
+        SourceConfig::Vendor(source) => format!("bars of {} from {}", source.ticker, source.base_url),
+    };
     if let ModelConfig::Hub(hub) = &pipeline.model {
         let scheme = if hub.tls { "https" } else { "http" };
         let _ = write!(line, ", hub {scheme}://{}:{}", hub.host, hub.port);

@@ -1,5 +1,6 @@
 //! Configuration → ports: which adapter stands behind which port of which pipeline.
 
+mod feeds;
 mod model;
 mod recorded;
 mod source;
@@ -15,6 +16,7 @@ use sentinel_actors::supervision::Limits;
 use sentinel_actors::supervision::backoff::Backoff;
 use sentinel_actors::supervision::budget::Limit;
 
+use self::feeds::Feeds;
 pub use self::model::try_model;
 pub use self::source::survey_bars;
 use self::source::{RunSlots, Source, slots_of_run};
@@ -43,7 +45,9 @@ pub fn wire(config: &Config, state: &StateDir, options: &RunOptions) -> Result<V
     // Shared by all local models, and not started for none.
     let engine: LazyCell<OnnxEngine> = LazyCell::new(OnnxEngine::new);
     let book = Book::open(&state.path().join(BOOK_FILE))?;
-    config.pipelines.iter().map(|pipeline| wire_one(pipeline, state, &engine, &book, options)).collect()
+    let mut feeds = Feeds::open(config, state, options.clock.clone())?;
+    let wire = |pipeline| wire_one(pipeline, state, &engine, &book, feeds.as_mut(), options);
+    config.pipelines.iter().map(wire).collect()
 }
 
 fn wire_one(
@@ -51,11 +55,12 @@ fn wire_one(
     state: &StateDir,
     engine: &LazyCell<OnnxEngine>,
     book: &Book,
+    feeds: Option<&mut Feeds>,
     options: &RunOptions,
 ) -> Result<WiredPipeline, NodeError> {
     let features = pipeline.features.build();
     let model = model::model(pipeline, engine, options.faults.clone())?;
-    let Source { source, clock, accounted, span } = source::source(pipeline, state, options)?;
+    let Source { source, clock, accounted, span } = source::source(pipeline, state, feeds, options)?;
     let (sink, job) = venue::sink_and_job(pipeline, book, &options.faults);
     let RunSlots { window, first, any_lateness } =
         slots_of_run(pipeline.window, &pipeline.schedule, accounted, span, options.once);

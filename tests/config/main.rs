@@ -12,6 +12,7 @@ mod help;
 mod hostile;
 mod jobs;
 mod per_pipeline;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -176,7 +177,7 @@ node.toml:20: pipeline.eurusd.interval: '7m' is not a bar interval; write one li
 node.toml:21: pipeline.eurusd.schedule: 'whenever' is not a schedule; write 'every 1m at :58', 'hourly at :00' or 'on bar close + 5s'
 node.toml:22: pipeline.eurusd.calendar: 'America/New_Yrok' is not a time zone; write one like America/New_York
 node.toml:24: pipeline.eurusd.end: 2026-01-01T00:00:00Z is not after start, 2026-02-01T00:00:00Z
-node.toml:25: pipeline.eurusd.treshold: unknown key; allowed: name, symbol, job, mode, interval, made_from, schedule, calendar, start, end, deadlines, source, data, features, model, decision, risk, venue, paper; did you mean 'decision.threshold'?
+node.toml:25: pipeline.eurusd.treshold: unknown key; allowed: name, symbol, job, mode, interval, source, made_from, schedule, calendar, start, end, deadlines, data, features, model, decision, risk, venue, paper; did you mean 'decision.threshold'?
 node.toml:27: pipeline.eurusd.source.path: there is no file 'DIR/missing.csv'; allowed: the path of a file, relative to this configuration
 node.toml:28: pipeline.eurusd.source.speed: 0 is out of range; allowed: "max" or a number above 0, up to 1000000
 node.toml:30: pipeline.eurusd.model.kind: 'onxn' is not known; allowed: "onnx", "mlflow"; did you mean 'onnx'?
@@ -304,7 +305,7 @@ fn paths_are_relative_to_the_file_wherever_the_node_was_started() {
     std::fs::write(&path, MINIMAL).unwrap();
     let config = Config::load(&path, &Env::default(), &Flags::default()).unwrap();
     let pipeline = &config.pipelines[0];
-    let SourceConfig::Csv(source) = &pipeline.source;
+    let SourceConfig::Csv(source) = &pipeline.source else { panic!("{:?}", pipeline.source) };
     let ModelConfig::Onnx { path: model } = &pipeline.model else { panic!("{:?}", pipeline.model) };
     assert_eq!(source.path, dir.path().join("demo/eurusd_1h_2017.csv"));
     assert_eq!(model, &dir.path().join("demo/model.onnx"));
@@ -321,7 +322,7 @@ fn the_demo_is_valid_and_reverses_at_an_opposite_signal() {
     assert_eq!(config.node.heartbeat, Duration::from_secs(10));
     assert_eq!((pipeline.name.as_str(), pipeline.features.set.window), ("eurusd", 200));
     assert_eq!(pipeline.order().unwrap().policy.on_opposite, OnOpposite::Reverse);
-    let SourceConfig::Csv(source) = &pipeline.source;
+    let SourceConfig::Csv(source) = &pipeline.source else { panic!("{:?}", pipeline.source) };
     assert_eq!((source.speed, source.bars), (Speed::Max, None));
 }
 

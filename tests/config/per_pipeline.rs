@@ -141,18 +141,20 @@ fn bars_are_made_only_from_shorter_ones_that_divide_them() {
     let made = read(&with("made_from = \"1m\"")).unwrap();
     assert_eq!(made.pipelines[0].features.set.to_string(), "fx23/200 of bars made from 1m");
     assert_eq!(made.pipelines[0].features.build().id(), &made.pipelines[0].features.set);
-    assert_eq!(read(MINIMAL).unwrap().pipelines[0].features.set.to_string(), "fx23/200");
+    for native in [MINIMAL, &with("made_from = \"native\"")] {
+        assert_eq!(read(native).unwrap().pipelines[0].features.set.to_string(), "fx23/200");
+    }
     for (lines, expected) in [
         (
             "made_from = \"1h\"",
-            "node.toml:4: pipeline.eurusd.made_from: 1h is not shorter than a bar, 1h: leave this key out",
+            "node.toml:4: pipeline.eurusd.made_from: 1h is not shorter than a bar, 1h: \"native\" takes bars as delivered",
         ),
         ("made_from = \"1d\"", "made_from: 1d is not shorter than a bar, 1h"),
         (
             "interval = \"15m\"\nmade_from = \"10m\"",
             "made_from: 10m does not divide a bar, 15m: write a length that does",
         ),
-        ("made_from = \"native\"", "'native' is not a bar interval; write one like 1m"),
+        ("made_from = \"bars\"", "'bars' is not a bar interval; write one like 1m"),
     ] {
         check_refused(&with(lines), expected);
     }

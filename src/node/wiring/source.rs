@@ -6,6 +6,7 @@ use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{BarSource, Clock};
 
+use super::feeds::{self, Feeds};
 use super::{NodeError, recorded};
 use crate::config::{PipelineConfig, SourceConfig};
 use crate::journal::StateDir;
@@ -30,9 +31,16 @@ pub(super) struct Span {
 }
 
 /// The source of a pipeline.
-pub(super) fn source(pipeline: &PipelineConfig, state: &StateDir, options: &RunOptions) -> Result<Source, NodeError> {
-    match &pipeline.source {
-        SourceConfig::Csv(csv) => recorded::source(pipeline, csv, state, options),
+pub(super) fn source(
+    pipeline: &PipelineConfig,
+    state: &StateDir,
+    feeds: Option<&mut Feeds>,
+    options: &RunOptions,
+) -> Result<Source, NodeError> {
+    match (&pipeline.source, feeds) {
+        (SourceConfig::Csv(csv), _) => recorded::source(pipeline, csv, state, options),
+        (SourceConfig::Vendor(vendor), Some(feeds)) => feeds.source(pipeline, vendor),
+        (SourceConfig::Vendor(_), None) => unreachable!("feeds are opened for every vendor"),
     }
 }
 
@@ -43,6 +51,7 @@ pub(super) fn source(pipeline: &PipelineConfig, state: &StateDir, options: &RunO
 pub fn survey_bars(pipeline: &PipelineConfig) -> Result<Option<Survey>, NodeError> {
     match &pipeline.source {
         SourceConfig::Csv(csv) => recorded::survey(pipeline, csv),
+        SourceConfig::Vendor(vendor) => feeds::require_key(pipeline, vendor).map(|()| None),
     }
 }
 

@@ -1,0 +1,255 @@
+//! Vendors of bars and their series, each once for all pipelines that want it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sentinel_actors::ports::Clock;
+
+use super::NodeError;
+use super::source::Source;
+use crate::config::{Config, KeyPlace, PipelineConfig, SourceConfig, VendorSource};
+use crate::http::{Access, Secret};
+use crate::journal::StateDir;
+use crate::sources::cache::{BarCache, Limit, Opened, SeriesKey};
+use crate::sources::live::{LiveSource, MadeSeries, Recipe, reach};
+use crate::sources::series::{Instrument, Series, SeriesSettings};
+use crate::sources::vendor::{Vendor, VendorClient, VendorSettings};
+use crate::system::SystemChance;
+
+/// The bar cache, in the state directory.
+pub const BARS_FILE: &str = "bars.db";
+
+/// More bars than a window, because some are missing; as the fetcher asks for.
+const BARS_BESIDE: usize = 24;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A minute's requests; a vendor with another limit for it gets fewer.
+const REQUESTS_PER_MINUTE: u32 = 1000;
+
+/// All vendors of a node.
+pub(super) struct Feeds {
+    cache: Arc<BarCache>,
+    clock: Arc<dyn Clock>,
+    clients: Vec<(ClientKey, Arc<VendorClient>)>,
+    series: Vec<(Shared, Arc<Series>)>,
+    made: Vec<(Shared, Recipe, Arc<MadeSeries>)>,
+    /// What the pipelines of a series want of it together.
+    wants: Vec<(Shared, Wants)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ClientKey {
+    base_url: String,
+    account: String,
+}
+
+/// Whose bars, and which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shared {
+    client: ClientKey,
+    instrument: Instrument,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Wants {
+    settle: Duration,
+    reach: Duration,
+}
+
+impl Feeds {
+    /// Opens the cache when a pipeline has a vendor.
+    ///
+    /// # Errors
+    /// When a key cannot be read, or there is no place for the cache.
+    pub(super) fn open(config: &Config, state: &StateDir, clock: Arc<dyn Clock>) -> Result<Option<Self>, NodeError> {
+        let of_vendor = |pipeline: &PipelineConfig| matches!(pipeline.source, SourceConfig::Vendor(_));
+        if !config.pipelines.iter().any(of_vendor) {
+            return Ok(None);
+        }
+        let cache = open_cache(state.path())?;
+        let mut wants: Vec<(Shared, Wants)> = Vec::new();
+        for pipeline in &config.pipelines {
+            let SourceConfig::Vendor(source) = &pipeline.source else { continue };
+            let shared = shared(pipeline, source)?;
+            let wanted = Wants { settle: pipeline.data.settle, reach: reach_of(pipeline) };
+            match wants.iter_mut().find(|(other, _)| *other == shared) {
+                None => wants.push((shared, wanted)),
+                Some((_, all)) => {
+                    *all = Wants { settle: all.settle.max(wanted.settle), reach: all.reach.max(wanted.reach) };
+                }
+            }
+        }
+        Ok(Some(Self { cache, clock, clients: Vec::new(), series: Vec::new(), made: Vec::new(), wants }))
+    }
+
+    /// The source of a pipeline.
+    pub(super) fn source(&mut self, pipeline: &PipelineConfig, vendor: &VendorSource) -> Result<Source, NodeError> {
+        let shared = shared(pipeline, vendor)?;
+        let series = self.series(pipeline, vendor, &shared)?;
+        let made = pipeline.features.set.made_from.map(|made_from| {
+            let recipe = Recipe {
+                interval: pipeline.interval,
+                made_from,
+                calendar: pipeline.calendar.clone(),
+                tick: pipeline.data.tick,
+            };
+            self.made(shared, recipe)
+        });
+        let source = LiveSource::new(series, made, pipeline.calendar.clone(), pipeline.data.settle);
+        let accounted = self.clock.now();
+        Ok(Source { source: Arc::new(source), clock: self.clock.clone(), accounted, span: None })
+    }
+
+    fn series(
+        &mut self,
+        pipeline: &PipelineConfig,
+        vendor: &VendorSource,
+        shared: &Shared,
+    ) -> Result<Arc<Series>, NodeError> {
+        if let Some((_, series)) = self.series.iter().find(|(other, _)| other == shared) {
+            return Ok(series.clone());
+        }
+        let client = self.client(pipeline, vendor, &shared.client)?;
+        let key = SeriesKey {
+            vendor: vendor.vendor.name().to_owned(),
+            base_url: shared.client.base_url.clone(),
+            ticker: vendor.ticker.clone(),
+            interval: shared.instrument.interval,
+        };
+        let wants = self.wants.iter().find(|(other, _)| other == shared).map(|(_, wants)| *wants);
+        let Wants { settle, reach } =
+            wants.unwrap_or(Wants { settle: pipeline.data.settle, reach: reach_of(pipeline) });
+        let settings = SeriesSettings {
+            instrument: shared.instrument.clone(),
+            calendar: pipeline.calendar.clone(),
+            settle,
+            reach,
+        };
+        let series = Series::open(settings, client, &key, self.clock.clone(), self.cache.clone());
+        let series = Arc::new(series.map_err(NodeError::BarCache)?);
+        self.series.push((shared.clone(), series.clone()));
+        Ok(series)
+    }
+
+    fn client(
+        &mut self,
+        pipeline: &PipelineConfig,
+        vendor: &VendorSource,
+        key: &ClientKey,
+    ) -> Result<Arc<VendorClient>, NodeError> {
+        if let Some((_, client)) = self.clients.iter().find(|(other, _)| other == key) {
+            return Ok(client.clone());
+        }
+        let client = Arc::new(client(pipeline, vendor, self.cache.clone(), self.clock.clone())?);
+        self.clients.push((key.clone(), client.clone()));
+        Ok(client)
+    }
+
+    fn made(&mut self, shared: Shared, recipe: Recipe) -> Arc<MadeSeries> {
+        let same = |(other, of, _): &&(Shared, Recipe, _)| *other == shared && *of == recipe;
+        if let Some((_, _, made)) = self.made.iter().find(same) {
+            return made.clone();
+        }
+        let wants = self.wants.iter().find(|(other, _)| *other == shared);
+        let reach = wants.map_or(Duration::ZERO, |(_, wants)| wants.reach);
+        let made = Arc::new(MadeSeries::new(recipe.clone(), reach));
+        self.made.push((shared, recipe, made.clone()));
+        made
+    }
+}
+
+/// Opens the bar cache of a state directory.
+pub(super) fn open_cache(state: &Path) -> Result<Arc<BarCache>, NodeError> {
+    let (cache, opened) = BarCache::open(&state.join(BARS_FILE)).map_err(NodeError::BarCache)?;
+    if let Opened::Replaced(because) = opened {
+        tracing::warn!(event = "bar_cache_replaced", %because, "the bar cache could not be used; bars are fetched again");
+    }
+    Ok(Arc::new(cache))
+}
+
+/// A pipeline's vendor, ready to be asked.
+pub(super) fn client(
+    pipeline: &PipelineConfig,
+    source: &VendorSource,
+    cache: Arc<BarCache>,
+    clock: Arc<dyn Clock>,
+) -> Result<VendorClient, NodeError> {
+    let key = key(pipeline, source)?;
+    let account = account(source.vendor, &key);
+    let access = match source.vendor {
+        Vendor::Eodhd if source.token_in_query => Access::Query { name: "api_token", value: key },
+        Vendor::Eodhd => Access::Bearer(key),
+        Vendor::Tiingo => Access::Token(key),
+    };
+    let limit = |within, requests: Option<u32>| requests.map(|requests| Limit { within, requests });
+    let limits = [
+        limit(MINUTE, Some(REQUESTS_PER_MINUTE)),
+        limit(HOUR, source.requests_per_hour),
+        limit(DAY, source.requests_per_day),
+    ];
+    let settings = VendorSettings {
+        vendor: source.vendor,
+        base_url: source.base_url.clone(),
+        access,
+        account,
+        limits: limits.into_iter().flatten().collect(),
+    };
+    VendorClient::new(settings, cache, clock, Arc::new(SystemChance))
+        .map_err(|source| NodeError::Vendor { pipeline: pipeline.name.clone(), source: Box::new(source) })
+}
+
+/// Demands that the key can be read.
+///
+/// # Errors
+/// When it cannot.
+pub(super) fn require_key(pipeline: &PipelineConfig, source: &VendorSource) -> Result<(), NodeError> {
+    key(pipeline, source).map(drop)
+}
+
+/// Which bars of its vendor a pipeline wants.
+pub(super) fn instrument(pipeline: &PipelineConfig, source: &VendorSource) -> Instrument {
+    Instrument {
+        ticker: source.ticker.clone(),
+        market: source.market,
+        interval: pipeline.features.set.made_from.unwrap_or(pipeline.interval),
+    }
+}
+
+fn shared(pipeline: &PipelineConfig, source: &VendorSource) -> Result<Shared, NodeError> {
+    let account = account(source.vendor, &key(pipeline, source)?);
+    let client = ClientKey { base_url: source.base_url.to_string(), account };
+    Ok(Shared { client, instrument: instrument(pipeline, source) })
+}
+
+fn account(vendor: Vendor, key: &Secret) -> String {
+    format!("{}-{}", vendor.name(), key.fingerprint())
+}
+
+fn reach_of(pipeline: &PipelineConfig) -> Duration {
+    reach(&pipeline.calendar, pipeline.interval, pipeline.features.set.window + BARS_BESIDE)
+        + pipeline.interval.length()
+}
+
+fn key(pipeline: &PipelineConfig, source: &VendorSource) -> Result<Secret, NodeError> {
+    match &source.key {
+        Some(KeyPlace::Environment(key)) => Ok(key.clone()),
+        Some(KeyPlace::File(file)) => {
+            let text = std::fs::read_to_string(file).map_err(|source| NodeError::Secret {
+                pipeline: pipeline.name.clone(),
+                file: file.clone(),
+                source,
+            })?;
+            let key = text.trim();
+            if key.is_empty() {
+                return Err(NodeError::EmptyKey { pipeline: pipeline.name.clone(), file: file.clone() });
+            }
+            Ok(Secret::new(key.to_owned()))
+        }
+        // A command that starts nothing.
+        None => Ok(Secret::new(String::new())),
+    }
+}

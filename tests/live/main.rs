@@ -1,0 +1,6 @@
+//! Live bars: the node against vendors that keep their own record, over real sockets, on a clock of its own.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failing test should panic")]
+
+mod bad_week;
+mod sources;
+mod support;

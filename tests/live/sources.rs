@@ -1,0 +1,110 @@
+//! Each vendor serves a node that decides every hour.
+
+use super::support::*;
+use sentinel_testbed::vendors::Market;
+
+#[test]
+fn a_node_decides_every_hour_of_a_day_on_the_hours_of_a_vendor() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new(at("2017-06-13T23:30:00Z"));
+    let market = Market { weekend: Some(SUMMER_WEEKEND), ..Market::plain("EURUSD.FOREX", 1.1, 5) };
+    let vendor = vendor(market, &clock, no_fault);
+    let keys = "made_from = \"native\"\nend = \"2017-06-15T00:00:00Z\"";
+    let text = order_pipeline("eurusd", &vendor.base_url(), keys, "kind = \"eodhd\"", &demo("model.onnx"));
+    let config = config(&text, dir.path());
+    run(&config, &clock);
+    let rows = rows(dir.path(), "eurusd");
+    assert_eq!(rows.len(), 24, "{rows:#?}");
+    for (row, hour) in rows.iter().zip(0..) {
+        assert_eq!(row.slot, at("2017-06-14T00:00:02Z") + hour * HOUR);
+        assert_eq!(row.decided, Some(row.slot - 2000 - HOUR), "{row:#?}");
+    }
+    assert_eq!(vendor.log().all().len(), 24, "one request for each hour");
+}
+
+#[test]
+fn hours_are_made_from_minutes_and_decided_as_soon_as_they_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new(at("2017-06-13T23:30:00Z"));
+    let market = Market { weekend: Some(SUMMER_WEEKEND), ..Market::plain("EURUSD.FOREX", 1.1, 5) };
+    let vendor = vendor(market, &clock, no_fault);
+    let keys = "end = \"2017-06-15T00:00:00Z\"";
+    let text = order_pipeline("eurusd", &vendor.base_url(), keys, "kind = \"eodhd\"", &model_of_made_hours(dir.path()));
+    run(&config(&text, dir.path()), &clock);
+    let rows = rows(dir.path(), "eurusd");
+    assert_eq!(rows.len(), 24, "{rows:#?}");
+    assert!(rows.iter().all(|row| row.decided == Some(row.slot - 2000 - HOUR)), "{rows:#?}");
+    let asked = vendor.log().all();
+    assert!(asked.iter().all(|asked| asked.query.contains(&("interval".to_owned(), "1m".to_owned()))));
+    assert_eq!(asked.len(), 24);
+    assert!(asked[0].rows > 12_000 && asked[1..].iter().all(|asked| asked.rows < 430), "{asked:#?}");
+}
+
+#[test]
+fn the_other_vendor_serves_crypto_and_fx() {
+    for (market, symbol, ticker, level, digits) in
+        [("crypto", "BTCUSD", "btcusd", 60_000.0, 2), ("fx", "EURUSD", "eurusd", 1.1, 5)]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = TestClock::new(at("2017-06-13T23:30:00Z"));
+        let vendor = vendor(Market::plain(ticker, level, digits), &clock, no_fault);
+        let keys = "calendar = \"always\"\nend = \"2017-06-14T12:00:00Z\"";
+        let source = format!("kind = \"tiingo\"\nmarket = \"{market}\"");
+        let text = order_pipeline("one", &vendor.base_url(), keys, &source, &demo("model.onnx"));
+        let config = config(&text.replace("EURUSD\"\n", &format!("{symbol}\"\n")), dir.path());
+        run(&config, &clock);
+        let rows = rows(dir.path(), "one");
+        assert_eq!(rows.len(), 12, "{rows:#?}");
+        assert!(rows.iter().all(|row| row.decided == Some(row.slot - 2000 - HOUR)), "{market} {rows:#?}");
+    }
+}
+
+#[test]
+fn a_schedule_of_minutes_asks_once_per_hour_when_the_vendor_is_on_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new(at("2017-06-13T23:30:00Z"));
+    let vendor = vendor(Market::plain("EURUSD.FOREX", 1.1, 5), &clock, no_fault);
+    let keys = "made_from = \"native\"\nschedule = \"every 1m at :58\"\nend = \"2017-06-14T06:00:00Z\"";
+    let text = order_pipeline("eurusd", &vendor.base_url(), keys, "kind = \"eodhd\"", &demo("model.onnx"));
+    run(&config(&text, dir.path()), &clock);
+    let rows = rows(dir.path(), "eurusd");
+    assert_eq!(rows.len(), 390, "{rows:#?}");
+    let decided: Vec<_> = rows.iter().filter(|row| row.decided.is_some()).collect();
+    assert_eq!(decided.len(), 7, "{decided:#?}");
+    assert_eq!(vendor.log().all().len(), 7);
+}
+
+#[test]
+fn twenty_pipelines_of_one_series_ask_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new(at("2017-06-13T23:30:00Z"));
+    let vendor = vendor(Market::plain("EURUSD.FOREX", 1.1, 5), &clock, no_fault);
+    let keys = "made_from = \"native\"\nend = \"2017-06-14T01:00:00Z\"";
+    let pipelines = (0..20).map(|number| {
+        order_pipeline(&format!("p{number}"), &vendor.base_url(), keys, "kind = \"eodhd\"", &demo("model.onnx"))
+    });
+    run(&config(&pipelines.collect::<String>(), dir.path()), &clock);
+    for number in 0..20 {
+        let rows = rows(dir.path(), &format!("p{number}"));
+        assert_eq!(rows.len(), 1, "{rows:#?}");
+        assert_eq!(rows[0].decided, Some(rows[0].slot - 2000 - HOUR), "{rows:#?}");
+    }
+    assert_eq!(vendor.log().all().len(), 1);
+}
+
+#[test]
+fn a_restart_with_a_warm_cache_asks_only_for_what_is_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new(at("2017-06-13T23:30:00Z"));
+    let market = Market { weekend: Some(SUMMER_WEEKEND), ..Market::plain("EURUSD.FOREX", 1.1, 5) };
+    let vendor = vendor(market, &clock, no_fault);
+    let model = model_of_made_hours(dir.path());
+    for end in ["2017-06-14T03:00:00Z", "2017-06-14T06:00:00Z"] {
+        let keys = format!("end = \"{end}\"");
+        let text = order_pipeline("eurusd", &vendor.base_url(), &keys, "kind = \"eodhd\"", &model);
+        run(&config(&text, dir.path()), &clock);
+    }
+    assert_eq!(rows(dir.path(), "eurusd").iter().filter(|row| row.decided.is_some()).count(), 6);
+    let rows: Vec<usize> = vendor.log().all().iter().map(|asked| asked.rows).collect();
+    assert!(rows[0] > 12_000 && rows[1..].iter().all(|rows| *rows < 430), "{rows:?}");
+}
