@@ -38,8 +38,8 @@ use sentinel_actors::domain::schedule::Window;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::node::{self, NodeSpec};
 use sentinel_actors::ports::{
-    Announcer, BarRequest, BarSource, Clock as _, FaultInjector, FeatureSet, FeedAnswer, FeedError, FeedRequest, Model,
-    ModelError, PortFuture, SlotFeed, SourceError,
+    Announcer, BarRequest, BarSource, Clock as _, Delivered, FaultInjector, FeatureSet, FeedAnswer, FeedError,
+    FeedRequest, Model, ModelError, PortFuture, SlotFeed, SourceError,
 };
 use sentinel_actors::root_supervisor::RootMsg;
 use sentinel_actors::settings::{Deadlines, Job, NodeShared, PipelinePorts, PipelineSettings};
@@ -106,7 +106,7 @@ impl Announcer for Windows {
 struct Constant(FeatureSetId);
 
 impl BarSource for Constant {
-    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Vec<RawBar>, SourceError>> {
+    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Delivered, SourceError>> {
         let newest = request.interval.newest_closed(request.now);
         let price = Some(50_000.0);
         let bar = move |back| RawBar {
@@ -117,7 +117,7 @@ impl BarSource for Constant {
             close: price,
             volume: None,
         };
-        Box::pin(async move { Ok((0..3).rev().map(bar).collect()) })
+        Box::pin(async move { Ok((0..3).rev().map(bar).collect::<Vec<_>>().into()) })
     }
 }
 

@@ -21,9 +21,16 @@ fn data(name: &str) -> PathBuf {
 fn made_hours_are_those_of_another_implementation() {
     let calendar = FX_CALENDAR.parse().unwrap();
     let (interval, made_from) = ("1h".parse().unwrap(), "1m".parse().unwrap());
-    let how = Making { interval, made_from, calendar: &calendar, tick: 1e-5, now: UtcMs::from_secs(1_600_000_000) };
+    let how = Making {
+        interval,
+        made_from,
+        calendar: &calendar,
+        least_parts: 50,
+        tick: 1e-5,
+        now: UtcMs::from_secs(1_600_000_000),
+    };
     let made: Vec<RawBar> =
-        make(&read_bars(&data("minutes.csv")).unwrap(), &how).into_iter().map(RawBar::from).collect();
+        make(&read_bars(&data("minutes.csv")).unwrap(), &how).bars.into_iter().map(RawBar::from).collect();
     assert_eq!(made, read_bars(&data("hours.csv")).unwrap());
 }
 

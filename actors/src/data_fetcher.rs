@@ -11,7 +11,8 @@ use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::decision::DecideOn;
 use crate::domain::freshness::{Freshness, dropped_text};
 use crate::domain::reason::{Ending, Reason};
-use crate::ports::{BarRequest, BarSource, FaultPoint, PortFuture, SourceError};
+use crate::domain::time::UtcMs;
+use crate::ports::{BarRequest, BarSource, Delivered, FaultPoint, PortFuture, SourceError};
 use crate::stage::StageWork;
 
 /// A source may drop or delay a few bars; asking for this many more keeps the window full.
@@ -56,15 +57,17 @@ impl StageWork for DataFetcher {
                 self.source.fetch(&request).await.map_err(|error| Ending::new(reason(&error), error.to_string()))?;
             let times = self.freshness.open_times(cycle.slot, self.window + OVERLAP_BARS);
             let how = Cleaning { tick: self.tick, times: Some(times), window: Some(self.window) };
-            let bars = Arc::new(clean(&delivered, &how));
+            let bars = Arc::new(clean(&delivered.bars, &how));
             cycle.tracker.set_input(bars.clone());
             record.newest_bar = bars.newest().map(|bar| bar.time);
             record.bars = u32::try_from(bars.bars.len()).ok();
-            record.dropped = dropped_text(&bars);
+            record.dropped = dropped(&bars, &delivered);
             record.bars_digest = Some(bars.digest());
-            let fresh = self.freshness.judge(cycle.slot, &bars)?;
-            record.missing_bars = Some(fresh.missing);
-            self.not_decided_yet(cycle, fresh.newest)?;
+            let judged = self.freshness.judge(cycle.slot, &bars).and_then(|fresh| {
+                record.missing_bars = Some(fresh.missing);
+                self.not_decided_yet(cycle, fresh.newest)
+            });
+            judged.map_err(|ending| with_due(ending, due, &delivered))?;
             Ok(bars)
         })
     }
@@ -80,8 +83,26 @@ const fn reason(error: &SourceError) -> Reason {
     }
 }
 
+/// Which bars were not used, and how many could not be made.
+fn dropped(bars: &CleanBars, delivered: &Delivered) -> String {
+    let incomplete = match delivered.incomplete.len() {
+        0 => String::new(),
+        count => format!("incomplete={count}"),
+    };
+    let parts = [dropped_text(bars), incomplete];
+    parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(",")
+}
+
+/// The ending with what is known of the due bar, when it could not be made.
+fn with_due(ending: Ending, due: UtcMs, delivered: &Delivered) -> Ending {
+    match delivered.incomplete.iter().find(|bar| bar.time == due) {
+        Some(incomplete) => Ending::new(ending.reason, format!("{}; {incomplete}", ending.detail)),
+        None => ending,
+    }
+}
+
 impl DataFetcher {
-    fn not_decided_yet(&self, cycle: &Cycle, bar: crate::domain::time::UtcMs) -> Result<(), Ending> {
+    fn not_decided_yet(&self, cycle: &Cycle, bar: UtcMs) -> Result<(), Ending> {
         match cycle.last_decided_bar {
             Some(decided) if self.decide_on == DecideOn::Bar && decided >= bar => {
                 Err(Ending::new(Reason::AlreadyDecided, format!("newest decided bar: {decided}")))

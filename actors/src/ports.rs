@@ -15,6 +15,7 @@ use crate::domain::action::Receipt;
 use crate::domain::bar::{Bar, CleanBars, Interval, RawBar};
 use crate::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
 use crate::domain::intent::{Intent, IntentKey, Mode};
+use crate::domain::made_bars::IncompleteBar;
 use crate::domain::order::Position;
 use crate::domain::prediction::{ModelIdentity, RawAnswer};
 use crate::domain::time::UtcMs;
@@ -108,9 +109,23 @@ fn wait_text(retry_after: Option<Duration>) -> String {
     retry_after.map_or_else(String::new, |wait| format!(" and wants {wait:?} of rest"))
 }
 
-pub trait BarSource: Send + Sync {
+/// What a source has.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Delivered {
     /// Bars as delivered, in any order.
-    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Vec<RawBar>, SourceError>>;
+    pub bars: Vec<RawBar>,
+    /// Bars that could not be made for want of parts.
+    pub incomplete: Vec<IncompleteBar>,
+}
+
+impl From<Vec<RawBar>> for Delivered {
+    fn from(bars: Vec<RawBar>) -> Self {
+        Self { bars, incomplete: Vec::new() }
+    }
+}
+
+pub trait BarSource: Send + Sync {
+    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Delivered, SourceError>>;
 }
 
 /// Turns bars into what a model is asked about. One implementation for live, replay and export.

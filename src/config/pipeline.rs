@@ -10,6 +10,7 @@ use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::feature::FeatureSetId;
 use sentinel_actors::domain::intent::Mode;
+use sentinel_actors::domain::made_bars::default_least_parts;
 use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::ports::FeatureSet;
 use sentinel_actors::settings::Deadlines;
@@ -82,6 +83,8 @@ pub struct DataConfig {
     pub tick: f64,
     /// A bar is closed this long after its close time.
     pub settle: Duration,
+    /// Of the shorter bars of a made one, so many must be there.
+    pub least_parts: u32,
 }
 
 /// `[pipeline.features]`.
@@ -145,7 +148,7 @@ pub(super) fn pipeline(
     let deadlines = deadlines::of_pipeline(s.child("deadlines"), inherited.deadlines);
     // A bar in a file is final; only a vendor's may still change.
     let settle = if vendor.is_some() { "2s" } else { "0s" };
-    let data = data(s.child("data"), schedule_interval, settle);
+    let data = data(s.child("data"), schedule_interval, made_from, settle);
     let features = features(s.child("features"), made_from);
     let sequence = features.as_ref().map(|features| features.sequence);
     let model = endpoints::model(s.child("model"), sequence, live);
@@ -215,7 +218,7 @@ fn window(s: &mut Section<'_, '_>) -> Window {
     window
 }
 
-fn data(mut s: Section<'_, '_>, interval: Interval, settle: &str) -> Option<DataConfig> {
+fn data(mut s: Section<'_, '_>, interval: Interval, made_from: Option<Interval>, settle: &str) -> Option<DataConfig> {
     use WhenAbsent::Default;
     let two = humantime::format_duration(interval.length() * 2).to_string();
     let max_age = s.duration("max_age", Default(&two), LONG);
@@ -228,8 +231,28 @@ fn data(mut s: Section<'_, '_>, interval: Interval, settle: &str) -> Option<Data
     if settle.is_some_and(|settle| settle >= interval.length()) {
         s.report("settle", format!("is not shorter than a bar, {interval}"));
     }
+    let least_parts = least_parts(&mut s, interval, made_from);
     s.finish();
-    Some(DataConfig { max_age: max_age?, max_missing_bars: max_missing_bars?, tick: tick?, settle: settle? })
+    Some(DataConfig {
+        max_age: max_age?,
+        max_missing_bars: max_missing_bars?,
+        tick: tick?,
+        settle: settle?,
+        least_parts: least_parts?,
+    })
+}
+
+/// How many of the parts of a bar must be there; a key of made bars only.
+fn least_parts(s: &mut Section<'_, '_>, interval: Interval, made_from: Option<Interval>) -> Option<u32> {
+    let Some(made_from) = made_from else {
+        if s.has("least_parts") {
+            s.report("least_parts", "is for bars that are made from shorter ones, with made_from");
+        }
+        return s.count("least_parts", WhenAbsent::Optional, 1..=u32::MAX).or(Some(0));
+    };
+    let parts = u32::try_from(interval.length().as_secs() / made_from.length().as_secs().max(1)).unwrap_or(u32::MAX);
+    let default = default_least_parts(interval, made_from).to_string();
+    s.count("least_parts", WhenAbsent::Default(&default), 1..=parts.max(1))
 }
 
 fn features(mut s: Section<'_, '_>, made_from: Option<Interval>) -> Option<FeaturesConfig> {

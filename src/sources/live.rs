@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sentinel_actors::domain::bar::{Bar, Interval, RawBar};
+use sentinel_actors::domain::bar::{Interval, RawBar};
 use sentinel_actors::domain::calendar::MarketCalendar;
-use sentinel_actors::domain::made_bars::{Making, make};
+use sentinel_actors::domain::made_bars::{Made, Making, make};
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{BarRequest, BarSource, PortFuture, SourceError};
+use sentinel_actors::ports::{BarRequest, BarSource, Delivered, PortFuture, SourceError};
 
 use super::series::{Bars, Need, Series, is_usable};
 
@@ -24,6 +24,8 @@ pub struct Recipe {
     pub interval: Interval,
     pub made_from: Interval,
     pub calendar: MarketCalendar,
+    /// Of the parts of a whole bar so many must be there.
+    pub least_parts: u32,
     /// A close may lie outside its part's range by this much.
     pub tick: f64,
 }
@@ -33,14 +35,13 @@ pub struct MadeSeries {
     recipe: Recipe,
     /// From the oldest bar that a pipeline looks at to the newest.
     reach: Duration,
-    made: Mutex<Made>,
+    state: Mutex<State>,
 }
 
 /// What has been made, and from which version of the parts.
 #[derive(Default)]
-struct Made {
-    /// Oldest first.
-    bars: Vec<Bar>,
+struct State {
+    made: Made,
     version: u64,
     /// Close of the newest part that was looked at.
     until: Option<UtcMs>,
@@ -49,12 +50,13 @@ struct Made {
 impl MadeSeries {
     #[must_use]
     pub fn new(recipe: Recipe, reach: Duration) -> Self {
-        Self { recipe, reach, made: Mutex::default() }
+        Self { recipe, reach, state: Mutex::default() }
     }
 
     fn making(&self, now: UtcMs) -> Making<'_> {
-        let Recipe { interval, made_from, calendar, tick } = &self.recipe;
-        Making { interval: *interval, made_from: *made_from, calendar, tick: *tick, now }
+        let Recipe { interval, made_from, calendar, least_parts, tick } = &self.recipe;
+        let (interval, made_from, least_parts, tick) = (*interval, *made_from, *least_parts, *tick);
+        Making { interval, made_from, calendar, least_parts, tick, now }
     }
 
     /// Open time of the made bar that holds `time`.
@@ -66,32 +68,39 @@ impl MadeSeries {
     fn is_there(&self, parts: &[RawBar], newest: UtcMs) -> bool {
         let begin = self.opening(newest);
         let of_bar = parts.get(parts.partition_point(|part| part.time < begin)..).unwrap_or_default();
-        !make(of_bar, &self.making(self.recipe.made_from.close_of(newest))).is_empty()
+        !make(of_bar, &self.making(self.recipe.made_from.close_of(newest))).bars.is_empty()
     }
 
     /// The made bars up to the one that ends with `newest`. What has not changed since is not made again.
-    fn up_to(&self, parts: &Bars, from: UtcMs, newest: UtcMs) -> Vec<RawBar> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+    fn up_to(&self, parts: &Bars, from: UtcMs, newest: UtcMs) -> Delivered {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let until = self.recipe.made_from.close_of(newest);
-        let changed = parts.changed_since(made.version);
-        let begin = match (changed, made.until) {
-            (_, None) => newest.minus(self.reach),
-            (changed, Some(last)) => changed.map_or(last, |time| time.min(last)),
-        };
-        let begin = self.opening(begin);
-        if made.until.is_none_or(|last| last < until) || changed.is_some() {
-            let until = made.until.map_or(until, |last| last.max(until));
-            let keep = made.bars.partition_point(|bar| bar.time < begin);
-            made.bars.truncate(keep);
-            made.bars.extend(make(parts.between(begin, until.before()), &self.making(until)));
-            let old = made.bars.partition_point(|bar| bar.time < newest.minus(self.reach));
-            made.bars.drain(..old);
-            made.until = Some(until);
-            made.version = parts.version();
+        let changed = parts.changed_since(state.version);
+        if changed.is_some() || state.until.is_none_or(|last| last < until) {
+            let begin = match state.until {
+                None => newest.minus(self.reach),
+                Some(last) => changed.map_or(last, |time| time.min(last)),
+            };
+            let (begin, until) = (self.opening(begin), state.until.map_or(until, |last| last.max(until)));
+            let Made { bars, incomplete } = make(parts.between(begin, until.before()), &self.making(until));
+            let oldest = newest.minus(self.reach);
+            replace_from(&mut state.made.bars, bars, begin, oldest, |bar| bar.time);
+            replace_from(&mut state.made.incomplete, incomplete, begin, oldest, |bar| bar.time);
+            (state.until, state.version) = (Some(until), parts.version());
         }
-        let wanted = made.bars.iter().filter(|bar| (from..=newest).contains(&bar.time));
-        wanted.map(|bar| RawBar::from(*bar)).collect()
+        let is_wanted = |time: UtcMs| (from..=newest).contains(&time);
+        Delivered {
+            bars: state.made.bars.iter().filter(|bar| is_wanted(bar.time)).map(|bar| RawBar::from(*bar)).collect(),
+            incomplete: state.made.incomplete.iter().filter(|bar| is_wanted(bar.time)).copied().collect(),
+        }
     }
+}
+
+/// Puts `new` in the place of all from `begin` on, and forgets those before `oldest`.
+fn replace_from<T>(all: &mut Vec<T>, new: Vec<T>, begin: UtcMs, oldest: UtcMs, time: impl Fn(&T) -> UtcMs) {
+    all.truncate(all.partition_point(|one| time(one) < begin));
+    all.extend(new);
+    all.drain(..all.partition_point(|one| time(one) < oldest));
 }
 
 /// The source of one pipeline.
@@ -109,7 +118,7 @@ impl LiveSource {
         Self { series, made, calendar, settle }
     }
 
-    async fn bars(&self, request: &BarRequest) -> Result<Vec<RawBar>, SourceError> {
+    async fn bars(&self, request: &BarRequest) -> Result<Delivered, SourceError> {
         let BarRequest { interval, count, now: slot, deadline, .. } = *request;
         let due = interval.newest_closed(slot.minus(self.settle));
         let from = due.minus(reach(&self.calendar, interval, count));
@@ -117,7 +126,7 @@ impl LiveSource {
             None => {
                 let is_there = |bars: &[RawBar]| bars.last().is_some_and(|bar| bar.time == due && is_usable(bar));
                 let need = Need { newest: due, slot, deadline, is_there: &is_there };
-                self.series.with(&need, |bars| bars.between(from, due).to_vec()).await
+                self.series.with(&need, |bars| bars.between(from, due).to_vec().into()).await
             }
             Some(made) => {
                 let newest = interval.close_of(due).minus(made.recipe.made_from.length());
@@ -130,7 +139,7 @@ impl LiveSource {
 }
 
 impl BarSource for LiveSource {
-    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Vec<RawBar>, SourceError>> {
+    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Delivered, SourceError>> {
         Box::pin(self.bars(request))
     }
 }

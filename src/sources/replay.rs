@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sentinel_actors::domain::bar::{Cleaning, Interval, RawBar, clean};
+use sentinel_actors::domain::made_bars::IncompleteBar;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{BarRequest, BarSource, Clock, PortFuture, SourceError, elapsed_now};
+use sentinel_actors::ports::{BarRequest, BarSource, Clock, Delivered, PortFuture, SourceError, elapsed_now};
 
 use super::replay_time::ReplayTime;
 use crate::config::Speed;
@@ -29,6 +30,8 @@ const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
 #[derive(Debug, Clone)]
 pub struct ReplaySource {
     bars: Arc<[RawBar]>,
+    /// Bars that could not be made, oldest first.
+    incomplete: Arc<[IncompleteBar]>,
     interval: Interval,
 }
 
@@ -37,7 +40,13 @@ impl ReplaySource {
     #[must_use]
     pub fn new(mut bars: Vec<RawBar>, interval: Interval) -> Self {
         bars.sort_by_key(|bar| bar.time);
-        Self { bars: bars.into(), interval }
+        Self { bars: bars.into(), incomplete: Arc::new([]), interval }
+    }
+
+    /// With the bars that could not be made from shorter ones, oldest first.
+    #[must_use]
+    pub fn with_incomplete(self, incomplete: Vec<IncompleteBar>) -> Self {
+        Self { incomplete: incomplete.into(), ..self }
     }
 
     /// Number of bars, unusable ones included.
@@ -61,11 +70,22 @@ impl ReplaySource {
         let wanted = request.count.saturating_add(spare(request.count));
         &self.bars[end.saturating_sub(wanted)..end]
     }
+
+    fn delivered(&self, request: &BarRequest) -> Delivered {
+        let bars = self.closed(request).to_vec();
+        let oldest = bars.first().map_or(request.now, |bar| bar.time);
+        let incomplete = self
+            .incomplete
+            .iter()
+            .filter(|bar| bar.time >= oldest && request.interval.close_of(bar.time) <= request.now);
+        let incomplete = incomplete.copied().collect();
+        Delivered { bars, incomplete }
+    }
 }
 
 impl BarSource for ReplaySource {
-    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Vec<RawBar>, SourceError>> {
-        Box::pin(async move { Ok(self.closed(request).to_vec()) })
+    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Delivered, SourceError>> {
+        Box::pin(async move { Ok(self.delivered(request)) })
     }
 }
 
@@ -183,7 +203,7 @@ mod tests {
     async fn opens(source: &ReplaySource, count: usize, now: UtcMs) -> Vec<i64> {
         let request =
             BarRequest { symbol: "EURUSD".to_owned(), interval: hour(), count, now, deadline: Duration::from_secs(1) };
-        let bars = source.fetch(&request).await.unwrap();
+        let bars = source.fetch(&request).await.unwrap().bars;
         bars.iter().map(|bar| bar.time.secs() / HOUR_SECS).collect()
     }
 

@@ -111,7 +111,7 @@ fn the_annotated_example_writes_every_key_out() {
     let keys = |config: &Config| config.settings.iter().map(|setting| setting.key.clone()).collect::<BTreeSet<_>>();
     let optional: Vec<_> = keys(&all).difference(&keys(&config)).cloned().collect();
     let deadlines = ["cycle", "execute", "features", "fetch", "predict", "slot_lateness"];
-    let expected = deadlines.map(|key| format!("deadlines.{key}")).into_iter();
+    let expected = ["data.least_parts".to_owned()].into_iter().chain(deadlines.map(|key| format!("deadlines.{key}")));
     let expected =
         expected.chain(["decision.max_holding", "end", "made_from", "mode", "source.bars", "start"].map(str::to_owned));
     assert_eq!(optional, expected.map(|key| format!("pipeline.eurusd.{key}")).collect::<Vec<_>>());

@@ -4,12 +4,11 @@
 //! identity (promise 5). Each made bar depends on its own parts only, so a replay that makes all bars at once has the bars
 //! that a live node makes one by one. Nothing is invented: too few parts make no bar.
 
+use std::fmt;
+
 use super::bar::{Bar, Cleaning, Interval, RawBar, clean};
 use super::calendar::MarketCalendar;
 use super::time::UtcMs;
-
-/// Of the parts in which the market was open at least this share, 50 of 60, must be there.
-const NEEDED: (usize, usize) = (50, 60);
 
 /// The newest parts, 5 of 60, may not all be missing.
 const NEWEST: (usize, usize) = (5, 60);
@@ -23,34 +22,81 @@ pub struct Making<'a> {
     pub made_from: Interval,
     /// Parts outside market hours are cut.
     pub calendar: &'a MarketCalendar,
+    /// Of the parts of a whole bar so many must be there; of a bar in which the market was open for a part of its time, the same
+    /// share.
+    pub least_parts: u32,
     /// A close may lie outside its part's range by this much.
     pub tick: f64,
     /// A bar that closes after this is still forming and is not made.
     pub now: UtcMs,
 }
 
-/// Makes bars, oldest first, at most one for each open time.
+/// What was made.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Made {
+    /// Oldest first, at most one for each open time.
+    pub bars: Vec<Bar>,
+    /// Bars that are closed and have too few parts, oldest first.
+    pub incomplete: Vec<IncompleteBar>,
+}
+
+/// A bar with too few parts, or without the newest ones: it does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IncompleteBar {
+    /// Open time.
+    pub time: UtcMs,
+    /// Usable parts of open hours.
+    pub have: u32,
+    /// Parts in which the market was open.
+    pub of: u32,
+}
+
+impl fmt::Display for IncompleteBar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { time, have, of } = self;
+        write!(f, "the bar {time} is incomplete: {have} of {of} parts are there")
+    }
+}
+
+/// The parts of a whole bar that are needed unless the operator says otherwise: 50 of 60.
+#[must_use]
+pub fn default_least_parts(interval: Interval, made_from: Interval) -> u32 {
+    let parts = interval.length().as_secs() / made_from.length().as_secs().max(1);
+    u32::try_from((parts * 50).div_ceil(60)).unwrap_or(u32::MAX)
+}
+
+/// Makes bars.
 ///
 /// Parts are cleaned first: unusable ones are missing, and of two with the same open time the last received stays. Parts
 /// that do not open on a multiple of their length are no parts. Between different open times the order does not matter.
 #[must_use]
-pub fn make(delivered: &[RawBar], how: &Making<'_>) -> Vec<Bar> {
+pub fn make(delivered: &[RawBar], how: &Making<'_>) -> Made {
     let parts = clean(delivered, &Cleaning { tick: how.tick, times: None, window: None }).bars;
     let on_grid = |part: &Bar| start(how.made_from, part.time) == Some(part.time);
     let parts: Vec<Bar> = parts.into_iter().filter(|part| on_grid(part) && how.calendar.is_open(part.time)).collect();
-    parts
-        .chunk_by(|a, b| start(how.interval, a.time) == start(how.interval, b.time))
-        .filter_map(|p| one(p, how))
-        .collect()
+    let mut made = Made::default();
+    for parts in parts.chunk_by(|a, b| start(how.interval, a.time) == start(how.interval, b.time)) {
+        match one(parts, how) {
+            Some(Ok(bar)) => made.bars.push(bar),
+            Some(Err(incomplete)) => made.incomplete.push(incomplete),
+            None => {}
+        }
+    }
+    made
 }
 
-/// The bar of `parts`, which are sorted, unique and of one bar.
-fn one(parts: &[Bar], how: &Making<'_>) -> Option<Bar> {
+/// The bar of `parts`, which are sorted, unique and of one bar; `None`: it is still forming.
+fn one(parts: &[Bar], how: &Making<'_>) -> Option<Result<Bar, IncompleteBar>> {
     let (first, last) = (parts.first()?, parts.last()?);
     let time = start(how.interval, first.time)?;
     let end = how.interval.close_of(time);
-    if end > how.now || !is_complete(parts, &open_parts(time, end, how)) {
+    if end > how.now {
         return None;
+    }
+    let open = open_parts(time, end, how);
+    if !is_complete(parts, &open, how) {
+        let count = |parts: usize| u32::try_from(parts).unwrap_or(u32::MAX);
+        return Some(Err(IncompleteBar { time, have: count(parts.len()), of: count(open.len()) }));
     }
     let mut bar = Bar { time, close: last.close, ..*first };
     for part in &parts[1..] {
@@ -61,14 +107,16 @@ fn one(parts: &[Bar], how: &Making<'_>) -> Option<Bar> {
             (sum, volume) => sum.or(volume),
         };
     }
-    Some(bar)
+    Some(Ok(bar))
 }
 
 /// Whether enough of the parts in which the market was open are there, and one of the newest of them.
-fn is_complete(parts: &[Bar], open: &[UtcMs]) -> bool {
+fn is_complete(parts: &[Bar], open: &[UtcMs], how: &Making<'_>) -> bool {
+    let whole = how.interval.length().as_secs() / how.made_from.length().as_secs().max(1);
     let newest = (open.len() * NEWEST.0).div_ceil(NEWEST.1);
     let (Some(last), Some(newest)) = (parts.last(), open.iter().rev().take(newest).next_back()) else { return false };
-    parts.len() * NEEDED.1 >= open.len() * NEEDED.0 && last.time >= *newest
+    let is_enough = parts.len() as u64 * whole >= open.len() as u64 * u64::from(how.least_parts);
+    is_enough && last.time >= *newest
 }
 
 /// Open times from `time` to `end` of the parts in which the market was open.
@@ -96,7 +144,14 @@ mod tests {
 
     fn how(calendar: &MarketCalendar, now: i64) -> Making<'_> {
         let interval = |seconds| Interval::new(Duration::from_secs(seconds)).unwrap();
-        Making { interval: interval(3600), made_from: interval(60), calendar, tick: 0.0, now: UtcMs(now) }
+        Making {
+            interval: interval(3600),
+            made_from: interval(60),
+            calendar,
+            least_parts: 50,
+            tick: 0.0,
+            now: UtcMs(now),
+        }
     }
 
     fn minute(index: i64, price: f64) -> RawBar {
@@ -107,7 +162,7 @@ mod tests {
 
     fn hour_of(minutes: impl IntoIterator<Item = i64>) -> Vec<Bar> {
         let minutes: Vec<RawBar> = minutes.into_iter().map(|index| minute(index, 10.0)).collect();
-        make(&minutes, &how(&MarketCalendar::always(), HOUR_MS))
+        make(&minutes, &how(&MarketCalendar::always(), HOUR_MS)).bars
     }
 
     #[test]
@@ -116,13 +171,33 @@ mod tests {
             (0..60).map(|index| minute(index, 10.0 + f64::from((index as i32 * 7) % 60))).collect();
         let made = make(&minutes, &how(&MarketCalendar::always(), HOUR_MS));
         let hour = Bar { time: UtcMs(0), open: 10.0, high: 71.0, low: 9.0, close: 64.0, volume: Some(120.0) };
-        assert_eq!(made, [hour]);
+        assert_eq!(made.bars, [hour]);
     }
 
     #[test]
     fn fifty_minutes_make_an_hour_and_forty_nine_do_not() {
         assert_eq!(hour_of(10..60).len(), 1);
         assert_eq!(hour_of(11..60), []);
+    }
+
+    #[test]
+    fn a_bar_that_is_not_made_says_how_many_parts_it_has() {
+        let minutes: Vec<RawBar> = (11..60).map(|index| minute(index, 10.0)).collect();
+        let made = make(&minutes, &how(&MarketCalendar::always(), HOUR_MS));
+        assert_eq!(made.incomplete, [IncompleteBar { time: UtcMs(0), have: 49, of: 60 }]);
+        let text = "the bar 1970-01-01T00:00:00Z is incomplete: 49 of 60 parts are there";
+        assert_eq!(made.incomplete[0].to_string(), text);
+        let calendar = MarketCalendar::always();
+        let fewer = Making { least_parts: 49, ..how(&calendar, HOUR_MS) };
+        assert_eq!(make(&minutes, &fewer).bars.len(), 1);
+    }
+
+    #[test]
+    fn the_parts_that_are_needed_follow_from_the_lengths() {
+        let interval = |seconds| Interval::new(Duration::from_secs(seconds)).unwrap();
+        for (whole, part, least) in [(3600, 60, 50), (3600, 300, 10), (900, 60, 13), (86_400, 3600, 20), (120, 60, 2)] {
+            assert_eq!(default_least_parts(interval(whole), interval(part)), least, "{whole} of {part}");
+        }
     }
 
     #[test]
@@ -134,7 +209,7 @@ mod tests {
     #[test]
     fn a_forming_hour_is_never_made() {
         let minutes: Vec<RawBar> = (0..60).map(|index| minute(index, 10.0)).collect();
-        assert_eq!(make(&minutes, &how(&MarketCalendar::always(), HOUR_MS - 1)), []);
+        assert_eq!(make(&minutes, &how(&MarketCalendar::always(), HOUR_MS - 1)), Made::default());
     }
 
     #[test]
@@ -142,7 +217,7 @@ mod tests {
         let calendar = "UTC; Thu 00:30-Thu 12:00".parse().unwrap(); // 1970-01-01 was a Thursday
         let made = |minutes: std::ops::Range<i64>| {
             let minutes: Vec<RawBar> = minutes.map(|index| minute(index, 10.0 + index as f64)).collect();
-            make(&minutes, &how(&calendar, HOUR_MS))
+            make(&minutes, &how(&calendar, HOUR_MS)).bars
         };
         assert_eq!(made(0..60)[0].open, 40.0);
         assert_eq!(made(35..60).len(), 1, "25 of 30");
@@ -154,7 +229,7 @@ mod tests {
     fn a_part_between_two_minutes_is_no_part() {
         let mut minutes: Vec<RawBar> = (11..60).map(|index| minute(index, 10.0)).collect();
         minutes.push(RawBar { time: UtcMs(30_000), ..minute(0, 10.0) });
-        assert_eq!(make(&minutes, &how(&MarketCalendar::always(), HOUR_MS)), []);
+        assert_eq!(make(&minutes, &how(&MarketCalendar::always(), HOUR_MS)).bars, []);
     }
 
     proptest! {
@@ -168,6 +243,7 @@ mod tests {
             let calendar = MarketCalendar::always();
             let made = make(&sorted, &how(&calendar, now));
             prop_assert_eq!(&made, &make(&shuffled, &how(&calendar, now)));
+            let made = made.bars;
             prop_assert!(made.windows(2).all(|pair| pair[0].time < pair[1].time));
             for hour in &made {
                 prop_assert!(hour.time.0 % HOUR_MS == 0 && hour.time.0 + HOUR_MS <= now);

@@ -7,7 +7,7 @@ use sentinel_actors::domain::feature::{FeatureError, FeatureFrame, FeatureSetId}
 use sentinel_actors::domain::prediction::{ModelIdentity, RawAnswer};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{
-    BarRequest, BarSource, FeatureSet, Model, ModelError, PortFuture, Quarantine, SourceError,
+    BarRequest, BarSource, Delivered, FeatureSet, Model, ModelError, PortFuture, Quarantine, SourceError,
 };
 
 use crate::clock;
@@ -139,8 +139,8 @@ fn spoil(bars: &mut Vec<RawBar>, fault: &str, length: i64) {
 }
 
 impl BarSource for SimSource {
-    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Vec<RawBar>, SourceError>> {
-        Box::pin(self.deliver(request))
+    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Delivered, SourceError>> {
+        Box::pin(async move { Ok(self.deliver(request).await?.into()) })
     }
 }
 

@@ -13,15 +13,16 @@ use sentinel_actors::domain::bar::{Bar, CleanBars, RawBar};
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::made_bars::IncompleteBar;
 use sentinel_actors::domain::order::{Fill, Order, Position, Role, Ticket};
 use sentinel_actors::domain::prediction::{ModelIdentity, RawAnswer};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::node::{self, NodeSpec, RunningNode};
 use sentinel_actors::ports::{
-    Announcer, BarObserver, BarRequest, BarSource, Chance, Clock, Evidence, FeatureSet, FeedAnswer, FeedError,
-    FeedRequest, MayLeave, Model, ModelError, PortFuture, PositionBook, Positions, Quarantine, Sink, SlotFeed,
-    SourceError, Submission, VenueError, elapsed_now,
+    Announcer, BarObserver, BarRequest, BarSource, Chance, Clock, Delivered, Evidence, FeatureSet, FeedAnswer,
+    FeedError, FeedRequest, MayLeave, Model, ModelError, PortFuture, PositionBook, Positions, Quarantine, Sink,
+    SlotFeed, SourceError, Submission, VenueError, elapsed_now,
 };
 use sentinel_actors::settings::{Job, NodeShared, PipelinePorts};
 use sentinel_actors::supervision::watch::Progress;
@@ -57,6 +58,8 @@ pub struct Inner {
     pub price: f64,
     /// Open times of bars that the source delivers besides the right ones.
     pub stray_bars: Vec<UtcMs>,
+    /// Bars that the source cannot make.
+    pub incomplete: Vec<IncompleteBar>,
     /// `None`: the venue cannot report them, and they are derived.
     pub positions: Option<Vec<Position>>,
     /// Orders that left, with wall time and slot.
@@ -110,6 +113,7 @@ impl World {
             waits_blindly: false,
             price: 1.1,
             stray_bars: Vec::new(),
+            incomplete: Vec::new(),
             positions: Some(Vec::new()),
             left: Vec::new(),
             asked_for_positions: 0,
@@ -259,7 +263,7 @@ impl Quarantine for Half {
 }
 
 impl BarSource for World {
-    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Vec<RawBar>, SourceError>> {
+    fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Delivered, SourceError>> {
         Box::pin(async move {
             let inner = self.lock();
             if let Some(error) = &inner.source_error {
@@ -271,7 +275,9 @@ impl BarSource for World {
             let right = (0..u32::try_from(request.count).unwrap()).rev();
             let right = right.map(|back| newest.minus(request.interval.length() * back));
             let right = right.filter(|time| inner.no_bars_before.is_none_or(|first| *time >= first));
-            Ok(right.chain(inner.stray_bars.iter().copied()).map(bar).collect())
+            let right = right.filter(|time| !inner.incomplete.iter().any(|bar| bar.time == *time));
+            let bars: Vec<RawBar> = right.chain(inner.stray_bars.iter().copied()).map(bar).collect();
+            Ok(Delivered { bars, incomplete: inner.incomplete.clone() })
         })
     }
 }

@@ -12,6 +12,7 @@ mod clock;
 mod exits;
 mod forecasts;
 mod harness;
+mod incomplete_bars;
 mod journal;
 mod once;
 mod outage;

@@ -95,6 +95,7 @@ impl Feeds {
                 interval: pipeline.interval,
                 made_from,
                 calendar: pipeline.calendar.clone(),
+                least_parts: pipeline.data.least_parts,
                 tick: pipeline.data.tick,
             };
             self.made(shared, recipe)

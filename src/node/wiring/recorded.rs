@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::intent::Mode;
-use sentinel_actors::domain::made_bars::{Making, make};
+use sentinel_actors::domain::made_bars::{IncompleteBar, Made, Making, make};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Clock as _;
 
@@ -43,8 +43,9 @@ impl Recorded {
             read_lines(&csv.path).map_err(|source| NodeError::Source { pipeline: name(), source: Box::new(source) })?;
         let unfit = |source| NodeError::Unfit { pipeline: name(), file: csv.path.clone(), source: Box::new(source) };
         lines.sort_by_key(|line| line.bar.time);
+        let mut incomplete = Vec::new();
         if let Some(made_from) = pipeline.features.set.made_from {
-            lines = made(&lines, pipeline, made_from).map_err(unfit)?;
+            (lines, incomplete) = made(&lines, pipeline, made_from).map_err(unfit)?;
         }
         for limit in csv.bars.map(usize::from).into_iter().chain(limit) {
             lines.truncate(limit);
@@ -52,7 +53,8 @@ impl Recorded {
         let need = pipeline.features.set.window;
         let expected = expected(pipeline, pipeline.interval);
         let survey = survey::survey(&lines, &expected).map_err(unfit)?;
-        let source = ReplaySource::new(lines.iter().map(|line| line.bar).collect(), pipeline.interval);
+        let source = ReplaySource::new(lines.iter().map(|line| line.bar).collect(), pipeline.interval)
+            .with_incomplete(incomplete);
         let too_few = || NodeError::TooFewBars { pipeline: name(), have: source.bar_count(), need };
         let decidable = source.bounds(need).ok_or_else(too_few)?;
         judge_hours(&lines, &expected).map_err(unfit)?;
@@ -71,23 +73,30 @@ fn expected(pipeline: &PipelineConfig, interval: Interval) -> Expected<'_> {
 }
 
 /// The pipeline's bars, made from shorter ones that are sorted by time; each has the line of its first part.
-fn made(parts: &[BarLine], pipeline: &PipelineConfig, made_from: Interval) -> Result<Vec<BarLine>, UnfitBars> {
+fn made(
+    parts: &[BarLine],
+    pipeline: &PipelineConfig,
+    made_from: Interval,
+) -> Result<(Vec<BarLine>, Vec<IncompleteBar>), UnfitBars> {
     survey::survey(parts, &expected(pipeline, made_from)).map_err(|unfit| match unfit {
         UnfitBars::Spacing { survey, .. } => UnfitBars::Parts { survey, made_from },
         other => other,
     })?;
-    let Some(last) = parts.last() else { return Ok(Vec::new()) };
+    let Some(last) = parts.last() else { return Ok((Vec::new(), Vec::new())) };
     let how = Making {
         interval: pipeline.interval,
         made_from,
         calendar: &pipeline.calendar,
+        least_parts: pipeline.data.least_parts,
         tick: pipeline.data.tick,
         // What the file does not reach the end of is still forming.
         now: made_from.close_of(last.bar.time),
     };
     let delivered: Vec<_> = parts.iter().map(|part| part.bar).collect();
     let line_of = |time| parts.get(parts.partition_point(|part| part.bar.time < time)).map_or(0, |part| part.line);
-    Ok(make(&delivered, &how).into_iter().map(|bar| BarLine { line: line_of(bar.time), bar: bar.into() }).collect())
+    let Made { bars, incomplete } = make(&delivered, &how);
+    let lines = bars.into_iter().map(|bar| BarLine { line: line_of(bar.time), bar: bar.into() });
+    Ok((lines.collect(), incomplete))
 }
 
 /// A replay that continues where the journal ends.
