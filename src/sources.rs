@@ -5,6 +5,7 @@ pub mod csv;
 pub mod live;
 pub mod replay;
 pub mod replay_time;
+pub mod review;
 pub mod series;
 pub mod survey;
 pub mod vendor;

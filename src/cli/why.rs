@@ -18,6 +18,7 @@ use sentinel_actors::domain::time::UtcMs;
 use super::{StateFlag, exit};
 use crate::exit::ExitError;
 use crate::journal::{IntentStep, JournalError, JournalReader, Stored};
+use crate::sources::cache::{BARS_FILE, BarCache, Review};
 
 /// Slots that are named on either side of a time that has none.
 const NEIGHBOURS: u32 = 3;
@@ -101,6 +102,7 @@ pub fn run(args: &WhyArgs, state: &Path, out: &mut dyn Write) -> Result<(), WhyE
         let steps = reader.steps(&intent.record.key)?;
         describe_intent(&intent, &steps, &mut text);
     }
+    revised(&record, state, &mut text);
     durations(&record, &mut text);
     Ok(out.write_all(text.as_bytes())?)
 }
@@ -291,6 +293,23 @@ fn decided(record: &SlotRecord, intents: &[Stored<Intent>], text: &mut String) {
         None => text.push_str("No bar was decided.\n"),
     }
     let _ = writeln!(text, "It ended at {}.", record.ended_at);
+}
+
+/// What became of the decided bar afterwards. A cache that is not there or cannot be read knows nothing.
+fn revised(record: &SlotRecord, state: &Path, text: &mut String) {
+    let Some(bar) = record.decided_bar else { return };
+    let reviews = BarCache::read_only(&state.join(BARS_FILE)).and_then(|cache| cache.reviews(&record.pipeline, bar));
+    for Review { seen, was_close, is_close, differs, would_be, .. } in reviews.unwrap_or_default() {
+        let _ = writeln!(
+            text,
+            "The vendor changed this bar later: its close was {was_close} and is {is_close}, seen at {seen}."
+        );
+        let _ = match differs {
+            Some(true) => writeln!(text, "With it the decision would have been another one: {would_be}."),
+            Some(false) => writeln!(text, "With it the decision would have been the same: {would_be}."),
+            None => writeln!(text, "What the decision would have been with it is not known: {would_be}."),
+        };
+    }
 }
 
 /// Under which version and configuration. Rows of older versions do not say.

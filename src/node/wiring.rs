@@ -16,7 +16,7 @@ use sentinel_actors::supervision::Limits;
 use sentinel_actors::supervision::backoff::Backoff;
 use sentinel_actors::supervision::budget::Limit;
 
-use self::feeds::Feeds;
+use self::feeds::{Asked, Feeds};
 pub use self::model::try_model;
 pub use self::source::survey_bars;
 use self::source::{RunSlots, Source, slots_of_run};
@@ -60,7 +60,8 @@ fn wire_one(
 ) -> Result<WiredPipeline, NodeError> {
     let features = pipeline.features.build();
     let model = model::model(pipeline, engine, options.faults.clone())?;
-    let Source { source, clock, accounted, span } = source::source(pipeline, state, feeds, options)?;
+    let asked = Asked { features: features.clone(), model: model.clone() };
+    let Source { source, clock, accounted, span } = source::source(pipeline, state, feeds, asked, options)?;
     let (sink, job) = venue::sink_and_job(pipeline, book, &options.faults);
     let RunSlots { window, first, any_lateness } =
         slots_of_run(pipeline.window, &pipeline.schedule, accounted, span, options.once);

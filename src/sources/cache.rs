@@ -22,6 +22,8 @@ pub use self::error::CacheError;
 pub use self::read::{Revised, SeriesFacts};
 use crate::files::with_suffix;
 
+/// The cache's file in the state directory.
+pub const BARS_FILE: &str = "bars.db";
 /// "SNTB": identifies a bar cache among SQLite files.
 const APPLICATION_ID: i64 = 0x534E_5442;
 const SCHEMA_VERSION: i64 = 1;

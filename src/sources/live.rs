@@ -1,15 +1,21 @@
 //! A pipeline's bars from a vendor: as delivered, or made from shorter ones.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sentinel_actors::domain::bar::{Interval, RawBar};
+use sentinel_actors::domain::bar::{Bar, Interval, RawBar};
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::made_bars::{Made, Making, make};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{BarRequest, BarSource, Delivered, PortFuture, SourceError};
 
+use super::cache::Revision;
+use super::review::{Reviewer, Reviews, RevisedBar};
 use super::series::{Bars, Need, Series, is_usable};
+
+/// Bars that came out differently and are remembered for those who look only now and then.
+const REVISED_MAX: usize = 64;
 
 /// The time that `count` bars of an open market reach back at most.
 #[must_use]
@@ -43,6 +49,8 @@ pub struct MadeSeries {
 struct State {
     made: Made,
     version: u64,
+    /// Bars that came out differently when they were made again, oldest first, each with the version that did it.
+    revised: VecDeque<(u64, RevisedBar)>,
     /// Close of the newest part that was looked at.
     until: Option<UtcMs>,
 }
@@ -64,6 +72,11 @@ impl MadeSeries {
         self.recipe.interval.newest_closed(self.recipe.interval.close_of(time))
     }
 
+    fn revised_since(&self, version: u64) -> Vec<RevisedBar> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.revised.iter().filter(|(change, _)| *change > version).map(|(_, bar)| *bar).collect()
+    }
+
     /// Whether the bar that ends with these parts can be made.
     fn is_there(&self, parts: &[RawBar], newest: UtcMs) -> bool {
         let begin = self.opening(newest);
@@ -72,7 +85,7 @@ impl MadeSeries {
     }
 
     /// The made bars up to the one that ends with `newest`. What has not changed since is not made again.
-    fn up_to(&self, parts: &Bars, from: UtcMs, newest: UtcMs) -> Delivered {
+    fn up_to(&self, parts: &Bars, from: UtcMs, newest: UtcMs, seen: UtcMs) -> Delivered {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let until = self.recipe.made_from.close_of(newest);
         let changed = parts.changed_since(state.version);
@@ -84,9 +97,14 @@ impl MadeSeries {
             let (begin, until) = (self.opening(begin), state.until.map_or(until, |last| last.max(until)));
             let Made { bars, incomplete } = make(parts.between(begin, until.before()), &self.making(until));
             let oldest = newest.minus(self.reach);
+            let version = parts.version();
+            let revised = revised(&state.made.bars, &bars, seen).map(|bar| (version, bar)).collect::<Vec<_>>();
+            state.revised.extend(revised);
+            let excess = state.revised.len().saturating_sub(REVISED_MAX);
+            state.revised.drain(..excess);
             replace_from(&mut state.made.bars, bars, begin, oldest, |bar| bar.time);
             replace_from(&mut state.made.incomplete, incomplete, begin, oldest, |bar| bar.time);
-            (state.until, state.version) = (Some(until), parts.version());
+            (state.until, state.version) = (Some(until), version);
         }
         let is_wanted = |time: UtcMs| (from..=newest).contains(&time);
         Delivered {
@@ -94,6 +112,15 @@ impl MadeSeries {
             incomplete: state.made.incomplete.iter().filter(|bar| is_wanted(bar.time)).copied().collect(),
         }
     }
+}
+
+/// Bars of `old` that are others in `new`; both oldest first.
+fn revised<'b>(old: &'b [Bar], new: &'b [Bar], seen: UtcMs) -> impl Iterator<Item = RevisedBar> + 'b {
+    new.iter().filter_map(move |is| {
+        let was = old.get(old.binary_search_by_key(&is.time, |bar| bar.time).ok()?)?;
+        let change = RevisedBar { time: is.time, was_close: was.close, is_close: is.close, seen };
+        (was != is).then_some(change)
+    })
 }
 
 /// Puts `new` in the place of all from `begin` on, and forgets those before `oldest`.
@@ -110,12 +137,23 @@ pub struct LiveSource {
     made: Option<Arc<MadeSeries>>,
     calendar: MarketCalendar,
     settle: Duration,
+    reviewer: Arc<Reviewer>,
+    reviews: Reviews,
+    /// Up to which version of the series its revisions were looked at; `None`: before the first fetch.
+    reviewed: Mutex<Option<u64>>,
 }
 
 impl LiveSource {
     #[must_use]
-    pub fn new(series: Arc<Series>, made: Option<Arc<MadeSeries>>, calendar: MarketCalendar, settle: Duration) -> Self {
-        Self { series, made, calendar, settle }
+    pub fn new(
+        series: Arc<Series>,
+        made: Option<Arc<MadeSeries>>,
+        calendar: MarketCalendar,
+        settle: Duration,
+        reviewer: Arc<Reviewer>,
+    ) -> Self {
+        let (reviews, reviewed) = (Reviews::default(), Mutex::default());
+        Self { series, made, calendar, settle, reviewer, reviews, reviewed }
     }
 
     async fn bars(&self, request: &BarRequest) -> Result<Delivered, SourceError> {
@@ -126,16 +164,48 @@ impl LiveSource {
             None => {
                 let is_there = |bars: &[RawBar]| bars.last().is_some_and(|bar| bar.time == due && is_usable(bar));
                 let need = Need { newest: due, slot, deadline, is_there: &is_there };
-                self.series.with(&need, |bars| bars.between(from, due).to_vec().into()).await
+                self.series
+                    .with(&need, |bars| {
+                        let delivered = Delivered::from(bars.between(from, due).to_vec());
+                        let revised = |reviewed| bars.revised_since(reviewed).filter_map(of_series).collect();
+                        self.review(bars.version(), revised, &delivered.bars);
+                        delivered
+                    })
+                    .await
             }
             Some(made) => {
                 let newest = interval.close_of(due).minus(made.recipe.made_from.length());
                 let is_there = |parts: &[RawBar]| made.is_there(parts, newest);
                 let need = Need { newest, slot, deadline, is_there: &is_there };
-                self.series.with(&need, |parts| made.up_to(parts, made.opening(from), newest)).await
+                self.series
+                    .with(&need, |parts| {
+                        let delivered = made.up_to(parts, made.opening(from), newest, slot);
+                        self.review(parts.version(), |reviewed| made.revised_since(reviewed), &delivered.bars);
+                        delivered
+                    })
+                    .await
             }
         }
     }
+}
+
+impl LiveSource {
+    /// Asks what the revisions since the last time would have changed.
+    fn review(&self, version: u64, revised: impl FnOnce(u64) -> Vec<RevisedBar>, bars: &[RawBar]) {
+        let before = self.reviewed.lock().unwrap_or_else(PoisonError::into_inner).replace(version);
+        let Some(before) = before.filter(|before| *before != version) else { return };
+        let with_window = |bar: RevisedBar| {
+            let end = bars.partition_point(|other| other.time <= bar.time);
+            (bar, bars.get(..end).unwrap_or_default().to_vec())
+        };
+        self.reviews.begin(&self.reviewer, revised(before).into_iter().map(with_window).collect());
+    }
+}
+
+/// A revision of a bar as delivered.
+fn of_series(revision: &Revision) -> Option<RevisedBar> {
+    let Revision { time, was, is, seen } = revision;
+    Some(RevisedBar { time: *time, was_close: was.close?, is_close: is.close?, seen: *seen })
 }
 
 impl BarSource for LiveSource {

@@ -54,6 +54,8 @@ pub struct Bars {
     version: u64,
     /// Version and oldest open time of each change, oldest first.
     changes: VecDeque<(u64, UtcMs)>,
+    /// Versions and revisions, oldest first.
+    revisions: VecDeque<(u64, Revision)>,
 }
 
 impl Bars {
@@ -79,6 +81,11 @@ impl Bars {
         let known = self.changes.front().is_some_and(|(first, _)| *first <= version + 1);
         let newer = self.changes.iter().filter(|(change, _)| *change > version).map(|(_, time)| *time);
         if known { newer.min() } else { self.bars.first().map(|bar| bar.time) }
+    }
+
+    /// Bars that were changed after `version`, oldest change first.
+    pub fn revised_since(&self, version: u64) -> impl Iterator<Item = &Revision> {
+        self.revisions.iter().filter(move |(change, _)| *change > version).map(|(_, revision)| revision)
     }
 
     /// Takes delivered bars in, and says what changed.
@@ -107,9 +114,9 @@ impl Bars {
         if let Some(oldest) = merged.rows.iter().map(|bar| bar.time).min() {
             self.version += 1;
             self.changes.push_back((self.version, oldest));
-            if self.changes.len() > CHANGES_MAX {
-                self.changes.pop_front();
-            }
+            self.revisions.extend(merged.revisions.iter().map(|revision| (self.version, *revision)));
+            self.changes.drain(..self.changes.len().saturating_sub(CHANGES_MAX));
+            self.revisions.drain(..self.revisions.len().saturating_sub(CHANGES_MAX));
         }
         merged
     }

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failing test should panic")]
 
 mod bad_week;
+mod revisions;
 mod sources;
 mod support;

@@ -1,24 +1,22 @@
 //! Vendors of bars and their series, each once for all pipelines that want it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sentinel_actors::ports::Clock;
+use sentinel_actors::ports::{Clock, FeatureSet, Model};
 
 use super::NodeError;
 use super::source::Source;
-use crate::config::{Config, KeyPlace, PipelineConfig, SourceConfig, VendorSource};
+use crate::config::{Config, JobConfig, KeyPlace, OrderJob, PipelineConfig, SourceConfig, VendorSource};
 use crate::http::{Access, Secret};
 use crate::journal::StateDir;
-use crate::sources::cache::{BarCache, Limit, Opened, SeriesKey};
+use crate::sources::cache::{BARS_FILE, BarCache, Limit, Opened, SeriesKey};
 use crate::sources::live::{LiveSource, MadeSeries, Recipe, reach};
+use crate::sources::review::{Reviewer, Rule};
 use crate::sources::series::{Instrument, Series, SeriesSettings};
 use crate::sources::vendor::{Vendor, VendorClient, VendorSettings};
 use crate::system::SystemChance;
-
-/// The bar cache, in the state directory.
-pub const BARS_FILE: &str = "bars.db";
 
 /// More bars than a window, because some are missing; as the fetcher asks for.
 const BARS_BESIDE: usize = 24;
@@ -32,6 +30,7 @@ const REQUESTS_PER_MINUTE: u32 = 1000;
 
 /// All vendors of a node.
 pub(super) struct Feeds {
+    state: PathBuf,
     cache: Arc<BarCache>,
     clock: Arc<dyn Clock>,
     clients: Vec<(ClientKey, Arc<VendorClient>)>,
@@ -83,11 +82,17 @@ impl Feeds {
                 }
             }
         }
-        Ok(Some(Self { cache, clock, clients: Vec::new(), series: Vec::new(), made: Vec::new(), wants }))
+        let state = state.path().to_owned();
+        Ok(Some(Self { state, cache, clock, clients: Vec::new(), series: Vec::new(), made: Vec::new(), wants }))
     }
 
     /// The source of a pipeline.
-    pub(super) fn source(&mut self, pipeline: &PipelineConfig, vendor: &VendorSource) -> Result<Source, NodeError> {
+    pub(super) fn source(
+        &mut self,
+        pipeline: &PipelineConfig,
+        vendor: &VendorSource,
+        asked: Asked,
+    ) -> Result<Source, NodeError> {
         let shared = shared(pipeline, vendor)?;
         let series = self.series(pipeline, vendor, &shared)?;
         let made = pipeline.features.set.made_from.map(|made_from| {
@@ -100,7 +105,19 @@ impl Feeds {
             };
             self.made(shared, recipe)
         });
-        let source = LiveSource::new(series, made, pipeline.calendar.clone(), pipeline.data.settle);
+        let Asked { features, model } = asked;
+        let reviewer = Arc::new(Reviewer {
+            pipeline: pipeline.name.clone(),
+            state: self.state.clone(),
+            features,
+            model,
+            rule: rule(pipeline),
+            window: pipeline.features.set.window,
+            tick: pipeline.data.tick,
+            deadline: pipeline.deadlines.predict,
+            cache: self.cache.clone(),
+        });
+        let source = LiveSource::new(series, made, pipeline.calendar.clone(), pipeline.data.settle, reviewer);
         let accounted = self.clock.now();
         Ok(Source { source: Arc::new(source), clock: self.clock.clone(), accounted, span: None })
     }
@@ -160,6 +177,22 @@ impl Feeds {
         let made = Arc::new(MadeSeries::new(recipe.clone(), reach));
         self.made.push((shared, recipe, made.clone()));
         made
+    }
+}
+
+/// Whom a revised bar's decision is asked of again.
+pub(super) struct Asked {
+    pub(super) features: Arc<dyn FeatureSet>,
+    pub(super) model: Arc<dyn Model>,
+}
+
+/// How the pipeline reads its model's answers.
+fn rule(pipeline: &PipelineConfig) -> Rule {
+    match &pipeline.job {
+        JobConfig::Order(OrderJob { policy, .. }) => {
+            Rule::Classes { classes: policy.classes.clone(), threshold: policy.threshold }
+        }
+        JobConfig::Forecast(_) => Rule::Value,
     }
 }
 

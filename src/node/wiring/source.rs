@@ -6,7 +6,7 @@ use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{BarSource, Clock};
 
-use super::feeds::{self, Feeds};
+use super::feeds::{self, Asked, Feeds};
 use super::{NodeError, recorded};
 use crate::config::{PipelineConfig, SourceConfig};
 use crate::journal::StateDir;
@@ -35,11 +35,12 @@ pub(super) fn source(
     pipeline: &PipelineConfig,
     state: &StateDir,
     feeds: Option<&mut Feeds>,
+    asked: Asked,
     options: &RunOptions,
 ) -> Result<Source, NodeError> {
     match (&pipeline.source, feeds) {
         (SourceConfig::Csv(csv), _) => recorded::source(pipeline, csv, state, options),
-        (SourceConfig::Vendor(vendor), Some(feeds)) => feeds.source(pipeline, vendor),
+        (SourceConfig::Vendor(vendor), Some(feeds)) => feeds.source(pipeline, vendor, asked),
         (SourceConfig::Vendor(_), None) => unreachable!("feeds are opened for every vendor"),
     }
 }
