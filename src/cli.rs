@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. A subcommand returns its exit code or an error with one; only the binary ends
 //! the process.
 
+pub mod bars;
 pub mod check;
 pub mod demo;
 mod examples;
@@ -69,6 +70,8 @@ pub enum Command {
     /// Compute features from a bar file, exactly as a node does.
     #[command(after_help = examples::FEATURES)]
     Features(features::FeaturesArgs),
+    /// Fetch a vendor's bars into a file, or show what they are like.
+    Bars(bars::BarsArgs),
     /// Serve a model as MLflow would, for a node to ask.
     ///
     /// Prints the line `listening on http://ADDRESS` once it listens, and ends with SIGTERM or SIGINT. For tests of a client
@@ -147,6 +150,7 @@ pub fn run(cli: Cli) -> Ended {
             println!("{}", features::run(&args)?);
             Ok(exit::OK)
         }
+        Command::Bars(args) => bars::run(&args),
         Command::Hub(args) => hub::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Resume(args) => resume::run(&args),

@@ -35,7 +35,7 @@ use tracing::{debug, error, info, warn};
 pub use self::error::NodeError;
 use self::health_reporter::HealthReporter;
 use self::shutdown::{Aborter, Signals};
-pub use self::wiring::{WiredPipeline, survey_bars, try_model, wire};
+pub use self::wiring::{OpenVendor, WiredPipeline, open_vendor, survey_bars, try_model, wire};
 use crate::config::Config;
 use crate::exit::{self, ExitError as _, with_advice};
 use crate::journal::{

@@ -51,6 +51,16 @@ Examples:
   sentinel features --input bars.csv --output features.csv
   sentinel features --input bars.csv --output features.csv --window all";
 
+pub const BARS_FETCH: &str = "\
+Examples:
+  sentinel bars fetch --config sentinel.toml --output bars.csv \\
+    --from 2026-01-05T00:00:00Z --to 2026-02-05T00:00:00Z";
+
+pub const BARS_REPORT: &str = "\
+Examples:
+  sentinel bars report
+  sentinel bars report --config sentinel.toml";
+
 pub const HUB: &str = "\
 Faults (--fault FAULT[@N[-M]], may be repeated, the first rule that names an
 invocation decides). N counts invocations since the process began; without N

@@ -27,6 +27,8 @@ pub struct CsvSource {
     pub speed: Speed,
     /// Stop after this many bars; `None`: at the end of the file.
     pub bars: Option<NonZeroUsize>,
+    /// It has the made bars themselves, as `bars fetch` writes them.
+    pub already_made: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,10 +85,12 @@ fn csv(s: &mut Section<'_, '_>) -> Option<CsvSource> {
     let path = s.file("path");
     let speed = s.max_or_number("speed", WhenAbsent::Default("max"), 1e6);
     let bars = s.count("bars", WhenAbsent::Optional, 1..=u32::MAX);
+    let already_made = s.boolean("already_made", WhenAbsent::Default("false"));
     Some(CsvSource {
         path: path?,
         speed: speed?.map_or(Speed::Max, Speed::BarsPerSecond),
         bars: bars.and_then(|bars| NonZeroUsize::new(bars as usize)),
+        already_made: already_made?,
     })
 }
 

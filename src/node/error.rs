@@ -50,6 +50,8 @@ pub enum NodeError {
     /// The configuration of a vendor can never work.
     #[error("pipeline {pipeline}: {source}")]
     Vendor { pipeline: String, source: Box<HttpError> },
+    #[error("{} cannot be made", dir.display())]
+    StateDir { dir: PathBuf, source: io::Error },
     #[error("the bar cache: {0}")]
     BarCache(CacheError),
     /// Open orders that no pipeline would settle.
@@ -80,7 +82,7 @@ impl ExitError for NodeError {
             | Self::EmptyKey { .. }
             | Self::Vendor { .. }
             | Self::Unowned { .. } => exit::CONFIG,
-            Self::Book(_) | Self::BarCache(_) | Self::ReplayTime { .. } => exit::IO,
+            Self::Book(_) | Self::BarCache(_) | Self::StateDir { .. } | Self::ReplayTime { .. } => exit::IO,
             Self::Runtime(_) | Self::Root(_) => exit::SOFTWARE,
         }
     }

@@ -17,6 +17,7 @@ use sentinel_actors::supervision::backoff::Backoff;
 use sentinel_actors::supervision::budget::Limit;
 
 use self::feeds::{Asked, Feeds};
+pub use self::feeds::{OpenVendor, open_vendor};
 pub use self::model::try_model;
 pub use self::source::survey_bars;
 use self::source::{RunSlots, Source, slots_of_run};

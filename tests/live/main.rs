@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failing test should panic")]
 
 mod bad_week;
+mod bars;
 mod revisions;
 mod sources;
 mod support;

@@ -33,6 +33,10 @@ impl TestClock {
         Self(Arc::new(AtomicI64::new(start)))
     }
 
+    pub fn set(&self, time: i64) {
+        self.0.store(time, Ordering::SeqCst);
+    }
+
     pub fn closure(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
         let time = self.0.clone();
         Arc::new(move || time.load(Ordering::SeqCst))
@@ -151,4 +155,13 @@ pub fn rows(dir: &Path, pipeline: &str) -> Vec<Row> {
         })
     };
     rows.query_map([pipeline], row).unwrap().map(Result::unwrap).collect()
+}
+
+/// Of each decided slot: its bar, and the digests of its bars and features, with the model's answer.
+pub fn decisions(dir: &Path) -> Vec<(i64, String, String, String)> {
+    let journal = Connection::open_with_flags(dir.join("state/journal.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let sql = "SELECT decided_bar_ms, bars_digest, features_digest, raw_output FROM slots WHERE decided_bar_ms IS NOT NULL ORDER BY slot_ms";
+    let mut rows = journal.prepare(sql).unwrap();
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    rows.query_map([], row).unwrap().map(Result::unwrap).collect()
 }

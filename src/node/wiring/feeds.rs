@@ -95,16 +95,7 @@ impl Feeds {
     ) -> Result<Source, NodeError> {
         let shared = shared(pipeline, vendor)?;
         let series = self.series(pipeline, vendor, &shared)?;
-        let made = pipeline.features.set.made_from.map(|made_from| {
-            let recipe = Recipe {
-                interval: pipeline.interval,
-                made_from,
-                calendar: pipeline.calendar.clone(),
-                least_parts: pipeline.data.least_parts,
-                tick: pipeline.data.tick,
-            };
-            self.made(shared, recipe)
-        });
+        let made = recipe(pipeline).map(|recipe| self.made(shared, recipe));
         let Asked { features, model } = asked;
         let reviewer = Arc::new(Reviewer {
             pipeline: pipeline.name.clone(),
@@ -132,12 +123,7 @@ impl Feeds {
             return Ok(series.clone());
         }
         let client = self.client(pipeline, vendor, &shared.client)?;
-        let key = SeriesKey {
-            vendor: vendor.vendor.name().to_owned(),
-            base_url: shared.client.base_url.clone(),
-            ticker: vendor.ticker.clone(),
-            interval: shared.instrument.interval,
-        };
+        let key = series_key(vendor, &shared.instrument);
         let wants = self.wants.iter().find(|(other, _)| other == shared).map(|(_, wants)| *wants);
         let Wants { settle, reach } =
             wants.unwrap_or(Wants { settle: pipeline.data.settle, reach: reach_of(pipeline) });
@@ -178,6 +164,54 @@ impl Feeds {
         self.made.push((shared, recipe, made.clone()));
         made
     }
+}
+
+/// A pipeline's vendor for commands that ask it by themselves. What they ask counts as the node's requests do.
+pub struct OpenVendor {
+    pub client: VendorClient,
+    pub instrument: Instrument,
+    pub cache: Arc<BarCache>,
+    /// The pipeline's series in the cache.
+    pub key: SeriesKey,
+    /// How the pipeline makes its bars; `None`: as delivered.
+    pub recipe: Option<Recipe>,
+}
+
+/// Opens the vendor of a pipeline.
+///
+/// # Errors
+/// When its key cannot be used, or the cache in the state directory cannot.
+pub fn open_vendor(
+    pipeline: &PipelineConfig,
+    source: &VendorSource,
+    state: &Path,
+    clock: Arc<dyn Clock>,
+) -> Result<OpenVendor, NodeError> {
+    std::fs::create_dir_all(state).map_err(|source| NodeError::StateDir { dir: state.to_owned(), source })?;
+    let cache = open_cache(state)?;
+    let client = client(pipeline, source, cache.clone(), clock)?;
+    let instrument = instrument(pipeline, source);
+    let key = series_key(source, &instrument);
+    Ok(OpenVendor { client, instrument, cache, key, recipe: recipe(pipeline) })
+}
+
+fn series_key(source: &VendorSource, instrument: &Instrument) -> SeriesKey {
+    SeriesKey {
+        vendor: source.vendor.name().to_owned(),
+        base_url: source.base_url.to_string(),
+        ticker: source.ticker.clone(),
+        interval: instrument.interval,
+    }
+}
+
+fn recipe(pipeline: &PipelineConfig) -> Option<Recipe> {
+    Some(Recipe {
+        interval: pipeline.interval,
+        made_from: pipeline.features.set.made_from?,
+        calendar: pipeline.calendar.clone(),
+        least_parts: pipeline.data.least_parts,
+        tick: pipeline.data.tick,
+    })
 }
 
 /// Whom a revised bar's decision is asked of again.

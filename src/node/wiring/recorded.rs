@@ -44,7 +44,7 @@ impl Recorded {
         let unfit = |source| NodeError::Unfit { pipeline: name(), file: csv.path.clone(), source: Box::new(source) };
         lines.sort_by_key(|line| line.bar.time);
         let mut incomplete = Vec::new();
-        if let Some(made_from) = pipeline.features.set.made_from {
+        if let Some(made_from) = pipeline.features.set.made_from.filter(|_| !csv.already_made) {
             (lines, incomplete) = made(&lines, pipeline, made_from).map_err(unfit)?;
         }
         for limit in csv.bars.map(usize::from).into_iter().chain(limit) {
