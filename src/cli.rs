@@ -14,6 +14,7 @@ pub mod hub;
 pub mod journal;
 pub mod overrides;
 pub mod parent;
+pub mod probe;
 pub mod proof;
 pub mod prove;
 pub mod report;
@@ -21,11 +22,13 @@ pub mod resume;
 pub mod run;
 pub mod settle;
 pub mod text;
+pub mod try_out;
 pub mod why;
 
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use sentinel_actors::error_chain::causes;
@@ -33,6 +36,7 @@ use sentinel_actors::error_chain::causes;
 use crate::config::{Config, Env, STATE};
 pub use crate::exit;
 use crate::exit::ExitError;
+use crate::system::WallClock;
 
 /// A supervised node that acts on model predictions around the clock. A dry run is the default.
 #[derive(Debug, Parser)]
@@ -49,6 +53,9 @@ pub enum Command {
     /// Watch a node trade or forecast on recorded hours; everything that it needs is built in.
     #[command(after_help = examples::DEMO)]
     Demo(demo::DemoArgs),
+    /// See a first decision on live bars within a minute, without an account or a key.
+    #[command(after_help = examples::TRY)]
+    Try(try_out::TryArgs),
     /// Run a node until its competitions end or a signal stops it.
     #[command(after_help = examples::RUN)]
     Run(run::RunArgs),
@@ -129,12 +136,18 @@ pub fn run(cli: Cli) -> Ended {
     let mut out = io::stdout();
     match cli.command {
         Command::Demo(args) => demo::run(&args),
+        Command::Try(args) => try_out::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => {
             let env = read_env()?;
             let validators = check::Validators { node: &run::judge_node, pipeline: &run::judge };
-            check::run(&args, &env, validators, &mut out)?;
-            Ok(exit::OK)
+            let config = check::run(&args, &env, validators, &mut out)?;
+            if !args.probe {
+                return Ok(exit::OK);
+            }
+            let good = probe::run(&config, Arc::new(WallClock), &mut out);
+            let good = good.map_err(|error| Failure::new(exit::IO, &error, None))?;
+            Ok(if good { exit::OK } else { exit::UNAVAILABLE })
         }
         Command::Why(args) => {
             why::run(&args, &args.state.dir()?, &mut out)?;

@@ -35,7 +35,7 @@ use tracing::{debug, error, info, warn};
 pub use self::error::NodeError;
 use self::health_reporter::HealthReporter;
 use self::shutdown::{Aborter, Signals};
-pub use self::wiring::{OpenVendor, WiredPipeline, open_vendor, survey_bars, try_model, wire};
+pub use self::wiring::{OpenVendor, WiredPipeline, open_model, open_vendor, survey_bars, try_model, wire};
 use crate::config::Config;
 use crate::exit::{self, ExitError as _, with_advice};
 use crate::journal::{
@@ -60,6 +60,8 @@ pub struct RunOptions {
     pub clock: Arc<dyn Clock>,
     /// Run one slot of each pipeline and end.
     pub once: bool,
+    /// Live pipelines without rows begin with the newest slot that is due, however late it is.
+    pub at_once: bool,
     /// Accept a journal that is missing, foreign or older than the state directory remembers: the operator has checked the
     /// account.
     pub accept_lost_journal: bool,
@@ -77,6 +79,7 @@ impl Default for RunOptions {
             faults: Arc::new(NoFaults),
             clock: Arc::new(WallClock),
             once: false,
+            at_once: false,
             accept_lost_journal: false,
             recorder: Recorder::default(),
             bars: None,

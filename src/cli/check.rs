@@ -17,6 +17,10 @@ pub struct CheckArgs {
     /// The configuration.
     #[arg(long, value_name = "FILE", default_value = "config/sentinel.toml")]
     pub config: PathBuf,
+    /// Also ask what a node would ask: the vendor's newest bar, the clock, the model, the disk. Nothing is sent that could trade. 0
+    /// when all is well, 69 when not.
+    #[arg(long)]
+    pub probe: bool,
     /// As for `run`: a start with --live has to keep more rules.
     #[command(flatten)]
     pub overrides: Overrides,
@@ -63,7 +67,7 @@ impl ExitError for CheckError {
 ///
 /// # Errors
 /// When there is a problem, or no place to print it.
-pub fn run(args: &CheckArgs, env: &Env, validate: Validators<'_>, out: &mut dyn Write) -> Result<(), CheckError> {
+pub fn run(args: &CheckArgs, env: &Env, validate: Validators<'_>, out: &mut dyn Write) -> Result<Config, CheckError> {
     let config = match Config::load(&args.config, env, &args.overrides.flags()) {
         Ok(config) => config,
         Err(errors) => {
@@ -93,7 +97,7 @@ pub fn run(args: &CheckArgs, env: &Env, validate: Validators<'_>, out: &mut dyn 
         return Err(CheckError::Invalid { problems, code: exit::CONFIG });
     }
     writeln!(out, "configuration is valid")?;
-    Ok(())
+    Ok(config)
 }
 
 fn summary(pipeline: &PipelineConfig) -> String {

@@ -7,6 +7,11 @@ Examples:
   sentinel demo --bars 500 --speed max --state state/short
   sentinel demo --chaos --seed 7 --speed max --state state/chaos";
 
+pub const TRY: &str = "\
+Examples:
+  sentinel try
+  sentinel try --symbol BTCUSD --once";
+
 pub const RUN: &str = "\
 Examples:
   sentinel run --config sentinel.toml
@@ -16,6 +21,7 @@ Examples:
 pub const CHECK: &str = "\
 Examples:
   sentinel check --config sentinel.toml
+  sentinel check --config sentinel.toml --probe
   sentinel check --config config/mt5.toml --live";
 
 pub const WHY: &str = "\

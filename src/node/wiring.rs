@@ -18,7 +18,7 @@ use sentinel_actors::supervision::budget::Limit;
 
 use self::feeds::{Asked, Feeds};
 pub use self::feeds::{OpenVendor, open_vendor};
-pub use self::model::try_model;
+pub use self::model::{open_model, try_model};
 pub use self::source::survey_bars;
 use self::source::{RunSlots, Source, slots_of_run};
 use super::{NodeError, RunOptions};
@@ -65,7 +65,7 @@ fn wire_one(
     let Source { source, clock, accounted, span } = source::source(pipeline, state, feeds, asked, options)?;
     let (sink, job) = venue::sink_and_job(pipeline, book, &options.faults);
     let RunSlots { window, first, any_lateness } =
-        slots_of_run(pipeline.window, &pipeline.schedule, accounted, span, options.once);
+        slots_of_run(pipeline.window, &pipeline.schedule, accounted, span, options.once, options.at_once);
     let first_slot = span.map(|span| span.first).or(first).unwrap_or_else(|| pipeline.schedule.after(accounted));
     let last_slot = window.end.map(|end| pipeline.schedule.newest_due(end.before()));
     let mut deadlines = pipeline.deadlines;

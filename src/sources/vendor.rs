@@ -220,6 +220,14 @@ impl VendorClient {
         self.seen().left
     }
 
+    /// How many requests the node may still make.
+    ///
+    /// # Errors
+    /// When the cache cannot be used.
+    pub fn budget(&self, now: UtcMs) -> Result<Spent, CacheError> {
+        self.cache.budget(&self.account, &self.limits, now)
+    }
+
     /// How far this machine's clock is ahead of the vendor's, in milliseconds, as far as is certain.
     #[must_use]
     pub fn clock_ahead_ms(&self) -> i64 {

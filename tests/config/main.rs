@@ -329,14 +329,14 @@ fn the_demo_is_valid_and_reverses_at_an_opposite_signal() {
 #[test]
 fn check_prints_every_problem_or_a_line_per_pipeline() {
     let dir = directory();
-    let args = CheckArgs { config: dir.path().join("node.toml"), overrides: Overrides::default() };
+    let args = CheckArgs { config: dir.path().join("node.toml"), probe: false, overrides: Overrides::default() };
     let run = |text: &str, verdict: Vec<String>| {
         std::fs::write(&args.config, text).unwrap();
         let mut out = Vec::new();
         let judge = |_: &PipelineConfig| Judgement { problems: verdict.clone(), facts: vec!["12 bars".to_owned()] };
         let validators = Validators { node: &|_| Vec::new(), pipeline: &judge };
         let result = check::run(&args, &Env::default(), validators, &mut out);
-        (result.map_err(|error: CheckError| error.exit_code()), String::from_utf8(out).unwrap())
+        (result.map(drop).map_err(|error: CheckError| error.exit_code()), String::from_utf8(out).unwrap())
     };
 
     let (result, out) = run(MINIMAL, Vec::new());

@@ -3,6 +3,7 @@
 
 mod bad_week;
 mod bars;
+mod commands;
 mod revisions;
 mod sources;
 mod support;

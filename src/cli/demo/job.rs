@@ -84,7 +84,7 @@ impl DemoJob {
     }
 
     /// Writes its files. What is there already stays untouched: a changed model must not look new on every start.
-    pub(super) fn unpack(self, dir: &Path) -> std::io::Result<()> {
+    pub(in crate::cli) fn unpack(self, dir: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(dir)?;
         for (name, content) in self.files() {
             let path = dir.join(name);

@@ -45,6 +45,23 @@ pub fn try_model(pipeline: &PipelineConfig, faults: Arc<dyn FaultInjector>) -> R
     model(pipeline, &LazyCell::new(OnnxEngine::new), faults).map(drop)
 }
 
+/// The model of a pipeline, and a frame that it must be able to answer.
+///
+/// # Errors
+/// As [`try_model`].
+pub fn open_model(
+    pipeline: &PipelineConfig,
+    faults: Arc<dyn FaultInjector>,
+) -> Result<(Arc<dyn Model>, FeatureFrame), NodeError> {
+    let frame = probes(pipeline).into_iter().next();
+    let frame = frame.ok_or_else(|| NodeError::TooFewBars {
+        pipeline: pipeline.name.clone(),
+        have: 0,
+        need: pipeline.features.set.window,
+    })?;
+    Ok((model(pipeline, &LazyCell::new(OnnxEngine::new), faults)?, frame))
+}
+
 fn onnx(
     pipeline: &PipelineConfig,
     path: &Path,

@@ -74,13 +74,15 @@ pub(super) fn slots_of_run(
     accounted: UtcMs,
     span: Option<Span>,
     once: bool,
+    at_once: bool,
 ) -> RunSlots {
     let is_live = span.is_none();
-    let only = once.then(|| if is_live { schedule.newest_due(accounted) } else { schedule.after(accounted) });
+    let newest = (is_live && (once || at_once)).then(|| schedule.newest_due(accounted));
+    let only = once.then(|| newest.unwrap_or_else(|| schedule.after(accounted)));
     let last = span.map(|span| span.last).into_iter().chain(only).min();
     let after_last = last.map(|last| UtcMs(last.0.saturating_add(1)));
     let window = Window { start: competition.start, end: competition.end.into_iter().chain(after_last).min() };
-    RunSlots { window, first: only.filter(|_| is_live), any_lateness: once && is_live }
+    RunSlots { window, first: newest, any_lateness: newest.is_some() }
 }
 
 #[cfg(test)]
@@ -98,7 +100,7 @@ mod tests {
     fn slots(competition_end: Option<UtcMs>, now: UtcMs, span: Option<Span>, once: bool) -> RunSlots {
         let schedule = Schedule::every(HOUR, Duration::ZERO).unwrap();
         let competition = Window { start: Some(hour(1)), end: competition_end };
-        let slots = slots_of_run(competition, &schedule, now, span, once);
+        let slots = slots_of_run(competition, &schedule, now, span, once, false);
         assert_eq!(slots.window.start, competition.start);
         slots
     }
@@ -127,6 +129,16 @@ mod tests {
         assert_eq!((once.window.end, once.first, once.any_lateness), (right_after(hour(6)), Some(hour(6)), true));
         let over = slots(Some(hour(6)), now, None, true);
         assert_eq!(over.window.end, Some(hour(6)), "the competition was over before that slot");
+    }
+
+    #[test]
+    fn a_live_run_that_begins_at_once_goes_on_after_the_newest_due_slot() {
+        let schedule = Schedule::every(HOUR, Duration::ZERO).unwrap();
+        let now = UtcMs(hour(6).0 + 59 * 60_000);
+        let slots = slots_of_run(Window::default(), &schedule, now, None, false, true);
+        assert_eq!((slots.window.end, slots.first, slots.any_lateness), (None, Some(hour(6)), true));
+        let recorded = Some(Span { first: hour(5), last: hour(9) });
+        assert_eq!(slots_of_run(Window::default(), &schedule, hour(4), recorded, false, true).first, None);
     }
 
     #[test]
