@@ -3,6 +3,7 @@
 
 pub mod bars;
 pub mod check;
+pub mod config_files;
 pub mod demo;
 mod examples;
 pub mod faults;
@@ -59,6 +60,9 @@ pub enum Command {
     /// Run a node until its competitions end or a signal stops it.
     #[command(after_help = examples::RUN)]
     Run(run::RunArgs),
+    /// Print a commented configuration to begin your own with.
+    #[command(after_help = examples::CONFIG)]
+    Config(config_files::ConfigArgs),
     /// Check a configuration and everything that it names, without starting a node.
     #[command(after_help = examples::CHECK)]
     Check(check::CheckArgs),
@@ -78,6 +82,7 @@ pub enum Command {
     #[command(after_help = examples::FEATURES)]
     Features(features::FeaturesArgs),
     /// Fetch a vendor's bars into a file, or show what they are like.
+    #[command(after_help = examples::BARS)]
     Bars(bars::BarsArgs),
     /// Serve a model as MLflow would, for a node to ask.
     ///
@@ -138,6 +143,7 @@ pub fn run(cli: Cli) -> Ended {
         Command::Demo(args) => demo::run(&args),
         Command::Try(args) => try_out::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Config(args) => config_files::run(&args),
         Command::Check(args) => {
             let env = read_env()?;
             let validators = check::Validators { node: &run::judge_node, pipeline: &run::judge };

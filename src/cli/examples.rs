@@ -16,13 +16,17 @@ pub const RUN: &str = "\
 Examples:
   sentinel run --config sentinel.toml
   sentinel run --config sentinel.toml --once --state state/once
-  sentinel run --config config/mt5.toml --live";
+  sentinel run --config sentinel.toml --live";
+
+pub const CONFIG: &str = "\
+Examples:
+  sentinel config mt5 > sentinel.toml";
 
 pub const CHECK: &str = "\
 Examples:
   sentinel check --config sentinel.toml
   sentinel check --config sentinel.toml --probe
-  sentinel check --config config/mt5.toml --live";
+  sentinel check --config sentinel.toml --live";
 
 pub const WHY: &str = "\
 Examples:
@@ -40,7 +44,7 @@ Examples:
 pub const REPORT: &str = "\
 Examples:
   sentinel report --state state/demo
-  sentinel report --state state/mt5 --ledger state/gateway/ledger.db
+  sentinel report --state state/local --ledger state/gateway/ledger.db
   sentinel report --config config/forecast.toml
   sentinel report --format json | jq .held";
 
@@ -56,6 +60,12 @@ pub const FEATURES: &str = "\
 Examples:
   sentinel features --input bars.csv --output features.csv
   sentinel features --input bars.csv --output features.csv --window all";
+
+pub const BARS: &str = "\
+Examples:
+  sentinel bars report
+  sentinel bars fetch --config sentinel.toml --output bars.csv \\
+    --from 2026-01-05T00:00:00Z --to 2026-02-05T00:00:00Z";
 
 pub const BARS_FETCH: &str = "\
 Examples:

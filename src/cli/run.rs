@@ -21,7 +21,8 @@ use crate::telemetry::record::Recorder;
 const NO_CONFIG: &str = "\
 no configuration was given.
   to see a node at work, without any configuration:  sentinel demo
-  to run your own:  copy config/sentinel.toml, adapt it, then  sentinel check --config FILE  and  sentinel run --config FILE";
+  to see one decide on live bars, without a key:     sentinel try
+  to run your own:  sentinel config mt5 > FILE, adapt it, then  sentinel check --config FILE  and  sentinel run --config FILE";
 
 /// Runs a node.
 #[derive(Debug, Clone, clap::Args)]

@@ -5,10 +5,10 @@ use sentinel_actors::domain::intent::Mode;
 
 use super::*;
 
-pub const MT5: &str = include_str!("../../config/mt5.toml");
+pub const MT5: &str = include_str!("../../config/local.toml");
 
 fn mt5(old: &str, new: &str) -> String {
-    assert!(MT5.contains(old), "mt5.toml has no {old:?}");
+    assert!(MT5.contains(old), "local.toml has no {old:?}");
     MT5.replacen(old, new, 1)
 }
 

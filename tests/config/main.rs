@@ -8,6 +8,7 @@
 
 mod compatibility;
 mod endpoints;
+mod examples;
 mod help;
 mod hostile;
 mod jobs;

@@ -6,6 +6,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sentinel::system::WallClock;
+use sentinel_actors::ports::Clock as _;
+use sentinel_testbed::vendors::{Market, Options, Vendors};
 
 use super::site::Site;
 use super::{documents, read, root};
@@ -89,7 +94,7 @@ fn shortened(line: &str, site: &Site) -> String {
     if line.starts_with("sentinel demo") {
         line += if line.contains("--speed") { " --bars 500" } else { " --bars 500 --speed max" };
     }
-    if line.contains("config/mt5.toml") {
+    if line.contains("config/local.toml") {
         line += &site.endpoints();
     }
     line
@@ -157,7 +162,12 @@ fn the_readme_can_be_followed_from_the_first_command_to_the_last() {
     let mut site = Site::new();
     let readme = read("README.md");
     site.write("sentinel.toml", block(&readme, "toml"));
+    let vendors = vendors();
     follow("README.md", &mut site, |site, line| {
+        if line.starts_with("sentinel try") {
+            site.run(Path::new(""), &tried(line, &vendors));
+            return Followed::Done;
+        }
         if !line.starts_with("cargo run ") {
             return Followed::Run;
         }
@@ -186,7 +196,7 @@ fn the_gateway_document_can_be_followed() {
                 site.stop("sentinel run");
                 let said = site.run(Path::new(""), &format!("{line} --format json")).out;
                 key = said.split("\"key\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
-                restore = Some(Box::new(site.snapshot("state/mt5")));
+                restore = Some(Box::new(site.snapshot("state/local")));
             }
             "settle" => {
                 let said = site.run(Path::new(""), &line.replace("KEY", &key[..12])).out;
@@ -221,6 +231,45 @@ fn the_operations_document_can_be_followed_beside_a_running_node() {
 }
 
 #[test]
+fn the_document_about_live_bars_can_be_followed() {
+    let vendors = vendors();
+    let mut site = Site::new();
+    let source = format!("kind = \"eodhd\"\nbase_url = \"{}\"", vendors.base_url());
+    let configuration = block(&read("README.md"), "toml").replace("path = \"config/demo/eurusd_1h_2017.csv\"", &source);
+    let native = "symbol = \"EURUSD\"\nmade_from = \"native\"\ncalendar = \"always\"";
+    site.write("sentinel.toml", &configuration.replace("symbol = \"EURUSD\"", native));
+    site.write(".env", "EODHD_API_TOKEN=demo\n");
+    // A node has run here.
+    site.run(Path::new(""), "sentinel run --config sentinel.toml --once");
+    follow("docs/market-data.md", &mut site, |site, line| {
+        if line.starts_with("sentinel try") {
+            site.run(Path::new(""), &tried(line, &vendors));
+            return Followed::Done;
+        }
+        if let Some((command, file)) = line.split_once(" > ") {
+            let said = site.run(Path::new(""), command).out;
+            site.write(file, &said);
+            return Followed::Done;
+        }
+        Followed::Run
+    });
+}
+
+/// A vendor that has every bar of both trial symbols until now.
+fn vendors() -> Vendors {
+    let market =
+        Market { tickers: vec!["EURUSD.FOREX".to_owned(), "BTC-USD.CC".to_owned()], ..Market::plain("", 1.1, 5) };
+    let now = Arc::new(|| WallClock.now().0);
+    Vendors::start(Options { market, now, key: "demo".to_owned(), plan: Arc::new(|_, _| None) }).unwrap()
+}
+
+/// The trial, on a vendor of these tests and to its first decision.
+fn tried(line: &str, vendors: &Vendors) -> String {
+    let once = if line.contains("--once") { "" } else { " --once" };
+    format!("{line}{once} --base-url {}", vendors.base_url())
+}
+
+#[test]
 fn what_why_answers_is_what_the_operations_document_shows() {
     let site = Site::new();
     site.run(Path::new(""), "sentinel demo --bars 500 --speed max");
@@ -239,8 +288,14 @@ fn the_other_documents_can_be_followed() {
 
 #[test]
 fn every_shown_command_is_run_here_or_named_with_what_runs_it() {
-    let followed =
-        ["README.md", "CONTRIBUTING.md", "docs/gateway.md", "docs/operations.md", "tools/export-model/README.md"];
+    let followed = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/gateway.md",
+        "docs/market-data.md",
+        "docs/operations.md",
+        "tools/export-model/README.md",
+    ];
     let mut used = BTreeSet::new();
     for document in documents() {
         let name = document.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
@@ -269,7 +324,7 @@ fn commands_in_comments_are_those_of_the_documents() {
     let shown: BTreeSet<String> =
         documents().iter().flat_map(|path| shown(&fs::read_to_string(path).unwrap())).collect();
     let mut found = 0;
-    for file in ["config/mt5.toml", "deploy/docker/Dockerfile", "deploy/docker/compose.yaml"] {
+    for file in ["config/local.toml", "deploy/docker/Dockerfile", "deploy/docker/compose.yaml"] {
         for line in read(file).lines().filter_map(|line| line.strip_prefix('#')) {
             let Some((_, line)) = line.split_once("  ") else { continue };
             let line = line.trim();

@@ -1,0 +1,45 @@
+//! `sentinel config`: the commented configurations that come with the program, to begin one's own with.
+
+use super::{Ended, exit};
+
+/// A configuration that is built in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ConfigFile {
+    /// EURUSD from EODHD to a gateway beside MetaTrader 5, with a model behind MLflow.
+    Mt5,
+    /// Recorded bars, a model server and a paper gateway, all on this machine.
+    Local,
+    /// Forecasts on a paper book.
+    Forecast,
+    /// Every key with its default.
+    Sentinel,
+}
+
+impl ConfigFile {
+    /// Its text.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Mt5 => include_str!("../../config/mt5.toml"),
+            Self::Local => include_str!("../../config/local.toml"),
+            Self::Forecast => include_str!("../../config/forecast.toml"),
+            Self::Sentinel => include_str!("../../config/sentinel.toml"),
+        }
+    }
+}
+
+/// Which one.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ConfigArgs {
+    /// Which one.
+    pub name: ConfigFile,
+}
+
+/// Prints it.
+///
+/// # Errors
+/// Never.
+pub fn run(args: &ConfigArgs) -> Ended {
+    print!("{}", args.name.text());
+    Ok(exit::OK)
+}
