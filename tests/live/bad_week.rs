@@ -79,7 +79,7 @@ fn raw(open: i64, prices: sentinel_testbed::vendors::Prices) -> RawBar {
 }
 
 /// The hour that opens at `open`, as a vendor's own and as it is at `now`.
-fn native(market: &Market, open: i64, now: i64) -> Option<RawBar> {
+pub fn native(market: &Market, open: i64, now: i64) -> Option<RawBar> {
     Some(raw(open, market.bar(open, HOUR, now)?))
 }
 
@@ -109,7 +109,7 @@ fn made(market: &Market, open: i64, now: i64) -> Option<RawBar> {
 }
 
 /// The digest of the window that was there at `slot`, when its due bar was.
-fn truth(of: impl Fn(i64, i64) -> Option<RawBar>, slot: i64) -> (bool, String) {
+pub fn truth(of: impl Fn(i64, i64) -> Option<RawBar>, slot: i64) -> (bool, String) {
     let due = slot - 2000 - HOUR;
     let bars: Vec<RawBar> = (0..WINDOW as i64 * 3).rev().filter_map(|back| of(due - back * HOUR, slot)).collect();
     let bars = clean(&bars, &Cleaning { tick: 1e-5, times: None, window: Some(WINDOW) });

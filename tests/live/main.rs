@@ -4,6 +4,8 @@
 mod bad_week;
 mod bars;
 mod commands;
+mod killed;
 mod revisions;
 mod sources;
 mod support;
+mod transport;

@@ -1,9 +1,12 @@
-"""Writes four MLflow models into the folder that is given: `columns`, `tensor`, `two_blocks` and `two_blocks_nested`.
+"""Writes five MLflow models into the folder that is given: `columns`, `tensor`, `regressor`, `two_blocks` and
+`two_blocks_nested`.
 
-Their answers are a softmax that a test can compute. A first feature of 1000 makes them answer NaN, one of 2000 makes them raise.
+Their answers are a softmax that a test can compute. A first feature of 1000 makes them answer NaN, one of 2000
+makes them raise, and one of 3000 makes them hang.
 """
 
 import sys
+import time
 from pathlib import Path
 
 import mlflow.pyfunc
@@ -21,6 +24,8 @@ def probabilities(row):
         return np.full(3, np.nan)
     if row[0] == 2000.0:
         raise ValueError("the model does not like 2000")
+    if row[0] == 3000.0:
+        time.sleep(20)
     weights = np.exp(row / 100.0)
     return weights / weights.sum()
 
@@ -42,6 +47,13 @@ class OfTensor(mlflow.pyfunc.PythonModel):
         return np.array([probabilities(row) for row in model_input])
 
 
+class Regressor(mlflow.pyfunc.PythonModel):
+    """Answers with one number for each row, as a series."""
+
+    def predict(self, context, model_input, params=None):
+        return pd.Series([float(row.sum()) / 100.0 for row in model_input[COLUMNS].to_numpy(dtype=float)])
+
+
 class OfTwoBlocks(mlflow.pyfunc.PythonModel):
     """Answers with an array; what it says depends on both blocks. Its row has one shape only."""
 
@@ -61,6 +73,7 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     schema = ModelSignature(inputs=Schema([ColSpec("double", name) for name in COLUMNS]))
     mlflow.pyfunc.save_model(folder / "columns", python_model=OfColumns(), signature=schema, pip_requirements=[])
+    mlflow.pyfunc.save_model(folder / "regressor", python_model=Regressor(), signature=schema, pip_requirements=[])
     tensor = ModelSignature(inputs=Schema([TensorSpec(np.dtype("float64"), (-1, 3))]))
     mlflow.pyfunc.save_model(folder / "tensor", python_model=OfTensor(), signature=tensor, pip_requirements=[])
     for name, shape in [("two_blocks", (3,)), ("two_blocks_nested", (1, 3))]:

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use sentinel::config::HubPayload;
+use sentinel::models::Output;
 use sentinel::models::mlflow::{MlflowModel, MlflowSettings};
 use sentinel_actors::ports::{Model, ModelError, elapsed_now};
 
@@ -141,6 +142,21 @@ async fn check(model: &MlflowModel, expected: [f64; 3]) {
     assert_eq!(model.validate(LONG).await.unwrap(), identity, "a model that raised is the same model");
 }
 
+/// The second server beside that of the columns.
+async fn regressor(mlflow: &Path, folder: &Path, sum: f64) {
+    let mut served = Served::start(mlflow, folder, "regressor");
+    served.wait().await;
+    let output = Output::Value { horizon: Duration::from_secs(3600) };
+    for payload in [HubPayload::Columns, HubPayload::Records] {
+        let settings = MlflowSettings { payload, output: output.clone(), ..settings(served.port) };
+        let model = MlflowModel::new(settings).unwrap();
+        model.validate(LONG).await.unwrap();
+        let answer = model.predict(&frame(7.5), LONG).await.unwrap();
+        let [row] = answer.rows.as_slice() else { panic!("{answer:?}") };
+        assert!(row.len() == 1 && (row[0] - sum / 100.0).abs() < 1e-12, "{row:?}");
+    }
+}
+
 /// A model asked with another payload refuses it; nothing else reveals a wrong configuration.
 async fn refuses(served: &Served, payload: HubPayload) {
     let wrong = model(served, payload).validate(LONG).await;
@@ -181,6 +197,8 @@ async fn a_real_server_answers_every_payload_and_its_errors_are_told_apart() {
     check(&model(&columns, HubPayload::Records), one).await;
     refuses(&columns, HubPayload::TwoBlocks).await;
 
+    regressor(&mlflow, folder.path(), a + b + c).await;
+
     let asked = elapsed_now();
     for _ in 0..50 {
         asked_columns.predict(&frame(7.5), LONG).await.unwrap();
@@ -189,6 +207,14 @@ async fn a_real_server_answers_every_payload_and_its_errors_are_told_apart() {
         "models written in {saved:?}, last server up after {up:?}, {:?} per call, {} connections",
         asked.elapsed() / 50,
         asked_columns.connects()
+    );
+    // One row hangs, and its server with it; the call ends all the same.
+    let began = elapsed_now();
+    let hung = asked_columns.predict(&frame(3000.0), Duration::from_secs(1)).await;
+    assert!(
+        matches!(hung, Err(ModelError::Timeout(_))) && began.elapsed() < LONG / 2,
+        "{hung:?} {:?}",
+        began.elapsed()
     );
     drop(columns);
     let gone = asked_columns.predict(&frame(7.5), LONG).await;
