@@ -155,7 +155,9 @@ impl HttpClient {
         if response.content_length().is_some_and(|length| length > bytes_max as u64) {
             return Err(CallError::TooLong { bytes_max });
         }
-        let mut body = Vec::new();
+        // At once, because growing would hold the answer twice.
+        let expected = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(0);
+        let mut body = Vec::with_capacity(expected.min(bytes_max));
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unavailable(error))? {
             if body.len() + chunk.len() > bytes_max {
                 return Err(CallError::TooLong { bytes_max });

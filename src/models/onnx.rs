@@ -76,7 +76,7 @@ impl OnnxModel {
             expected: Arc::new(expected),
             engine,
             faults,
-            live: ArcSwap::from_pointee(live),
+            live: ArcSwap::from(live),
             judged: Mutex::new(Judged { stamps, settled: false, refusal: None }),
             swaps: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
@@ -133,7 +133,7 @@ impl OnnxModel {
         *judged = Judged { stamps, settled: same, refusal };
     }
 
-    async fn read_candidate(&self, bytes: u64) -> Result<Candidate, OnnxError> {
+    async fn read_candidate(&self, bytes: u64) -> Result<Arc<Candidate>, OnnxError> {
         let (path, expected, engine) = (self.path.clone(), Arc::clone(&self.expected), self.engine.clone());
         let read = move || Candidate::read(&path, &expected, &engine);
         if bytes <= INLINE_BYTES_MAX {
@@ -149,7 +149,7 @@ impl OnnxModel {
         }
     }
 
-    async fn take_up(&self, candidate: Candidate) {
+    async fn take_up(&self, candidate: Arc<Candidate>) {
         let old = self.live.load_full();
         if old.identity() == candidate.identity() && old.manifest() == candidate.manifest() {
             return;
@@ -163,7 +163,7 @@ impl OnnxModel {
             to = candidate.identity().hash,
             "the model file changed, passed all checks and is used from this cycle on"
         );
-        self.live.store(Arc::new(candidate));
+        self.live.store(candidate);
     }
 
     fn report_refusal(&self, error: &str) {

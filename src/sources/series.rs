@@ -91,6 +91,10 @@ impl Bars {
     /// Takes delivered bars in, and says what changed.
     fn merge(&mut self, delivered: &[RawBar], seen: UtcMs) -> Merged {
         let mut merged = Merged::default();
+        if self.bars.is_empty() {
+            self.bars.reserve_exact(delivered.len());
+            merged.rows.reserve_exact(delivered.len());
+        }
         for bar in delivered {
             match self.bars.binary_search_by_key(&bar.time, |known| known.time) {
                 Err(at) => {
@@ -308,7 +312,9 @@ impl Series {
             (first..=closed).contains(&bar.time) && interval.newest_closed(interval.close_of(bar.time)) == bar.time
         });
         // Stable: of those with the same open time the last received stays.
-        bars.sort_by_key(|bar| bar.time);
+        if !bars.is_sorted_by_key(|bar| bar.time) {
+            bars.sort_by_key(|bar| bar.time);
+        }
         let merged = state.bars.merge(&bars, at);
         let (first, last) = joined((first, closed), state.covered, began, interval);
         state.covered = Some((first, last));

@@ -4,6 +4,7 @@
 mod bad_week;
 mod bars;
 mod commands;
+mod figures;
 mod killed;
 mod revisions;
 mod sources;

@@ -43,7 +43,12 @@ fn wrong_words_are_named_with_what_would_be_right_and_end_64() {
 #[test]
 fn run_without_a_configuration_names_the_demo_and_the_example_and_ends_64() {
     let folder = tempfile::tempdir().unwrap();
-    run(folder.path(), ["run"]).expect(64).complains(&["sentinel demo", "config/sentinel.toml", "--config"]);
+    run(folder.path(), ["run"]).expect(64).complains(&[
+        "sentinel demo",
+        "sentinel try",
+        "sentinel config mt5",
+        "--config",
+    ]);
 }
 
 #[test]

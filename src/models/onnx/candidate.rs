@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use sentinel_actors::domain::prediction::{ExpectedAnswer, ModelIdentity, Prediction, RawAnswer};
@@ -32,7 +33,7 @@ pub(super) struct Candidate {
 
 impl Candidate {
     /// Reads and checks a model file and its manifest. The bytes that are hashed are the bytes that are loaded.
-    pub(super) fn read(path: &Path, expected: &Expected, engine: &OnnxEngine) -> Result<Self, OnnxError> {
+    pub(super) fn read(path: &Path, expected: &Expected, engine: &OnnxEngine) -> Result<Arc<Self>, OnnxError> {
         let bytes = read_bytes(path)?;
         let manifest = Manifest::read(&Manifest::path_of(path), expected)?;
         let have = HEXLOWER.encode(&Sha256::digest(&bytes));
@@ -40,16 +41,13 @@ impl Candidate {
             return Err(OnnxError::Hash { path: path.to_owned(), have, want: manifest.sha256 });
         }
         let refused = |fault| OnnxError::Refused { path: path.to_owned(), fault };
-        let session = Session::load(bytes, expected.columns.len(), engine).map_err(refused)?;
-        let pair =
-            engine.run(|| check_probes(&session, &manifest, expected.output.expected_answer())).map_err(refused)?;
         let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self {
-            session,
-            manifest,
-            identity: ModelIdentity { id, hash: have },
-            pair,
-            answer: expected.output.expected_answer(),
+        let (identity, answer) = (ModelIdentity { id, hash: have }, expected.output.expected_answer());
+        let is_same = |other: &Self| other.identity == identity && other.manifest == manifest && other.answer == answer;
+        engine.shared(is_same, || {
+            let session = Session::load(bytes, expected.columns.len(), engine).map_err(refused)?;
+            let pair = engine.run(|| check_probes(&session, &manifest, answer)).map_err(refused)?;
+            Ok(Self { session, manifest: manifest.clone(), identity: identity.clone(), pair, answer })
         })
     }
 

@@ -1,10 +1,11 @@
 //! One loaded model file: asks the runtime and nothing else. It never looks at a file and never decides what an answer
 //! is worth.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, ValueView};
 
+use super::candidate::Candidate;
 use super::error::{Cause, Fault};
 use super::inspect::{Shape, registry};
 
@@ -13,23 +14,46 @@ use super::inspect::{Shape, registry};
 ///
 /// The runtime also starts a pool of its own with a thread per core, which stays idle. `RTEN_NUM_THREADS=1` in the
 /// process's environment makes that one thread.
-#[derive(Debug, Clone)]
-pub struct OnnxEngine(Arc<ThreadPool>);
+#[derive(Clone)]
+pub struct OnnxEngine {
+    threads: Arc<ThreadPool>,
+    /// What is loaded, so that a thousand pipelines with the same file hold one copy of its network.
+    loaded: Arc<Mutex<Vec<Weak<Candidate>>>>,
+}
 
 impl OnnxEngine {
     /// Starts the thread.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(ThreadPool::with_num_threads(1)))
+        Self { threads: Arc::new(ThreadPool::with_num_threads(1)), loaded: Arc::default() }
+    }
+
+    /// The loaded model that `is_same` knows, or the one that `load` makes.
+    pub(super) fn shared<E>(
+        &self,
+        is_same: impl Fn(&Candidate) -> bool,
+        load: impl FnOnce() -> Result<Candidate, E>,
+    ) -> Result<Arc<Candidate>, E> {
+        let known = |loaded: &mut Vec<Weak<Candidate>>| {
+            loaded.retain(|candidate| candidate.strong_count() > 0);
+            loaded.iter().filter_map(Weak::upgrade).find(|candidate| is_same(candidate))
+        };
+        if let Some(candidate) = known(&mut self.loaded.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(candidate);
+        }
+        // Loading takes long; two that do it at once end with a copy each.
+        let candidate = Arc::new(load()?);
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&candidate));
+        Ok(candidate)
     }
 
     /// Does `work` on the engine's thread. Sessions that are asked inside it do not change threads again.
     pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        self.0.run(work)
+        self.threads.run(work)
     }
 
     fn options(&self) -> RunOptions {
-        RunOptions::default().with_thread_pool(Some(Arc::clone(&self.0)))
+        RunOptions::default().with_thread_pool(Some(Arc::clone(&self.threads)))
     }
 }
 

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::replies::reply;
 use super::{Asked, Fault, Log, Options, base_url};
@@ -34,6 +35,7 @@ struct Shared {
     options: Options,
     log: Log,
     number: AtomicU64,
+    cpu_ns: AtomicU64,
     ends: AtomicBool,
 }
 
@@ -54,8 +56,13 @@ impl Vendors {
     pub fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let (address, log) = (listener.local_addr()?, Log::default());
-        let shared =
-            Arc::new(Shared { options, log: log.clone(), number: AtomicU64::new(0), ends: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            options,
+            log: log.clone(),
+            number: AtomicU64::new(0),
+            cpu_ns: AtomicU64::new(0),
+            ends: AtomicBool::new(false),
+        });
         let of_thread = shared.clone();
         let thread = thread::spawn(move || {
             let mut connections = Vec::new();
@@ -91,6 +98,12 @@ impl Vendors {
     pub fn log(&self) -> &Log {
         &self.log
     }
+
+    /// What its answers have cost, for tests that measure a client in the same process.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.shared.cpu_ns.load(Ordering::SeqCst))
+    }
 }
 
 impl Drop for Vendors {
@@ -111,7 +124,12 @@ impl Shared {
         let mut lines = BufReader::new(stream.try_clone()?);
         while let Some(head) = self.head(&mut lines)? {
             let closes = head.closes;
-            if !self.answer(&head, &mut stream)? || closes {
+            let before = clock_gettime(ClockId::ThreadCPUTime);
+            let may_go_on = self.answer(&head, &mut stream);
+            let after = clock_gettime(ClockId::ThreadCPUTime);
+            let ns = (after.tv_sec - before.tv_sec) * 1_000_000_000 + after.tv_nsec - before.tv_nsec;
+            self.cpu_ns.fetch_add(ns.unsigned_abs(), Ordering::SeqCst);
+            if !may_go_on? || closes {
                 break;
             }
         }

@@ -1,0 +1,190 @@
+//! What live bars cost: figures to print, with the limits that they must keep. They are taken in release:
+//! `cargo test --release --test live -- --ignored --nocapture --test-threads 1 figures`.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use sentinel::node::{self, RunOptions};
+use sentinel::system::{WallClock, resident_bytes};
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::{Clock, PortFuture, elapsed_now};
+use sentinel_testbed::vendors::{Market, Options, Vendors};
+
+use super::support::*;
+
+fn process_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
+}
+
+/// A clock that calls `each` with the number of the slot that is waited for.
+#[derive(Clone)]
+struct Counting {
+    clock: TestClock,
+    waits: Arc<AtomicU64>,
+    newest: Arc<AtomicU64>,
+    each: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+impl Clock for Counting {
+    fn now(&self) -> UtcMs {
+        self.clock.now()
+    }
+
+    fn wait_until(&self, until: UtcMs) -> PortFuture<'_, ()> {
+        let time = until.0.unsigned_abs();
+        if self.newest.fetch_max(time, Ordering::SeqCst) < time {
+            (self.each)(self.waits.fetch_add(1, Ordering::SeqCst));
+        }
+        self.clock.wait_until(until)
+    }
+
+    fn follows_cycles(&self) -> bool {
+        true
+    }
+}
+
+fn market() -> Market {
+    Market { weekend: Some(SUMMER_WEEKEND), ..Market::plain("EURUSD.FOREX", 1.1, 5) }
+}
+
+/// Runs `pipelines` pipelines for `hours`; `each` is called before each slot.
+fn measured(
+    dir: &Path,
+    pipelines: usize,
+    hours: i64,
+    vendor: &Arc<Vendors>,
+    clock: &TestClock,
+    each: impl Fn(u64) + Send + Sync + 'static,
+) {
+    let end = UtcMs(at("2017-06-05T00:00:00Z") + hours * HOUR);
+    let model = model_of_made_hours(dir);
+    let keys = format!("end = \"{end}\"\n[pipeline.deadlines]\nslot_lateness = \"1h\"");
+    let one =
+        |number: usize| order_pipeline(&format!("p{number}"), &vendor.base_url(), &keys, "kind = \"eodhd\"", &model);
+    let config = config(&(0..pipelines).map(one).collect::<String>(), dir);
+    let (waits, newest) = (Arc::default(), Arc::default());
+    let clock = Counting { clock: clock.clone(), waits, newest, each: Arc::new(each) };
+    node::run(&config, RunOptions { clock: Arc::new(clock), ..RunOptions::default() }).unwrap();
+}
+
+#[test]
+#[ignore = "prints figures; run it in release"]
+fn figures_of_the_work_in_a_cycle() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new(at("2017-06-04T23:30:00Z"));
+    let vendor = Arc::new(vendor(market(), &clock, no_fault));
+    let marks: Arc<std::sync::Mutex<Vec<Duration>>> = Arc::default();
+    let (of_vendor, kept) = (vendor.clone(), marks.clone());
+    measured(dir.path(), 1, 116, &vendor, &clock, move |_| {
+        kept.lock().unwrap().push(process_cpu().saturating_sub(of_vendor.cpu()));
+    });
+    let marks = marks.lock().unwrap();
+    let cycles: Vec<Duration> = marks.windows(2).map(|two| two[1].saturating_sub(two[0])).collect();
+    let rest = &cycles[2..];
+    let mean = rest.iter().sum::<Duration>() / u32::try_from(rest.len()).unwrap();
+    let mut sorted = rest.to_vec();
+    sorted.sort();
+    println!("first cycle with {} minutes: {:?} CPU", vendor.log().all()[0].rows, cycles[0]);
+    println!(
+        "each further cycle: mean {mean:?} CPU, median {:?}, worst {:?}",
+        sorted[sorted.len() / 2],
+        sorted[sorted.len() - 1]
+    );
+    assert!(mean <= Duration::from_millis(2), "{mean:?}");
+    assert!(cycles[0] <= Duration::from_millis(50), "{:?}", cycles[0]);
+}
+
+/// Resident bytes of this process before cycles 100 and 500: its growth is that of the node, because the vendor's is over by then.
+#[test]
+#[ignore = "prints figures; run it in release"]
+fn figures_of_growth() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new(at("2017-06-04T23:30:00Z"));
+    let vendor = Arc::new(vendor(market(), &clock, no_fault));
+    let seen: Arc<std::sync::Mutex<Vec<u64>>> = Arc::default();
+    let kept = seen.clone();
+    measured(dir.path(), 1, 620, &vendor, &clock, move |slot| {
+        if [100, 500].contains(&slot) {
+            kept.lock().unwrap().push(resident_bytes().unwrap());
+        }
+    });
+    let [early, late] = seen.lock().unwrap()[..] else { panic!("two marks") };
+    println!("growth from cycle 100 to 500: {} KB", late.saturating_sub(early) / 1000);
+    assert!(late.saturating_sub(early) <= 1_000_000);
+}
+
+/// Resident bytes of a node as its own process, when each of its pipelines has decided.
+fn resident(pipelines: usize) -> u64 {
+    let dir = tempfile::tempdir().unwrap();
+    let now = || WallClock.now().0;
+    let market = Market::plain("EURUSD.FOREX", 1.1, 5);
+    let options = Options { market, now: Arc::new(now), key: KEY.to_owned(), plan: Arc::new(no_fault) };
+    let vendor = Vendors::start(options).unwrap();
+    let model = model_of_made_hours(dir.path());
+    let keys = "calendar = \"always\"\nschedule = \"every 5s\"";
+    let one = |number: usize| {
+        let text = order_pipeline(&format!("p{number}"), &vendor.base_url(), keys, "kind = \"eodhd\"", &model);
+        text.replace("volume_lots", "decide_on = \"slot\"\nvolume_lots")
+    };
+    let text = format!("[log]\nfile = \"none\"\nlevel = \"error\"\n{}", (0..pipelines).map(one).collect::<String>());
+    std::fs::write(dir.path().join("node.toml"), text).unwrap();
+    let mut node = Command::new(env!("CARGO_BIN_EXE_sentinel"))
+        .current_dir(dir.path())
+        .args(["run", "--config", "node.toml"])
+        .env("EODHD_API_TOKEN", KEY)
+        .spawn()
+        .unwrap();
+    let began = elapsed_now();
+    let decided = || {
+        let sql = "SELECT count(*) FROM (SELECT pipeline FROM slots WHERE decided_bar_ms IS NOT NULL GROUP BY pipeline HAVING count(*) > 1)";
+        let journal = rusqlite::Connection::open(dir.path().join("state/journal.db"));
+        journal.and_then(|journal| journal.query_row(sql, [], |row| row.get::<_, u32>(0))).unwrap_or(0) as usize
+    };
+    while decided() < pipelines {
+        assert!(began.elapsed() < Duration::from_secs(90), "{} of {pipelines} have decided", decided());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.id())).unwrap();
+    node.kill().unwrap();
+    node.wait().unwrap();
+    let kb = status.split_once("VmRSS:").unwrap().1.split_whitespace().next().unwrap();
+    assert_eq!(vendor.log().all().len(), 1, "one request for all");
+    kb.parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+#[ignore = "prints figures; run it in release"]
+fn figures_of_memory() {
+    let (one, thousand) = (resident(1), resident(1000));
+    let each = thousand.saturating_sub(one) / 999;
+    println!(
+        "one pipeline: {:.1} MB; 1,000: {:.1} MB, {:.1} KB for each further one",
+        one as f64 / 1e6,
+        thousand as f64 / 1e6,
+        each as f64 / 1e3
+    );
+    assert!(one <= 25_000_000 && each <= 100_000);
+}
+
+#[test]
+#[ignore = "prints figures; run it in release"]
+fn figures_of_a_start_with_a_warm_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new(at("2017-06-04T23:30:00Z"));
+    let vendor = Arc::new(vendor(market(), &clock, no_fault));
+    measured(dir.path(), 1, 24, &vendor, &clock, |_| ());
+    let mut times = Vec::new();
+    for hours in 25..35 {
+        let began = elapsed_now();
+        measured(dir.path(), 1, hours, &vendor, &clock, |_| ());
+        times.push(began.elapsed());
+    }
+    times.sort();
+    println!("start, one decision and end with a warm cache: median {:?}, worst {:?}", times[5], times[9]);
+    assert!(times[5] <= Duration::from_millis(150), "{times:?}");
+}
