@@ -4,7 +4,6 @@
 //! one, so the same question is asked once more with the bars as they are now, and the answer is kept in the bar cache, for
 //! `sentinel why`. It is asked beside the cycles and never holds one.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +17,6 @@ use sentinel_actors::ports::{FeatureSet, Model};
 use tokio::task::JoinSet;
 
 use super::cache::{BarCache, Review};
-use crate::journal::JournalReader;
 
 /// Revised bars that are looked at after one fetch, the newest ones.
 const REVIEWS_MAX: usize = 4;
@@ -79,8 +77,8 @@ impl Rule {
 /// Asks what revisions of one pipeline's bars would have changed.
 pub struct Reviewer {
     pub pipeline: String,
-    /// The journal's directory.
-    pub state: PathBuf,
+    /// The model's answer with which a bar was decided, from the journal; `None`: it was not. Waits for the disk.
+    pub decided: Arc<dyn Fn(UtcMs) -> Option<Vec<f64>> + Send + Sync>,
     pub features: Arc<dyn FeatureSet>,
     pub model: Arc<dyn Model>,
     pub rule: Rule,
@@ -117,13 +115,9 @@ impl Reviews {
 
 impl Reviewer {
     async fn review(&self, bar: RevisedBar, bars: &[RawBar]) {
-        let (state, pipeline) = (self.state.clone(), self.pipeline.clone());
-        let decided = tokio::task::spawn_blocking(move || {
-            let slot = JournalReader::open(&state)?.slot_of_bar(&pipeline, bar.time)?;
-            Ok::<_, crate::journal::JournalError>(slot.and_then(|slot| slot.record.raw_output))
-        });
+        let decided = self.decided.clone();
         // A bar that was not decided has nothing to be compared with.
-        let Ok(Ok(Some(was))) = decided.await else { return };
+        let Ok(Some(was)) = tokio::task::spawn_blocking(move || decided(bar.time)).await else { return };
         let was = self.rule.meaning(was);
         let now = self.ask(bars).await;
         let (differs, would_be) = match (&was, &now) {

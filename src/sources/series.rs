@@ -378,3 +378,64 @@ fn joined(
         .flatten()
         .fold(new, |all, other| if touches(all, other) { (all.0.min(other.0), all.1.max(other.1)) } else { all })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: UtcMs = UtcMs(1_000);
+
+    fn bar(time: i64, price: Option<f64>) -> RawBar {
+        RawBar { time: UtcMs(time), open: price, high: price, low: price, close: price, volume: None }
+    }
+
+    #[test]
+    fn a_known_bar_is_replaced_by_another_price_and_never_by_none() {
+        let mut bars = Bars::default();
+        bars.merge(&[bar(1, Some(1.0)), bar(2, None)], NOW);
+        let nothing = bars.merge(&[bar(1, None), bar(1, Some(0.0)), bar(1, Some(1.0)), bar(2, None)], NOW);
+        assert!(nothing.rows.is_empty() && nothing.revisions.is_empty());
+        let filled = bars.merge(&[bar(2, Some(2.0))], NOW);
+        assert_eq!((filled.rows.len(), filled.revisions.len()), (1, 0), "what was missing is no revision");
+        let revised = bars.merge(&[bar(1, Some(1.5))], NOW);
+        assert_eq!(revised.revisions.len(), 1);
+        assert_eq!(bars.between(UtcMs(0), UtcMs(9)), [bar(1, Some(1.5)), bar(2, Some(2.0))]);
+    }
+
+    #[test]
+    fn what_was_asked_for_grows_only_without_a_hole() {
+        let minute = Interval::new(Duration::from_secs(60)).unwrap();
+        let range = |first: i64, last: i64| (UtcMs(first * 60_000), UtcMs(last * 60_000));
+        assert_eq!(joined(range(5, 9), None, None, minute), range(5, 9));
+        assert_eq!(joined(range(5, 9), Some(range(1, 4)), None, minute), range(1, 9), "next to each other");
+        assert_eq!(joined(range(5, 9), Some(range(1, 3)), None, minute), range(5, 9), "a minute between them");
+        // The newest part of a long absence, and then the older one.
+        let newest = joined(range(50, 90), Some(range(1, 10)), Some(range(1, 10)), minute);
+        assert_eq!(joined(range(8, 49), Some(newest), Some(range(1, 10)), minute), range(1, 90));
+    }
+
+    proptest! {
+        #[test]
+        fn bars_are_sorted_and_unique_and_every_change_is_seen(
+            deliveries in prop::collection::vec(prop::collection::vec((0_i64..30, proptest::option::weighted(0.8, 1_u8..4)), 0..12), 1..12),
+        ) {
+            let mut bars = Bars::default();
+            let mut versions = vec![(bars.version(), Vec::new())];
+            for delivery in deliveries {
+                let delivery: Vec<RawBar> = delivery.into_iter().map(|(time, price)| bar(time, price.map(f64::from))).collect();
+                bars.merge(&delivery, NOW);
+                versions.push((bars.version(), bars.bars.clone()));
+            }
+            prop_assert!(bars.bars.windows(2).all(|two| two[0].time < two[1].time));
+            for (version, before) in versions {
+                let old: Vec<&RawBar> = before.iter().collect();
+                let changed = bars.bars.iter().find(|bar| !old.contains(bar)).map(|bar| bar.time);
+                // It may say more, as when a bar came back to what it was, and never less.
+                let said = bars.changed_since(version);
+                prop_assert!(changed.is_none_or(|changed| said.is_some_and(|said| said <= changed)), "{said:?} {changed:?}");
+            }
+        }
+    }
+}

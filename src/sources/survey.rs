@@ -116,7 +116,7 @@ pub enum UnfitBars {
     },
     /// Bars of another length than those that the pipeline makes its bars from.
     #[error(
-        "its bars are {} apart ({} of {} times), and `made_from` is {made_from}: give the interval of the file, or another file",
+        "its bars are {} apart ({} of {} times), and `made_from` is {made_from}: give the interval of the file, or already_made = true when it has the made bars",
         Span(survey.spacing), survey.with_spacing, survey.bars - 1
     )]
     Parts {

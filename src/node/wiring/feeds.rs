@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Clock, FeatureSet, Model};
 
 use super::NodeError;
 use super::source::Source;
 use crate::config::{Config, JobConfig, KeyPlace, OrderJob, PipelineConfig, SourceConfig, VendorSource};
 use crate::http::{Access, Secret};
-use crate::journal::StateDir;
+use crate::journal::{JournalReader, StateDir};
 use crate::sources::cache::{BARS_FILE, BarCache, Limit, Opened, SeriesKey};
 use crate::sources::live::{LiveSource, MadeSeries, Recipe, reach};
 use crate::sources::review::{Reviewer, Rule};
@@ -99,7 +100,7 @@ impl Feeds {
         let Asked { features, model } = asked;
         let reviewer = Arc::new(Reviewer {
             pipeline: pipeline.name.clone(),
-            state: self.state.clone(),
+            decided: decided(self.state.clone(), pipeline.name.clone()),
             features,
             model,
             rule: rule(pipeline),
@@ -218,6 +219,14 @@ fn recipe(pipeline: &PipelineConfig) -> Option<Recipe> {
 pub(super) struct Asked {
     pub(super) features: Arc<dyn FeatureSet>,
     pub(super) model: Arc<dyn Model>,
+}
+
+/// What the journal says of a pipeline's bars.
+fn decided(state: PathBuf, pipeline: String) -> Arc<dyn Fn(UtcMs) -> Option<Vec<f64>> + Send + Sync> {
+    Arc::new(move |bar| {
+        let slot = JournalReader::open(&state).and_then(|journal| journal.slot_of_bar(&pipeline, bar));
+        slot.ok().flatten()?.record.raw_output
+    })
 }
 
 /// How the pipeline reads its model's answers.
