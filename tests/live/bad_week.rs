@@ -26,7 +26,8 @@ fn troubles(is_eodhd: bool) -> BTreeMap<i64, (Fault, &'static str)> {
     let detail = r#"{"detail":"Error: You have run over your hourly request allocation"}"#;
     [
         (Fault::status(401, r#"{"message":"Unauthenticated"}"#), "source_unauthorised"),
-        (Fault::status(403, "Only EOD data allowed for free users"), "source_unauthorised"),
+        // A key that a vendor echoes must not get anywhere either.
+        (Fault::status(403, &format!("Only EOD data allowed for free users, {KEY}")), "source_unauthorised"),
         (Fault::status(404, "Ticker Not Found."), "source_failed"),
         (Fault::status(422, r#"{"errors":{"to":["Max period length is 600 days"]}}"#), "source_failed"),
         (limit("20"), "source_rate_limited"),
@@ -129,7 +130,7 @@ fn week(source: &str, keys: &str, ticker: &str, is_made: bool, has_weekend_rows:
     });
     let model = if is_made { model_of_made_hours(dir.path()) } else { demo("model.onnx") };
     let keys = format!(
-        "{keys}\nend = \"2017-06-19T00:00:00Z\"\n[pipeline.deadlines]\nfetch = \"400ms\"\n[pipeline.data]\nmax_missing_bars = 60"
+        "{keys}\nend = \"2017-06-19T00:00:00Z\"\n[pipeline.deadlines]\nfetch = \"1500ms\"\n[pipeline.data]\nmax_missing_bars = 60"
     );
     run(&config(&order_pipeline("eurusd", &vendor.base_url(), &keys, source, &model), dir.path()), &clock);
 

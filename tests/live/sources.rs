@@ -1,7 +1,7 @@
 //! Each vendor serves a node that decides every hour.
 
 use super::support::*;
-use sentinel_testbed::vendors::Market;
+use sentinel_testbed::vendors::{Fault, Market};
 
 #[test]
 fn a_node_decides_every_hour_of_a_day_on_the_hours_of_a_vendor() {
@@ -88,6 +88,24 @@ fn twenty_pipelines_of_one_series_ask_once() {
         let rows = rows(dir.path(), &format!("p{number}"));
         assert_eq!(rows.len(), 1, "{rows:#?}");
         assert_eq!(rows[0].decided, Some(rows[0].slot - 2000 - HOUR), "{rows:#?}");
+    }
+    assert_eq!(vendor.log().all().len(), 1);
+}
+
+#[test]
+fn what_a_vendor_refuses_to_one_pipeline_is_refused_to_all_with_one_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new(at("2017-06-13T23:30:00Z"));
+    let refusal = |_, _| Some(Fault::status(404, "Ticker Not Found."));
+    let vendor = vendor(Market::plain("EURUSD.FOREX", 1.1, 5), &clock, refusal);
+    let keys = "made_from = \"native\"\nend = \"2017-06-14T01:00:00Z\"";
+    let pipelines = (0..20).map(|number| {
+        order_pipeline(&format!("p{number}"), &vendor.base_url(), keys, "kind = \"eodhd\"", &demo("model.onnx"))
+    });
+    run(&config(&pipelines.collect::<String>(), dir.path()), &clock);
+    for number in 0..20 {
+        let rows = rows(dir.path(), &format!("p{number}"));
+        assert_eq!((rows.len(), rows[0].reason.as_str()), (1, "source_failed"), "{rows:#?}");
     }
     assert_eq!(vendor.log().all().len(), 1);
 }
