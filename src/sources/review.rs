@@ -18,6 +18,9 @@ use tokio::task::JoinSet;
 
 use super::cache::{BarCache, Review};
 
+/// How often the journal is asked for the decision on a bar.
+const LOOKS: u32 = 5;
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Revised bars that are looked at after one fetch, the newest ones.
 const REVIEWS_MAX: usize = 4;
 
@@ -115,9 +118,8 @@ impl Reviews {
 
 impl Reviewer {
     async fn review(&self, bar: RevisedBar, bars: &[RawBar]) {
-        let decided = self.decided.clone();
         // A bar that was not decided has nothing to be compared with.
-        let Ok(Some(was)) = tokio::task::spawn_blocking(move || decided(bar.time)).await else { return };
+        let Some(was) = self.answer_of(bar.time).await else { return };
         let was = self.rule.meaning(was);
         let now = self.ask(bars).await;
         let (differs, would_be) = match (&was, &now) {
@@ -141,6 +143,19 @@ impl Reviewer {
         let cache = self.cache.clone();
         // Without it `why` does not know; the line above said it.
         let _ = tokio::task::spawn_blocking(move || cache.note_review(&review)).await;
+    }
+
+    /// The answer with which a bar was decided. Its row may still be on its way to the disk.
+    async fn answer_of(&self, bar: UtcMs) -> Option<Vec<f64>> {
+        for _ in 0..LOOKS {
+            let decided = self.decided.clone();
+            let found = tokio::task::spawn_blocking(move || decided(bar)).await.ok()?;
+            if found.is_some() {
+                return found;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        None
     }
 
     /// What the model says of the newest bar.

@@ -21,8 +21,8 @@ fn day(is_made: bool) -> (tempfile::TempDir, Vec<Row>, Vec<Review>) {
     let vendor = vendor(market, &clock, no_fault);
     let (keys, model) =
         if is_made { ("", model_of_made_hours(dir.path())) } else { ("made_from = \"native\"", demo("model.onnx")) };
-    // Two more days, so that the node is still there when the answer comes.
-    let keys = format!("{keys}\nend = \"2017-06-16T12:00:00Z\"");
+    // Many more days, so that the node is still there when the answer comes.
+    let keys = format!("{keys}\nend = \"2017-07-14T12:00:00Z\"");
     let text = order_pipeline("eurusd", &vendor.base_url(), &keys, "kind = \"eodhd\"", &model);
     run(&config(&text, dir.path()), &clock);
     let cache = BarCache::read_only(&dir.path().join("state").join(BARS_FILE)).unwrap();

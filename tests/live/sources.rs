@@ -75,39 +75,45 @@ fn a_schedule_of_minutes_asks_once_per_hour_when_the_vendor_is_on_time() {
 }
 
 #[test]
-fn twenty_pipelines_of_one_series_ask_once() {
+fn a_pipeline_that_decides_every_minute_asks_once_for_each_bar() {
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::new(at("2017-06-13T23:30:00Z"));
     let vendor = vendor(Market::plain("EURUSD.FOREX", 1.1, 5), &clock, no_fault);
-    let keys = "made_from = \"native\"\nend = \"2017-06-14T01:00:00Z\"";
+    let keys = "made_from = \"native\"\nschedule = \"every 1m at :58\"\nend = \"2017-06-14T02:00:00Z\"";
+    let text = order_pipeline("eurusd", &vendor.base_url(), keys, "kind = \"eodhd\"", &demo("model.onnx"));
+    let text = text.replace("volume_lots", "decide_on = \"slot\"\nvolume_lots");
+    run(&config(&text, dir.path()), &clock);
+    let rows = rows(dir.path(), "eurusd");
+    assert!(rows.len() == 150 && rows.iter().all(|row| row.decided.is_some()), "{rows:#?}");
+    assert_eq!(vendor.log().all().len(), 3);
+}
+
+/// Twenty pipelines of one series have one slot; their rows, and how often the vendor was asked.
+fn twenty(plan: impl Fn(u64, i64) -> Option<Fault> + Send + Sync + 'static) -> (Vec<Row>, usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = FastClock::new(at("2017-06-13T23:59:50Z"));
+    let vendor = vendor_at(Market::plain("EURUSD.FOREX", 1.1, 5), clock.closure(), plan);
+    let keys = "made_from = \"native\"\nend = \"2017-06-14T00:00:20Z\"\n[pipeline.deadlines]\nslot_lateness = \"10m\"";
     let pipelines = (0..20).map(|number| {
         order_pipeline(&format!("p{number}"), &vendor.base_url(), keys, "kind = \"eodhd\"", &demo("model.onnx"))
     });
     run(&config(&pipelines.collect::<String>(), dir.path()), &clock);
-    for number in 0..20 {
-        let rows = rows(dir.path(), &format!("p{number}"));
-        assert_eq!(rows.len(), 1, "{rows:#?}");
-        assert_eq!(rows[0].decided, Some(rows[0].slot - 2000 - HOUR), "{rows:#?}");
-    }
-    assert_eq!(vendor.log().all().len(), 1);
+    let rows = (0..20).flat_map(|number| rows(dir.path(), &format!("p{number}"))).collect();
+    (rows, vendor.log().all().len())
+}
+
+#[test]
+fn twenty_pipelines_of_one_series_ask_once() {
+    let (rows, requests) = twenty(no_fault);
+    assert_eq!((rows.len(), requests), (20, 1), "{rows:#?}");
+    assert!(rows.iter().all(|row| row.bars_digest.is_some() && row.bars_digest == rows[0].bars_digest), "{rows:#?}");
 }
 
 #[test]
 fn what_a_vendor_refuses_to_one_pipeline_is_refused_to_all_with_one_request() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = TestClock::new(at("2017-06-13T23:30:00Z"));
-    let refusal = |_, _| Some(Fault::status(404, "Ticker Not Found."));
-    let vendor = vendor(Market::plain("EURUSD.FOREX", 1.1, 5), &clock, refusal);
-    let keys = "made_from = \"native\"\nend = \"2017-06-14T01:00:00Z\"";
-    let pipelines = (0..20).map(|number| {
-        order_pipeline(&format!("p{number}"), &vendor.base_url(), keys, "kind = \"eodhd\"", &demo("model.onnx"))
-    });
-    run(&config(&pipelines.collect::<String>(), dir.path()), &clock);
-    for number in 0..20 {
-        let rows = rows(dir.path(), &format!("p{number}"));
-        assert_eq!((rows.len(), rows[0].reason.as_str()), (1, "source_failed"), "{rows:#?}");
-    }
-    assert_eq!(vendor.log().all().len(), 1);
+    let (rows, requests) = twenty(|_, _| Some(Fault::status(404, "Ticker Not Found.")));
+    assert_eq!((rows.len(), requests), (20, 1), "{rows:#?}");
+    assert!(rows.iter().all(|row| row.reason == "source_failed"), "{rows:#?}");
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use sentinel::config::{Config, Env, Flags};
 use sentinel::node::{self, RunOptions, RunReport};
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Clock, PortFuture};
+use sentinel_actors::ports::{Clock, PortFuture, elapsed_now};
 use sentinel_testbed::vendors::{Fault, Market, Options, Vendors};
 
 pub const MINUTE: i64 = 60_000;
@@ -60,13 +61,57 @@ impl Clock for TestClock {
     }
 }
 
+/// A clock that runs faster than time, for pipelines that wait beside each other.
+#[derive(Clone, Copy)]
+pub struct FastClock {
+    start: i64,
+    began: tokio::time::Instant,
+}
+
+impl FastClock {
+    const SPEED: u32 = 20;
+
+    pub fn new(start: i64) -> Self {
+        Self { start, began: elapsed_now() }
+    }
+
+    fn time(&self) -> i64 {
+        self.start + i64::try_from((self.began.elapsed() * Self::SPEED).as_millis()).unwrap()
+    }
+
+    pub fn closure(self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
+        Arc::new(move || self.time())
+    }
+}
+
+impl Clock for FastClock {
+    fn now(&self) -> UtcMs {
+        UtcMs(self.time())
+    }
+
+    fn wait_until(&self, until: UtcMs) -> PortFuture<'_, ()> {
+        Box::pin(
+            async move { tokio::time::sleep(until.since(self.now()).min(Duration::from_secs(5)) / Self::SPEED).await },
+        )
+    }
+}
+
 /// A vendor whose requests meet `plan`.
 pub fn vendor(
     market: Market,
     clock: &TestClock,
     plan: impl Fn(u64, i64) -> Option<Fault> + Send + Sync + 'static,
 ) -> Vendors {
-    Vendors::start(Options { market, now: clock.closure(), key: KEY.to_owned(), plan: Arc::new(plan) }).unwrap()
+    vendor_at(market, clock.closure(), plan)
+}
+
+/// The same by any clock.
+pub fn vendor_at(
+    market: Market,
+    now: Arc<dyn Fn() -> i64 + Send + Sync>,
+    plan: impl Fn(u64, i64) -> Option<Fault> + Send + Sync + 'static,
+) -> Vendors {
+    Vendors::start(Options { market, now, key: KEY.to_owned(), plan: Arc::new(plan) }).unwrap()
 }
 
 /// Without trouble.
@@ -119,7 +164,7 @@ pub fn config(text: &str, dir: &Path) -> Config {
     Config::from_str_at(&text, "test.toml", dir, &env, &Flags::default()).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-pub fn run(config: &Config, clock: &TestClock) -> RunReport {
+pub fn run(config: &Config, clock: &(impl Clock + Clone + 'static)) -> RunReport {
     node::run(config, RunOptions { clock: Arc::new(clock.clone()), ..RunOptions::default() }).unwrap()
 }
 
