@@ -47,26 +47,30 @@ pub enum HubPayload {
     TwoBlocks,
     /// The same with the newest row as the only one of a list: for a model that wants both blocks nested.
     TwoBlocksNested,
+    /// `inputs` with two named tensors, `X_tabular` and `X_sequential`, which hold the same two blocks of each row.
+    TwoTensors,
 }
 
 impl HubPayload {
     /// As the configuration names them.
-    const NAMED: [(&str, Self); 5] = [
+    const NAMED: [(&str, Self); 6] = [
         ("columns", Self::Columns),
         ("records", Self::Records),
         ("tensor", Self::Tensor),
         ("two_blocks", Self::TwoBlocks),
         ("two_blocks_nested", Self::TwoBlocksNested),
+        ("two_tensors", Self::TwoTensors),
     ];
 
     /// What is wrong with it when sequences are computed, or are not. `columns` has always been taken with both.
     fn problem(self, sequence: bool) -> Option<&'static str> {
         match (self, sequence) {
-            (Self::TwoBlocks | Self::TwoBlocksNested, false) => {
+            (Self::TwoBlocks | Self::TwoBlocksNested | Self::TwoTensors, false) => {
                 Some("needs features.sequence = true: the second block is the sequence")
             }
             (Self::Records | Self::Tensor, true) => Some(
-                "sends no sequence: set features.sequence = false, or choose \"two_blocks\" when the model takes a sequence",
+                "sends no sequence: set features.sequence = false, or choose \"two_blocks\" or \"two_tensors\" when the model \
+                 takes a sequence",
             ),
             _ => None,
         }

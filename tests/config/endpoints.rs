@@ -246,6 +246,7 @@ fn a_payload_that_does_not_go_with_the_sequence_is_refused() {
         ("tensor", HubPayload::Tensor, None, Some("sends no sequence: set features.sequence = false")),
         ("two_blocks", HubPayload::TwoBlocks, Some("needs features.sequence = true"), None),
         ("two_blocks_nested", HubPayload::TwoBlocksNested, Some("needs features.sequence = true"), None),
+        ("two_tensors", HubPayload::TwoTensors, Some("needs features.sequence = true"), None),
     ] {
         for (sequence, problem) in [(false, without), (true, with)] {
             match problem {
@@ -254,5 +255,5 @@ fn a_payload_that_does_not_go_with_the_sequence_is_refused() {
             }
         }
     }
-    check_refused(&text("instances", false), "two_blocks_nested");
+    check_refused(&text("instances", false), "two_tensors");
 }

@@ -78,7 +78,7 @@ async fn the_stub_hub_reads_the_same_row_out_of_every_payload() {
         }
     };
     let expected = ask(HubPayload::Columns).await.unwrap();
-    for payload in [HubPayload::Records, HubPayload::Tensor, HubPayload::TwoBlocks] {
+    for payload in [HubPayload::Records, HubPayload::Tensor, HubPayload::TwoBlocks, HubPayload::TwoTensors] {
         assert_eq!(ask(payload).await.as_ref(), Ok(&expected), "{payload:?}");
     }
     // Its model takes the row flat, as most do.

@@ -58,13 +58,19 @@ pub(super) struct Layout {
     columns: Vec<String>,
     /// Of every body, up to its first row.
     head: String,
+    /// Of a body of two tensors, between them.
+    between: &'static str,
     /// Of every body, from the end of its last row.
     tail: &'static str,
 }
 
 /// One row of a request as JSON. The rows of the probes go with every question and are printed once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row(String);
+pub(super) struct Row {
+    row: String,
+    /// Where the sequences of all rows follow after the rows.
+    sequence: Option<String>,
+}
 
 impl Layout {
     pub(super) fn new(payload: HubPayload, features: FeatureSetId, columns: Vec<String>) -> Self {
@@ -74,28 +80,33 @@ impl Layout {
             HubPayload::Records => ("{\"dataframe_records\":[".to_owned(), "]}"),
             HubPayload::Tensor => ("{\"inputs\":[".to_owned(), "]}"),
             HubPayload::TwoBlocks | HubPayload::TwoBlocksNested => split(encode(["X_tabular", "X_sequential"])),
+            HubPayload::TwoTensors => ("{\"inputs\":{\"X_tabular\":[".to_owned(), "]}}"),
         };
-        Self { payload, features, columns: columns.iter().map(encode).collect(), head, tail }
+        let between = if payload == HubPayload::TwoTensors { "],\"X_sequential\":[" } else { "" };
+        Self { payload, features, columns: columns.iter().map(encode).collect(), head, between, tail }
     }
 
     /// The row of a frame.
     pub(super) fn row(&self, frame: &FeatureFrame) -> Result<Row, FrameFault> {
         self.check(frame)?;
-        Ok(Row(match self.payload {
-            HubPayload::Columns | HubPayload::Tensor => encode(&frame.row),
+        let row = match self.payload {
+            HubPayload::Columns | HubPayload::Tensor | HubPayload::TwoTensors => encode(&frame.row),
             HubPayload::Records => self.record(&frame.row),
             HubPayload::TwoBlocks => encode((&frame.row, self.sequence(frame)?)),
             HubPayload::TwoBlocksNested => encode(([&frame.row], self.sequence(frame)?)),
-        }))
+        };
+        let is_apart = self.payload == HubPayload::TwoTensors;
+        let sequence = is_apart.then(|| self.sequence(frame).map(encode)).transpose()?;
+        Ok(Row { row, sequence })
     }
 
     /// The request's body.
-    pub(super) fn body<'r>(&self, rows: impl IntoIterator<Item = &'r Row>) -> Vec<u8> {
+    pub(super) fn body<'r>(&self, rows: impl IntoIterator<Item = &'r Row, IntoIter: Clone>) -> Vec<u8> {
+        let rows = rows.into_iter();
         let mut body = self.head.clone();
-        for (index, Row(row)) in rows.into_iter().enumerate() {
-            body.push_str(if index == 0 { "" } else { "," });
-            body.push_str(row);
-        }
+        push_list(&mut body, rows.clone().map(|row| row.row.as_str()));
+        body.push_str(self.between);
+        push_list(&mut body, rows.filter_map(|row| row.sequence.as_deref()));
         body.push_str(self.tail);
         body.into_bytes()
     }
@@ -126,6 +137,13 @@ impl Layout {
         }
         finite(sequence, "the sequence")?;
         Ok(sequence.chunks(self.columns.len()).collect())
+    }
+}
+
+fn push_list<'t>(body: &mut String, items: impl Iterator<Item = &'t str>) {
+    for (index, item) in items.enumerate() {
+        body.push_str(if index == 0 { "" } else { "," });
+        body.push_str(item);
     }
 }
 
@@ -165,12 +183,13 @@ mod tests {
         FeatureFrame { set: set(), newest: UtcMs(0), row: row.to_vec(), sequence: Some(sequence), volume_absent: false }
     }
 
-    const ALL: [HubPayload; 5] = [
+    const ALL: [HubPayload; 6] = [
         HubPayload::Columns,
         HubPayload::Records,
         HubPayload::Tensor,
         HubPayload::TwoBlocks,
         HubPayload::TwoBlocksNested,
+        HubPayload::TwoTensors,
     ];
 
     #[test]
@@ -193,6 +212,13 @@ mod tests {
             assert_eq!(body(&frames[..1]), format!("{head}{one}{tail}"), "{payload:?}");
             assert_eq!(body(&frames), format!("{head}{one},{other}{tail}"), "{payload:?}");
         }
+        let body = |frames: &[FeatureFrame]| body_of(HubPayload::TwoTensors, frames).unwrap();
+        let tensors = |row: &str, sequence: &str| {
+            format!(r#"{{"inputs":{{"X_tabular":[{row}],"X_sequential":[{sequence}]}}}}"#).into_bytes()
+        };
+        let frames = [frame([0.1, 5.0]), frame([-2.5e-300, 6.0])];
+        assert_eq!(body(&frames[..1]), tensors(rows[0], &sequence));
+        assert_eq!(body(&frames), tensors(&rows.join(","), &format!("{sequence},{sequence}")));
     }
 
     #[test]
@@ -225,7 +251,7 @@ mod tests {
             let frame = FeatureFrame { sequence, ..good() };
             for payload in ALL {
                 match payload {
-                    HubPayload::TwoBlocks | HubPayload::TwoBlocksNested => {
+                    HubPayload::TwoBlocks | HubPayload::TwoBlocksNested | HubPayload::TwoTensors => {
                         assert!(refused(payload, frame.clone()).starts_with(expected), "{expected}");
                     }
                     _ => assert!(body_of(payload, std::slice::from_ref(&frame)).is_ok(), "a row needs no sequence"),
@@ -245,6 +271,7 @@ mod tests {
                     HubPayload::Tensor => "/inputs/0/0",
                     HubPayload::TwoBlocks => "/dataframe_split/data/0/0/0",
                     HubPayload::TwoBlocksNested => "/dataframe_split/data/0/0/0/0",
+                    HubPayload::TwoTensors => "/inputs/X_tabular/0/0",
                 };
                 let arrived = body.pointer(place).and_then(Value::as_f64).unwrap();
                 prop_assert_eq!(arrived.to_bits(), value.to_bits());
