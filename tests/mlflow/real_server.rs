@@ -14,12 +14,38 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use sentinel::config::HubPayload;
 use sentinel::models::Output;
 use sentinel::models::mlflow::{MlflowModel, MlflowSettings};
+use sentinel_actors::domain::prediction::{AnswerFault, Probabilities};
 use sentinel_actors::ports::{Model, ModelError, elapsed_now};
 
 use super::{LONG, frame, settings};
 
 /// Starting Python with its libraries takes seconds, on a busy machine many.
 const START_MAX: Duration = Duration::from_secs(180);
+
+/// After this the server itself gives up on a model.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
+
+const MODELS: [&str; 10] = [
+    "columns",
+    "tensor",
+    "two_tensors",
+    "two_blocks",
+    "two_blocks_nested",
+    "regressor_series",
+    "regressor_array",
+    "nan",
+    "raises",
+    "hangs",
+];
+
+const ALL: [HubPayload; 6] = [
+    HubPayload::Columns,
+    HubPayload::Records,
+    HubPayload::Tensor,
+    HubPayload::TwoBlocks,
+    HubPayload::TwoBlocksNested,
+    HubPayload::TwoTensors,
+];
 
 fn mlflow() -> PathBuf {
     let named = std::env::var_os("SENTINEL_MLFLOW").map(PathBuf::from);
@@ -47,13 +73,14 @@ fn port() -> u16 {
 
 /// The server and its workers; ended when this is dropped.
 struct Served {
+    name: &'static str,
     child: Child,
     port: u16,
     output: PathBuf,
 }
 
 impl Served {
-    fn start(mlflow: &Path, folder: &Path, model: &str) -> Self {
+    fn start(mlflow: &Path, folder: &Path, name: &'static str) -> Self {
         let port = port();
         // The server starts its workers with programs that it looks for on the path.
         let mut path = mlflow.parent().unwrap().as_os_str().to_owned();
@@ -70,17 +97,23 @@ impl Served {
                 "--host",
                 "127.0.0.1",
                 "--model-uri",
-                model,
+                name,
             ])
             .args(["--port", &port.to_string()])
             .env("PATH", path)
+            .env("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", SERVER_TIMEOUT.as_secs().to_string())
             .process_group(0)
             .spawn()
             .unwrap();
-        Self { child, port, output: folder.join("output.txt") }
+        Self { name, child, port, output: folder.join("output.txt") }
     }
 
+    /// Whether this very server listens, and not another program that answers on its port.
     fn is_up(&self) -> bool {
+        let said = std::fs::read_to_string(&self.output).unwrap_or_default();
+        if !said.contains(&format!("running on http://127.0.0.1:{} ", self.port)) {
+            return false;
+        }
         let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) else { return false };
         stream.set_read_timeout(Some(LONG)).unwrap();
         let mut answer = String::new();
@@ -133,19 +166,50 @@ async fn check(model: &MlflowModel, expected: [f64; 3]) {
     let answer = model.predict(&frame(1000.0), LONG).await.unwrap();
     assert!(answer.rows.len() == 1 && answer.rows[0].len() == 3 && answer.rows[0].iter().all(|cell| cell.is_nan()));
 
-    match model.predict(&frame(2000.0), LONG).await {
+    raised(model.predict(&frame(2000.0), LONG).await);
+    assert_eq!(model.validate(LONG).await.unwrap(), identity, "a model that raised is the same model");
+}
+
+/// The answer of a server whose model raised.
+fn raised<T: std::fmt::Debug>(result: Result<T, ModelError>) {
+    match result {
         Err(ModelError::Status { status: 400, text }) => {
             assert!(text.starts_with(r#"{"error_code": "BAD_REQUEST""#) && text.chars().count() <= 300, "{text}");
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(model.validate(LONG).await.unwrap(), identity, "a model that raised is the same model");
 }
 
-/// The second server beside that of the columns.
-async fn regressor(mlflow: &Path, folder: &Path, sum: f64) {
-    let mut served = Served::start(mlflow, folder, "regressor");
-    served.wait().await;
+/// Asked with any other payload the server refuses; nothing else reveals a wrong configuration.
+async fn refuses_others(served: &Served, right: &[HubPayload]) {
+    for payload in ALL.into_iter().filter(|payload| !right.contains(payload)) {
+        match model(served, payload).validate(LONG).await {
+            Err(error @ ModelError::Status { status: 400, .. }) => {
+                println!("{}, asked with {payload:?}: {error}", served.name);
+            }
+            other => panic!("{}, asked with {payload:?}: {other:?}", served.name),
+        }
+    }
+}
+
+async fn classifier(served: Served, payloads: &[HubPayload], expected: [f64; 3]) {
+    for payload in payloads {
+        check(&model(&served, *payload), expected).await;
+    }
+    refuses_others(&served, payloads).await;
+    let asked = model(&served, payloads[0]);
+    asked.validate(LONG).await.unwrap();
+    let began = elapsed_now();
+    for _ in 0..50 {
+        asked.predict(&frame(7.5), LONG).await.unwrap();
+    }
+    println!("{}: {:?} per call, {} connections", served.name, began.elapsed() / 50, asked.connects());
+    drop(served);
+    let gone = asked.predict(&frame(7.5), LONG).await;
+    assert!(matches!(gone, Err(ModelError::Unavailable(_))), "{gone:?}");
+}
+
+async fn regressor(served: &Served, sum: f64) {
     let output = Output::Value { horizon: Duration::from_secs(3600) };
     for payload in [HubPayload::Columns, HubPayload::Records] {
         let settings = MlflowSettings { payload, output: output.clone(), ..settings(served.port) };
@@ -157,10 +221,47 @@ async fn regressor(mlflow: &Path, folder: &Path, sum: f64) {
     }
 }
 
-/// A model asked with another payload refuses it; nothing else reveals a wrong configuration.
-async fn refuses(served: &Served, payload: HubPayload) {
-    let wrong = model(served, payload).validate(LONG).await;
-    assert!(matches!(wrong, Err(ModelError::Status { status: 400, .. })), "{payload:?}: {wrong:?}");
+/// It is never armed, and what it said reaches the check that has a reason for it.
+async fn nan(served: &Served) {
+    let model = model(served, HubPayload::Columns);
+    match model.validate(LONG).await {
+        Err(ModelError::Invalid(text)) => assert!(text.contains("NaN"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    let answer = model.predict(&frame(7.5), LONG).await.unwrap();
+    assert_eq!(Probabilities::check(&answer, 3), Err(AnswerFault::NotFinite(0)));
+}
+
+/// The caller's deadline ends the call, or the server's own does, with a text that is no JSON.
+async fn hangs(served: &Served) {
+    let model = model(served, HubPayload::Columns);
+    let deadline = Duration::from_millis(300);
+    let began = elapsed_now();
+    assert_eq!(model.validate(deadline).await, Err(ModelError::Timeout(deadline)));
+    assert!(began.elapsed() < SERVER_TIMEOUT, "{:?}", began.elapsed());
+    match model.validate(LONG).await {
+        Err(ModelError::Status { status: 504, text }) => assert!(!text.is_empty() && !text.starts_with('{'), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn judge(served: Served) {
+    use HubPayload::{Columns, Records, Tensor, TwoBlocks, TwoBlocksNested, TwoTensors};
+    let [a, b, c] = [7.5, 0.25, -3.0];
+    let (one, both) = (softmax([a, b, c]), softmax([2.0 * a, 2.0 * b, 2.0 * c]));
+    match served.name {
+        "columns" => classifier(served, &[Columns, Records], one).await,
+        // A tensor without a name is also made of a table whose columns are of its type.
+        "tensor" => classifier(served, &[Tensor, Columns, Records], one).await,
+        "two_tensors" => classifier(served, &[TwoTensors], both).await,
+        "two_blocks" => classifier(served, &[TwoBlocks], both).await,
+        "two_blocks_nested" => classifier(served, &[TwoBlocksNested], both).await,
+        "regressor_series" | "regressor_array" => regressor(&served, a + b + c).await,
+        "nan" => nan(&served).await,
+        "raises" => raised(model(&served, Columns).validate(LONG).await),
+        "hangs" => hangs(&served).await,
+        other => panic!("nothing is asked of {other}"),
+    }
 }
 
 #[tokio::test]
@@ -174,49 +275,17 @@ async fn a_real_server_answers_every_payload_and_its_errors_are_told_apart() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mlflow/models.py");
     let written = command(python, folder.path()).arg(script).arg(folder.path()).status().unwrap();
     assert!(written.success(), "{}", std::fs::read_to_string(folder.path().join("output.txt")).unwrap_or_default());
-    let saved = began.elapsed();
+    println!("models written in {:?}", began.elapsed());
 
-    let [a, b, c] = [7.5, 0.25, -3.0];
-    let (one, sum) = (softmax([a, b, c]), softmax([2.0 * a, 2.0 * b, 2.0 * c]));
-    // One server at a time: each holds a Python with all its libraries.
-    for (name, payload, wrong, expected) in [
-        ("tensor", HubPayload::Tensor, HubPayload::TwoBlocks, one),
-        ("two_blocks", HubPayload::TwoBlocks, HubPayload::TwoBlocksNested, sum),
-        ("two_blocks_nested", HubPayload::TwoBlocksNested, HubPayload::TwoBlocks, sum),
-    ] {
-        let mut served = Served::start(&mlflow, folder.path(), name);
+    // Two servers at most, for each holds a Python with all its libraries: one starts while the one before is asked.
+    let mut names = MODELS.into_iter();
+    let start = |name| Served::start(&mlflow, folder.path(), name);
+    let mut next = names.next().map(start);
+    while let Some(mut served) = next {
+        next = names.next().map(start);
         served.wait().await;
-        check(&model(&served, payload), expected).await;
-        refuses(&served, wrong).await;
+        println!("{} is up after {:?}", served.name, began.elapsed());
+        judge(served).await;
     }
-    let mut columns = Served::start(&mlflow, folder.path(), "columns");
-    columns.wait().await;
-    let up = began.elapsed();
-    let asked_columns = model(&columns, HubPayload::Columns);
-    check(&asked_columns, one).await;
-    check(&model(&columns, HubPayload::Records), one).await;
-    refuses(&columns, HubPayload::TwoBlocks).await;
-
-    regressor(&mlflow, folder.path(), a + b + c).await;
-
-    let asked = elapsed_now();
-    for _ in 0..50 {
-        asked_columns.predict(&frame(7.5), LONG).await.unwrap();
-    }
-    println!(
-        "models written in {saved:?}, last server up after {up:?}, {:?} per call, {} connections",
-        asked.elapsed() / 50,
-        asked_columns.connects()
-    );
-    // One row hangs, and its server with it; the call ends all the same.
-    let began = elapsed_now();
-    let hung = asked_columns.predict(&frame(3000.0), Duration::from_secs(1)).await;
-    assert!(
-        matches!(hung, Err(ModelError::Timeout(_))) && began.elapsed() < LONG / 2,
-        "{hung:?} {:?}",
-        began.elapsed()
-    );
-    drop(columns);
-    let gone = asked_columns.predict(&frame(7.5), LONG).await;
-    assert!(matches!(gone, Err(ModelError::Unavailable(_))), "{gone:?}");
+    println!("all in {:?}", began.elapsed());
 }
