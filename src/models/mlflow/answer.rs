@@ -131,7 +131,8 @@ fn object(entries: &Map<String, Value>, classes: &[String]) -> Result<Vec<Vec<f6
 }
 
 /// The cells of a record: in the order of the classes when it names them all and nothing else, whatever their case, or in
-/// the order of its columns' numbers when they have no names.
+/// the order of its columns' numbers when they have no names. Classes are told apart by the same rule, so that no cell is
+/// that of two.
 fn in_order<'r>(record: &'r Map<String, Value>, classes: &[String]) -> Result<Vec<&'r Value>, AnswerError> {
     if classes.is_empty()
         && let (1, Some(cell)) = (record.len(), record.values().next())
@@ -139,9 +140,8 @@ fn in_order<'r>(record: &'r Map<String, Value>, classes: &[String]) -> Result<Ve
         return Ok(vec![cell]);
     }
     if record.len() == classes.len() {
-        let named = |class: &String| {
-            record.iter().find(|(name, _)| name.to_uppercase() == class.to_uppercase()).map(|(_, value)| value)
-        };
+        let named =
+            |class: &String| record.iter().find(|(name, _)| name.eq_ignore_ascii_case(class)).map(|(_, value)| value);
         if let Some(cells) = classes.iter().map(named).collect() {
             return Ok(cells);
         }
@@ -193,6 +193,7 @@ fn kind(item: &Value) -> u8 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
 
@@ -315,6 +316,14 @@ mod tests {
     }
 
     #[test]
+    fn no_column_is_that_of_two_classes() {
+        let classes = ["ß", "SS"].map(String::from);
+        let body = |other: &str| format!(r#"{{"predictions": [{{"ss": 0.25, "{other}": 0.75}}]}}"#);
+        assert!(matches!(read(body("s").as_bytes(), &classes), Err(AnswerError::Columns { .. })));
+        assert_eq!(read(body("ß").as_bytes(), &classes).unwrap().rows, [[0.75, 0.25]]);
+    }
+
+    #[test]
     fn a_column_of_the_model_may_be_configured_as_a_class() {
         let classes = ["CLASS_0_PROB", "CLASS_1_PROB"].map(String::from);
         let body = br#"{"predictions": [{"class_1_prob": 0.75, "class_0_prob": 0.25}]}"#;
@@ -328,7 +337,68 @@ mod tests {
         r#"{"predictions": [{"0": 0.6652409557748219}]}"#,
     ];
 
+    fn any_json() -> impl Strategy<Value = Value> {
+        let name = || prop::sample::select(vec!["SELL", "sell", "hold", "BUY", "0", "1", "01", "probs", ""]);
+        let number = any::<u16>().prop_map(|number| Value::from(f64::from(number) / 8.0));
+        let leaf = prop_oneof![8 => number, 1 => Just(Value::Null), 1 => Just(true.into()), 1 => Just("NaN".into())];
+        leaf.prop_recursive(3, 24, 4, move |inner| {
+            let entries = prop::collection::vec((name().prop_map(str::to_owned), inner.clone()), 0..4);
+            let record = entries.prop_map(|entries| Value::Object(entries.into_iter().collect()));
+            let classes = (inner.clone(), inner.clone(), inner.clone());
+            let classes = classes.prop_map(|(buy, hold, sell)| json!({ "buy": buy, "HOLD": hold, "Sell": sell }));
+            prop_oneof![prop::collection::vec(inner, 0..4).prop_map(Value::from), record, classes]
+        })
+    }
+
+    /// Every number and null of a text, as bits.
+    fn numbers_in(json: &Value) -> Vec<u64> {
+        match json {
+            Value::Array(items) => items.iter().flat_map(numbers_in).collect(),
+            Value::Object(entries) => entries.values().flat_map(numbers_in).collect(),
+            Value::Number(number) => number.as_f64().map(f64::to_bits).into_iter().collect(),
+            Value::Null => vec![f64::NAN.to_bits()],
+            _ => vec![],
+        }
+    }
+
     proptest! {
+        #[test]
+        fn an_answer_has_each_number_of_the_reply_at_most_once_and_no_other(json in any_json(), is_value in any::<bool>()) {
+            let body = json!({ "predictions": json }).to_string();
+            let classes = if is_value { vec![] } else { classes() };
+            let mut sent = numbers_in(&json);
+            for number in read(body.as_bytes(), &classes).map(|answer| answer.rows.concat()).unwrap_or_default() {
+                let at = sent.iter().position(|bits| *bits == number.to_bits());
+                prop_assert!(at.is_some(), "{} is not, or not so often, in {}", number, json);
+                sent.remove(at.unwrap());
+            }
+        }
+
+        #[test]
+        fn the_order_of_the_classes_is_the_configured_one_whatever_the_columns_say(
+            order in Just(vec![0, 1, 2]).prop_shuffle(), rows in prop::collection::vec(any::<[u8; 3]>(), 1..4),
+            is_upper in any::<[bool; 3]>(), extra in prop::option::of("[a-z]{1,6}"),
+        ) {
+            let name = |class: usize| {
+                let name = &classes()[class];
+                if is_upper[class] { name.clone() } else { name.to_lowercase() }
+            };
+            let cell = |class: usize, row: &[u8; 3]| format!("{:?}: {}", name(class), row[class]);
+            let record = |row: &[u8; 3]| {
+                let mut cells: Vec<_> = order.iter().map(|class| cell(*class, row)).collect();
+                cells.extend(extra.iter().map(|name| format!("\"{name}\": 1")));
+                format!("{{{}}}", cells.join(","))
+            };
+            let read = predictions(&format!("[{}]", rows.iter().map(record).collect::<Vec<_>>().join(",")));
+            match extra {
+                Some(_) => {
+                    let is_refused = matches!(read, Err(AnswerError::Columns { .. } | AnswerError::Twice(_)));
+                    prop_assert!(is_refused, "{:?}", read);
+                }
+                None => prop_assert_eq!(read, Ok(rows.iter().map(|row| row.map(f64::from).to_vec()).collect())),
+            }
+        }
+
         #[test]
         fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = read(&body, &classes());
@@ -354,7 +424,7 @@ mod tests {
         #[test]
         fn every_number_arrives_as_it_was_sent(row in prop::collection::vec(any::<f64>(), 1..8)) {
             prop_assume!(row.iter().all(|value| value.is_finite()));
-            let read = rows_of(&serde_json::json!({ "predictions": [row] }).to_string()).unwrap();
+            let read = rows_of(&json!({ "predictions": [row] }).to_string()).unwrap();
             prop_assert_eq!(read, vec![row]);
         }
     }
