@@ -31,7 +31,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 const HOW_TO_GO_ON: &str = "\
 With your own key, every symbol of your plan, and your own model:
-  echo EODHD_API_TOKEN=your-key > .env
+  echo EODHD_API_TOKEN=your-key >> .env
   sentinel config mt5 > sentinel.toml
   sentinel check --config sentinel.toml --probe
   sentinel run --config sentinel.toml";
@@ -167,6 +167,12 @@ impl Telling {
         let Ok(reader) = JournalReader::open(&config.node.state) else { return };
         let mut told = reader.last_slot(&pipeline.name).ok().flatten();
         let mut is_first = true;
+        if let Some(slot) = told {
+            println!(
+                "It was run here before, up to {}. The next decision follows when the next hour has closed.",
+                short(slot)
+            );
+        }
         loop {
             let ends = self.ends.load(Ordering::SeqCst);
             let newest = reader.last_slot(&pipeline.name).ok().flatten().filter(|slot| Some(*slot) > told);

@@ -174,7 +174,7 @@ fn requests_are_few(log: &[Asked]) {
     assert!(log.len() < 7 * 24 + 10, "{}", log.len());
 }
 
-fn no_key_is_anywhere(dir: &std::path::Path) {
+pub fn no_key_is_anywhere(dir: &std::path::Path) {
     for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
         if entry.file_type().unwrap().is_dir() {
             no_key_is_anywhere(&entry.path());

@@ -83,6 +83,33 @@ fn the_doctor_has_a_line_for_everything_and_is_content_when_all_is_well() {
 }
 
 #[test]
+fn no_key_gets_into_a_file_or_an_output_whatever_the_vendor_does() {
+    let elsewhere = Fault::Status {
+        code: 302,
+        headers: vec![("Location", format!("http://127.0.0.1:9/?api_token={KEY}"))],
+        body: format!("moved with {KEY}"),
+    };
+    let echo = Fault::status(401, &format!("{{\"message\":\"Unauthenticated: Bearer {KEY}, api_token={KEY}\"}}"));
+    for (fault, is_up) in [(Some(elsewhere), true), (Some(echo), true), (Some(Fault::Reset), true), (None, false)] {
+        for token_in in ["header", "query"] {
+            let dir = tempfile::tempdir().unwrap();
+            let fault = fault.clone();
+            let vendor = vendor(Market::plain("EURUSD.FOREX", 1.1, 5), KEY, move |_, _| fault.clone());
+            let base_url = if is_up { vendor.base_url() } else { "http://127.0.0.1:9".to_owned() };
+            let keys = "made_from = \"native\"\ncalendar = \"always\"";
+            let source = format!("kind = \"eodhd\"\ntoken_in = \"{token_in}\"");
+            let text = order_pipeline("eurusd", &base_url, keys, &source, &demo("model.onnx"));
+            std::fs::write(dir.path().join("node.toml"), format!("[log]\nlevel = \"trace\"\n{text}")).unwrap();
+            let (output, said) = sentinel(dir.path(), &["run", "--config", "node.toml", "--once"]);
+            assert_eq!(output.status.code(), Some(69), "{said}");
+            assert!(said.contains("source_") && !said.contains(KEY), "{said}");
+            assert!(dir.path().join("state/logs/sentinel.log").exists());
+            super::bad_week::no_key_is_anywhere(dir.path());
+        }
+    }
+}
+
+#[test]
 fn the_doctor_says_what_to_do_about_each_trouble() {
     let hour = 60 * MINUTE;
     let late = vec![(now() - 1000 * hour, now() + 1000 * hour, 30 * hour)];

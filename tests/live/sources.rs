@@ -60,6 +60,68 @@ fn the_other_vendor_serves_crypto_and_fx() {
 }
 
 #[test]
+fn a_key_may_be_a_parameter_of_the_address() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new(at("2017-06-13T23:30:00Z"));
+    let vendor = vendor(Market::plain("EURUSD.FOREX", 1.1, 5), &clock, no_fault);
+    let keys = "made_from = \"native\"\nend = \"2017-06-14T02:00:00Z\"";
+    let source = "kind = \"eodhd\"\ntoken_in = \"query\"";
+    run(&config(&order_pipeline("eurusd", &vendor.base_url(), keys, source, &demo("model.onnx")), dir.path()), &clock);
+    let asked = vendor.log().all();
+    assert!(asked.len() == 2 && asked.iter().all(|asked| asked.has_key && asked.status == 200), "{asked:#?}");
+}
+
+#[test]
+fn one_file_has_several_symbols_vendors_intervals_and_schedules() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = FastClock::new(at("2017-06-13T23:59:50Z"));
+    let tickers = ["EURUSD.FOREX", "gbpusd", "BTC-USD.CC"].map(str::to_owned).to_vec();
+    let vendor = vendor_at(Market { tickers, ..Market::plain("", 1.1, 5) }, clock.closure(), no_fault);
+    let end = "end = \"2017-06-14T00:01:30Z\"\n[pipeline.deadlines]\nslot_lateness = \"10m\"";
+    let one = |name: &str, symbol: &str, keys: &str, source: &str, model: &std::path::Path| {
+        let keys = format!("{keys}\n{end}");
+        order_pipeline(name, &vendor.base_url(), &keys, source, model).replace("\"EURUSD\"", &format!("\"{symbol}\""))
+    };
+    let made = model_of_made_hours(dir.path());
+    let text = [
+        one("made", "EURUSD", "schedule = \"on bar close + 5s\"", "kind = \"eodhd\"", &made),
+        one(
+            "five",
+            "EURUSD",
+            "interval = \"5m\"\nmade_from = \"native\"\nschedule = \"every 1m at :58\"",
+            "kind = \"eodhd\"",
+            &demo("model.onnx"),
+        ),
+        one(
+            "other",
+            "GBPUSD",
+            "schedule = \"hourly at :00\"\ncalendar = \"always\"",
+            "kind = \"tiingo\"",
+            &demo("model.onnx"),
+        ),
+        one(
+            "btc",
+            "BTCUSD",
+            "interval = \"15m\"\nmade_from = \"5m\"",
+            "kind = \"eodhd\"\nmarket = \"crypto\"",
+            &of_parts(dir.path(), "5m"),
+        ),
+    ];
+    // At 00:00:00 no hour has settled yet, so that slot decides the one before.
+    run(&config(&text.concat(), dir.path()), &clock);
+    let decided = |name: &str| {
+        let rows = rows(dir.path(), name);
+        let bars: Vec<i64> = rows.iter().filter_map(|row| row.decided).collect();
+        assert!(!rows.is_empty() && !bars.is_empty(), "{name}: {rows:#?}");
+        (rows[0].slot, bars[0])
+    };
+    assert_eq!(decided("made"), (at("2017-06-14T00:00:05Z"), at("2017-06-13T23:00:00Z")));
+    assert_eq!(decided("five"), (at("2017-06-13T23:59:58Z"), at("2017-06-13T23:50:00Z")));
+    assert_eq!(decided("other"), (at("2017-06-14T00:00:00Z"), at("2017-06-13T22:00:00Z")));
+    assert_eq!(decided("btc"), (at("2017-06-14T00:00:02Z"), at("2017-06-13T23:45:00Z")));
+}
+
+#[test]
 fn a_schedule_of_minutes_asks_once_per_hour_when_the_vendor_is_on_time() {
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::new(at("2017-06-13T23:30:00Z"));

@@ -149,12 +149,17 @@ account = "{name}"
 
 /// The demo's model, as one that was trained on hours made from minutes.
 pub fn model_of_made_hours(dir: &Path) -> PathBuf {
-    let model = dir.join("made.onnx");
+    of_parts(dir, "1m")
+}
+
+/// The demo's model, as one that was trained on bars made from shorter ones.
+pub fn of_parts(dir: &Path, made_from: &str) -> PathBuf {
+    let model = dir.join(format!("made-{made_from}.onnx"));
     std::fs::copy(demo("model.onnx"), &model).unwrap();
     let mut manifest: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(demo("model.json")).unwrap()).unwrap();
-    manifest["features"]["made_from"] = "1m".into();
-    std::fs::write(dir.join("made.json"), manifest.to_string()).unwrap();
+    manifest["features"]["made_from"] = made_from.into();
+    std::fs::write(model.with_extension("json"), manifest.to_string()).unwrap();
     model
 }
 
