@@ -163,7 +163,7 @@ impl LiveSource {
         match &self.made {
             None => {
                 let is_there = |bars: &[RawBar]| bars.last().is_some_and(|bar| bar.time == due && is_usable(bar));
-                let need = Need { newest: due, slot, deadline, is_there: &is_there };
+                let need = Need { newest: due, due, slot, deadline, is_there: &is_there };
                 self.series
                     .with(&need, |bars| {
                         let delivered = Delivered::from(bars.between(from, due).to_vec());
@@ -176,7 +176,7 @@ impl LiveSource {
             Some(made) => {
                 let newest = interval.close_of(due).minus(made.recipe.made_from.length());
                 let is_there = |parts: &[RawBar]| made.is_there(parts, newest);
-                let need = Need { newest, slot, deadline, is_there: &is_there };
+                let need = Need { newest, due, slot, deadline, is_there: &is_there };
                 self.series
                     .with(&need, |parts| {
                         let delivered = made.up_to(parts, made.opening(from), newest, slot);

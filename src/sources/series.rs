@@ -38,6 +38,8 @@ pub struct Instrument {
 pub struct Need<'a> {
     /// Open time of the newest bar: closed at the slot.
     pub newest: UtcMs,
+    /// Open time of what the pipeline decides: of the newest bar, or of the one that it makes of the newest ones.
+    pub due: UtcMs,
     /// The time that it is wanted for.
     pub slot: UtcMs,
     pub deadline: Duration,
@@ -248,9 +250,7 @@ impl Series {
         let oldest = self.oldest(need);
         let asked = state.covered.is_some_and(|(first, last)| first <= oldest && last >= need.newest);
         // A bar of a closed market may exist; when it was asked for and is not there, it is not asked for again.
-        asked
-            && ((need.is_there)(state.bars.between(oldest, need.newest))
-                || !self.settings.calendar.is_open(need.newest))
+        asked && ((need.is_there)(state.bars.between(oldest, need.newest)) || !self.settings.calendar.is_open(need.due))
     }
 
     async fn load(&self, state: &mut State, from: UtcMs) -> Result<(), SourceError> {
@@ -272,7 +272,11 @@ impl Series {
             }
         }
         state.bars.forget_before(self.oldest(need));
-        self.vendor.require_clock()
+        self.vendor.require_clock()?;
+        // By the vendor's clock the due bar is still forming.
+        let ahead_ms = self.vendor.clock_ahead_ms();
+        let is_early = ahead_ms > 0 && state.covered.is_some_and(|(_, last)| last < need.newest);
+        if is_early { Err(SourceError::ClockOff { ahead_ms }) } else { Ok(()) }
     }
 
     /// Open times to ask for, the newest first.
@@ -307,7 +311,8 @@ impl Series {
         // With a clock that is ahead a forming bar would pass for a closed one.
         self.vendor.require_clock()?;
         let delivered = bars.len();
-        let closed = interval.newest_closed(at.minus(self.settings.settle)).min(last);
+        let ahead = Duration::from_millis(self.vendor.clock_ahead_ms().max(0).unsigned_abs());
+        let closed = interval.newest_closed(at.minus(self.settings.settle).minus(ahead)).min(last);
         bars.retain(|bar| {
             (first..=closed).contains(&bar.time) && interval.newest_closed(interval.close_of(bar.time)) == bar.time
         });

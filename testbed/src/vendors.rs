@@ -1,16 +1,17 @@
 //! Vendors of market bars, as EODHD and Tiingo answer: a server on loopback whose market, clock and troubles a test decides.
 //!
-//! What is known of the real ones, and how: **[V]** the vendor's documentation, **[C]** a captured reply or a client that parses
-//! it, **[U]** a user's measurement, **[?]** assumed. No live vendor was asked.
+//! What is known of the real ones, and how: from the vendor's documentation (documented), from a captured reply or a client that
+//! parses it (captured), from a user's measurement (measured), or not at all (assumed). No live vendor was asked.
 //!
-//! EODHD, `GET /api/intraday/{TICKER}?interval=1m|5m|1h&from=UNIX&to=UNIX&fmt=json` **[V]**; key in `Authorization: Bearer` or
-//! `api_token` **[V]**. Rows have `timestamp` (open, unix seconds), `gmtoffset`, `datetime`, four prices and `volume` **[C]**, null
-//! prices **[C]**, zero rows **[C]**, Saturday minutes **[U]**, native hours that differ from minutes **[U]**; the newest row
-//! may be forming **[?]**. 401, 402, 403, 404, 429 **[V]**; the body of 422 **[C]**; `X-RateLimit-*` **[V]**.
+//! EODHD, `GET /api/intraday/{TICKER}?interval=1m|5m|1h&from=UNIX&to=UNIX&fmt=json` (documented); key in `Authorization: Bearer`
+//! or `api_token` (documented). Rows have `timestamp` (open, unix seconds), `gmtoffset`, `datetime`, four prices and `volume`
+//! (captured); null prices and rows of zeros (captured); Saturday minutes, and native hours that differ from the minutes
+//! (measured); the newest row may be forming (assumed). 401, 402, 403, 404, 429, `X-RateLimit-*`, the longest ranges (documented); the
+//! body of 422 (captured).
 //!
 //! Tiingo, `GET /tiingo/crypto/prices?tickers=` and `GET /tiingo/fx/{ticker}/prices`, with `startDate`, `endDate`, `resampleFreq`
-//! **[V]**; key in `Authorization: Token` **[V]**; both forms of `date` **[C]**, `tradesDone` as a float **[C]**; at most 10,000
-//! rows, here the oldest ones **[?]**; words with status 200 **[C]**, `detail` with status 200 **[C]**.
+//! (documented); key in `Authorization: Token` (documented); both forms of `date`, `tradesDone` as a float (captured); at most
+//! 10,000 rows (captured of another list of it), the oldest ones (assumed); words and `detail` with status 200 (captured).
 //!
 //! It shares no code with the clients that it judges.
 

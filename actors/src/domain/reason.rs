@@ -102,7 +102,7 @@ reasons! {
     SourceFailed, "source_failed", Skipped, "The bar source answered with an error.";
     SourceUnauthorised, "source_unauthorised", Skipped, "The bar source refused the node's credentials.";
     SourceRateLimited, "source_rate_limited", Skipped, "The bar source was asked too often.";
-    ClockOff, "clock_off", Skipped, "This machine's clock differs from that of the bar source by more than 30 s, so that a forming bar could pass for a closed one.";
+    ClockOff, "clock_off", Skipped, "This machine's clock differs from that of the bar source so much that a forming bar could pass for a closed one; set the clock.";
     UndefinedFeature, "undefined_feature", Skipped, "A feature cell is undefined or not finite.";
     ModelInvalid, "model_invalid", Skipped, "The model did not pass this cycle's validation.";
     ModelUnavailable, "model_unavailable", Skipped, "The model could not be asked.";
