@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sentinel::cli::features::{Window, export, rows};
+use sentinel::cli::features::{FeaturesArgs, MadeArgs, Window, export, rows};
 use sentinel::features::SetInfo;
 use sentinel::features::btc9::{Btc9, COLUMNS, NEED_ROW};
 use sentinel::sources::csv::read_bars;
@@ -157,7 +157,8 @@ fn an_export_has_a_time_and_the_names_of_the_set_in_its_first_line() {
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("features.csv");
     let input = in_project("config/demo/btcusd_1h.csv");
-    let report = export(btc9(), Window::Bars(168), TICK, &input, &output).unwrap();
+    let (set, window, made) = (btc9(), Window::Bars(168), MadeArgs::default());
+    let report = export(&FeaturesArgs { set, window, made, input, output: output.clone(), tick: TICK }).unwrap();
     assert_eq!(report.to_string(), "10055 rows, 9984 of them complete; dropped bars: none");
     let text = fs::read_to_string(&output).unwrap();
     assert_eq!(text.lines().next().unwrap(), format!("timestamp,{}", COLUMNS.join(",")));

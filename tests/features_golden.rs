@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use sentinel::cli::features::{Window, export, rows};
+use sentinel::cli::features::{FeaturesArgs, MadeArgs, Window, export, rows};
 use sentinel::features::SetInfo;
 use sentinel::features::fx23::{Fx23, NAMES, WIDTH};
 use sentinel::sources::csv::read_bars;
@@ -173,7 +173,8 @@ fn an_exported_file_reads_back_with_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("features.csv");
     let input = in_project("config/demo/eurusd_1h_2017.csv");
-    let report = export(fx23(), Window::Bars(200), TICK, &input, &output).unwrap();
+    let (set, window, made) = (fx23(), Window::Bars(200), MadeArgs::default());
+    let report = export(&FeaturesArgs { set, window, made, input, output: output.clone(), tick: TICK }).unwrap();
     assert_eq!(report.to_string(), "6225 rows, 6205 of them complete; dropped bars: none");
     let text = fs::read_to_string(&output).unwrap();
     let (bars, computed) = (year(), rows(fx23(), &year(), Window::Bars(200)));

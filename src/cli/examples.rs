@@ -59,7 +59,9 @@ It ends with 0 when everything holds, and with 1 when something does not.";
 pub const FEATURES: &str = "\
 Examples:
   sentinel features --input bars.csv --output features.csv
-  sentinel features --input bars.csv --output features.csv --window all";
+  sentinel features --input bars.csv --output features.csv --window all
+  sentinel features --input minutes.csv --output features.csv \\
+    --made-from 1m --interval 1h --calendar always --made-bars bars.csv";
 
 pub const BARS: &str = "\
 Examples:

@@ -4,16 +4,20 @@
 //! live node's frame for that bar (promise 5). A cell that is not defined is left empty; none is ever filled. The output
 //! appears complete or not at all.
 
+mod made;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use sentinel_actors::domain::bar::{Bar, Cleaning, DropReason, clean};
 
+use self::made::write_bars;
+pub use self::made::{InvalidMaking, MadeArgs};
 use super::exit;
 use crate::exit::ExitError;
 use crate::features::{SETS, SetInfo};
@@ -29,6 +33,8 @@ pub struct FeaturesArgs {
     /// Bars that each row is computed from, as in the pipeline's configuration, or 'all' for the whole history before it
     #[arg(long, default_value_t = Window::Bars(200))]
     pub window: Window,
+    #[command(flatten)]
+    pub made: MadeArgs,
     /// Bar file with the columns timestamp,open,high,low,close,volume
     #[arg(long, value_name = "CSV")]
     pub input: PathBuf,
@@ -90,6 +96,10 @@ pub enum FeaturesCommandError {
     ShortWindow { window: usize, set: &'static SetInfo },
     #[error("none of the {delivered} bars in {} is usable ({})", input.display(), list(dropped))]
     NoUsableBars { input: PathBuf, delivered: usize, dropped: BTreeMap<DropReason, u32> },
+    #[error(transparent)]
+    Making(#[from] InvalidMaking),
+    #[error("of the {delivered} bars in {} no longer one can be made: {incomplete} would have too few of them", input.display())]
+    NoneMade { input: PathBuf, delivered: usize, incomplete: usize },
     /// The output would replace the input.
     #[error("{} is the input and would be overwritten; choose another output", .0.display())]
     SameFile(PathBuf),
@@ -100,8 +110,8 @@ pub enum FeaturesCommandError {
 impl ExitError for FeaturesCommandError {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Read(_) | Self::NoUsableBars { .. } => exit::FAILED,
-            Self::SameFile(_) | Self::ShortWindow { .. } => exit::USAGE,
+            Self::Read(_) | Self::NoUsableBars { .. } | Self::NoneMade { .. } => exit::FAILED,
+            Self::SameFile(_) | Self::ShortWindow { .. } | Self::Making(_) => exit::USAGE,
             Self::Write { .. } => exit::IO,
         }
     }
@@ -115,11 +125,23 @@ pub struct ExportReport {
     pub complete_rows: usize,
     /// Bars that got no row, by reason.
     pub dropped: BTreeMap<DropReason, u32>,
+    /// Bars that could not be made, because too few of their parts are there.
+    pub incomplete: usize,
 }
 
 impl fmt::Display for ExportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rows, {} of them complete; dropped bars: {}", self.rows, self.complete_rows, list(&self.dropped))
+        write!(
+            f,
+            "{} rows, {} of them complete; dropped bars: {}",
+            self.rows,
+            self.complete_rows,
+            list(&self.dropped)
+        )?;
+        if self.incomplete > 0 {
+            write!(f, "; bars not made, with too few parts: {}", self.incomplete)?;
+        }
+        Ok(())
     }
 }
 
@@ -136,7 +158,7 @@ fn list(dropped: &BTreeMap<DropReason, u32>) -> String {
 /// # Errors
 /// When the input gives no usable bars or the output cannot be written.
 pub fn run(args: &FeaturesArgs) -> Result<String, FeaturesCommandError> {
-    let report = export(args.set, args.window, args.tick, &args.input, &args.output)?;
+    let report = export(args)?;
     Ok(format!("{}: {report}", args.output.display()))
 }
 
@@ -144,35 +166,44 @@ pub fn run(args: &FeaturesArgs) -> Result<String, FeaturesCommandError> {
 ///
 /// # Errors
 /// When the input gives no usable bars or the output cannot be written.
-pub fn export(
-    set: &'static SetInfo,
-    window: Window,
-    tick: f64,
-    input: &Path,
-    output: &Path,
-) -> Result<ExportReport, FeaturesCommandError> {
+pub fn export(args: &FeaturesArgs) -> Result<ExportReport, FeaturesCommandError> {
+    let FeaturesArgs { set, window, made, input, output, tick } = args;
+    let (set, window, tick) = (*set, *window, *tick);
     if let Window::Bars(window) = window
         && window < set.least_bars as usize
     {
         return Err(FeaturesCommandError::ShortWindow { window, set });
     }
     let delivered = read_bars(input)?;
-    if let (Ok(from), Ok(to)) = (fs::canonicalize(input), fs::canonicalize(output))
-        && from == to
-    {
-        return Err(FeaturesCommandError::SameFile(output.to_owned()));
+    for output in std::iter::once(output).chain(&made.made_bars) {
+        if let (Ok(from), Ok(to)) = (fs::canonicalize(input), fs::canonicalize(output))
+            && from == to
+        {
+            return Err(FeaturesCommandError::SameFile(output.clone()));
+        }
     }
     let cleaned = clean(&delivered, &Cleaning { tick, times: None, window: None });
-    let (bars, dropped) = (cleaned.bars, cleaned.dropped);
-    if bars.is_empty() {
-        let (input, delivered) = (input.to_owned(), delivered.len());
+    let dropped = cleaned.dropped;
+    if cleaned.bars.is_empty() {
+        let (input, delivered) = (input.clone(), delivered.len());
         return Err(FeaturesCommandError::NoUsableBars { input, delivered, dropped });
     }
+    let (bars, incomplete) = match made.make(&delivered, tick)? {
+        None => (cleaned.bars, 0),
+        Some(made) => (made.bars, made.incomplete.len()),
+    };
+    if bars.is_empty() {
+        return Err(FeaturesCommandError::NoneMade { input: input.clone(), delivered: delivered.len(), incomplete });
+    }
     let rows = rows(set, &bars, window);
+    let unwritten = |output: &PathBuf, source| FeaturesCommandError::Write { output: output.clone(), source };
+    if let Some(file) = &made.made_bars {
+        replace(file, Durability::Content, |file| write_bars(file, &bars)).map_err(|source| unwritten(file, source))?;
+    }
     replace(output, Durability::Content, |file| write_rows(file, set.columns, &bars, &rows))
-        .map_err(|source| FeaturesCommandError::Write { output: output.to_owned(), source })?;
+        .map_err(|source| unwritten(output, source))?;
     let complete_rows = rows.iter().filter(|row| row.iter().all(|cell| cell.is_finite())).count();
-    Ok(ExportReport { rows: rows.len(), complete_rows, dropped })
+    Ok(ExportReport { rows: rows.len(), complete_rows, dropped, incomplete })
 }
 
 /// One row per bar; a cell that is not defined is not finite.
@@ -205,6 +236,8 @@ fn write_rows(file: &File, columns: &[&str], bars: &[Bar], rows: &[Vec<f64>]) ->
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const HEADER: &str = "timestamp,open,high,low,close,volume\n";
@@ -213,6 +246,7 @@ mod tests {
         FeaturesArgs {
             set: SetInfo::find("fx23").unwrap(),
             window,
+            made: MadeArgs::default(),
             input: input.to_owned(),
             output: output.to_owned(),
             tick: 1e-5,
@@ -260,8 +294,11 @@ mod tests {
     #[test]
     fn the_input_is_never_overwritten() {
         let (_dir, input, _) = bar_file("0,1,1,1,1,\n");
-        let error = run(&args(&input, &input, Window::All)).unwrap_err();
-        assert!(matches!(error, FeaturesCommandError::SameFile(_)));
+        let made = MadeArgs { made_bars: Some(input.clone()), ..MadeArgs::default() };
+        let over = FeaturesArgs { made, ..args(&input, &input.with_extension("features"), Window::All) };
+        for args in [args(&input, &input, Window::All), over] {
+            assert!(matches!(run(&args).unwrap_err(), FeaturesCommandError::SameFile(_)));
+        }
         assert!(fs::read_to_string(&input).unwrap().starts_with(HEADER));
     }
 
@@ -283,6 +320,52 @@ mod tests {
             let args = FeaturesArgs { set: SetInfo::find(set).unwrap(), ..args(&input, &output, Window::Bars(window)) };
             assert_eq!(run(&args).unwrap_err().to_string(), error);
         }
+    }
+
+    /// A whole hour, the first `minutes` of the next one, and one that lacks its last minute and so is still forming.
+    fn minute_file(minutes: u32) -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let rows = (0..60).chain(60..60 + minutes).chain(120..179);
+        bar_file(
+            &rows
+                .map(|minute| format!("{},1,{},1,1.5,2\n", 1_483_315_200 + minute * 60, 2 + minute % 60))
+                .collect::<String>(),
+        )
+    }
+
+    fn made(made_from: &str, least_parts: Option<u32>) -> MadeArgs {
+        let (made_from, interval, calendar) = (made_from.parse().ok(), "1h".parse().ok(), "always".parse().ok());
+        MadeArgs { made_from, interval, calendar, least_parts, made_bars: None }
+    }
+
+    #[test]
+    fn features_of_made_hours_have_a_row_for_each_whole_hour() {
+        let (_dir, input, output) = minute_file(49);
+        let args = FeaturesArgs { made: made("1m", None), ..args(&input, &output, Window::Bars(200)) };
+        let text = run(&args).unwrap();
+        assert!(
+            text.ends_with("1 rows, 0 of them complete; dropped bars: none; bars not made, with too few parts: 1"),
+            "{text}"
+        );
+        let written = fs::read_to_string(&output).unwrap();
+        assert!(written.lines().nth(1).unwrap().starts_with("2017-01-02T00:00:00Z,"), "{written}");
+        let fewer = FeaturesArgs { made: made("1m", Some(49)), ..args };
+        assert_eq!(export(&fewer).unwrap().rows, 1, "the last five minutes are missing");
+        let made = MadeArgs { calendar: "UTC; Mon 01:00-Fri 17:00".parse().ok(), ..made("1m", Some(49)) };
+        let error = run(&FeaturesArgs { made, ..fewer }).unwrap_err().to_string();
+        assert!(
+            error.ends_with("no longer one can be made: 1 would have too few of them"),
+            "the first is closed: {error}"
+        );
+    }
+
+    #[test]
+    fn hours_that_cannot_be_made_are_an_error_that_says_why() {
+        let (_dir, input, output) = bar_file("1483315200,1,1,1,1,\n1483318800,1,1,1,1,\n1483322400,1,1,1,1,\n");
+        let with = |made| export(&FeaturesArgs { made, ..args(&input, &output, Window::All) }).unwrap_err().to_string();
+        assert!(with(made("1m", None)).ends_with("no longer one can be made: 2 would have too few of them"));
+        assert!(with(made("1h", None)).starts_with("bars of 1h cannot be made from bars of 1h"));
+        assert_eq!(with(made("1m", Some(61))), "a bar of 60 parts cannot need 61 of them");
+        assert_eq!(with(made("1m", Some(0))), "a bar of 60 parts cannot need 0 of them");
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::config::Site;
+use super::config::{Site, demo_file};
 use super::node::run;
 
 const BARS: &str = "eurusd_1h_2017.csv";
@@ -68,4 +69,46 @@ fn a_file_of_hours_is_no_file_of_minutes() {
     let site = Site::new().with("[pipeline.source]", "made_from = \"1m\"\n\n[pipeline.source]");
     trained_on_made_bars(&site);
     run(site.path(), site.args()).expect(78).complains(&["its bars are 1h apart", "`made_from` is 1m"]);
+}
+
+#[test]
+fn features_of_minutes_are_those_of_the_hours_made_from_them() {
+    let site = minutes();
+    let market = "America/New_York; Sun 17:00-Fri 17:00; closed 12-25 00:00-17:00, 01-01 00:00-17:00";
+    let made = ["--made-from", "1m", "--interval", "1h", "--calendar", market, "--made-bars", "made.csv"];
+    let features = |folder: &Path, more: &[&str]| {
+        run(folder, ["features", "--input", BARS, "--output", "features.csv"].iter().chain(more)).expect(0);
+        let text = fs::read_to_string(folder.join("features.csv")).unwrap();
+        text.lines().take(230).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let rows = features(site.path(), &made);
+    assert_eq!(rows.len(), 230);
+    assert_eq!(rows, features(Site::new().path(), &[]));
+    // The made bars are what a replay takes as bars that are made already, and what labels come from.
+    let prices = |file: &Path| {
+        let bars = sentinel::sources::csv::read_bars(file).unwrap();
+        bars.into_iter().take(230).map(|bar| (bar.time, bar.open, bar.high, bar.low, bar.close)).collect::<Vec<_>>()
+    };
+    assert_eq!(prices(&site.path().join("made.csv")), prices(&demo_file(BARS)));
+    let half = ["features", "--input", BARS, "--output", "features.csv", "--made-from", "1m"];
+    run(site.path(), half).expect(64).complains(&["--interval", "--calendar"]);
+}
+
+#[test]
+fn why_says_how_many_minutes_there_are_of_an_hour_that_was_not_made() {
+    let site = minutes();
+    trained_on_made_bars(&site);
+    let file = site.path().join(BARS);
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    // The third hour that is decided lacks its first sixteen minutes.
+    let first = 1 + 201 * 60;
+    let start: i64 = lines[first].split(',').next().unwrap().parse().unwrap();
+    let kept: Vec<&str> = lines[..first].iter().chain(&lines[first + 16..]).copied().collect();
+    fs::write(&file, kept.join("\n")).unwrap();
+    run(site.path(), site.args()).expect(0);
+    let slot = jiff::Timestamp::from_second(start + 3602).unwrap().to_string();
+    let hour = jiff::Timestamp::from_second(start).unwrap();
+    let told = format!("the bar {hour} is incomplete: 44 of 60 parts are there");
+    run(site.path(), ["why", "eurusd", &slot, "--state", "state"]).expect(0).says(&["incomplete=1", &told]);
 }

@@ -109,6 +109,7 @@ def labelled(args):
     bars = read_csv(args.bars, ["timestamp", "open", "high", "low", "close"])
     names = [f"feature_{i}" for i in range(COLUMNS[args.set])]
     features = read_csv(args.features, ["timestamp", *names], skip_incomplete=True)
+    refuse_parts(args, bars, features)
     index_of = {time: index for index, time in enumerate(bars.times)}
     close = bars.values[:, 3]
     keep, labels = [], []
@@ -123,6 +124,16 @@ def labelled(args):
         keep.append(row)
         labels.append(2 if change > args.threshold else 0 if change < -args.threshold else 1)
     return [features.times[row] for row in keep], features.values[keep], np.array(labels)
+
+
+def refuse_parts(args, bars, features):
+    """Labels of made bars come from the made bars: counted in their parts, the horizon would be another."""
+
+    def spacing(times):
+        return np.median(np.diff([datetime.fromisoformat(time).timestamp() for time in times]))
+
+    if spacing(bars.times) < spacing(features.times):
+        raise UsageError(f"{args.bars} has shorter bars than {args.features}: give what `sentinel features --made-bars` wrote")
 
 
 def read_csv(path, columns, skip_incomplete=False):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export_model import CLIP, UsageError, period, read_csv, statistics
+from export_model import CLIP, UsageError, period, read_csv, refuse_parts, statistics
 from graph import answers_of, regression, write_pair
 
 COLUMNS = {
@@ -82,6 +82,7 @@ def labelled(args):
     """Times, feature rows and log returns of the rows whose hour, a horizon later, is there too."""
     bars = read_csv(args.bars, ["timestamp", "open", "high", "low", "close"])
     features = read_csv(args.features, ["timestamp", *COLUMNS[args.set]], skip_incomplete=True)
+    refuse_parts(args, bars, features)
     instant_of = [datetime.fromisoformat(time) for time in bars.times]
     index_at = {instant: index for index, instant in enumerate(instant_of)}
     index_of = {time: index for index, time in enumerate(bars.times)}
