@@ -23,7 +23,6 @@ use super::reader::{Section, WhenAbsent};
 use super::source::{self, SourceConfig};
 use super::values::LONG;
 use crate::features::{OfMadeBars, SETS, SetInfo};
-use crate::sources::vendor::Market;
 
 /// The hours of an FX pair: the default calendar.
 pub const FX_CALENDAR: &str = "America/New_York; Sun 17:00-Fri 17:00; closed 12-25 00:00-17:00, 01-01 00:00-17:00";
@@ -142,7 +141,7 @@ pub(super) fn pipeline(
         Some(SourceConfig::Vendor(vendor)) => Some(vendor),
         _ => None,
     };
-    let hours = if vendor.is_some_and(|vendor| vendor.market == Market::Crypto) { "always" } else { FX_CALENDAR };
+    let hours = source.as_ref().map_or(FX_CALENDAR, source::hours);
     let calendar = s.parsed::<MarketCalendar>("calendar", Default(hours), "");
     let window = window(&mut s);
     let deadlines = deadlines::of_pipeline(s.child("deadlines"), inherited.deadlines);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sentinel_actors::domain::bar::Interval;
 
+use super::pipeline::FX_CALENDAR;
 use super::problem::Location;
 use super::reader::{Section, WhenAbsent};
 use crate::http::{Secret, Url};
@@ -67,6 +68,9 @@ enum Kind {
     Csv,
     Vendor(Vendor),
 }
+
+/// Tiingo's week of FX begins three hours later than that of others.
+const TIINGO_FX_CALENDAR: &str = "America/New_York; Sun 20:00-Fri 17:00; closed 12-25 00:00-17:00, 01-01 00:00-17:00";
 
 const KINDS: [(&str, Kind); 3] =
     [("csv", Kind::Csv), ("eodhd", Kind::Vendor(Vendor::Eodhd)), ("tiingo", Kind::Vendor(Vendor::Tiingo))];
@@ -198,6 +202,16 @@ fn readable_by_others(file: &Path) -> Option<String> {
     let mode = file.metadata().ok()?.permissions().mode();
     let shown = file.display();
     (mode & 0o077 != 0).then(|| format!("'{shown}' can be read by others: chmod 600 {shown}"))
+}
+
+/// When the market of a source is open, unless the operator says it.
+pub(super) const fn hours(source: &SourceConfig) -> &'static str {
+    match source {
+        SourceConfig::Csv(_) => FX_CALENDAR,
+        SourceConfig::Vendor(VendorSource { market: Market::Crypto, .. }) => "always",
+        SourceConfig::Vendor(VendorSource { vendor: Vendor::Eodhd, .. }) => FX_CALENDAR,
+        SourceConfig::Vendor(VendorSource { vendor: Vendor::Tiingo, .. }) => TIINGO_FX_CALENDAR,
+    }
 }
 
 /// What bars are made from: shorter ones, a whole number of which is one bar; `None`: as delivered. A vendor's hours of FX and its

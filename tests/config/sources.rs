@@ -51,6 +51,13 @@ fn a_vendor_has_defaults_that_follow_symbol_and_market() {
     let pipeline = &config.pipelines[0];
     assert_eq!((pipeline.features.set.made_from, pipeline.calendar.to_string().as_str()), (None, "always"));
 
+    let fx = read("kind = \"tiingo\"", "", BY_ENV, &Flags::default()).unwrap();
+    let pipeline = &fx.pipelines[0];
+    assert_eq!(
+        (pipeline.features.set.made_from, &pipeline.calendar.to_string()[..27]),
+        (None, "America/New_York; Sun 20:00")
+    );
+
     let native = read("kind = \"eodhd\"", "made_from = \"native\"", BY_ENV, &Flags::default()).unwrap();
     assert_eq!(native.pipelines[0].features.set.made_from, None);
 }

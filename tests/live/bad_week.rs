@@ -167,6 +167,7 @@ fn week(source: &str, keys: &str, ticker: &str, is_made: bool, has_weekend_rows:
     }
     assert!(decided > 60 && judged > 5, "{decided} decided, {judged} not");
     requests_are_few(&log);
+    the_nodes_count_is_the_vendors(dir.path(), &log);
     no_key_is_anywhere(dir.path());
 }
 
@@ -174,6 +175,15 @@ fn week(source: &str, keys: &str, ticker: &str, is_made: bool, has_weekend_rows:
 fn requests_are_few(log: &[Asked]) {
     assert!(log.iter().all(|asked| asked.has_key && (asked.at - at(MONDAY)).rem_euclid(HOUR) == 2000), "{log:#?}");
     assert!(log.len() < 7 * 24 + 10, "{}", log.len());
+}
+
+/// Of the last day, which is as far back as the node has to count.
+fn the_nodes_count_is_the_vendors(dir: &std::path::Path, log: &[Asked]) {
+    let cache = rusqlite::Connection::open(dir.join("state/bars.db")).unwrap();
+    let last: i64 = cache.query_row("SELECT max(at) FROM request", [], |row| row.get(0)).unwrap();
+    let counted: u32 =
+        cache.query_row("SELECT sum(requests) FROM request WHERE at > ?1", [last - DAY], |row| row.get(0)).unwrap();
+    assert_eq!(log.iter().filter(|asked| asked.at > last - DAY).count(), counted as usize);
 }
 
 pub fn no_key_is_anywhere(dir: &std::path::Path) {

@@ -53,14 +53,18 @@ fn eodhd<'q>(options: &Options, ticker: &str, get: &impl Fn(&str) -> &'q str) ->
     let (Ok(from), Ok(to)) = (get("from").parse::<i64>(), get("to").parse::<i64>()) else {
         return Reply::refused(422, r#"{"errors":{"from":["The from must be an integer."]}}"#);
     };
-    if to - from > days * 86_400 {
+    let (Some(from_ms), Some(to_ms), Some(span)) = (from.checked_mul(1000), to.checked_mul(1000), to.checked_sub(from))
+    else {
+        return Reply::refused(422, r#"{"errors":{"from":["The from is too large."]}}"#);
+    };
+    if span > days * 86_400 {
         let text = format!(
             r#"{{"errors":{{"to":["Max period length is {days} days"],"from":["Max period length is {days} days"]}}}}"#
         );
         return Reply::refused(422, &text);
     }
     let (mut body, mut rows) = ("[".to_owned(), 0);
-    for (open, prices) in bars(options, from * 1000, to * 1000, length * 1000) {
+    for (open, prices) in bars(options, from_ms, to_ms, length * 1000) {
         let separator = if rows == 0 { "" } else { "," };
         let time = Timestamp::from_millisecond(open).unwrap_or_default();
         let Prices { open: o, high, low, close, volume } = prices;

@@ -178,9 +178,12 @@ impl Shared {
     fn answer(&self, head: &Head, stream: &mut TcpStream) -> io::Result<bool> {
         let options = &self.options;
         let (number, at) = (self.number.fetch_add(1, Ordering::SeqCst) + 1, (options.now)());
-        let keys = [format!("Bearer {}", options.key), format!("Token {}", options.key)];
         let in_query = head.query.iter().any(|(name, value)| name == "api_token" && *value == options.key);
-        let has_key = keys.contains(&head.authorization) || in_query;
+        // Each vendor takes its own form only.
+        let has_key = match head.path.starts_with("/api/") {
+            true => head.authorization == format!("Bearer {}", options.key) || in_query,
+            false => head.authorization == format!("Token {}", options.key),
+        };
         let reply = reply(options, &head.path, &head.query, has_key);
         let fault = (options.plan)(number, at);
         let status = match &fault {
@@ -196,7 +199,7 @@ impl Shared {
             Some(Fault::DateOff(seconds)) => whole(stream, status, &[], at + seconds * 1000, body),
             Some(Fault::Status { code, headers, body }) => whole(stream, code, &headers, at, body.as_bytes()),
             Some(Fault::Compressed) => {
-                whole(stream, status, &[("Content-Encoding", "gzip".to_owned())], at, &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0])
+                whole(stream, status, &[("Content-Encoding", "gzip".to_owned())], at, &gzip(body))
             }
             Some(Fault::Reset) => Ok(false),
             Some(Fault::Hang) => {
@@ -269,4 +272,24 @@ fn whole(stream: &mut TcpStream, status: u16, headers: &[(&str, String)], at: i6
     begin(stream, status, headers, at, body.len())?;
     stream.write_all(body)?;
     Ok(true)
+}
+
+/// A file of gzip (RFC 1952) that holds `data` as it is.
+fn gzip(data: &[u8]) -> Vec<u8> {
+    const BLOCK_MAX: usize = 0xffff;
+    let mut file = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    let blocks = data.len().div_ceil(BLOCK_MAX);
+    for (index, block) in data.chunks(BLOCK_MAX).enumerate() {
+        let length = u16::try_from(block.len()).unwrap_or(u16::MAX);
+        file.push(u8::from(index + 1 == blocks));
+        file.extend_from_slice(&length.to_le_bytes());
+        file.extend_from_slice(&(!length).to_le_bytes());
+        file.extend_from_slice(block);
+    }
+    let crc = !data.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 })
+    });
+    file.extend_from_slice(&crc.to_le_bytes());
+    file.extend_from_slice(&u32::try_from(data.len()).unwrap_or(u32::MAX).to_le_bytes());
+    file
 }

@@ -83,6 +83,10 @@ fn a_key_is_taken_where_the_vendor_takes_it_and_is_not_logged() {
     assert_eq!(get(&vendors, "/tiingo/fx/eurusd/prices", "Bearer wrong").0, 401);
     let log = vendors.log().all();
     assert_eq!(log.iter().map(|asked| asked.has_key).collect::<Vec<_>>(), [false, true, false]);
+    // Each vendor has its own scheme.
+    assert_eq!(get(&vendors, &target, "Token k3y").0, 401);
+    assert_eq!(get(&vendors, "/tiingo/fx/eurusd/prices", "Bearer k3y").0, 401);
+    assert_eq!(get(&vendors, "/tiingo/fx/eurusd/prices?api_token=k3y", "").0, 401);
     assert!(log.iter().all(|asked| asked.query.iter().all(|(name, _)| name != "api_token")));
 }
 
@@ -95,6 +99,9 @@ fn eodhd_refuses_what_it_does_not_have() {
     assert_eq!(status(&eodhd("15m", NOW - HOUR, NOW)).0, 422);
     assert_eq!(status("/api/intraday/NONE.FOREX?interval=1m&from=0&to=1").0, 404);
     assert_eq!(status("/api/intraday/EURUSD.FOREX?interval=1m&from=a&to=1").0, 422);
+    for (from, to) in [(i64::MIN, i64::MAX), (i64::MAX, i64::MAX), (i64::MIN, i64::MIN)] {
+        assert_eq!(status(&format!("/api/intraday/EURUSD.FOREX?interval=1m&from={from}&to={to}")).0, 422);
+    }
 }
 
 #[test]
@@ -166,7 +173,11 @@ fn each_trouble_is_what_its_name_says() {
     assert!(status == 200 && head.contains(&format!("Content-Length: {}", whole.len())));
     assert_eq!(body, whole[..whole.len() / 2]);
     assert!(with(Fault::Oversized).2.len() > 16 << 20);
-    assert!(with(Fault::Compressed).1.contains("Content-Encoding: gzip"));
+    let vendors = start(market(), Some(Fault::Compressed));
+    let request = format!("GET {target} HTTP/1.1\r\nAuthorization: Bearer k3y\r\nConnection: close\r\n\r\n");
+    let answer = raw(&vendors, request.as_bytes());
+    // Stored blocks hold the right answer as it is.
+    assert!(answer.contains("Content-Encoding: gzip") && answer.contains(&whole), "{answer}");
     assert_eq!(with(Fault::Reset), (0, String::new(), String::new()));
     assert!(with(Fault::DateOff(-45)).1.contains("Date: Wed, 14 Jun 2017 12:29:15 GMT"));
     assert_eq!(with(Fault::words("later")), (200, with(Fault::words("later")).1, "later".to_owned()));
