@@ -5,7 +5,7 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use sentinel_testbed::hub::{self, FaultArg, HubError, Options};
+use sentinel_testbed::hub::{self, FaultArg, HubError, Options, Proxy, Wrapping};
 use sentinel_testbed::shutdown_on_signal;
 
 use super::parent::ParentFlag;
@@ -40,7 +40,14 @@ pub fn run(args: &HubArgs) -> Ended {
         return Ok(exit::OK);
     }
     let faults = hub::fault_rules(&args.faults).map_err(|error| Failure::new(exit::USAGE, &error, None))?;
-    let options = Options { model: args.model.clone(), host: args.host.clone(), port: args.port, faults };
+    let options = Options {
+        model: args.model.clone(),
+        host: args.host.clone(),
+        port: args.port,
+        faults,
+        wrapping: Wrapping::default(),
+        proxy: Proxy::default(),
+    };
     let shutdown = shutdown_on_signal().map_err(|error| Failure::new(exit::UNAVAILABLE, &error, None))?;
     let listening = |address| {
         let mut out = io::stdout();

@@ -14,10 +14,12 @@
 mod answer;
 mod body;
 mod fault;
+mod form;
 mod json;
 mod model;
 mod numbers;
 mod payload;
+mod proxy;
 mod refusal;
 mod scoring;
 mod server;
@@ -32,8 +34,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::answer::{Answer, Reply};
 pub use self::fault::{Fault, FaultArg, FaultError, fault_rules};
+pub use self::form::Form;
 pub use self::model::{Model, ModelError};
-pub use self::scoring::{HubRequest, Scoring};
+pub use self::proxy::Proxy;
+pub use self::scoring::{HubRequest, Scoring, Wrapping};
 use crate::FaultRule;
 
 #[derive(Debug, Clone)]
@@ -45,6 +49,8 @@ pub struct Options {
     pub port: u16,
     /// Which invocations go wrong, and how.
     pub faults: Vec<FaultRule<Fault>>,
+    pub wrapping: Wrapping,
+    pub proxy: Proxy,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +94,7 @@ pub fn serve(
     let thread = model::thread();
     thread.run(|| {
         let model = Model::load_on(&options.model, Arc::clone(&thread))?;
-        server::run(options, Scoring::new(model, options.faults.clone())?, listening, shutdown)
+        let scoring = Scoring::new(model, options.faults.clone())?.wrapped(options.wrapping.clone());
+        server::run(options, scoring, listening, shutdown)
     })
 }

@@ -13,3 +13,4 @@ pub mod vendors;
 
 pub use fault_rule::{FaultRule, FaultRuleError, Shadowed};
 pub use shutdown::shutdown_on_signal;
+pub use tokio_util::sync::CancellationToken;

@@ -1,14 +1,9 @@
 //! What the hub is asked, what it says, and what becomes of an answer that is none.
 
-use std::path::Path;
-use std::sync::Mutex;
-
 use sentinel::config::HubPayload;
 use sentinel::models::mlflow::{MlflowModel, MlflowSettings};
-use sentinel_actors::domain::feature::FeatureFrame;
 use sentinel_actors::domain::prediction::{AnswerFault, Probabilities};
 use sentinel_actors::ports::{Model, ModelError};
-use sentinel_testbed::hub::{HubRequest, Model as StubModel, Reply as StubReply, Scoring};
 use serde_json::{Value, json};
 
 use super::scripted::{Reply, Server, head, ok, status};
@@ -44,46 +39,6 @@ async fn a_row_in_two_blocks_is_asked_about_flat_and_nested() {
     assert_eq!(split["columns"], json!(["X_tabular", "X_sequential"]));
     assert_eq!(split["data"][0][0], json!([1.0, 0.25, -3.0]));
     assert_eq!(split["data"][0][1], json!(vec![[1.0, 0.25, -3.0]; 60]));
-}
-
-/// The stub hub shares no code with the client, so what it reads is what was meant.
-#[tokio::test]
-async fn the_stub_hub_reads_the_same_row_out_of_every_payload() {
-    const WIDTH: usize = 23;
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo/model.onnx");
-    let stub = Mutex::new(Scoring::new(StubModel::load(&file).unwrap(), vec![]).unwrap());
-    let server = Server::start(move |request| {
-        let content_type = Some("application/json");
-        let asked = HubRequest { method: "POST", path: "/invocations", content_type, body: &request.body };
-        match stub.lock().unwrap().reply(&asked) {
-            StubReply::Whole(answer) => status(&answer.status.to_string(), &String::from_utf8(answer.body).unwrap()),
-            other => panic!("{other:?}"),
-        }
-    });
-    let wide = |first: f64| {
-        let row: Vec<f64> = (0..WIDTH).map(|nth| first + nth as f64 / 100.0).collect();
-        FeatureFrame { sequence: Some(row.repeat(60)), row, ..frame(0.0) }
-    };
-    let ask = |payload| {
-        let model = MlflowModel::new(MlflowSettings {
-            payload,
-            columns: (0..WIDTH).map(|nth| format!("feature_{nth}")).collect(),
-            probes: [0.1, 0.2, 0.3].map(wide).to_vec(),
-            ..settings(server.port)
-        });
-        async move {
-            let model = model.unwrap();
-            let identity = model.validate(LONG).await?;
-            Ok((identity.hash, model.predict(&wide(0.4), LONG).await?))
-        }
-    };
-    let expected = ask(HubPayload::Columns).await.unwrap();
-    for payload in [HubPayload::Records, HubPayload::Tensor, HubPayload::TwoBlocks, HubPayload::TwoTensors] {
-        assert_eq!(ask(payload).await.as_ref(), Ok(&expected), "{payload:?}");
-    }
-    // Its model takes the row flat, as most do.
-    let nested: Result<_, ModelError> = ask(HubPayload::TwoBlocksNested).await;
-    assert!(matches!(nested, Err(ModelError::Status { status: 400, .. })), "{nested:?}");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod identity;
 mod real_server;
 mod scripted;
 mod secrets;
+mod stub_hub;
 mod tls;
 
 use std::io;

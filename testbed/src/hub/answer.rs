@@ -64,26 +64,4 @@ impl Answer {
         }
         Self::new(status, JSON, body.to_string())
     }
-
-    /// One row of numbers for each row that was asked.
-    pub(super) fn predictions(rows: &[Vec<f64>]) -> Self {
-        let row = |row: &Vec<f64>| format!("[{}]", row.iter().copied().map(float).collect::<Vec<_>>().join(", "));
-        let rows = rows.iter().map(row).collect::<Vec<_>>().join(", ");
-        Self::json(format!("{{\"predictions\": [{rows}]}}"))
-    }
-
-    /// A bare number where rows belong.
-    pub(super) fn scalar(value: f64) -> Self {
-        Self::json(format!("{{\"predictions\": {}}}", float(value)))
-    }
-}
-
-/// As Python writes a float: what JSON does not have as a bare word.
-fn float(value: f64) -> String {
-    match value {
-        value if value.is_nan() => "NaN".to_owned(),
-        f64::INFINITY => "Infinity".to_owned(),
-        f64::NEG_INFINITY => "-Infinity".to_owned(),
-        value => format!("{value:?}"),
-    }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::answer::{Answer, Reply};
+use super::form::Form;
 use crate::{FaultRule, FaultRuleError, Shadowed};
 
 /// Size of an answer that is too large: twice what a client should read.
@@ -167,14 +168,12 @@ impl Fault {
     }
 
     /// The reply in place of the right one.
-    pub(super) fn distort(&self, mut rows: Vec<Vec<f64>>) -> Reply {
+    pub(super) fn distort(&self, mut rows: Vec<Vec<f64>>, form: &Form) -> Reply {
         let each = |rows: &mut Vec<Vec<f64>>, spoil: &dyn Fn(&mut Vec<f64>)| rows.iter_mut().for_each(spoil);
         match self {
             Self::Nan => each(&mut rows, &|row| row.fill(f64::NAN)),
             Self::TwoRows => rows.extend(rows.first().cloned()),
-            Self::Scalar => {
-                return Reply::Whole(Answer::scalar(rows.first().and_then(|row| row.first()).map_or(0.0, |x| *x)));
-            }
+            Self::Scalar => return Reply::Whole(Form::Scalar.answer(&rows)),
             Self::Sum => each(&mut rows, &|row| share(row, 2.75)),
             Self::FourClasses => each(&mut rows, &|row| {
                 // Still a distribution, so that only the number of classes is wrong.
@@ -189,7 +188,7 @@ impl Fault {
             }),
             _ => {}
         }
-        let mut answer = Answer::predictions(&rows);
+        let mut answer = form.answer(&rows);
         match self {
             Self::Dribble(time) => return Reply::Dribble(answer, *time),
             // White space behind the value: the answer is right, there is only too much of it.

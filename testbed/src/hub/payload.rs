@@ -55,7 +55,7 @@ pub(super) fn payload(document: &Value) -> Result<(Key, &Value), Refusal> {
     }
 }
 
-pub(super) fn rows(key: Key, payload: &Value, inputs: &ModelInputs) -> Result<Vec<Row>, Refusal> {
+pub(super) fn rows(key: Key, payload: &Value, inputs: &ModelInputs, is_nested: bool) -> Result<Vec<Row>, Refusal> {
     let of_records = |items: &[Value]| matches!(items.first(), Some(Value::Object(_)));
     let table = match (key, payload) {
         (Key::Split, _) => Table::split(payload)?,
@@ -65,7 +65,7 @@ pub(super) fn rows(key: Key, payload: &Value, inputs: &ModelInputs) -> Result<Ve
         (Key::Inputs, Value::Array(items)) if of_records(items) => Table::records(payload)?,
         (Key::Instances | Key::Inputs, _) => return tensor(payload, inputs),
     };
-    Request { key, payload, table, inputs }.rows()
+    Request { key, payload, table, inputs, is_nested }.rows()
 }
 
 /// Columns that are to become rows.
@@ -74,13 +74,16 @@ struct Request<'a> {
     payload: &'a Value,
     table: Table<'a>,
     inputs: &'a ModelInputs,
+    is_nested: bool,
 }
 
 impl Request<'_> {
     fn rows(&self) -> Result<Vec<Row>, Refusal> {
         let has = |wanted: &str| self.table.names.iter().any(|name| name == wanted);
         if has(TABULAR) || has(SEQUENTIAL) {
-            let tabular = self.block(TABULAR, &[self.inputs.width])?;
+            let shape = [1, self.inputs.width];
+            let is_nested = self.is_nested && self.key.is_frame();
+            let tabular = self.block(TABULAR, if is_nested { &shape } else { &shape[1..] })?;
             let sequence = self.block(SEQUENTIAL, &self.inputs.sequence)?;
             if tabular.len() != sequence.len() {
                 return Err(self.uneven());

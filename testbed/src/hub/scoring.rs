@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, JSON, Reply};
 use super::fault::{Fault, FaultArg, FaultError, fault_rules};
+use super::form::Form;
 use super::json;
 use super::model::{Model, ModelError};
 use super::payload::{self, Key};
@@ -27,9 +28,19 @@ pub struct HubRequest<'a> {
     pub body: &'a [u8],
 }
 
+/// How the model is written around its numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wrapping {
+    /// A cell of `X_tabular` in a DataFrame is a list that holds the row, and not the row.
+    pub is_nested: bool,
+    /// What it answers with.
+    pub form: Form,
+}
+
 #[derive(Debug)]
 pub struct Scoring {
     model: Model,
+    wrapping: Wrapping,
     /// Models that replace it, each from this invocation on.
     swaps: Vec<(u64, Model)>,
     faults: Vec<FaultRule<Fault>>,
@@ -58,9 +69,15 @@ impl Scoring {
     /// When a rule brings a model that cannot be served.
     pub fn new(model: Model, rules: Vec<FaultRule<Fault>>) -> Result<Self, ModelError> {
         let (swaps, faults, counters) = (Vec::new(), Vec::new(), Counters::default());
-        let mut scoring = Self { model, swaps, faults, before_faults: 0, counters };
+        let wrapping = Wrapping::default();
+        let mut scoring = Self { model, wrapping, swaps, faults, before_faults: 0, counters };
         rules.into_iter().try_for_each(|rule| scoring.add(rule))?;
         Ok(scoring)
+    }
+
+    #[must_use]
+    pub fn wrapped(self, wrapping: Wrapping) -> Self {
+        Self { wrapping, ..self }
     }
 
     fn add(&mut self, rule: FaultRule<Fault>) -> Result<(), ModelError> {
@@ -136,8 +153,8 @@ impl Scoring {
         }
         match payload.and_then(|(key, payload)| self.predict(key, payload)) {
             Ok(rows) => match fault {
-                Some(fault) => fault.distort(rows),
-                None => Reply::Whole(Answer::predictions(&rows)),
+                Some(fault) => fault.distort(rows, &self.wrapping.form),
+                None => Reply::Whole(self.wrapping.form.answer(&rows)),
             },
             Err(refusal) => Reply::Whole(refusal.answer()),
         }
@@ -152,7 +169,7 @@ impl Scoring {
     }
 
     fn predict(&self, key: Key, payload: &Value) -> Result<Vec<Vec<f64>>, Refusal> {
-        let rows = payload::rows(key, payload, self.model.inputs())?;
+        let rows = payload::rows(key, payload, self.model.inputs(), self.wrapping.is_nested)?;
         let raised =
             |error: Box<dyn std::error::Error + Send + Sync>| Refusal::Raised(format!("RuntimeError: {error}"));
         self.model.ask_all(&rows).map_err(raised)

@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answer::{Answer, Reply};
 use super::body::Outgoing;
+use super::proxy::Proxy;
 use super::scoring::{HubRequest, Scoring};
 use super::{HubError, Options};
 
@@ -46,6 +47,11 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 #[error("dropped")]
 struct Dropped;
 
+struct Hub {
+    proxy: Proxy,
+    scoring: RefCell<Scoring>,
+}
+
 pub(super) fn run(
     options: &Options,
     scoring: Scoring,
@@ -57,12 +63,13 @@ pub(super) fn run(
         let refused = |source| HubError::Listen { host: options.host.clone(), port: options.port, source };
         let listener = TcpListener::bind((options.host.as_str(), options.port)).await.map_err(refused)?;
         listening(listener.local_addr().map_err(HubError::System)?);
-        accept(&listener, Rc::new(RefCell::new(scoring)), shutdown).await;
+        let hub = Rc::new(Hub { proxy: options.proxy.clone(), scoring: RefCell::new(scoring) });
+        accept(&listener, hub, shutdown).await;
         Ok(())
     })
 }
 
-async fn accept(listener: &TcpListener, scoring: Rc<RefCell<Scoring>>, shutdown: &CancellationToken) {
+async fn accept(listener: &TcpListener, hub: Rc<Hub>, shutdown: &CancellationToken) {
     let connections = TaskTracker::new();
     let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -73,8 +80,8 @@ async fn accept(listener: &TcpListener, scoring: Rc<RefCell<Scoring>>, shutdown:
         };
         match accepted {
             Ok((stream, _)) => {
-                scoring.borrow_mut().connected();
-                let connection = connection(stream, Rc::clone(&scoring), shutdown.clone());
+                hub.scoring.borrow_mut().connected();
+                let connection = connection(stream, Rc::clone(&hub), shutdown.clone());
                 spawn_local(connections.track_future(async move {
                     let _permit = permit;
                     connection.await;
@@ -87,9 +94,9 @@ async fn accept(listener: &TcpListener, scoring: Rc<RefCell<Scoring>>, shutdown:
     let _ = timeout(GRACE, connections.wait()).await;
 }
 
-async fn connection(stream: TcpStream, scoring: Rc<RefCell<Scoring>>, shutdown: CancellationToken) {
+async fn connection(stream: TcpStream, hub: Rc<Hub>, shutdown: CancellationToken) {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| answer(request, &scoring));
+    let service = service_fn(|request| answer(request, &hub));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
@@ -103,7 +110,7 @@ async fn connection(stream: TcpStream, scoring: Rc<RefCell<Scoring>>, shutdown: 
     let _ = connection.await;
 }
 
-async fn answer(request: Request<Incoming>, scoring: &RefCell<Scoring>) -> Result<Response<Outgoing>, Dropped> {
+async fn answer(request: Request<Incoming>, hub: &Hub) -> Result<Response<Outgoing>, Dropped> {
     let (head, body) = request.into_parts();
     let too_large = || response(Answer::detail(413, "Request body too large"), Outgoing::whole);
     if body.size_hint().lower() > BODY_MAX as u64 {
@@ -114,6 +121,9 @@ async fn answer(request: Request<Incoming>, scoring: &RefCell<Scoring>) -> Resul
         Err(error) if error.is::<LengthLimitError>() => return too_large(),
         Err(_) => return Err(Dropped),
     };
+    if let Some(page) = hub.proxy.refuse(&head.headers) {
+        return response(page, Outgoing::whole);
+    }
     // Header values may be any bytes; the web framework takes them for Latin-1.
     let latin = |value: &HeaderValue| value.as_bytes().iter().copied().map(char::from).collect::<String>();
     let content_type = head.headers.get(CONTENT_TYPE).map(latin);
@@ -123,7 +133,7 @@ async fn answer(request: Request<Incoming>, scoring: &RefCell<Scoring>) -> Resul
         content_type: content_type.as_deref(),
         body: &body,
     };
-    let reply = scoring.borrow_mut().reply(&asked);
+    let reply = hub.scoring.borrow_mut().reply(&asked);
     match reply {
         Reply::Whole(answer) => response(answer, Outgoing::whole),
         Reply::Dribble(answer, time) => response(answer, |body| Outgoing::dribble(body, time)),

@@ -1,6 +1,6 @@
 //! Every way to ask the demo's model one question, and how a question is refused.
 
-use sentinel_testbed::hub::{HubRequest, Model, Reply, Scoring};
+use sentinel_testbed::hub::{Form, HubRequest, Model, Reply, Scoring, Wrapping};
 use serde_json::{Map, Value, json};
 
 use super::{WIDTH, ask, body, columns, file, hub, predictions, probe};
@@ -129,6 +129,46 @@ fn the_nested_row_that_the_reference_hub_refuses_is_refused() {
     assert_eq!(answer.status, 400);
     assert_eq!(body(&answer)["error_code"], "BAD_REQUEST");
     assert!(body(&answer)["stack_trace"].as_str().unwrap().contains("X_tabular has the shape [1, 23], expected [23]"));
+}
+
+#[test]
+fn a_model_that_wants_a_nested_row_takes_that_one_only() {
+    let (row, expected) = probe(0);
+    let wrapping = Wrapping { is_nested: true, ..Wrapping::default() };
+    let mut hub = hub(&[]).wrapped(wrapping);
+    let blocks = |row: Value| json!({ "dataframe_records": [{ "X_tabular": row, "X_sequential": sequence(60) }] });
+    let tensors = json!({ "inputs": { "X_tabular": [row], "X_sequential": [sequence(60)] } });
+    for request in [blocks(json!([row])), tensors] {
+        let [got] = predictions(&ask(&mut hub, &request)).try_into().unwrap();
+        assert_eq!(got, expected, "{request}");
+    }
+    assert_eq!(ask(&mut hub, &blocks(json!(row))).status, 400);
+}
+
+/// As the captures `out_df`, `out_series`, `out_scalars` and `out_scalar` of a real MLflow are written.
+#[test]
+fn each_form_of_an_answer_is_written_as_mlflow_writes_it() {
+    let (first, second) = (probe(0), probe(1));
+    let names: Vec<String> = ["sell", "the \"hold\"", "buy"].map(String::from).to_vec();
+    let asked = json!({ "inputs": [first.0, second.0] });
+    let ([a, b, c], [d, e, f]) = (first.1.try_into().unwrap(), second.1.try_into().unwrap());
+    let (x, y): ([f64; 3], [f64; 3]) = ([a, b, c], [d, e, f]);
+    for (form, expected) in [
+        (Form::Array, format!("[{x:?}, {y:?}]")),
+        (
+            Form::Records(names),
+            format!(
+                r#"[{{"buy": {c:?}, "the \"hold\"": {b:?}, "sell": {a:?}}}, {{"buy": {f:?}, "the \"hold\"": {e:?}, "sell": {d:?}}}]"#
+            ),
+        ),
+        (Form::Series, format!(r#"[{{"0": {a:?}}}, {{"0": {d:?}}}]"#)),
+        (Form::Scalars, format!("[{a:?}, {d:?}]")),
+        (Form::Scalar, format!("{a:?}")),
+    ] {
+        let mut hub = hub(&[]).wrapped(Wrapping { form, is_nested: false });
+        let body = String::from_utf8(ask(&mut hub, &asked).body).unwrap();
+        assert_eq!(body, format!("{{\"predictions\": {expected}}}"));
+    }
 }
 
 #[test]

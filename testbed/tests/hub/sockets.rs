@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use sentinel_testbed::hub::{self, HubError, Options};
+use sentinel_testbed::hub::{self, HubError, Options, Proxy, Wrapping};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,8 @@ const LONG: Duration = Duration::from_secs(30);
 
 fn options(faults: &[&str]) -> Options {
     let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
-    Options { model: demo_model(), host: "127.0.0.1".to_owned(), port: 0, faults }
+    let (wrapping, proxy) = (Wrapping::default(), Proxy::default());
+    Options { model: demo_model(), host: "127.0.0.1".to_owned(), port: 0, faults, wrapping, proxy }
 }
 
 /// A hub on a thread of its own, ended with its guard.
@@ -29,7 +30,11 @@ struct Running {
 
 impl Running {
     fn start(faults: &[&str]) -> Self {
-        let (options, (heard, address)) = (options(faults), mpsc::channel());
+        Self::serve(options(faults))
+    }
+
+    fn serve(options: Options) -> Self {
+        let (heard, address) = mpsc::channel();
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();
         let thread = thread::spawn(move || hub::serve(&options, |address| heard.send(address).unwrap(), &token));
@@ -61,8 +66,13 @@ struct Client(BufReader<TcpStream>);
 
 impl Client {
     fn send(&mut self, method: &str, path: &str, body: &[u8]) {
+        self.send_with("", method, path, body);
+    }
+
+    /// With further header lines.
+    fn send_with(&mut self, lines: &str, method: &str, path: &str, body: &[u8]) {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\n{lines}Content-Length: {}\r\n\r\n",
             body.len()
         );
         self.0.get_mut().write_all(&[head.as_bytes(), body].concat()).unwrap();
@@ -187,4 +197,35 @@ fn a_taken_port_is_named_with_what_to_do() {
     let error = hub::serve(&Options { port, ..options(&[]) }, |_| {}, &CancellationToken::new()).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot listen on 127.0.0.1:{port}"));
     assert!(error.advice().contains("--port 0"), "{}", error.advice());
+}
+
+#[test]
+fn a_proxy_lets_nothing_through_without_its_headers() {
+    let required = [("Authorization", "Bearer token"), ("X-Tenant", "fx")];
+    let required = required.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let hub = Running::serve(Options { proxy: Proxy { required }, ..options(&[]) });
+    let mut client = hub.connect();
+    let mut ask = |lines: &str| {
+        client.send_with(lines, "POST", "/invocations", valid().to_string().as_bytes());
+        let (head, body) = client.receive().unwrap();
+        (head.lines().next().unwrap().to_owned(), String::from_utf8(body).unwrap())
+    };
+    let token = "authorization: Bearer token\r\n";
+    for (lines, status) in [
+        (String::new(), 401),
+        ("authorization: bearer token\r\nx-tenant: fx\r\n".to_owned(), 401),
+        (token.repeat(2) + "x-tenant: fx\r\n", 401),
+        (token.to_owned(), 403),
+        (token.to_owned() + "x-tenant: Fx\r\n", 403),
+    ] {
+        let (line, page) = ask(&lines);
+        assert!(
+            line.starts_with(&format!("HTTP/1.1 {status} ")) && page.starts_with("<html>"),
+            "{lines}: {line} {page}"
+        );
+    }
+    assert_eq!(ask(&(token.to_owned() + "x-tenant: fx\r\n")).1, right());
+    client.send_with(&(token.to_owned() + "x-tenant: fx\r\n"), "GET", "/testbed/asked", b"");
+    let asked: Value = serde_json::from_slice(&client.receive().unwrap().1).unwrap();
+    assert_eq!(asked["invocations"], 1, "the hub does not learn of what was refused");
 }
