@@ -105,6 +105,33 @@ async fn an_error_of_the_server_keeps_its_status_and_a_short_clean_text() {
     assert_eq!(error(predict(&model).await), (204, String::new()), "nothing is no answer");
 }
 
+/// A proxy answers in its own name, with a page for people.
+#[tokio::test]
+async fn a_page_of_a_proxy_is_its_status_and_a_short_clean_text() {
+    const TITLES: [(u16, &str); 3] =
+        [(401, "401 Authorization Required"), (403, "403 Forbidden"), (502, "502 Bad Gateway")];
+    let page = |title: &str| {
+        let padding = "<!-- a padding to disable MSIE and Chrome friendly error page -->\r\n".repeat(6);
+        format!("<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n</body>\r\n</html>\r\n{padding}")
+    };
+    let server = Server::start(move |request| {
+        let (_, title) = TITLES[request.nth];
+        let (page, kind) = (page(title), "content-type: text/html\r\nserver: nginx");
+        let head = format!("HTTP/1.1 {title}\r\n{kind}\r\ncontent-length: {}\r\n\r\n", page.len());
+        Reply::Send(format!("{head}{page}").into_bytes())
+    });
+    let model = model(server.port);
+    for (status, title) in TITLES {
+        match predict(&model).await {
+            Err(ModelError::Status { status: code, text }) => {
+                assert_eq!((code, text.chars().count()), (status, 300), "{text}");
+                assert!(text.contains(title) && !text.contains(char::is_control), "{text}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_answer_without_end_is_not_read_to_its_end() {
     let announced = Server::start(|_| Reply::Send(head("200 OK", (1 << 20) + 1).into_bytes()));

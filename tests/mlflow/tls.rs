@@ -3,7 +3,7 @@
 //! The checks that need a server with a certificate make both with the `openssl` program, or the one that `SENTINEL_OPENSSL`
 //! names.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,11 +12,14 @@ use std::time::Duration;
 
 use sentinel::models::mlflow::{HubAddress, MlflowModel, MlflowSettings};
 use sentinel_actors::ports::{ModelError, elapsed_now};
+use sentinel_testbed::hub::{HubRequest, Model as StubModel, Reply, Scoring};
 
 use super::{GOOD, LONG, predict, settings};
 
 /// Names the port that the copy of this program asks.
 const PORT: &str = "SENTINEL_TEST_TLS_PORT";
+
+const TOKEN: &str = "canary-7d02b4";
 
 fn model(port: u16) -> MlflowModel {
     let address = HubAddress { tls: true, host: "127.0.0.1".into(), port };
@@ -81,19 +84,18 @@ impl Served {
         }
     }
 
-    /// Waits for a whole request and answers it by hand: openssl joins its own streams with the connection. Ends with
-    /// less when the server is ended before.
-    fn answer(&mut self) -> thread::JoinHandle<String> {
+    /// Answers every request by hand until the server is ended: openssl joins its own streams with the connection. Gives
+    /// the heads of them.
+    fn answer(&mut self, mut reply: impl FnMut(&[u8]) -> String + Send + 'static) -> thread::JoinHandle<Vec<String>> {
         let (mut output, mut input) = (self.child.stdout.take().unwrap(), self.child.stdin.take().unwrap());
         thread::spawn(move || {
-            let (mut request, mut byte) = (Vec::new(), [0]);
-            while !request.ends_with(b"]]}}") && output.read_exact(&mut byte).is_ok() {
-                request.push(byte[0]);
+            let mut heads = Vec::new();
+            while let Some((head, body)) = request(&mut output) {
+                let body = reply(&body);
+                let _ = input.write_all(format!("{}{body}", super::scripted::head("200 OK", body.len())).as_bytes());
+                heads.push(head);
             }
-            let answer = format!("{}{GOOD}", super::scripted::head("200 OK", GOOD.len()));
-            let _ = input.write_all(answer.as_bytes());
-            let _ = output.read_to_end(&mut Vec::new()); // keeps both streams open until the server is ended
-            String::from_utf8(request).unwrap()
+            heads
         })
     }
 }
@@ -103,6 +105,20 @@ impl Drop for Served {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The next request, or none when the stream ends.
+fn request(stream: &mut impl Read) -> Option<(String, Vec<u8>)> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).ok()?;
+    Some((head, body))
 }
 
 fn openssl(folder: &Path) -> Command {
@@ -128,7 +144,7 @@ async fn a_certificate_that_the_system_does_not_know_is_refused() {
 async fn a_certificate_that_the_system_knows_is_accepted() {
     let mut served = Served::start();
     served.wait().await;
-    let request = served.answer();
+    let requests = served.answer(|_| GOOD.to_owned());
     let copy = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "tls::the_copy_asks_over_tls", "--ignored", "--nocapture"])
         .env("SSL_CERT_FILE", served.folder.path().join("certificate.pem"))
@@ -138,8 +154,8 @@ async fn a_certificate_that_the_system_knows_is_accepted() {
     drop(served);
     let text = String::from_utf8([copy.stdout, copy.stderr].concat()).unwrap();
     assert!(copy.status.success() && text.contains("answered over TLS"), "{text}");
-    let request = request.join().unwrap();
-    assert!(request.starts_with("POST /invocations HTTP/1.1"), "{request}");
+    let requests = requests.join().unwrap();
+    assert!(requests.len() == 1 && requests[0].starts_with("POST /invocations HTTP/1.1"), "{requests:?}");
 }
 
 #[tokio::test]
@@ -149,4 +165,53 @@ async fn the_copy_asks_over_tls() {
     let port = port.into_string().unwrap().parse().unwrap();
     assert_eq!(predict(&model(port)).await.unwrap(), [[0.2, 0.3, 0.5]]);
     println!("answered over TLS");
+}
+
+/// What `sentinel check --probe` says about the model of the demo, behind https and a token, and its other output.
+fn probe(served: &Served, environment: &[(&str, &Path)]) -> (String, String) {
+    let (folder, demo) = (served.folder.path(), Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo"));
+    let text = std::fs::read_to_string(demo.join("demo.toml")).unwrap();
+    let bars = demo.join("eurusd_1h_2017.csv");
+    let text = text.replace("\"eurusd_1h_2017.csv\"", &format!("{:?}", bars.to_str().unwrap()));
+    let port = format!("port = {}\ntls = true\nbearer_file = \"hub.token\"", served.port);
+    let text = text.replace("port = 5001", &port).replace("payload = \"columns\"", "payload = \"tensor\"");
+    std::fs::write(folder.join("hub.token"), format!("{TOKEN}\n")).unwrap();
+    std::fs::set_permissions(folder.join("hub.token"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::write(folder.join("node.toml"), text).unwrap();
+    let said = Command::new(env!("CARGO_BIN_EXE_sentinel"))
+        .args(["check", "--probe", "--config", "node.toml"])
+        .current_dir(folder)
+        .env_remove("SSL_CERT_FILE")
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let said = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
+    let line = said.lines().find(|line| line.contains("model")).unwrap_or_default().to_owned();
+    (line, said)
+}
+
+#[tokio::test]
+#[cfg_attr(not(has_program = "openssl"), ignore = "needs openssl: see CONTRIBUTING.md")]
+async fn a_configured_hub_is_asked_by_https_with_its_token_once_its_certificate_is_known() {
+    let mut served = Served::start();
+    served.wait().await;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo/model.onnx");
+    let mut stub = Scoring::new(StubModel::load(&file).unwrap(), vec![]).unwrap();
+    let requests = served.answer(move |body| {
+        let asked = HubRequest { method: "POST", path: "/invocations", content_type: Some("application/json"), body };
+        match stub.reply(&asked) {
+            Reply::Whole(answer) => String::from_utf8(answer.body).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    });
+    let (line, said) = probe(&served, &[]);
+    assert!(line.starts_with("PROBLEM") && line.contains("certificate"), "{said}");
+    let certificate = served.folder.path().join("certificate.pem");
+    let (line, said) = probe(&served, &[("SSL_CERT_FILE", &certificate)]);
+    assert!(line.starts_with("ok") && line.contains("answers with 3 probabilities"), "{said}");
+    assert!(!said.contains(TOKEN), "{said}");
+    drop(served);
+    let requests = requests.join().unwrap();
+    assert_eq!(requests.len(), 4, "three probes, and one question with them: {requests:?}");
+    assert!(requests.iter().all(|head| head.contains(&format!("authorization: Bearer {TOKEN}\r\n"))), "{requests:?}");
 }
