@@ -4,15 +4,16 @@
 //! The judge computes due times and market hours from civil time by rules of its own.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test should panic")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use jiff::civil::{Date, DateTime, Weekday, date};
 use jiff::{SignedDuration, tz::TimeZone};
 use proptest::prelude::*;
-use sentinel_actors::domain::bar::Interval;
+use sentinel_actors::domain::bar::{Cleaning, Interval, RawBar, clean};
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::cycle::{SlotCommand, SlotEvent, SlotMachine};
+use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::reason::{Outcome, Reason};
 use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
@@ -216,4 +217,76 @@ fn market_hours_are_those_of_the_local_clock_in_every_minute_of_a_year() {
     }
     // 52 weeks of 120 hours and of 42.5, about.
     assert!((365_000..380_000).contains(&open[0]) && (125_000..135_000).contains(&open[1]), "{open:?}");
+}
+
+/// Whether a market is open at this time on UTC.
+type Hours = fn(DateTime) -> bool;
+
+const LOST_EVERY: usize = 50;
+
+/// How many slots were decided, in a closed market, and for want of the due bar.
+fn year_of_bars(schedule: &Schedule, calendar: &str, is_open: Hours) -> [usize; 3] {
+    let interval = Interval::new(Duration::from_secs(3600)).unwrap();
+    let (calendar, max_age) = (calendar.parse().unwrap(), Duration::from_secs(30 * 60));
+    let freshness = Freshness { interval, calendar, max_age, max_missing_bars: 1, settle: Duration::from_secs(2) };
+    let (begin, end) = (ms(date(2017, 1, 1).at(0, 0, 0, 0)), ms(date(2018, 1, 1).at(0, 0, 0, 0)));
+    // The newest bars that the vendor has, without those that it loses.
+    let (mut bars, mut open_bars, mut at) = (VecDeque::new(), 0_usize, begin - 100 * HOUR);
+    let mut counts = [0; 3];
+    for slot in schedule.slots(UtcMs(begin), UtcMs(end)) {
+        // A bar is due from two seconds after its close on.
+        while at + HOUR + 2 * SECOND <= slot.0 {
+            if is_open(civil(at)) {
+                open_bars += 1;
+                if !open_bars.is_multiple_of(LOST_EVERY) {
+                    bars.push_back(bar(at));
+                }
+            }
+            at += HOUR;
+        }
+        while bars.len() > 3 {
+            bars.pop_front();
+        }
+        let due = at - HOUR;
+        let times = Some(freshness.open_times(slot, 3));
+        let delivered: Vec<RawBar> = bars.iter().copied().collect();
+        let judged = freshness.judge(slot, &clean(&delivered, &Cleaning { tick: 0.0, times, window: Some(3) }));
+        let is_there = bars.back().is_some_and(|bar| bar.time.0 == due);
+        match judged.map_err(|ending| ending.reason) {
+            Ok(fresh) => {
+                assert_eq!((fresh.newest.0, is_open(civil(due))), (due, true), "{slot}");
+                counts[0] += 1;
+            }
+            Err(Reason::MarketClosed) => {
+                assert!(!is_open(civil(due)), "{slot}");
+                counts[1] += 1;
+            }
+            Err(Reason::StaleData) => {
+                assert!(is_open(civil(due)) && !is_there, "{slot}");
+                counts[2] += 1;
+            }
+            Err(other) => panic!("{slot}: {other:?}"),
+        }
+    }
+    counts
+}
+
+fn bar(at: i64) -> RawBar {
+    let price = Some(1.0);
+    RawBar { time: UtcMs(at), open: price, high: price, low: price, close: price, volume: None }
+}
+
+#[test]
+fn closed_hours_are_told_from_late_bars_in_every_slot_of_a_year() {
+    let markets: [(&str, Hours); 3] = [(FX, fx_is_open), (LONDON, london_is_open), ("always", |_| true)];
+    for (calendar, is_open) in markets {
+        for (text, _, step) in SCHEDULES {
+            let schedule = Schedule::parse(text, Interval::new(Duration::from_secs(3600)).unwrap()).unwrap();
+            let [decided, closed, late] = year_of_bars(&schedule, calendar, is_open);
+            let slots = usize::try_from(365 * 24 * HOUR / step).unwrap();
+            assert_eq!(decided + closed + late, slots, "{calendar}, {text}");
+            assert!(decided > slots / 6 && late > slots / 500, "{calendar}, {text}: {decided}, {late}");
+            assert_eq!(closed == 0, calendar == "always", "{calendar}, {text}: {closed}");
+        }
+    }
 }

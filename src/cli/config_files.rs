@@ -1,5 +1,8 @@
 //! `sentinel config`: the commented configurations that come with the program, to begin one's own with.
 
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
 use super::{Ended, exit};
 
 /// A configuration that is built in.
@@ -31,8 +34,20 @@ impl ConfigFile {
 /// Which one.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ConfigArgs {
-    /// Which one.
-    pub name: ConfigFile,
+    /// Which one; without a name they are listed.
+    pub name: Option<ConfigFile>,
+}
+
+/// Names each of them with what it is for.
+#[must_use]
+pub fn list() -> String {
+    let values = ConfigFile::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let line = |value: PossibleValue| {
+        let help = value.get_help().map(ToString::to_string).unwrap_or_default();
+        format!("  {:<10}{help}\n", value.get_name())
+    };
+    let lines: String = values.map(line).collect();
+    format!("{lines}\nto begin with one of them:  sentinel config mt5 > FILE\n")
 }
 
 /// Prints it.
@@ -40,6 +55,9 @@ pub struct ConfigArgs {
 /// # Errors
 /// Never.
 pub fn run(args: &ConfigArgs) -> Ended {
-    print!("{}", args.name.text());
+    match args.name {
+        Some(file) => print!("{}", file.text()),
+        None => print!("{}", list()),
+    }
     Ok(exit::OK)
 }

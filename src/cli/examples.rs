@@ -20,6 +20,7 @@ Examples:
 
 pub const CONFIG: &str = "\
 Examples:
+  sentinel config
   sentinel config mt5 > sentinel.toml";
 
 pub const CHECK: &str = "\

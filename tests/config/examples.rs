@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sentinel::cli::config_files::ConfigFile;
+use sentinel::cli::config_files::{ConfigFile, list};
 use sentinel::config::{Config, Env, Flags};
 
 use super::directory;
@@ -39,6 +39,17 @@ fn the_file_for_metatrader_has_the_old_daemons_defaults() {
         "pipeline.eurusd.features.window = 200",
     ] {
         assert!(banner.iter().any(|line| line == expected), "no '{expected}' in {banner:#?}");
+    }
+}
+
+#[test]
+fn the_files_to_begin_with_are_listed_with_what_each_is_for() {
+    let list = list();
+    for (name, purpose) in
+        [("mt5", "EODHD"), ("local", "Recorded"), ("forecast", "paper book"), ("sentinel", "Every key")]
+    {
+        let line = list.lines().find(|line| line.split_whitespace().next() == Some(name));
+        assert!(line.is_some_and(|line| line.contains(purpose)), "{name} in {list}");
     }
 }
 
