@@ -15,10 +15,10 @@ use sentinel_actors::domain::prediction::{ExpectedAnswer, Prediction};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
-use sentinel_actors::ports::{Clock, NoFaults, elapsed_now};
+use sentinel_actors::ports::{Clock, ModelError, NoFaults, elapsed_now};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::config::{Config, JobConfig, PipelineConfig, SourceConfig, VendorSource};
+use crate::config::{Config, JobConfig, ModelConfig, PipelineConfig, SourceConfig, VendorSource};
 use crate::http::Deadline;
 use crate::node::{self, OpenVendor};
 use crate::sources::cache::Spent;
@@ -238,7 +238,7 @@ fn model(pipeline: &PipelineConfig, runtime: &Runtime) -> Finding {
         JobConfig::Forecast(_) => ExpectedAnswer::Value,
     };
     match answered {
-        Err(error) => Finding::Bad(format!("{error}: look at the model's server and at `payload`")),
+        Err(error) => Finding::Bad(format!("{} ({error})", remedy(&pipeline.model, &error))),
         Ok(answer) => match Prediction::check(&answer, expected) {
             Err(fault) => Finding::Bad(format!("{fault}: it is not the kind of model that this pipeline needs")),
             Ok(Prediction::Classes(classes)) => {
@@ -246,5 +246,27 @@ fn model(pipeline: &PipelineConfig, runtime: &Runtime) -> Finding {
             }
             Ok(Prediction::Value(_)) => Finding::Good(format!("answers with a value, in {took:.1?}")),
         },
+    }
+}
+
+/// What to do about a model that gives no answer. It comes before what a server said, which can be long.
+fn remedy(model: &ModelConfig, error: &ModelError) -> &'static str {
+    match (model, error) {
+        (ModelConfig::Onnx { .. }, _) => "export the model anew, or choose another file with `path`",
+        (_, ModelError::Status { status: 400, .. }) => {
+            "the model's server refuses the question: set `payload` to the form that the model's signature takes; when it is \
+             that one, the model itself fails, and the server's log says how"
+        }
+        (_, ModelError::Status { status: 401 | 403, .. }) => {
+            "the model's server, or a proxy before it, wants more: set bearer_file, or user and password_file, or headers_file"
+        }
+        (_, ModelError::Timeout(_)) => {
+            "look why the model's server is slow, or give it more time with deadlines.predict"
+        }
+        (_, ModelError::Unavailable(_)) => "start the model's server, or correct `host`, `port` and `tls`",
+        (_, ModelError::Status { .. } | ModelError::Unparseable(_)) => {
+            "look at the model's server, and what is before it"
+        }
+        (_, ModelError::Invalid(_)) => "serve a model of the kind that this pipeline needs",
     }
 }

@@ -13,6 +13,8 @@ mod stub_hub;
 mod tls;
 
 use std::io;
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -81,6 +83,26 @@ fn predictions(body: &[u8], shift: f64) -> String {
         json!([sell, 0.3, 0.7 - sell])
     };
     json!({ "predictions": asked(body).into_iter().map(row).collect::<Vec<_>>() }).to_string()
+}
+
+/// What `sentinel check --probe` says about the model when the demo's pipeline has this hub, and all that it says.
+fn check_probe(folder: &Path, hub: &str, environment: &[(&str, &Path)]) -> (String, String) {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo");
+    let bars = format!("{:?}", demo.join("eurusd_1h_2017.csv").to_str().unwrap());
+    let text = std::fs::read_to_string(demo.join("demo.toml")).unwrap();
+    let text = text.replace("\"eurusd_1h_2017.csv\"", &bars).replace("port = 5001\npayload = \"columns\"", hub);
+    let text = text.replace("window = 200", &format!("window = 200\nsequence = {}", hub.contains("two_")));
+    std::fs::write(folder.join("node.toml"), text).unwrap();
+    let said = Command::new(env!("CARGO_BIN_EXE_sentinel"))
+        .args(["check", "--probe", "--config", "node.toml"])
+        .current_dir(folder)
+        .env_remove("SSL_CERT_FILE")
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let said = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
+    let line = said.lines().find(|line| line.contains("model of")).unwrap_or_default().to_owned();
+    (line, said)
 }
 
 /// Moves what the adapter takes for elapsed time, and nothing else.

@@ -17,7 +17,7 @@ use sentinel::models::mlflow::{MlflowModel, MlflowSettings};
 use sentinel_actors::domain::prediction::{AnswerFault, Probabilities};
 use sentinel_actors::ports::{Model, ModelError, elapsed_now};
 
-use super::{LONG, frame, settings};
+use super::{LONG, check_probe, frame, settings};
 
 /// Starting Python with its libraries takes seconds, on a busy machine many.
 const START_MAX: Duration = Duration::from_secs(180);
@@ -245,6 +245,15 @@ async fn hangs(served: &Served) {
     }
 }
 
+/// The demo's pipeline has other features than this model, and the person is told where to look.
+fn doctor(served: &Served) {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = format!("port = {}\npayload = \"columns\"", served.port);
+    let (line, said) = check_probe(folder.path(), &hub, &[]);
+    assert!(line.starts_with("PROBLEM") && line.contains("refuses the question: set `payload`"), "{said}");
+    println!("{line}");
+}
+
 async fn judge(served: Served) {
     use HubPayload::{Columns, Records, Tensor, TwoBlocks, TwoBlocksNested, TwoTensors};
     let [a, b, c] = [7.5, 0.25, -3.0];
@@ -258,7 +267,10 @@ async fn judge(served: Served) {
         "two_blocks_nested" => classifier(served, &[TwoBlocksNested], both).await,
         "regressor_series" | "regressor_array" => regressor(&served, a + b + c).await,
         "nan" => nan(&served).await,
-        "raises" => raised(model(&served, Columns).validate(LONG).await),
+        "raises" => {
+            doctor(&served);
+            raised(model(&served, Columns).validate(LONG).await);
+        }
         "hangs" => hangs(&served).await,
         other => panic!("nothing is asked of {other}"),
     }

@@ -14,7 +14,7 @@ use sentinel_actors::ports::{Model, ModelError};
 use sentinel_testbed::CancellationToken;
 use sentinel_testbed::hub::{self, Form, HubError, Options, Proxy, Wrapping};
 
-use super::{LONG, frame, settings};
+use super::{LONG, check_probe, frame, settings};
 
 /// Features of the demo's model.
 const WIDTH: usize = 23;
@@ -156,5 +156,26 @@ async fn a_proxy_is_given_what_it_asks_for_and_its_refusal_is_told() {
                 other => panic!("{other:?}"),
             }
         }
+    }
+}
+
+#[test]
+fn the_doctor_says_what_to_do_about_each_kind_of_refusal() {
+    let folder = tempfile::tempdir().unwrap();
+    let required = vec![("authorization".to_owned(), "Bearer token".to_owned())];
+    let [open, closed] = [vec![], required].map(|required| Hub::start(Wrapping::default(), Proxy { required }));
+    let regressor = Hub::of_form(Form::Scalars);
+    let port = |hub: &Hub| hub.address.port();
+    for (port, payload, verdict, text) in [
+        (port(&open), "tensor", "ok", "answers with 3 probabilities"),
+        (port(&open), "two_blocks", "ok", "answers with 3 probabilities"),
+        (port(&open), "two_blocks_nested", "PROBLEM", "the model's server refuses the question: set `payload` to"),
+        (port(&closed), "tensor", "PROBLEM", "the model's server, or a proxy before it, wants more: set bearer_file"),
+        (port(&regressor), "tensor", "PROBLEM", "serve a model of the kind that this pipeline needs"),
+        (1, "tensor", "PROBLEM", "start the model's server, or correct `host`, `port` and `tls`"),
+    ] {
+        let hub = format!("port = {port}\npayload = \"{payload}\"");
+        let (line, said) = check_probe(folder.path(), &hub, &[]);
+        assert!(line.starts_with(&format!("{verdict:<8} model of eurusd: {text}")), "{hub}: {said}");
     }
 }

@@ -14,7 +14,7 @@ use sentinel::models::mlflow::{HubAddress, MlflowModel, MlflowSettings};
 use sentinel_actors::ports::{ModelError, elapsed_now};
 use sentinel_testbed::hub::{HubRequest, Model as StubModel, Reply, Scoring};
 
-use super::{GOOD, LONG, predict, settings};
+use super::{GOOD, LONG, check_probe, predict, settings};
 
 /// Names the port that the copy of this program asks.
 const PORT: &str = "SENTINEL_TEST_TLS_PORT";
@@ -167,27 +167,12 @@ async fn the_copy_asks_over_tls() {
     println!("answered over TLS");
 }
 
-/// What `sentinel check --probe` says about the model of the demo, behind https and a token, and its other output.
 fn probe(served: &Served, environment: &[(&str, &Path)]) -> (String, String) {
-    let (folder, demo) = (served.folder.path(), Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo"));
-    let text = std::fs::read_to_string(demo.join("demo.toml")).unwrap();
-    let bars = demo.join("eurusd_1h_2017.csv");
-    let text = text.replace("\"eurusd_1h_2017.csv\"", &format!("{:?}", bars.to_str().unwrap()));
-    let port = format!("port = {}\ntls = true\nbearer_file = \"hub.token\"", served.port);
-    let text = text.replace("port = 5001", &port).replace("payload = \"columns\"", "payload = \"tensor\"");
+    let folder = served.folder.path();
     std::fs::write(folder.join("hub.token"), format!("{TOKEN}\n")).unwrap();
     std::fs::set_permissions(folder.join("hub.token"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    std::fs::write(folder.join("node.toml"), text).unwrap();
-    let said = Command::new(env!("CARGO_BIN_EXE_sentinel"))
-        .args(["check", "--probe", "--config", "node.toml"])
-        .current_dir(folder)
-        .env_remove("SSL_CERT_FILE")
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
-    let said = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
-    let line = said.lines().find(|line| line.contains("model")).unwrap_or_default().to_owned();
-    (line, said)
+    let hub = format!("port = {}\npayload = \"tensor\"\ntls = true\nbearer_file = \"hub.token\"", served.port);
+    check_probe(folder, &hub, environment)
 }
 
 #[tokio::test]
