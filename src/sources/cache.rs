@@ -38,7 +38,11 @@ const REVISIONS_MAX: i64 = 10_000;
 const SERIES_UNUSED_MAX: Duration = Duration::from_secs(90 * 86_400);
 
 /// An open cache. Its calls wait for the disk.
-pub struct BarCache(Mutex<Connection>);
+pub struct BarCache {
+    connection: Mutex<Connection>,
+    /// Series that this process works on: they are not forgotten, however long ago a clock that jumps says that they were fetched.
+    in_use: Mutex<Vec<SeriesId>>,
+}
 
 /// What was there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +115,10 @@ pub struct Review {
 }
 
 impl BarCache {
+    fn new(connection: Connection) -> Self {
+        Self { connection: Mutex::new(connection), in_use: Mutex::default() }
+    }
+
     /// Opens the cache, or begins one.
     ///
     /// # Errors
@@ -118,17 +126,19 @@ impl BarCache {
     pub fn open(path: &Path) -> Result<(Self, Opened), CacheError> {
         let existed = path.exists();
         match open(path) {
-            Ok(connection) => Ok((Self(Mutex::new(connection)), if existed { Opened::Used } else { Opened::New })),
+            Ok(connection) => Ok((Self::new(connection), if existed { Opened::Used } else { Opened::New })),
             Err(error) if existed && error.is_damage() => {
                 let because = sentinel_actors::error_chain::chain(&error);
                 for suffix in ["", "-wal", "-shm"] {
                     let file = with_suffix(path, suffix);
                     let aside = with_suffix(path, &format!(".bad{suffix}"));
+                    // What an earlier one has left does not belong to this one.
+                    let _ = std::fs::remove_file(&aside);
                     if file.exists() {
                         std::fs::rename(&file, &aside).map_err(|source| CacheError::Aside { file, source })?;
                     }
                 }
-                Ok((Self(Mutex::new(open(path)?)), Opened::Replaced(because)))
+                Ok((Self::new(open(path)?), Opened::Replaced(because)))
             }
             Err(error) => Err(error),
         }
@@ -146,7 +156,7 @@ impl BarCache {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY)?;
         require_own(&connection)?;
-        Ok(Self(Mutex::new(connection)))
+        Ok(Self::new(connection))
     }
 
     /// The series of a key; begins one that is new.
@@ -162,7 +172,9 @@ impl BarCache {
             key,
         )?;
         let of_key = "SELECT id FROM series WHERE vendor = ?1 AND base_url = ?2 AND ticker = ?3 AND interval_s = ?4";
-        Ok(SeriesId(connection.query_row(of_key, key, |row| row.get(0))?))
+        let id = SeriesId(connection.query_row(of_key, key, |row| row.get(0))?);
+        self.in_use().push(id);
+        Ok(id)
     }
 
     /// Bars of a series that open at `from` or later.
@@ -233,7 +245,8 @@ impl BarCache {
             "UPDATE series SET first = ?2, last = ?3, fetched = ?4 WHERE id = ?1",
             params![series.0, first.0, last.0, news.at.0],
         )?;
-        forget_oldest(&transaction, series, news.at)?;
+        forget_oldest(&transaction, series)?;
+        forget_unused(&transaction, news.at, &self.in_use())?;
         Ok(transaction.commit()?)
     }
 
@@ -278,7 +291,11 @@ impl BarCache {
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // A transaction that panicked was rolled back.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn in_use(&self) -> MutexGuard<'_, Vec<SeriesId>> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -319,7 +336,7 @@ fn require_own(connection: &Connection) -> Result<(), CacheError> {
 }
 
 /// Keeps the file small.
-fn forget_oldest(connection: &Connection, series: SeriesId, at: UtcMs) -> Result<(), CacheError> {
+fn forget_oldest(connection: &Connection, series: SeriesId) -> Result<(), CacheError> {
     let oldest_kept: Option<i64> = connection
         .query_row(
             "SELECT time FROM bar WHERE series = ?1 ORDER BY time DESC LIMIT 1 OFFSET ?2",
@@ -333,8 +350,16 @@ fn forget_oldest(connection: &Connection, series: SeriesId, at: UtcMs) -> Result
     }
     let newest = "SELECT id FROM revision ORDER BY id DESC LIMIT 1 OFFSET ?1";
     connection.execute(&format!("DELETE FROM revision WHERE id <= ({newest})"), [REVISIONS_MAX])?;
+    Ok(())
+}
+
+fn forget_unused(connection: &Connection, at: UtcMs, in_use: &[SeriesId]) -> Result<(), CacheError> {
     let unused = at.minus(SERIES_UNUSED_MAX);
-    connection.execute("DELETE FROM series WHERE fetched < ?1 AND fetched > 0", [unused.0])?;
+    let mut old = connection.prepare_cached("SELECT id FROM series WHERE fetched < ?1 AND fetched > 0")?;
+    let old: Vec<SeriesId> = old.query_map([unused.0], |row| Ok(SeriesId(row.get(0)?)))?.collect::<Result<_, _>>()?;
+    for series in old.into_iter().filter(|series| !in_use.contains(series)) {
+        connection.execute("DELETE FROM series WHERE id = ?1", [series.0])?;
+    }
     Ok(())
 }
 

@@ -334,7 +334,7 @@ impl VendorClient {
         };
         if let Some(rest) = rest {
             let (account, until) = (self.account.clone(), now.plus(rest));
-            if let Err(error) = self.with_cache(move |cache| cache.rest(&account, until)).await {
+            if let Err(error) = self.with_cache(move |cache| cache.rest(&account, now, until)).await {
                 return error;
             }
         }

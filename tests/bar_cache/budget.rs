@@ -62,6 +62,25 @@ fn a_clock_that_is_set_back_opens_no_budget() {
 }
 
 #[test]
+fn a_clock_that_was_two_days_ahead_for_a_while_opens_no_budget_and_closes_none_for_years() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(&file(&dir));
+    let at = |seconds: i64| UtcMs::from_secs(1_500_000_000 + seconds);
+    let day = 86_400;
+    let limits = [Limit { within: Duration::from_secs(86_400), requests: 20 }];
+    let spend = |second: i64| matches!(cache.spend("a", &limits, at(second)).unwrap(), Spent::Allowed { .. });
+    assert!((0..20).all(spend));
+    assert!(spend(2 * day), "by that clock the others are two days old");
+    assert!(!spend(60) && !spend(61), "and by the right one they are not");
+    // What the wrong clock has counted is over a day after the clock was put right.
+    assert!(!spend(19) && spend(day + 62));
+    cache.rest("a", at(100 * day), at(101 * day)).unwrap();
+    assert_eq!(cache.rest_until("a", at(day)).unwrap(), None, "no vendor rests for months");
+    cache.rest("a", at(day), at(day + 60)).unwrap();
+    assert_eq!(cache.rest_until("a", at(day)).unwrap(), Some(at(day + 60)));
+}
+
+#[test]
 fn processes_that_share_a_file_share_its_budget() {
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir);
@@ -85,8 +104,8 @@ fn a_vendors_wish_for_rest_outlives_a_restart_and_is_never_shortened() {
     let at = UtcMs::from_secs;
     let cache = open(&file(&dir));
     assert_eq!(cache.rest_until("a", at(100)).unwrap(), None);
-    cache.rest("a", at(200)).unwrap();
-    cache.rest("a", at(150)).unwrap();
+    cache.rest("a", at(100), at(200)).unwrap();
+    cache.rest("a", at(100), at(150)).unwrap();
     drop(cache);
     let cache = open(&file(&dir));
     assert_eq!(cache.rest_until("a", at(100)).unwrap(), Some(at(200)));

@@ -110,6 +110,26 @@ fn the_oldest_bars_go_when_a_series_is_full() {
 }
 
 #[test]
+fn a_series_in_use_outlives_a_clock_that_jumps_and_no_id_is_used_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let (far, last) = (200 * 24 * 60, 5);
+    {
+        let cache = open(&file(&dir));
+        let (one, other) = (series(&cache, "A"), series(&cache, "B"));
+        keep(&cache, one, &[bar(last, 1.0)], last).unwrap();
+        keep(&cache, other, &[bar(far, 1.0)], far).unwrap();
+        keep(&cache, one, &[bar(last + 1, 1.0)], last + 1).unwrap();
+        assert_eq!(cache.load(one, UtcMs(0)).unwrap().bars.len(), 2, "it is in use");
+    }
+    let cache = open(&file(&dir));
+    let other = series(&cache, "B");
+    keep(&cache, other, &[bar(far + 1, 1.0)], far + 1).unwrap();
+    let again = series(&cache, "A");
+    assert_eq!(cache.load(again, UtcMs(0)).unwrap().bars, [], "nobody used it for half a year");
+    assert!(again != other);
+}
+
+#[test]
 fn lag_nulls_zeros_and_revisions_are_remembered() {
     let dir = tempfile::tempdir().unwrap();
     let cache = open(&file(&dir));

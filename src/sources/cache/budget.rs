@@ -1,7 +1,8 @@
 //! How often a vendor may be asked with one key, counted over restarts and over processes.
 //!
 //! A request is counted before it goes out. Limits hold in every span of their length, so they hold in the vendor's hours and days
-//! too, whenever those begin. A clock that is set back finds its future requests counted, and opens nothing.
+//! too, whenever those begin. A clock that is set back finds its future requests counted, and opens nothing; one that was far
+//! ahead for a while closes nothing for longer than a limit is long.
 
 use std::time::Duration;
 
@@ -9,6 +10,9 @@ use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
 use sentinel_actors::domain::time::UtcMs;
 
 use super::{BarCache, CacheError};
+
+/// The longest rest: until the next midnight.
+const REST_MAX: Duration = Duration::from_secs(86_400);
 
 /// At most this many requests in any span of this length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,20 +38,25 @@ impl BarCache {
     pub fn spend(&self, account: &str, limits: &[Limit], at: UtcMs) -> Result<Spent, CacheError> {
         let mut connection = self.connection();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let longest = limits.iter().map(|limit| limit.within).max().unwrap_or_default();
+        bring_back(&transaction, account, at, longest)?;
         let spent = judge(&transaction, account, limits, at)?;
         if let Spent::Allowed { left } = spent {
             transaction.execute(
                 "INSERT INTO request VALUES (?1, ?2, 1) ON CONFLICT DO UPDATE SET requests = requests + 1",
                 params![account, at.0],
             )?;
-            let longest = limits.iter().map(|limit| limit.within).max().unwrap_or_default();
+            // So many newest ones stay however old they look: the clock may be ahead.
+            let most = limits.iter().map(|limit| limit.requests).max().unwrap_or_default();
+            let newest = "SELECT at FROM request WHERE account = ?1 ORDER BY at DESC LIMIT ?3";
             transaction.execute(
-                "DELETE FROM request WHERE account = ?1 AND at <= ?2",
-                params![account, at.minus(longest).0],
+                &format!("DELETE FROM request WHERE account = ?1 AND at <= ?2 AND at NOT IN ({newest})"),
+                params![account, at.minus(longest).0, most],
             )?;
             transaction.commit()?;
             return Ok(Spent::Allowed { left: left.saturating_sub(1) });
         }
+        transaction.commit()?;
         Ok(spent)
     }
 
@@ -59,13 +68,15 @@ impl BarCache {
         judge(&self.connection(), account, limits, at)
     }
 
-    /// The vendor wants no request of `account` before `until`.
+    /// The vendor wants no request of `account` before `until`, which is a day from `now` at most.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn rest(&self, account: &str, until: UtcMs) -> Result<(), CacheError> {
-        let later = "INSERT INTO rest VALUES (?1, ?2) ON CONFLICT DO UPDATE SET until = max(until, ?2)";
-        self.connection().execute(later, params![account, until.0])?;
+    pub fn rest(&self, account: &str, now: UtcMs, until: UtcMs) -> Result<(), CacheError> {
+        let most = now.plus(REST_MAX);
+        let later = "INSERT INTO rest VALUES (?1, ?2)
+                     ON CONFLICT DO UPDATE SET until = iif(until <= ?3, max(until, ?2), ?2)";
+        self.connection().execute(later, params![account, until.min(most).0, most.0])?;
         Ok(())
     }
 
@@ -78,8 +89,33 @@ impl BarCache {
             .connection()
             .query_row("SELECT until FROM rest WHERE account = ?1", [account], |row| row.get(0))
             .optional()?;
-        Ok(until.map(UtcMs).filter(|until| *until > now))
+        // A later one was noted by a clock that was ahead.
+        Ok(until.map(UtcMs).filter(|until| *until > now && *until <= now.plus(REST_MAX)))
     }
+}
+
+/// Requests that were counted by a clock that was further ahead than a day, and than any limit is long, count as made now. With
+/// less they are over soon enough, and stay where a clock that is set right again finds them.
+fn bring_back(
+    connection: &rusqlite::Connection,
+    account: &str,
+    at: UtcMs,
+    longest: Duration,
+) -> Result<(), CacheError> {
+    let far = at.plus(longest.max(REST_MAX));
+    let ahead: u32 = connection.query_row(
+        "SELECT coalesce(sum(requests), 0) FROM request WHERE account = ?1 AND at > ?2",
+        params![account, far.0],
+        |row| row.get(0),
+    )?;
+    if ahead > 0 {
+        connection.execute("DELETE FROM request WHERE account = ?1 AND at > ?2", params![account, far.0])?;
+        connection.execute(
+            "INSERT INTO request VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET requests = requests + ?3",
+            params![account, at.0, ahead],
+        )?;
+    }
+    Ok(())
 }
 
 fn judge(connection: &rusqlite::Connection, account: &str, limits: &[Limit], at: UtcMs) -> Result<Spent, CacheError> {
@@ -94,7 +130,7 @@ fn judge(connection: &rusqlite::Connection, account: &str, limits: &[Limit], at:
             counted = counted.saturating_add(row.get(1)?);
             if counted >= limit.requests {
                 // When this one is out of the span, there is room again.
-                return Ok(Spent::Refused { until: UtcMs(row.get(0)?).plus(limit.within) });
+                return Ok(Spent::Refused { until: UtcMs(row.get(0)?).min(at).plus(limit.within) });
             }
         }
         left = left.min(limit.requests - counted);

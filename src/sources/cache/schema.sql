@@ -1,6 +1,7 @@
 -- Bars as vendors delivered them, and what was asked for. May be deleted: bars are fetched again, and requests are counted anew.
 CREATE TABLE series (
-    id INTEGER PRIMARY KEY,
+    -- Never used twice: a process may still hold the id of a series that is gone.
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     vendor TEXT NOT NULL,
     base_url TEXT NOT NULL,
     ticker TEXT NOT NULL,
