@@ -9,6 +9,7 @@ mod slots;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::action::Receipt;
@@ -112,15 +113,15 @@ fn wait_text(retry_after: Option<Duration>) -> String {
 /// What a source has.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Delivered {
-    /// Bars as delivered, in any order.
-    pub bars: Vec<RawBar>,
+    /// Bars as delivered, in any order. A source that serves a thousand pipelines gives all of them the same ones.
+    pub bars: Arc<[RawBar]>,
     /// Bars that could not be made for want of parts.
     pub incomplete: Vec<IncompleteBar>,
 }
 
 impl From<Vec<RawBar>> for Delivered {
     fn from(bars: Vec<RawBar>) -> Self {
-        Self { bars, incomplete: Vec::new() }
+        Self { bars: bars.into(), incomplete: Vec::new() }
     }
 }
 

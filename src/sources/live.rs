@@ -12,7 +12,7 @@ use sentinel_actors::ports::{BarRequest, BarSource, Delivered, PortFuture, Sourc
 
 use super::cache::Revision;
 use super::review::{Reviewer, Reviews, RevisedBar};
-use super::series::{Bars, Need, Series, is_usable};
+use super::series::{Bars, Need, Series, Shared, is_usable};
 
 /// Bars that came out differently and are remembered for those who look only now and then.
 const REVISED_MAX: usize = 64;
@@ -51,6 +51,8 @@ struct State {
     version: u64,
     /// Bars that came out differently when they were made again, oldest first, each with the version that did it.
     revised: VecDeque<(u64, RevisedBar)>,
+    /// What was handed out last.
+    shared: Shared,
     /// Close of the newest part that was looked at.
     until: Option<UtcMs>,
 }
@@ -107,9 +109,11 @@ impl MadeSeries {
             (state.until, state.version) = (Some(until), version);
         }
         let is_wanted = |time: UtcMs| (from..=newest).contains(&time);
+        let State { made, version, shared, .. } = &mut *state;
+        let wanted = || made.bars.iter().filter(|bar| is_wanted(bar.time)).map(|bar| RawBar::from(*bar)).collect();
         Delivered {
-            bars: state.made.bars.iter().filter(|bar| is_wanted(bar.time)).map(|bar| RawBar::from(*bar)).collect(),
-            incomplete: state.made.incomplete.iter().filter(|bar| is_wanted(bar.time)).copied().collect(),
+            bars: shared.get(*version, (from, newest), wanted),
+            incomplete: made.incomplete.iter().filter(|bar| is_wanted(bar.time)).copied().collect(),
         }
     }
 }
@@ -166,7 +170,7 @@ impl LiveSource {
                 let need = Need { newest: due, due, slot, deadline, is_there: &is_there };
                 self.series
                     .with(&need, |bars| {
-                        let delivered = Delivered::from(bars.between(from, due).to_vec());
+                        let delivered = Delivered { bars: bars.shared(from, due), incomplete: Vec::new() };
                         let revised = |reviewed| bars.revised_since(reviewed).filter_map(of_series).collect();
                         self.review(bars.version(), revised, &delivered.bars);
                         delivered

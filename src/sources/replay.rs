@@ -79,7 +79,7 @@ impl ReplaySource {
             .iter()
             .filter(|bar| bar.time >= oldest && request.interval.close_of(bar.time) <= request.now);
         let incomplete = incomplete.copied().collect();
-        Delivered { bars, incomplete }
+        Delivered { bars: bars.into(), incomplete }
     }
 }
 

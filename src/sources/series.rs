@@ -17,6 +17,7 @@ use sentinel_actors::ports::{Clock, SourceError, elapsed_now};
 use tokio::sync::Mutex;
 
 use self::bars::Merged;
+pub(super) use self::bars::Shared;
 pub use self::bars::{Bars, is_usable};
 use super::cache::{BarCache, CacheError, News, Revision, SeriesId, SeriesKey};
 use super::vendor::{Ask, Market, VendorClient, failed_cache};
@@ -109,13 +110,13 @@ impl Series {
     ///
     /// # Errors
     /// Why they are not.
-    pub async fn with<T>(&self, need: &Need<'_>, read: impl FnOnce(&Bars) -> T) -> Result<T, SourceError> {
+    pub async fn with<T>(&self, need: &Need<'_>, read: impl FnOnce(&mut Bars) -> T) -> Result<T, SourceError> {
         let until = Deadline::of(need.deadline, elapsed_now());
         // Whoever comes first fetches, and the others find it done.
         let locked = until.keep(async { Ok::<_, CallError>(self.state.lock().await) }).await;
         let mut state = locked.map_err(|_| SourceError::Timeout(need.deadline))?;
         if !state.is_loaded {
-            self.load(&mut state, self.oldest(need)).await?;
+            Box::pin(self.load(&mut state, self.oldest(need))).await?;
         }
         let is_wrong_clock = self.vendor.require_clock().is_err();
         if is_wrong_clock || !self.has(&state, need) {
@@ -124,13 +125,14 @@ impl Series {
                 Some(LastFetch { error: Some(error), .. }) => return Err(error.clone()),
                 Some(LastFetch { error: None, .. }) => {}
                 None => {
-                    let error = self.fetch(&mut state, need, until).await.err();
+                    // Boxed, because a thousand pipelines wait here with a place for what only one of them does.
+                    let error = Box::pin(self.fetch(&mut state, need, until)).await.err();
                     state.last = Some(LastFetch { slot: need.slot, error: error.clone() });
                     error.map_or(Ok(()), Err)?;
                 }
             }
         }
-        Ok(read(&state.bars))
+        Ok(read(&mut state.bars))
     }
 
     /// Open time of the oldest bar that any pipeline looks at.

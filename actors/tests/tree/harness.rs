@@ -277,7 +277,7 @@ impl BarSource for World {
             let right = right.filter(|time| inner.no_bars_before.is_none_or(|first| *time >= first));
             let right = right.filter(|time| !inner.incomplete.iter().any(|bar| bar.time == *time));
             let bars: Vec<RawBar> = right.chain(inner.stray_bars.iter().copied()).map(bar).collect();
-            Ok(Delivered { bars, incomplete: inner.incomplete.clone() })
+            Ok(Delivered { bars: bars.into(), incomplete: inner.incomplete.clone() })
         })
     }
 }

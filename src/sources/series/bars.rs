@@ -1,6 +1,7 @@
 //! The bars of a series in memory, and what changed when.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use sentinel_actors::domain::bar::RawBar;
 use sentinel_actors::domain::time::UtcMs;
@@ -21,6 +22,8 @@ pub struct Bars {
     changes: VecDeque<(u64, UtcMs)>,
     /// Versions and revisions, oldest first.
     revisions: VecDeque<(u64, Revision)>,
+    /// What was handed out last: pipelines that want the same share it.
+    shared: Shared,
 }
 
 impl Bars {
@@ -40,6 +43,14 @@ impl Bars {
     /// Open time of the newest bar that could be decided on.
     pub(super) fn newest_usable(&self) -> Option<UtcMs> {
         self.bars.iter().rev().find(|bar| is_usable(bar)).map(|bar| bar.time)
+    }
+
+    /// As [`Bars::between`], for all who want the same.
+    pub(in crate::sources) fn shared(&mut self, from: UtcMs, newest: UtcMs) -> Arc<[RawBar]> {
+        let mut shared = std::mem::take(&mut self.shared);
+        let bars = shared.get(self.version, (from, newest), || self.between(from, newest).to_vec());
+        self.shared = shared;
+        bars
     }
 
     /// The oldest open time whose bar changed after `version`; `None`: nothing did.
@@ -100,6 +111,29 @@ impl Bars {
         let gone = self.bars.partition_point(|bar| bar.time < oldest);
         if gone > self.bars.len() / 4 {
             self.bars.drain(..gone);
+        }
+    }
+}
+
+/// A range of bars that was handed out.
+#[derive(Debug, Default)]
+pub(in crate::sources) struct Shared(Option<(u64, UtcMs, UtcMs, Arc<[RawBar]>)>);
+
+impl Shared {
+    /// The bars of a range at a version, made by `make` unless they are the same as the last time.
+    pub(in crate::sources) fn get(
+        &mut self,
+        version: u64,
+        (from, newest): (UtcMs, UtcMs),
+        make: impl FnOnce() -> Vec<RawBar>,
+    ) -> Arc<[RawBar]> {
+        match &self.0 {
+            Some((of, begin, end, bars)) if (*of, *begin, *end) == (version, from, newest) => bars.clone(),
+            _ => {
+                let bars: Arc<[RawBar]> = make().into();
+                self.0 = Some((version, from, newest, bars.clone()));
+                bars
+            }
         }
     }
 }
