@@ -77,8 +77,6 @@ struct State {
     bars: Bars,
     /// Open times that were asked for without a hole.
     covered: Option<(UtcMs, UtcMs)>,
-    /// Our time of the last fetch that succeeded.
-    fetched: Option<UtcMs>,
     /// The last fetch, whatever came of it.
     last: Option<LastFetch>,
     /// Writing to the cache failed, and that was said.
@@ -218,7 +216,6 @@ impl Series {
         let merged = state.bars.merge(&bars, at);
         let (first, last) = joined((first, closed), state.covered, began, interval);
         state.covered = Some((first, last));
-        state.fetched = Some(at);
         tracing::debug!(
             event = "bars_fetched",
             vendor = self.vendor.vendor().name(),
@@ -245,11 +242,13 @@ impl Series {
         Ok(())
     }
 
-    /// Writes what is new to the cache. A node whose cache cannot be written goes on, and fetches more at its next start.
+    /// Writes what is new to the cache. A node whose cache cannot be written goes on. What was not kept goes with the next bars,
+    /// because the cache must not say that it has more than it has.
     async fn keep(&self, state: &mut State, merged: Merged, at: UtcMs, asked_before: Option<UtcMs>) {
         let Some(covered) = state.covered else { return };
         let (cache, id) = (self.cache.clone(), self.id);
         let Merged { rows, revisions } = merged;
+        let rows = if state.cache_failed { state.bars.between(covered.0, covered.1).to_vec() } else { rows };
         let kept = tokio::task::spawn_blocking(move || {
             cache.keep(id, &News { rows: &rows, revisions: &revisions, covered, at, asked_before })
         });
@@ -259,7 +258,7 @@ impl Series {
             Err(_) => Some("the node is ending".to_owned()),
         };
         if let Some(error) = failed.as_ref().filter(|_| !state.cache_failed) {
-            tracing::warn!(event = "bar_cache_failed", error, "bars cannot be kept; the next start fetches them again");
+            tracing::warn!(event = "bar_cache_failed", error, "bars cannot be kept; they are with the next ones");
         }
         state.cache_failed = failed.is_some();
     }

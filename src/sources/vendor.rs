@@ -33,6 +33,8 @@ const RETRIES: u32 = 2;
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// How long a vendor is left alone that does not say how long it wants to be.
 const REST: Duration = Duration::from_secs(60);
+/// The longest rest that a vendor gets.
+const REST_MAX: Duration = Duration::from_secs(86_400);
 /// A difference between the clocks that is worth a warning.
 const CLOCK_WARNING: Duration = Duration::from_secs(2);
 /// A difference between the clocks with which a forming bar may pass for a closed one.
@@ -289,6 +291,8 @@ impl VendorClient {
             // By the vendor's clock, as far as it says what that shows.
             RetryAfter::At(at) => at.since(answer.date().unwrap_or(answered)),
         });
+        // No vendor means more than a day.
+        let retry_after = retry_after.map(|wait| wait.min(REST_MAX));
         self.vendor.read(&answer, ask).map_err(|refusal| Fault::Refused { refusal, retry_after })
     }
 

@@ -72,6 +72,71 @@ fn a_key_may_be_a_parameter_of_the_address() {
 }
 
 #[test]
+fn a_vendor_that_wants_rest_for_ever_gets_a_day_and_crashes_nothing() {
+    for code in [429, 503] {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = TestClock::new(at("2017-06-13T23:30:00Z"));
+        let headers = vec![("Retry-After", u64::MAX.to_string())];
+        let for_ever = Fault::Status { code, headers, body: "no".to_owned() };
+        let plan = move |number, _| (number == 1).then(|| for_ever.clone());
+        let vendor = vendor(Market::plain("EURUSD.FOREX", 1.1, 5), &clock, plan);
+        let keys = "made_from = \"native\"\nend = \"2017-06-15T03:00:00Z\"";
+        let text = order_pipeline("eurusd", &vendor.base_url(), keys, "kind = \"eodhd\"", &demo("model.onnx"));
+        run(&config(&text, dir.path()), &clock);
+        let rows = rows(dir.path(), "eurusd");
+        assert!(["source_rate_limited", "source_failed"].contains(&rows[0].reason.as_str()), "{:#?}", rows[0]);
+        assert!(rows[1..24].iter().all(|row| row.reason == "source_rate_limited"), "{rows:#?}");
+        assert!(rows[25..].iter().all(|row| row.decided.is_some()), "{rows:#?}");
+    }
+}
+
+#[test]
+fn bars_that_could_not_be_kept_are_kept_with_the_next_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new(at("2017-06-13T23:30:00Z"));
+    let file = dir.path().join("state/bars.db");
+    // For one fetch the cache takes no bar.
+    let plan = move |number, _| {
+        let refuse = "CREATE TRIGGER full BEFORE INSERT ON bar BEGIN SELECT RAISE(ABORT, 'full'); END";
+        let sql = match number {
+            3 => refuse,
+            4 => "DROP TRIGGER full",
+            _ => return None,
+        };
+        rusqlite::Connection::open(&file).unwrap().execute_batch(sql).unwrap();
+        None
+    };
+    let vendor = vendor(Market::plain("EURUSD.FOREX", 1.1, 5), &clock, plan);
+    let keys = "made_from = \"native\"\nend = \"2017-06-14T12:00:00Z\"";
+    let text = order_pipeline("eurusd", &vendor.base_url(), keys, "kind = \"eodhd\"", &demo("model.onnx"));
+    run(&config(&text, dir.path()), &clock);
+    assert!(rows(dir.path(), "eurusd").iter().all(|row| row.decided.is_some()), "the node goes on");
+    let cache = rusqlite::Connection::open(dir.path().join("state/bars.db")).unwrap();
+    let sql =
+        "SELECT (last - first) / 3600000 + 1, (SELECT count(*) FROM bar WHERE time BETWEEN first AND last) FROM series";
+    let (said, kept): (i64, i64) = cache.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(said, kept, "the cache says no more than it has");
+}
+
+#[test]
+fn each_pipeline_of_a_ticker_waits_as_long_as_it_wants_for_a_bar_to_settle() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = FastClock::new(at("2017-06-13T23:59:50Z"));
+    let vendor = vendor_at(Market::plain("EURUSD.FOREX", 1.1, 5), clock.closure(), no_fault);
+    let one = |name: &str, settle: &str| {
+        let keys = format!(
+            "made_from = \"native\"\nschedule = \"on bar close + 12s\"\nend = \"2017-06-14T00:00:40Z\"\n\
+             [pipeline.deadlines]\nslot_lateness = \"10m\"\n[pipeline.data]\nsettle = \"{settle}\""
+        );
+        order_pipeline(name, &vendor.base_url(), &keys, "kind = \"eodhd\"", &demo("model.onnx"))
+    };
+    run(&config(&(one("early", "2s") + &one("late", "5m")), dir.path()), &clock);
+    let decided = |name: &str| rows(dir.path(), name)[0].decided;
+    assert_eq!(decided("early"), Some(at("2017-06-13T23:00:00Z")));
+    assert_eq!(decided("late"), Some(at("2017-06-13T22:00:00Z")));
+}
+
+#[test]
 fn one_file_has_several_symbols_vendors_intervals_and_schedules() {
     let dir = tempfile::tempdir().unwrap();
     let clock = FastClock::new(at("2017-06-13T23:59:50Z"));

@@ -37,8 +37,8 @@ pub(super) struct Feeds {
     clients: Vec<(ClientKey, Arc<VendorClient>)>,
     series: Vec<(Shared, Arc<Series>)>,
     made: Vec<(Shared, Recipe, Arc<MadeSeries>)>,
-    /// What the pipelines of a series want of it together.
-    wants: Vec<(Shared, Wants)>,
+    /// From the oldest bar that a pipeline of a series looks at to the newest.
+    reaches: Vec<(Shared, Duration)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,12 +52,8 @@ struct ClientKey {
 struct Shared {
     client: ClientKey,
     instrument: Instrument,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Wants {
+    /// A pipeline that waits longer for a bar must not hold up the others, nor get theirs.
     settle: Duration,
-    reach: Duration,
 }
 
 impl Feeds {
@@ -71,20 +67,17 @@ impl Feeds {
             return Ok(None);
         }
         let cache = open_cache(state.path())?;
-        let mut wants: Vec<(Shared, Wants)> = Vec::new();
+        let mut reaches: Vec<(Shared, Duration)> = Vec::new();
         for pipeline in &config.pipelines {
             let SourceConfig::Vendor(source) = &pipeline.source else { continue };
-            let shared = shared(pipeline, source)?;
-            let wanted = Wants { settle: pipeline.data.settle, reach: reach_of(pipeline) };
-            match wants.iter_mut().find(|(other, _)| *other == shared) {
-                None => wants.push((shared, wanted)),
-                Some((_, all)) => {
-                    *all = Wants { settle: all.settle.max(wanted.settle), reach: all.reach.max(wanted.reach) };
-                }
+            let (shared, wanted) = (shared(pipeline, source)?, reach_of(pipeline));
+            match reaches.iter_mut().find(|(other, _)| *other == shared) {
+                None => reaches.push((shared, wanted)),
+                Some((_, longest)) => *longest = wanted.max(*longest),
             }
         }
         let state = state.path().to_owned();
-        Ok(Some(Self { state, cache, clock, clients: Vec::new(), series: Vec::new(), made: Vec::new(), wants }))
+        Ok(Some(Self { state, cache, clock, clients: Vec::new(), series: Vec::new(), made: Vec::new(), reaches }))
     }
 
     /// The source of a pipeline.
@@ -125,14 +118,11 @@ impl Feeds {
         }
         let client = self.client(pipeline, vendor, &shared.client)?;
         let key = series_key(vendor, &shared.instrument);
-        let wants = self.wants.iter().find(|(other, _)| other == shared).map(|(_, wants)| *wants);
-        let Wants { settle, reach } =
-            wants.unwrap_or(Wants { settle: pipeline.data.settle, reach: reach_of(pipeline) });
         let settings = SeriesSettings {
             instrument: shared.instrument.clone(),
             calendar: pipeline.calendar.clone(),
-            settle,
-            reach,
+            settle: shared.settle,
+            reach: self.reach(shared),
         };
         let series = Series::open(settings, client, &key, self.clock.clone(), self.cache.clone());
         let series = Arc::new(series.map_err(NodeError::BarCache)?);
@@ -154,13 +144,16 @@ impl Feeds {
         Ok(client)
     }
 
+    fn reach(&self, shared: &Shared) -> Duration {
+        self.reaches.iter().find(|(other, _)| other == shared).map_or(Duration::ZERO, |(_, reach)| *reach)
+    }
+
     fn made(&mut self, shared: Shared, recipe: Recipe) -> Arc<MadeSeries> {
         let same = |(other, of, _): &&(Shared, Recipe, _)| *other == shared && *of == recipe;
         if let Some((_, _, made)) = self.made.iter().find(same) {
             return made.clone();
         }
-        let wants = self.wants.iter().find(|(other, _)| *other == shared);
-        let reach = wants.map_or(Duration::ZERO, |(_, wants)| wants.reach);
+        let reach = self.reach(&shared);
         let made = Arc::new(MadeSeries::new(recipe.clone(), reach));
         self.made.push((shared, recipe, made.clone()));
         made
@@ -299,7 +292,7 @@ pub(super) fn instrument(pipeline: &PipelineConfig, source: &VendorSource) -> In
 fn shared(pipeline: &PipelineConfig, source: &VendorSource) -> Result<Shared, NodeError> {
     let account = account(source.vendor, &key(pipeline, source)?);
     let client = ClientKey { base_url: source.base_url.to_string(), account };
-    Ok(Shared { client, instrument: instrument(pipeline, source) })
+    Ok(Shared { client, instrument: instrument(pipeline, source), settle: pipeline.data.settle })
 }
 
 fn account(vendor: Vendor, key: &Secret) -> String {
