@@ -13,10 +13,8 @@ use crate::domain::freshness::{Freshness, dropped_text};
 use crate::domain::reason::{Ending, Reason};
 use crate::domain::time::UtcMs;
 use crate::ports::{BarRequest, BarSource, Delivered, FaultPoint, PortFuture, SourceError};
+use crate::settings::BARS_BESIDE_WINDOW;
 use crate::stage::StageWork;
-
-/// A source may drop or delay a few bars; asking for this many more keeps the window full.
-const OVERLAP_BARS: usize = 24;
 
 pub struct DataFetcher {
     pub source: Arc<dyn BarSource>,
@@ -49,13 +47,13 @@ impl StageWork for DataFetcher {
             let request = BarRequest {
                 symbol: self.symbol.clone(),
                 interval: self.freshness.interval,
-                count: self.window + OVERLAP_BARS,
+                count: self.window + BARS_BESIDE_WINDOW,
                 now: cycle.slot,
                 deadline: self.deadline.min(cycle.time_left()),
             };
             let delivered =
                 self.source.fetch(&request).await.map_err(|error| Ending::new(reason(&error), error.to_string()))?;
-            let times = self.freshness.open_times(cycle.slot, self.window + OVERLAP_BARS);
+            let times = self.freshness.open_times(cycle.slot, self.window + BARS_BESIDE_WINDOW);
             let how = Cleaning { tick: self.tick, times: Some(times), window: Some(self.window) };
             let bars = Arc::new(clean(&delivered.bars, &how));
             cycle.tracker.set_input(bars.clone());

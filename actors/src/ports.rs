@@ -107,7 +107,7 @@ pub enum SourceError {
 }
 
 fn wait_text(retry_after: Option<Duration>) -> String {
-    retry_after.map_or_else(String::new, |wait| format!(" and wants {wait:?} of rest"))
+    retry_after.map_or_else(String::new, |wait| format!(", and is not asked again for {} s", wait.as_secs()))
 }
 
 /// What a source has.

@@ -64,6 +64,9 @@ impl Deadlines {
     }
 }
 
+/// A source may drop or delay a few bars; asking for this many more keeps the window full.
+pub const BARS_BESIDE_WINDOW: usize = 24;
+
 /// Configuration of one pipeline.
 #[derive(Debug, Clone)]
 pub struct PipelineSettings {

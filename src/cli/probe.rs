@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sentinel_actors::domain::bar::{CleanBars, Cleaning, RawBar, clean};
-use sentinel_actors::domain::freshness::Freshness;
-use sentinel_actors::domain::made_bars::{Making, make};
+use sentinel_actors::domain::made_bars::make;
 use sentinel_actors::domain::prediction::{ExpectedAnswer, Prediction};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
@@ -161,28 +160,15 @@ async fn newest(pipeline: &PipelineConfig, vendor: &OpenVendor, now: UtcMs) -> R
     let bars = match &vendor.recipe {
         None => parts,
         Some(recipe) => {
-            let making = Making {
-                interval: recipe.interval,
-                made_from: recipe.made_from,
-                calendar: &recipe.calendar,
-                least_parts: recipe.least_parts,
-                tick,
-                now: interval.close_of(last),
-            };
-            make(&parts, &making).bars.into_iter().map(RawBar::from).collect()
+            let made = make(&parts, &recipe.making(interval.close_of(last)));
+            made.bars.into_iter().map(RawBar::from).collect()
         }
     };
     Ok(clean(&bars, &Cleaning { tick, times: None, window: None }))
 }
 
 fn judge(pipeline: &PipelineConfig, source: &VendorSource, bars: &CleanBars, now: UtcMs) -> Finding {
-    let freshness = Freshness {
-        interval: pipeline.interval,
-        calendar: pipeline.calendar.clone(),
-        max_age: pipeline.data.max_age,
-        max_missing_bars: pipeline.data.max_missing_bars,
-        settle: pipeline.data.settle,
-    };
+    let freshness = pipeline.freshness();
     let newest = bars.newest().map(|bar| {
         let lag = now.since(pipeline.interval.close_of(bar.time));
         let lag = humantime::format_duration(Duration::from_secs(lag.as_secs()));

@@ -114,18 +114,18 @@ pub fn run(args: &TryArgs) -> Ended {
     println!("{} with live bars of EODHD, by its public token 'demo', which has about 20 requests a day.", args.name());
     println!("The model is the demo's. It has no edge: do not trade on what it says. Nothing leaves this machine.");
     println!("Ctrl-C ends it; what it decided stays in {}.\n", state.display());
-    let teller = Teller::default();
-    let started = teller.clone();
-    let (of_teller, once) = (config.clone(), args.once);
+    let printer = SlotPrinter::default();
+    let started = printer.clone();
+    let (of_printer, once) = (config.clone(), args.once);
     let options = RunOptions {
         recorder,
         once: args.once,
         at_once: true,
-        on_start: Box::new(move |running| started.start(of_teller, running, once)),
+        on_start: Box::new(move |running| started.start(of_printer, running, once)),
         ..RunOptions::default()
     };
     let report = node::run(&config, options);
-    let could_decide = teller.stop();
+    let could_decide = printer.stop();
     let code = report?.exit_code();
     println!("\n{HOW_TO_GO_ON}");
     Ok(if code == exit::OK && !could_decide { exit::UNAVAILABLE } else { code })
@@ -133,20 +133,20 @@ pub fn run(args: &TryArgs) -> Ended {
 
 /// Tells a newcomer what each slot came to. A thread of its own reads the journal; the node knows nothing of it.
 #[derive(Clone, Default)]
-struct Teller(Arc<Telling>);
+struct SlotPrinter(Arc<PrinterState>);
 
 #[derive(Default)]
-struct Telling {
+struct PrinterState {
     ends: AtomicBool,
     /// The first slot could not even get bars, so that going on makes no sense.
     failed: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Teller {
+impl SlotPrinter {
     fn start(&self, config: Config, running: Running, once: bool) {
-        let teller = self.0.clone();
-        let thread = std::thread::spawn(move || teller.tell(&config, &running, once));
+        let printer = self.0.clone();
+        let thread = std::thread::spawn(move || printer.print_slots(&config, &running, once));
         *self.0.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
     }
 
@@ -161,8 +161,8 @@ impl Teller {
     }
 }
 
-impl Telling {
-    fn tell(&self, config: &Config, running: &Running, once: bool) {
+impl PrinterState {
+    fn print_slots(&self, config: &Config, running: &Running, once: bool) {
         let Some(pipeline) = config.pipelines.first() else { return };
         let Ok(reader) = JournalReader::open(&config.node.state) else { return };
         let mut told = reader.last_slot(&pipeline.name).ok().flatten();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::feature::FeatureSetId;
+use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::domain::made_bars::default_least_parts;
 use sentinel_actors::domain::schedule::{Schedule, Window};
@@ -58,6 +59,18 @@ impl PipelineConfig {
         match &self.job {
             JobConfig::Order(order) => Some(order),
             JobConfig::Forecast(_) => None,
+        }
+    }
+
+    /// What its bars must be like.
+    #[must_use]
+    pub fn freshness(&self) -> Freshness {
+        Freshness {
+            interval: self.interval,
+            calendar: self.calendar.clone(),
+            max_age: self.data.max_age,
+            max_missing_bars: self.data.max_missing_bars,
+            settle: self.data.settle,
         }
     }
 

@@ -1,23 +1,42 @@
-//! What two pipelines must not share: a position that both would change and each takes for its own.
+//! What two pipelines must not share: a position that both would change and each takes for its own, or a key on two terms.
 //!
 //! Symbols are compared without regard to case: a terminal that knows `EURUSD` takes an order for `eurusd`.
 
 use sentinel_actors::domain::intent::Mode;
 
-use super::VenueConfig;
 use super::pipeline::PipelineConfig;
 use super::reader::Section;
+use super::{SourceConfig, VendorSource, VenueConfig};
 
-/// Notes every pair of pipelines whose orders would meet in one position: live at their gateways, else in the paper book.
+/// Notes every pair of pipelines whose orders would meet in one position, live at their gateways or else in the paper book, and those
+/// that share a vendor's key on different terms.
 pub(super) fn refuse(root: &mut Section<'_, '_>, pipelines: &[PipelineConfig]) {
     for (index, pipeline) in pipelines.iter().enumerate() {
         for other in &pipelines[..index] {
-            let problems = [at_gateways(pipeline, other), in_the_paper_book(pipeline, other)];
+            let problems =
+                [at_gateways(pipeline, other), in_the_paper_book(pipeline, other), at_a_vendor(pipeline, other)];
             for problem in problems.into_iter().flatten() {
                 root.report("pipeline", problem);
             }
         }
     }
+}
+
+/// One key has one way to be sent and one number of requests.
+fn at_a_vendor(pipeline: &PipelineConfig, other: &PipelineConfig) -> Option<String> {
+    let (SourceConfig::Vendor(own), SourceConfig::Vendor(theirs)) = (&pipeline.source, &other.source) else {
+        return None;
+    };
+    let terms = |source: &VendorSource| (source.requests_per_hour, source.requests_per_day, source.token_in_query);
+    let same_key = (own.vendor, &own.key) == (theirs.vendor, &theirs.key);
+    (same_key && terms(own) != terms(theirs)).then(|| {
+        format!(
+            "'{}' and '{}' ask {} with one key, and differ in requests_per_hour, requests_per_day or token_in: write the same in both",
+            pipeline.name,
+            other.name,
+            own.vendor.name()
+        )
+    })
 }
 
 /// A position that is derived from one pipeline's orders must not be changed by another's, whatever the account is called.

@@ -9,14 +9,13 @@ mod venue;
 use std::cell::LazyCell;
 use std::time::Duration;
 
-use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::settings::{PipelinePorts, PipelineSettings};
 use sentinel_actors::supervision::Limits;
 use sentinel_actors::supervision::backoff::Backoff;
 use sentinel_actors::supervision::budget::Limit;
 
-use self::feeds::{Asked, Feeds};
+use self::feeds::Feeds;
 pub use self::feeds::{OpenVendor, open_vendor};
 pub use self::model::{open_model, try_model};
 pub use self::source::survey_bars;
@@ -61,8 +60,8 @@ fn wire_one(
 ) -> Result<WiredPipeline, NodeError> {
     let features = pipeline.features.build();
     let model = model::model(pipeline, engine, options.faults.clone())?;
-    let asked = Asked { features: features.clone(), model: model.clone() };
-    let Source { source, clock, accounted, span } = source::source(pipeline, state, feeds, asked, options)?;
+    let Source { source, clock, accounted, span } =
+        source::source(pipeline, state, feeds, features.clone(), model.clone(), options)?;
     let (sink, job) = venue::sink_and_job(pipeline, book, &options.faults);
     let RunSlots { window, first, any_lateness } =
         slots_of_run(pipeline.window, &pipeline.schedule, accounted, span, options.once, options.at_once);
@@ -72,20 +71,13 @@ fn wire_one(
     if any_lateness {
         deadlines.lateness = deadlines.lateness.max(pipeline.schedule.period());
     }
-    let freshness = Freshness {
-        interval: pipeline.interval,
-        calendar: pipeline.calendar.clone(),
-        max_age: pipeline.data.max_age,
-        max_missing_bars: pipeline.data.max_missing_bars,
-        settle: pipeline.data.settle,
-    };
     let settings = PipelineSettings {
         name: pipeline.name.clone(),
         symbol: pipeline.symbol.clone(),
         window,
         competition: pipeline.window,
         first_slot: first,
-        freshness,
+        freshness: pipeline.freshness(),
         tick: pipeline.data.tick,
         deadlines,
     };

@@ -36,6 +36,16 @@ pub struct Recipe {
     pub tick: f64,
 }
 
+impl Recipe {
+    /// For bars that have closed by `now`.
+    #[must_use]
+    pub fn making(&self, now: UtcMs) -> Making<'_> {
+        let Self { interval, made_from, calendar, least_parts, tick } = self;
+        let (interval, made_from, least_parts, tick) = (*interval, *made_from, *least_parts, *tick);
+        Making { interval, made_from, calendar, least_parts, tick, now }
+    }
+}
+
 /// Bars that are made from a series, for all pipelines with the same recipe.
 pub struct MadeSeries {
     recipe: Recipe,
@@ -63,12 +73,6 @@ impl MadeSeries {
         Self { recipe, reach, state: Mutex::default() }
     }
 
-    fn making(&self, now: UtcMs) -> Making<'_> {
-        let Recipe { interval, made_from, calendar, least_parts, tick } = &self.recipe;
-        let (interval, made_from, least_parts, tick) = (*interval, *made_from, *least_parts, *tick);
-        Making { interval, made_from, calendar, least_parts, tick, now }
-    }
-
     /// Open time of the made bar that holds `time`.
     fn opening(&self, time: UtcMs) -> UtcMs {
         self.recipe.interval.newest_closed(self.recipe.interval.close_of(time))
@@ -83,7 +87,7 @@ impl MadeSeries {
     fn is_there(&self, parts: &[RawBar], newest: UtcMs) -> bool {
         let begin = self.opening(newest);
         let of_bar = parts.get(parts.partition_point(|part| part.time < begin)..).unwrap_or_default();
-        !make(of_bar, &self.making(self.recipe.made_from.close_of(newest))).bars.is_empty()
+        !make(of_bar, &self.recipe.making(self.recipe.made_from.close_of(newest))).bars.is_empty()
     }
 
     /// The made bars up to the one that ends with `newest`. What has not changed since is not made again.
@@ -97,7 +101,7 @@ impl MadeSeries {
                 Some(last) => changed.map_or(last, |time| time.min(last)),
             };
             let (begin, until) = (self.opening(begin), state.until.map_or(until, |last| last.max(until)));
-            let Made { bars, incomplete } = make(parts.between(begin, until.before()), &self.making(until));
+            let Made { bars, incomplete } = make(parts.between(begin, until.before()), &self.recipe.making(until));
             let oldest = newest.minus(self.reach);
             let version = parts.version();
             let revised = revised(&state.made.bars, &bars, seen).map(|bar| (version, bar)).collect::<Vec<_>>();

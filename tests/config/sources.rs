@@ -103,6 +103,25 @@ fn what_cannot_work_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn two_pipelines_with_one_key_have_one_number_of_requests() {
+    let second = |limit: &str| {
+        let other = MINIMAL.replace("eurusd\"", "other\"").replace("EURUSD", "GBPUSD");
+        let source = format!("source = {{ kind = \"tiingo\", requests_per_hour = {limit} }}");
+        let other = other.replace("source.path = \"demo/eurusd_1h_2017.csv\"", &source);
+        let dir = directory();
+        let first = MINIMAL.replace("source.path = \"demo/eurusd_1h_2017.csv\"", "source.kind = \"tiingo\"");
+        let env: Env = BY_ENV.iter().copied().collect();
+        Config::from_str_at(&(first + &other), "node.toml", dir.path(), &env, &Flags::default())
+    };
+    assert!(second("50").is_ok());
+    let errors = second("20").unwrap_err().to_string();
+    assert!(
+        errors.contains("'other' and 'eurusd' ask tiingo with one key, and differ in requests_per_hour"),
+        "{errors}"
+    );
+}
+
+#[test]
 fn another_symbol_needs_another_ticker_when_the_file_names_one() {
     let symbol = || Flags { symbol: Some("GBPUSD".to_owned()), ..Flags::default() };
     let named = "kind = \"eodhd\", ticker = \"EURUSD.FOREX\"";

@@ -17,7 +17,11 @@ async fn each_error_of_a_source_ends_the_slot_with_its_own_reason() {
         (SourceError::Failed(text()), Reason::SourceFailed, "failed: 401 or 429"),
         (SourceError::Unauthorised(text()), Reason::SourceUnauthorised, "refused the node's credentials: 401 or 429"),
         (wait(None), Reason::SourceRateLimited, "asked too often: 401 or 429"),
-        (wait(Some(HOUR / 60)), Reason::SourceRateLimited, "asked too often and wants 60s of rest: 401 or 429"),
+        (
+            wait(Some(HOUR / 60)),
+            Reason::SourceRateLimited,
+            "asked too often, and is not asked again for 60 s: 401 or 429",
+        ),
     ] {
         let world = World::new().with(|inner| inner.source_error = Some(error));
         let node = world.run(settings(), HOUR).await;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sentinel_actors::domain::bar::{Bar, Cleaning, Interval, RawBar, clean};
-use sentinel_actors::domain::made_bars::{Making, make};
+use sentinel_actors::domain::made_bars::make;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Clock, SourceError, elapsed_now};
 use tokio::runtime::Builder;
@@ -25,6 +25,7 @@ use crate::http::{Deadline, Secret};
 use crate::node::{self, NodeError, OpenVendor};
 use crate::sources::cache::CacheError;
 use crate::sources::csv::read_bars;
+use crate::sources::live::Recipe;
 use crate::sources::vendor::Ask;
 use crate::system::WallClock;
 
@@ -139,8 +140,9 @@ pub fn fetch(
         return Err(FetchError::Exists(args.output.clone()));
     }
     let (interval, settle) = (pipeline.interval, pipeline.data.settle);
-    let first = interval.newest_closed(interval.close_of(UtcMs(args.from.0.saturating_add(millis(interval) - 1))));
-    let end = args.to.min(interval.close_of(interval.newest_closed(clock.now().minus(settle))));
+    let at_or_before = |time: UtcMs| interval.newest_closed(interval.close_of(time));
+    let first = at_or_before(UtcMs(args.from.0.saturating_add(millis(interval) - 1)));
+    let end = at_or_before(args.to).min(interval.close_of(interval.newest_closed(clock.now().minus(settle))));
     if first >= end {
         return Err(FetchError::Range);
     }
@@ -154,7 +156,11 @@ pub fn fetch(
         } else {
             runtime.block_on(asked(&vendor, part.next, until))?
         };
-        part.add(&bars_of(pipeline, &parts, until), until, clock_text(first, end, until))?;
+        part.add(
+            &bars_of(vendor.recipe.as_ref(), pipeline.data.tick, &parts, until),
+            until,
+            clock_text(first, end, until),
+        )?;
     }
     part.finish(args, pipeline, (first, end))
 }
@@ -164,11 +170,15 @@ async fn asked(vendor: &OpenVendor, first: UtcMs, end: UtcMs) -> Result<Vec<RawB
     let instrument = &vendor.instrument;
     let interval = instrument.interval;
     let mut bars = Vec::new();
+    // What stops here begins again with the whole part.
+    let stopped = |source| FetchError::Stopped { at: first, source };
     let mut requests = vendor.client.requests(interval, first, end.minus(interval.length()));
     while let Some((first, last)) = requests.last().copied() {
         let ask = Ask { ticker: &instrument.ticker, market: instrument.market, interval, first, last };
         match vendor.client.bars(&ask, Deadline::of(REQUEST_MAX, elapsed_now())).await {
             Ok(delivered) => {
+                // With a clock that is ahead a forming bar would pass for a closed one.
+                vendor.client.require_clock().map_err(stopped)?;
                 bars.extend(delivered.into_iter().filter(|bar| (first..=last).contains(&bar.time)));
                 requests.pop();
             }
@@ -176,7 +186,7 @@ async fn asked(vendor: &OpenVendor, first: UtcMs, end: UtcMs) -> Result<Vec<RawB
                 eprintln!("waiting {} s: {text}", wait.as_secs() + 1);
                 tokio::time::sleep(wait + Duration::from_secs(1)).await;
             }
-            Err(source) => return Err(FetchError::Stopped { at: first, source }),
+            Err(source) => return Err(stopped(source)),
         }
     }
     Ok(bars)
@@ -190,15 +200,10 @@ fn cached(vendor: &OpenVendor, first: UtcMs, end: UtcMs) -> Result<Vec<RawBar>, 
 }
 
 /// The pipeline's bars of a part.
-fn bars_of(pipeline: &PipelineConfig, parts: &[RawBar], until: UtcMs) -> Vec<Bar> {
-    let tick = pipeline.data.tick;
-    match pipeline.features.set.made_from {
+fn bars_of(recipe: Option<&Recipe>, tick: f64, parts: &[RawBar], until: UtcMs) -> Vec<Bar> {
+    match recipe {
         None => clean(parts, &Cleaning { tick, times: None, window: None }).bars,
-        Some(made_from) => {
-            let least_parts = pipeline.data.least_parts;
-            let (interval, calendar) = (pipeline.interval, &pipeline.calendar);
-            make(parts, &Making { interval, made_from, calendar, least_parts, tick, now: until }).bars
-        }
+        Some(recipe) => make(parts, &recipe.making(until)).bars,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Clock, FeatureSet, Model};
+use sentinel_actors::settings::BARS_BESIDE_WINDOW;
 
 use super::NodeError;
 use super::source::Source;
@@ -18,9 +19,6 @@ use crate::sources::review::{Reviewer, Rule};
 use crate::sources::series::{Instrument, Series, SeriesSettings};
 use crate::sources::vendor::{Vendor, VendorClient, VendorSettings};
 use crate::system::SystemChance;
-
-/// More bars than a window, because some are missing; as the fetcher asks for.
-const BARS_BESIDE: usize = 24;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -85,12 +83,12 @@ impl Feeds {
         &mut self,
         pipeline: &PipelineConfig,
         vendor: &VendorSource,
-        asked: Asked,
+        features: Arc<dyn FeatureSet>,
+        model: Arc<dyn Model>,
     ) -> Result<Source, NodeError> {
         let shared = shared(pipeline, vendor)?;
         let series = self.series(pipeline, vendor, &shared)?;
         let made = recipe(pipeline).map(|recipe| self.made(shared, recipe));
-        let Asked { features, model } = asked;
         let reviewer = Arc::new(Reviewer {
             pipeline: pipeline.name.clone(),
             decided: decided(self.state.clone(), pipeline.name.clone()),
@@ -208,12 +206,6 @@ fn recipe(pipeline: &PipelineConfig) -> Option<Recipe> {
     })
 }
 
-/// Whom a revised bar's decision is asked of again.
-pub(super) struct Asked {
-    pub(super) features: Arc<dyn FeatureSet>,
-    pub(super) model: Arc<dyn Model>,
-}
-
 /// What the journal says of a pipeline's bars.
 fn decided(state: PathBuf, pipeline: String) -> Arc<dyn Fn(UtcMs) -> Option<Vec<f64>> + Send + Sync> {
     Arc::new(move |bar| {
@@ -300,7 +292,7 @@ fn account(vendor: Vendor, key: &Secret) -> String {
 }
 
 fn reach_of(pipeline: &PipelineConfig) -> Duration {
-    reach(&pipeline.calendar, pipeline.interval, pipeline.features.set.window + BARS_BESIDE)
+    reach(&pipeline.calendar, pipeline.interval, pipeline.features.set.window + BARS_BESIDE_WINDOW)
         + pipeline.interval.length()
 }
 

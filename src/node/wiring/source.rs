@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use sentinel_actors::domain::schedule::{Schedule, Window};
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{BarSource, Clock};
+use sentinel_actors::ports::{BarSource, Clock, FeatureSet, Model};
 
-use super::feeds::{self, Asked, Feeds};
+use super::feeds::{self, Feeds};
 use super::{NodeError, recorded};
 use crate::config::{PipelineConfig, SourceConfig};
 use crate::journal::StateDir;
@@ -35,12 +35,13 @@ pub(super) fn source(
     pipeline: &PipelineConfig,
     state: &StateDir,
     feeds: Option<&mut Feeds>,
-    asked: Asked,
+    features: Arc<dyn FeatureSet>,
+    model: Arc<dyn Model>,
     options: &RunOptions,
 ) -> Result<Source, NodeError> {
     match (&pipeline.source, feeds) {
         (SourceConfig::Csv(csv), _) => recorded::source(pipeline, csv, state, options),
-        (SourceConfig::Vendor(vendor), Some(feeds)) => feeds.source(pipeline, vendor, asked),
+        (SourceConfig::Vendor(vendor), Some(feeds)) => feeds.source(pipeline, vendor, features, model),
         (SourceConfig::Vendor(_), None) => unreachable!("feeds are opened for every vendor"),
     }
 }
