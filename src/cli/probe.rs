@@ -125,23 +125,28 @@ fn vendor(
     let mut findings = vec![(
         "bars",
         match bars {
-            Err(error) => Finding::Bad(error),
+            Err(error) => {
+                Finding::Bad(format!("{error}: look at the network, at source.base_url and at the vendor's own page"))
+            }
             Ok(bars) => judge(pipeline, source, &bars, now),
         },
     )];
-    let ahead_ms = vendor.client.clock_ahead_ms();
-    let clock = match ahead_ms.unsigned_abs() {
-        0..=2000 => Finding::Good(format!("agrees with that of {}", source.vendor.name())),
-        off => Finding::Bad(format!(
-            "this machine is {} s {} {}: set its clock, for example with chrony; with more than 30 s nothing is decided",
-            off / 1000,
-            if ahead_ms < 0 { "behind" } else { "ahead of" },
-            source.vendor.name()
-        )),
-    };
+    let clock = clock_finding(vendor.client.clock_ahead_ms(), source.vendor.name());
     findings.push(("clock", clock));
     findings.push(("calls", calls(&vendor, now)));
     findings
+}
+
+fn clock_finding(ahead_ms: Option<i64>, vendor: &str) -> Finding {
+    match ahead_ms {
+        None => Finding::Bad(format!("not compared: {vendor} has not said its time")),
+        Some(ahead_ms) if ahead_ms.unsigned_abs() <= 2000 => Finding::Good(format!("agrees with that of {vendor}")),
+        Some(ahead_ms) => Finding::Bad(format!(
+            "this machine is {} s {} {vendor}: set its clock, for example with chrony; with more than 30 s nothing is decided",
+            ahead_ms.unsigned_abs() / 1000,
+            if ahead_ms < 0 { "behind" } else { "ahead of" },
+        )),
+    }
 }
 
 async fn newest(pipeline: &PipelineConfig, vendor: &OpenVendor, now: UtcMs) -> Result<CleanBars, String> {

@@ -167,7 +167,7 @@ impl Series {
         state.bars.forget_before(self.oldest(need));
         self.vendor.require_clock()?;
         // By the vendor's clock the due bar is still forming.
-        let ahead_ms = self.vendor.clock_ahead_ms();
+        let ahead_ms = self.vendor.clock_ahead_ms().unwrap_or(0);
         let is_early = ahead_ms > 0 && state.covered.is_some_and(|(_, last)| last < need.newest);
         if is_early { Err(SourceError::ClockOff { ahead_ms }) } else { Ok(()) }
     }
@@ -204,7 +204,7 @@ impl Series {
         // With a clock that is ahead a forming bar would pass for a closed one.
         self.vendor.require_clock()?;
         let delivered = bars.len();
-        let ahead = Duration::from_millis(self.vendor.clock_ahead_ms().max(0).unsigned_abs());
+        let ahead = Duration::from_millis(self.vendor.clock_ahead_ms().unwrap_or(0).max(0).unsigned_abs());
         let closed = interval.newest_closed(at.minus(self.settings.settle).minus(ahead)).min(last);
         bars.retain(|bar| {
             (first..=closed).contains(&bar.time) && interval.newest_closed(interval.close_of(bar.time)) == bar.time

@@ -162,8 +162,9 @@ pub struct VendorClient {
 /// What the vendor's last answers showed.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
-    /// How far this machine's clock is ahead, in milliseconds; at least so much, because `Date` has whole seconds.
-    ahead_ms: i64,
+    /// How far this machine's clock is ahead, in milliseconds; at least so much, because `Date` has whole seconds. `None`: no answer
+    /// has said it.
+    ahead_ms: Option<i64>,
     /// The calls that are left by the vendor's own count.
     left: Option<u64>,
 }
@@ -230,9 +231,9 @@ impl VendorClient {
         self.cache.budget(&self.account, &self.limits, now)
     }
 
-    /// How far this machine's clock is ahead of the vendor's, in milliseconds, as far as is certain.
+    /// How far this machine's clock is ahead of the vendor's, in milliseconds, as far as is certain; `None`: no answer has said it.
     #[must_use]
-    pub fn clock_ahead_ms(&self) -> i64 {
+    pub fn clock_ahead_ms(&self) -> Option<i64> {
         self.seen().ahead_ms
     }
 
@@ -241,8 +242,10 @@ impl VendorClient {
     /// # Errors
     /// When they do not.
     pub fn require_clock(&self) -> Result<(), SourceError> {
-        let ahead_ms = self.clock_ahead_ms();
-        if is_within(ahead_ms, CLOCK_MAX) { Ok(()) } else { Err(SourceError::ClockOff { ahead_ms }) }
+        match self.clock_ahead_ms() {
+            Some(ahead_ms) if !is_within(ahead_ms, CLOCK_MAX) => Err(SourceError::ClockOff { ahead_ms }),
+            _ => Ok(()),
+        }
     }
 
     /// The bars of a range that fits into one request, as delivered: in any order, and with others around the range. Any may be
@@ -374,7 +377,7 @@ impl VendorClient {
         let difference = asked.0.saturating_add(half_call).saturating_sub(date.0.saturating_add(DATE_STEP_MS / 2));
         let open = DATE_STEP_MS / 2 + half_call.abs();
         let ahead_ms = difference.signum() * (difference.abs() - open).max(0);
-        let before = std::mem::replace(&mut self.seen().ahead_ms, ahead_ms);
+        let before = self.seen().ahead_ms.replace(ahead_ms).unwrap_or(0);
         let vendor = self.vendor.name();
         match (is_within(before, CLOCK_WARNING), is_within(ahead_ms, CLOCK_WARNING)) {
             (true, false) => tracing::warn!(

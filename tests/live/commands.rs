@@ -130,3 +130,17 @@ fn the_doctor_says_what_to_do_about_each_trouble() {
         assert!(!text.contains(KEY), "{text}");
     }
 }
+
+#[test]
+fn the_doctor_calls_nothing_well_that_it_could_not_look_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let vendor = vendor(Market::plain("EURUSD.FOREX", 1.1, 5), KEY, |_, _| Some(Fault::Reset));
+    write(dir.path(), &vendor);
+    let (output, text) = sentinel(dir.path(), PROBE);
+    assert!(text.contains("PROBLEM  clock of eurusd: not compared: eodhd has not said its time"), "{text}");
+    assert!(
+        text.contains("PROBLEM  bars of eurusd: ") && text.contains("look at the network, at source.base_url"),
+        "{text}"
+    );
+    assert_eq!(output.status.code(), Some(69), "{text}");
+}
