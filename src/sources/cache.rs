@@ -2,12 +2,13 @@
 //!
 //! It holds what vendors delivered, so that a restart decides at once; what they changed afterwards, for `why` and for
 //! `bars report`; and how often they were asked, so that a restart asks no more than is allowed. What belongs together is one
-//! transaction: a process that is killed leaves all of a fetch or nothing. A file that cannot be used is put aside. No
-//! key is ever in it.
+//! transaction: a process that is killed leaves all of a fetch or nothing. What is decided on is sealed, and a series with a
+//! row that does not fit its seal is fetched again. A file that cannot be used is put aside. No key is ever in it.
 
 mod budget;
 mod error;
 mod read;
+mod seal;
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,7 +27,7 @@ use crate::files::with_suffix;
 pub const BARS_FILE: &str = "bars.db";
 /// "SNTB": identifies a bar cache among SQLite files.
 const APPLICATION_ID: i64 = 0x534E_5442;
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = include_str!("cache/schema.sql");
 /// Another process that writes is done by then.
 const BUSY: Duration = Duration::from_secs(2);
@@ -177,7 +178,8 @@ impl BarCache {
         Ok(id)
     }
 
-    /// Bars of a series that open at `from` or later.
+    /// Bars of a series that open at `from` or later. A series with a row that was changed behind the cache's back is empty from
+    /// then on.
     ///
     /// # Errors
     /// When the file cannot be used.
@@ -185,20 +187,24 @@ impl BarCache {
         let mut connection = self.connection();
         // Bars and what was asked for are of one fetch.
         let transaction = connection.transaction()?;
-        let covered = transaction
-            .query_row("SELECT first, last FROM series WHERE id = ?1", [series.0], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let covered = match covered {
-            Some((Some(first), Some(last))) => Some((UtcMs(first), UtcMs(last))),
-            _ => None,
+        let stored = seal::load(&transaction, series, from)?;
+        let Some(stored) = stored else {
+            if transaction.is_readonly("main")? {
+                return Err(CacheError::Damaged(
+                    "a bar does not fit its checksum; the node fetches its series again".to_owned(),
+                ));
+            }
+            transaction.execute("DELETE FROM bar WHERE series = ?1", [series.0])?;
+            transaction
+                .execute("UPDATE series SET first = NULL, last = NULL, seal = NULL WHERE id = ?1", [series.0])?;
+            transaction.commit()?;
+            tracing::warn!(
+                event = "bar_cache_damaged",
+                "a row of the bar cache does not fit its checksum; the bars of its series are fetched again"
+            );
+            return Ok(Stored { bars: Vec::new(), covered: None });
         };
-        let bars = {
-            let columns = "SELECT time, open, high, low, close, volume FROM bar";
-            let mut bars =
-                transaction.prepare_cached(&format!("{columns} WHERE series = ?1 AND time >= ?2 ORDER BY time"))?;
-            bars.query_map(params![series.0, from.0], |row| bar(row, 0))?.collect::<Result<_, _>>()?
-        };
-        Ok(Stored { bars, covered })
+        Ok(stored)
     }
 
     /// Keeps what a fetch brought: all of it or nothing.
@@ -213,10 +219,10 @@ impl BarCache {
                 .query_row("SELECT interval_s * 1000 FROM series WHERE id = ?1", [series.0], |row| row.get(0))?;
         {
             let mut upsert = transaction.prepare_cached(
-                "INSERT INTO bar (series, time, open, high, low, close, volume, lag_ms, was_null, was_zero)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                "INSERT INTO bar (series, time, open, high, low, close, volume, lag_ms, was_null, was_zero, seal)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
                  ON CONFLICT (series, time) DO UPDATE SET open = ?3, high = ?4, low = ?5, close = ?6, volume = ?7,
-                    was_null = max(was_null, ?9), was_zero = max(was_zero, ?10)",
+                    was_null = max(was_null, ?9), was_zero = max(was_zero, ?10), seal = ?11",
             )?;
             for bar in news.rows {
                 let prices = [bar.open, bar.high, bar.low, bar.close];
@@ -226,7 +232,9 @@ impl BarCache {
                 let says_lag = news.asked_before.is_some_and(|last| bar.time <= last || bar.time == news.covered.1);
                 let lag = says_lag.then(|| news.at.0.saturating_sub(bar.time.0.saturating_add(interval_ms)));
                 let RawBar { time, open, high, low, close, volume } = bar;
-                upsert.execute(params![series.0, time.0, open, high, low, close, volume, lag, is_null, is_zero])?;
+                let seal = seal::of_bar(series, bar);
+                upsert
+                    .execute(params![series.0, time.0, open, high, low, close, volume, lag, is_null, is_zero, seal])?;
             }
             let mut revise = transaction.prepare_cached(
                 "INSERT INTO revision (series, time, seen, was_open, was_high, was_low, was_close, was_volume,
@@ -246,6 +254,7 @@ impl BarCache {
             params![series.0, first.0, last.0, news.at.0],
         )?;
         forget_oldest(&transaction, series)?;
+        seal::series(&transaction, series)?;
         forget_unused(&transaction, news.at, &self.in_use())?;
         Ok(transaction.commit()?)
     }

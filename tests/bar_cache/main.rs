@@ -110,6 +110,33 @@ fn the_oldest_bars_go_when_a_series_is_full() {
 }
 
 #[test]
+fn a_bar_that_was_changed_behind_the_caches_back_is_never_served() {
+    for change in [
+        "UPDATE bar SET close = close + 0.0001 WHERE time = 120000",
+        "UPDATE bar SET high = NULL WHERE time = 120000",
+        "UPDATE bar SET time = time + 30000 WHERE time = 120000",
+        "UPDATE bar SET series = 2 WHERE time = 120000 AND series = 1; UPDATE series SET first = first, last = 120000 WHERE id = 1",
+        "UPDATE series SET last = last + 60000 WHERE id = 1",
+        "UPDATE series SET first = first - 60000 WHERE id = 1",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, rows) = (open(&file(&dir)), [bar(1, 1.0), bar(2, 1.1), bar(3, 1.2)]);
+        let (one, other) = (series(&cache, "A"), series(&cache, "B"));
+        keep(&cache, one, &rows, 3).unwrap();
+        keep(&cache, other, &rows[..1], 1).unwrap();
+        drop(cache);
+        rusqlite::Connection::open(file(&dir)).unwrap().execute_batch(change).unwrap();
+        let report = BarCache::read_only(&file(&dir)).unwrap().load(one, UtcMs(0));
+        assert!(matches!(report, Err(CacheError::Damaged(_))), "{change}: {report:?}");
+        let cache = open(&file(&dir));
+        let stored = cache.load(one, UtcMs(0)).unwrap();
+        assert!(stored.bars.is_empty() && stored.covered.is_none(), "{change}: {stored:?}");
+        keep(&cache, one, &rows, 3).unwrap();
+        assert_eq!(cache.load(one, UtcMs(0)).unwrap().bars, rows, "{change}: it is fetched again");
+    }
+}
+
+#[test]
 fn a_series_in_use_outlives_a_clock_that_jumps_and_no_id_is_used_twice() {
     let dir = tempfile::tempdir().unwrap();
     let (far, last) = (200 * 24 * 60, 5);

@@ -9,6 +9,8 @@ CREATE TABLE series (
     -- Open times that were asked for without a hole, in ms; null before the first fetch.
     first INTEGER,
     last INTEGER,
+    -- Checksum of the two.
+    seal INTEGER,
     -- Our time of the last fetch.
     fetched INTEGER NOT NULL DEFAULT 0,
     UNIQUE (vendor, base_url, ticker, interval_s)
@@ -23,6 +25,8 @@ CREATE TABLE bar (
     -- Whether it was ever delivered without a price, or with one that is not positive.
     was_null INTEGER NOT NULL,
     was_zero INTEGER NOT NULL,
+    -- Checksum of series, time, prices and volume.
+    seal INTEGER NOT NULL,
     PRIMARY KEY (series, time)
 ) STRICT, WITHOUT ROWID;
 
