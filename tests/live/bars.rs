@@ -88,6 +88,33 @@ fn a_fetch_that_stops_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn a_fetch_takes_no_bar_by_a_clock_that_is_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new(at("2017-06-20T00:30:00Z"));
+    let vendor = vendor(week_market(), &clock, |_, _| Some(Fault::DateOff(-45)));
+    let config = eurusd(dir.path(), &vendor.base_url(), "made_from = \"native\"", &demo("model.onnx"));
+    let args = args(dir.path(), "2017-06-19T00:00:00Z", "2017-06-20T00:00:00Z", false);
+    let stopped = fetch_with(&config, &args, &clock).unwrap_err();
+    let is_off = |source: &SourceError| matches!(source, SourceError::ClockOff { ahead_ms } if *ahead_ms > 30_000);
+    assert!(
+        matches!(&stopped, FetchError::Stopped { at, source } if *at == args.from && is_off(source)),
+        "{stopped:?}"
+    );
+    assert!(!args.output.exists());
+}
+
+#[test]
+fn an_end_within_a_bar_is_no_hole() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new(at("2017-06-20T00:30:00Z"));
+    let vendor = vendor(week_market(), &clock, no_fault);
+    let config = eurusd(dir.path(), &vendor.base_url(), "made_from = \"native\"", &demo("model.onnx"));
+    let args = args(dir.path(), "2017-06-19T00:00:00Z", "2017-06-19T12:30:00Z", false);
+    let found = fetch_with(&config, &args, &clock).unwrap();
+    assert_eq!((found.bars, found.holes.as_slice()), (12, &[][..]));
+}
+
+#[test]
 fn a_day_that_was_run_live_is_replayed_from_the_cache_with_the_same_digests() {
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::new(at("2017-06-13T23:30:00Z"));
