@@ -5,9 +5,13 @@
 //! is judged by the bid and a short one by the ask, for its levels as for its fills.
 
 use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
 use sentinel_actors::domain::bar::{Bar, Interval};
 use sentinel_actors::domain::order::Side;
 use sentinel_actors::domain::time::UtcMs;
+
+/// What a price may differ by when it is compared as a float.
+const FLOAT_MARGIN: f64 = 1e-9;
 
 /// What the dry run assumes about the market and the account.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,10 +106,24 @@ pub(super) struct Exit {
 
 /// The first exit that `bars`, oldest first, force on a position.
 pub(super) fn first_exit(levels: &Levels, bars: &[Bar], terms: &Terms) -> Option<Exit> {
-    bars.iter().filter(|bar| bar.time >= levels.exposed_from).find_map(|bar| {
+    let may_touch = may_touch(levels, terms);
+    bars.iter().filter(|bar| bar.time >= levels.exposed_from && may_touch(bar)).find_map(|bar| {
         let (reason, price) = exit_in(levels, bar, terms)?;
         Some(Exit { reason, price, at: terms.interval.close_of(bar.time) })
     })
+}
+
+/// Whether a bar comes near a level: a cheap and generous comparison, because most bars do not.
+fn may_touch(levels: &Levels, terms: &Terms) -> impl Fn(&Bar) -> bool {
+    let float = |decimal: Decimal| decimal.to_f64();
+    let (below, above) =
+        if levels.side == Side::Buy { (levels.stop, levels.target) } else { (levels.target, levels.stop) };
+    let (below, above, spread) = (below.and_then(float), above.and_then(float), float(terms.spread));
+    move |bar| {
+        let Some(spread) = spread else { return true };
+        let reach = spread + bar.high * FLOAT_MARGIN;
+        below.is_some_and(|level| bar.low - reach <= level) || above.is_some_and(|level| bar.high + reach >= level)
+    }
 }
 
 fn exit_in(levels: &Levels, bar: &Bar, terms: &Terms) -> Option<(CloseReason, Decimal)> {
@@ -190,6 +208,26 @@ mod tests {
         check(Side::Buy, "1.1000", "1.1100", bar(1.0950, 1.1200, 1.0900), Some((CloseReason::Stop, "1.0949")));
         check(Side::Sell, "1.1100", "1.1000", bar(1.1150, 1.1200, 1.0900), Some((CloseReason::Stop, "1.1151")));
         check(Side::Buy, "1.1000", "1.1100", bar(1.1150, 1.1200, 1.0900), Some((CloseReason::Target, "1.1100")));
+    }
+
+    /// The cheap comparison may only leave out what the exact one would not find.
+    #[test]
+    fn no_bar_that_ends_a_position_is_taken_for_one_that_is_far_from_its_levels() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut exits = 0;
+        for _ in 0..20_000 {
+            let mut price = || 1.1 + f64::from(rng.u32(0..20)) / 10_000.0;
+            let (low, high) = (price(), price());
+            let bar = bar(low, low.max(high), low.min(high));
+            let side = if rng.bool() { Side::Buy } else { Side::Sell };
+            let mut level = || rng.bool().then(|| Decimal::new(11_000 + i64::from(rng.u32(0..20)), 4));
+            let levels = Levels { side, stop: level(), target: level(), exposed_from: UtcMs(0) };
+            let exact = exit_in(&levels, &bar, &terms());
+            let found = first_exit(&levels, &[bar], &terms()).map(|exit| (exit.reason, exit.price));
+            assert_eq!(found, exact, "{levels:?} {bar:?}");
+            exits += u32::from(exact.is_some());
+        }
+        assert!((5_000..15_000).contains(&exits), "{exits}");
     }
 
     #[test]

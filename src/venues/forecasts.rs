@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use rust_decimal::Decimal;
 use sentinel_actors::domain::action::{Action, Forecast, Inclusion};
 use sentinel_actors::domain::bar::{Bar, CleanBars};
@@ -87,7 +87,8 @@ impl Sink for PaperForecasts {
             let (key, forecast, account) = (intent.key.clone(), forecast.clone(), self.account.clone());
             let now = intent.slot;
             inject_fault(&*self.faults, FaultPoint::BeforeBookWrite, &self.who).await;
-            let answer = self.book.ask(deadline, move |ledger| ledger.include(&key, &forecast, &account, now)).await;
+            let answer =
+                self.book.write(deadline, None, move |ledger| ledger.include(&key, &forecast, &account, now)).await;
             inject_fault(&*self.faults, FaultPoint::AfterBookWrite, &self.who).await;
             match answer {
                 Ok(submission) => submission,
@@ -100,7 +101,7 @@ impl Sink for PaperForecasts {
     fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence> {
         Box::pin(async move {
             let key = intent.key.clone();
-            match self.book.ask(deadline, move |ledger| ledger.find_forecast(&key)).await {
+            match self.book.read(deadline, move |ledger| ledger.find_forecast(&key)).await {
                 Ok(Some(inclusion)) => Evidence::Found(inclusion.into()),
                 Ok(None) => Evidence::Absent("the paper book has no forecast with this key".to_owned()),
                 Err(error) => Evidence::NotNow(chain(&error)),
@@ -113,14 +114,15 @@ impl BarObserver for PaperForecasts {
     fn observe<'a>(&'a self, symbol: &'a str, bars: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>> {
         Box::pin(async move {
             let (symbol, bars, account) = (symbol.to_owned(), bars.bars.clone(), self.account.clone());
-            let seen = self.book.ask(OBSERVE_DEADLINE, move |ledger| ledger.compare(&symbol, &bars, &account)).await;
+            let seen =
+                self.book.write(OBSERVE_DEADLINE, None, move |ledger| ledger.compare(&symbol, &bars, &account)).await;
             seen.map_err(|error| VenueError(chain(&error)))
         })
     }
 }
 
 impl Ledger {
-    /// Takes up a forecast, or says why not. What it answers is durable.
+    /// Takes up a forecast, or says why not. It is durable once it is committed.
     fn include(
         &mut self,
         key: &IntentKey,
@@ -128,8 +130,8 @@ impl Ledger {
         account: &str,
         now: UtcMs,
     ) -> Result<Submission, BookError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let known = transaction.prepare("SELECT 1 FROM forecasts WHERE key = ?1")?.exists([key.as_str()])?;
+        let transaction = self.connection.savepoint()?;
+        let known = transaction.prepare_cached("SELECT 1 FROM forecasts WHERE key = ?1")?.exists([key.as_str()])?;
         if known {
             transaction.execute("UPDATE meta SET value = value + 1 WHERE name = 'double_submits'", [])?;
             transaction.commit()?;
@@ -185,7 +187,7 @@ impl Ledger {
         if ended.is_empty() {
             return Ok(());
         }
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.connection.savepoint()?;
         for (number, came_true) in ended {
             transaction.execute(
                 "UPDATE forecasts SET came_true = ?2 WHERE number = ?1",

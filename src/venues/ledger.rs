@@ -1,13 +1,14 @@
 //! The paper book's tables and transactions. One connection, used by one thread.
 //!
 //! The book knows nothing of the journal: it is the other side that the journal's intents are compared with. Each order is
-//! one transaction, durable before it is confirmed. Prices and money are exact decimals, as text.
+//! carried out whole or not at all, and durable before it is confirmed. Prices and money are exact decimals, as text.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, TransactionBehavior, params};
 use rust_decimal::Decimal;
 use sentinel_actors::domain::bar::Bar;
 use sentinel_actors::domain::intent::IntentKey;
@@ -15,6 +16,7 @@ use sentinel_actors::domain::order::{Fill, Order, Position, Role, Side, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Submission;
 
+use super::book::Holding;
 use super::exits::{CloseReason, Exit, Levels, Terms, first_exit};
 use super::forecasts;
 
@@ -89,6 +91,9 @@ pub enum BookError {
     /// A profit beyond what a decimal holds.
     #[error("the profit of ticket {0} does not fit a decimal")]
     Overflow(Ticket),
+    /// What was done could not be made durable.
+    #[error("the book could not be written")]
+    NotCommitted(#[source] Arc<BookError>),
     /// The book's thread could not be started.
     #[error("the book's thread could not be started")]
     Thread(#[source] std::io::Error),
@@ -159,10 +164,24 @@ impl Ledger {
         Ok(Self { connection })
     }
 
-    /// Carries out an order, or says why not. What it answers is durable.
+    /// Begins a transaction around what follows.
+    pub(super) fn begin(&self) -> Result<(), BookError> {
+        Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
+    }
+
+    /// Makes durable what was done since [`Ledger::begin`].
+    pub(super) fn commit(&self) -> Result<(), BookError> {
+        self.connection.execute_batch("COMMIT").map_err(|error| {
+            let _ = self.connection.execute_batch("ROLLBACK");
+            error.into()
+        })
+    }
+
+    /// Carries out an order, or says why not. It is durable once it is committed.
     pub(super) fn submit(&mut self, request: &BookRequest<'_>) -> Result<Submission, BookError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let known = transaction.prepare("SELECT 1 FROM orders WHERE key = ?1")?.exists([request.key.as_str()])?;
+        let transaction = self.connection.savepoint()?;
+        let known =
+            transaction.prepare_cached("SELECT 1 FROM orders WHERE key = ?1")?.exists([request.key.as_str()])?;
         if known {
             transaction.execute("UPDATE meta SET value = value + 1 WHERE name = 'double_submits'", [])?;
             transaction.commit()?;
@@ -197,7 +216,13 @@ impl Ledger {
 
     /// Everything that is open, oldest first.
     pub(super) fn all_open(&self) -> Result<Vec<OpenPosition>, BookError> {
-        self.open_of(None)
+        self.select_open("WHERE closed_at IS NULL", [])
+    }
+
+    /// What is open of one account and symbol.
+    pub(super) fn open_of(&self, holding: &Holding) -> Result<Vec<OpenPosition>, BookError> {
+        let Holding { account, symbol } = holding;
+        self.select_open("WHERE closed_at IS NULL AND account = ?1 AND symbol = ?2", [account, symbol])
     }
 
     /// Moves the last orders from the log into the file. SQLite would do the same and keep a failure to itself; after one
@@ -218,13 +243,14 @@ impl Ledger {
     /// Ends what `bars` stop out or bring home, in one transaction. Returns how many positions ended.
     pub(super) fn observe(&mut self, symbol: &str, bars: &[Bar], terms: &Terms) -> Result<usize, BookError> {
         let mut exits = Vec::new();
-        for open in self.open_of(Some((&terms.account, symbol)))? {
+        let holding = Holding { account: terms.account.clone(), symbol: symbol.to_owned() };
+        for open in self.open_of(&holding)? {
             exits.extend(first_exit(&open.levels, bars, terms).map(|exit| (open.position, exit)));
         }
         if exits.is_empty() {
             return Ok(0); // nothing to make durable: showing the same bars again finds the same exits
         }
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.connection.savepoint()?;
         for (position, exit) in &exits {
             end(&transaction, position, exit, None, terms)?;
         }
@@ -232,14 +258,12 @@ impl Ledger {
         Ok(exits.len())
     }
 
-    /// What is open, of one account and symbol or of all.
-    fn open_of(&self, filter: Option<(&str, &str)>) -> Result<Vec<OpenPosition>, BookError> {
-        let mut query = self.connection.prepare_cached(
+    fn select_open(&self, condition: &str, params: impl Params) -> Result<Vec<OpenPosition>, BookError> {
+        let mut query = self.connection.prepare_cached(&format!(
             "SELECT ticket, symbol, side, volume, open_price, opened_at, stop, target, exposed_from, account
-             FROM positions WHERE closed_at IS NULL AND (?1 IS NULL OR account = ?1 AND symbol = ?2) ORDER BY ticket",
-        )?;
-        let (account, symbol) = filter.unzip();
-        let mut rows = query.query((account, symbol))?;
+             FROM positions {condition} ORDER BY ticket"
+        ))?;
+        let mut rows = query.query(params)?;
         let mut positions = Vec::new();
         while let Some(row) = rows.next()? {
             positions.push(open_position(row)?);
@@ -248,7 +272,7 @@ impl Ledger {
     }
 }
 
-fn open(transaction: &Transaction<'_>, request: &BookRequest<'_>) -> Result<Submission, BookError> {
+fn open(transaction: &Connection, request: &BookRequest<'_>) -> Result<Submission, BookError> {
     let BookRequest { key, order, terms, now } = request;
     let price = terms.fill(order.side, order.reference_price);
     let wrong_side = |level: Option<Decimal>, below: bool| {
@@ -260,7 +284,7 @@ fn open(transaction: &Transaction<'_>, request: &BookRequest<'_>) -> Result<Subm
     if wrong_side(order.stop_price, true) || wrong_side(order.target_price, false) {
         return Ok(rejected(CODE_INVALID, "stop or target lies on the wrong side of the price"));
     }
-    let mut insert = transaction.prepare(
+    let mut insert = transaction.prepare_cached(
         "INSERT INTO positions (account, symbol, side, volume, open_price, stop, target, opened_at, exposed_from, open_key)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;
@@ -280,9 +304,9 @@ fn open(transaction: &Transaction<'_>, request: &BookRequest<'_>) -> Result<Subm
     record(transaction, request, "open", ticket, price)
 }
 
-fn close(transaction: &Transaction<'_>, request: &BookRequest<'_>, ticket: Ticket) -> Result<Submission, BookError> {
+fn close(transaction: &Connection, request: &BookRequest<'_>, ticket: Ticket) -> Result<Submission, BookError> {
     let BookRequest { key, order, terms, now } = request;
-    let mut query = transaction.prepare(
+    let mut query = transaction.prepare_cached(
         "SELECT ticket, symbol, side, volume, open_price, opened_at, stop, target, exposed_from, account
          FROM positions WHERE ticket = ?1 AND account = ?2 AND closed_at IS NULL",
     )?;
@@ -302,7 +326,7 @@ fn close(transaction: &Transaction<'_>, request: &BookRequest<'_>, ticket: Ticke
 
 /// Ends an open position.
 fn end(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     position: &Position,
     exit: &Exit,
     key: Option<&IntentKey>,
@@ -311,7 +335,7 @@ fn end(
     let profit = terms
         .profit(position.side, position.open_price, exit.price, position.volume_lots)
         .ok_or(BookError::Overflow(position.ticket))?;
-    let mut update = transaction.prepare(
+    let mut update = transaction.prepare_cached(
         "UPDATE positions SET closed_at = ?2, close_price = ?3, close_reason = ?4, close_key = ?5, profit = ?6
          WHERE ticket = ?1 AND closed_at IS NULL",
     )?;
@@ -327,7 +351,7 @@ fn end(
 }
 
 fn record(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     request: &BookRequest<'_>,
     role: &str,
     ticket: Ticket,
@@ -335,7 +359,7 @@ fn record(
 ) -> Result<Submission, BookError> {
     let BookRequest { key, order, now, .. } = request;
     let text = format!("paper fill: {role} {} {} {} at {price}", order.side, order.volume_lots, order.symbol);
-    let mut insert = transaction.prepare(
+    let mut insert = transaction.prepare_cached(
         "INSERT INTO orders (key, role, ticket, symbol, side, volume, price, at_ms, text)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;

@@ -16,10 +16,10 @@ use sentinel_actors::ports::{
     VenueError, inject_fault,
 };
 
-use super::book::{Book, BookError};
+use super::book::{Book, BookError, Holding};
 use super::exits::first_exit;
 pub use super::exits::{CloseReason, Terms};
-use super::ledger::{BookRequest, OpenPosition};
+use super::ledger::{BookRequest, Ledger, OpenPosition};
 pub use super::ledger::{CODE_DOUBLE_SUBMIT, CODE_INVALID, CODE_NOT_OPEN};
 
 /// Applying bars is not an order and has no deadline of its own; this keeps it from waiting without end.
@@ -41,8 +41,8 @@ impl PaperVenue {
         Self { book, terms: Arc::new(terms), faults, who: who.to_owned() }
     }
 
-    fn is_ours(&self, open: &OpenPosition, symbol: &str) -> bool {
-        open.account == self.terms.account && open.position.symbol == symbol
+    fn holding(&self, symbol: &str) -> Holding {
+        Holding { account: self.terms.account.clone(), symbol: symbol.to_owned() }
     }
 }
 
@@ -65,7 +65,7 @@ impl Sink for PaperVenue {
             inject_fault(&*self.faults, FaultPoint::BeforeBookWrite, &self.who).await;
             let answer = self
                 .book
-                .ask(deadline, move |ledger| {
+                .write(deadline, Some(self.holding(&order.symbol)), move |ledger| {
                     ledger.submit(&BookRequest { key: &key, order: &order, terms: &terms, now })
                 })
                 .await;
@@ -81,7 +81,7 @@ impl Sink for PaperVenue {
     fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence> {
         Box::pin(async move {
             let key = intent.key.clone();
-            match self.book.ask(deadline, move |ledger| ledger.find(&key)).await {
+            match self.book.read(deadline, move |ledger| ledger.find(&key)).await {
                 Ok(Some(fill)) => Evidence::Found(fill.into()),
                 Ok(None) => Evidence::Absent("the paper book has no order with this key".to_owned()),
                 Err(error) => Evidence::NotNow(chain(&error)),
@@ -93,14 +93,15 @@ impl Sink for PaperVenue {
 impl PositionBook for PaperVenue {
     fn positions<'a>(&'a self, symbol: &'a str, deadline: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
         Box::pin(async move {
-            let open = match self.book.known_open() {
+            let holding = self.holding(symbol);
+            let open = match self.book.known_open(&holding) {
                 Some(open) => open,
                 None => {
-                    let answer = self.book.ask(deadline, |ledger| ledger.all_open()).await;
-                    Arc::new(answer.map_err(|error| VenueError(chain(&error)))?)
+                    let answer = self.book.read(deadline, move |ledger| ledger.open_of(&holding)).await;
+                    answer.map_err(|error| VenueError(chain(&error)))?.into()
                 }
             };
-            let ours = open.iter().filter(|open| self.is_ours(open, symbol)).map(|open| open.position.clone());
+            let ours = open.iter().map(|open| open.position.clone());
             Ok(Positions::Reported(ours.collect()))
         })
     }
@@ -110,13 +111,15 @@ impl BarObserver for PaperVenue {
     fn observe<'a>(&'a self, symbol: &'a str, bars: &'a CleanBars) -> PortFuture<'a, Result<(), VenueError>> {
         Box::pin(async move {
             let no_exit = |open: &OpenPosition| first_exit(&open.levels, &bars.bars, &self.terms).is_none();
-            if let Some(open) = self.book.known_open()
-                && open.iter().filter(|open| self.is_ours(open, symbol)).all(no_exit)
+            let holding = self.holding(symbol);
+            if let Some(open) = self.book.known_open(&holding)
+                && open.iter().all(no_exit)
             {
                 return Ok(()); // most bars end nothing, and then the disk need not be asked
             }
             let (terms, symbol, bars) = (self.terms.clone(), symbol.to_owned(), bars.bars.clone());
-            let answer = self.book.ask(OBSERVE_DEADLINE, move |ledger| ledger.observe(&symbol, &bars, &terms)).await;
+            let observe = move |ledger: &mut Ledger| ledger.observe(&symbol, &bars, &terms);
+            let answer = self.book.write(OBSERVE_DEADLINE, Some(holding), observe).await;
             let ended = answer.map_err(|error| VenueError(chain(&error)))?;
             if ended > 0 {
                 inject_fault(&*self.faults, FaultPoint::AfterBookWrite, &self.who).await;
