@@ -25,6 +25,11 @@ const BYTES_MAX: u64 = 50 * 1024 * 1024;
 const ASIDE_MAX: u64 = 4;
 /// Lines that may wait for the disk, or for the state directory to be locked.
 const QUEUE: usize = 4096;
+/// After lines were written, new ones gather for this long: a busy node then wakes the thread a few times a second, and not for
+/// each line.
+const GATHER_FOR: Duration = Duration::from_millis(20);
+/// So much is written at once.
+const WRITE_BYTES: usize = 64 * 1024;
 /// Elapsed time until a file that failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -96,25 +101,55 @@ impl io::Write for OneLine<'_> {
     }
 }
 
+/// Writes what has gathered, and lets new lines gather again.
 fn keep(mut file: Rotating, inbox: &Receiver<Job>, lost: &AtomicU64) {
-    for job in inbox {
-        match job {
-            Job::Line(line) => {
-                if !file.is_resting() {
-                    match file.write(&line) {
-                        Ok(()) => report_lost_lines(&mut file, lost),
-                        Err(error) => {
-                            lost.fetch_add(1, Ordering::Relaxed);
-                            report_failure_once(&mut file, &error);
-                        }
-                    }
-                } else {
-                    lost.fetch_add(1, Ordering::Relaxed);
+    while let Ok(first) = inbox.recv() {
+        let mut lines = Lines::default();
+        for job in std::iter::once(first).chain(inbox.try_iter()) {
+            match job {
+                Job::Line(line) => lines.add(&line),
+                Job::Flush(done) => {
+                    lines.write(&mut file, lost);
+                    file.flush();
+                    let _ = done.try_send(());
                 }
             }
-            Job::Flush(done) => {
-                file.flush();
-                let _ = done.try_send(());
+            if lines.bytes.len() >= WRITE_BYTES {
+                lines.write(&mut file, lost);
+            }
+        }
+        lines.write(&mut file, lost);
+        std::thread::sleep(GATHER_FOR);
+    }
+}
+
+/// Lines that are written together.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    count: u64,
+}
+
+impl Lines {
+    fn add(&mut self, line: &[u8]) {
+        self.bytes.extend_from_slice(line);
+        self.count += 1;
+    }
+
+    fn write(&mut self, file: &mut Rotating, lost: &AtomicU64) {
+        let Self { bytes, count } = std::mem::take(self);
+        if count == 0 {
+            return;
+        }
+        if file.is_resting() {
+            lost.fetch_add(count, Ordering::Relaxed);
+            return;
+        }
+        match file.write(&bytes) {
+            Ok(()) => report_lost_lines(file, lost),
+            Err(error) => {
+                lost.fetch_add(count, Ordering::Relaxed);
+                report_failure_once(file, &error);
             }
         }
     }
