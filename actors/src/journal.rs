@@ -1,7 +1,13 @@
 //! Journal: the one way to the durable record.
 //!
-//! Writes that arrive during a commit go into the next transaction together; it never waits for more of them. It replies only
-//! when they are durable. After a failed commit nothing may act: it reports to the root, and the process exits with 74.
+//! Writes that arrive during a commit go into the next transaction together, and queries are answered together between two
+//! commits, each after the earlier writes that it is about. Rows of slots that have ended gather for a few milliseconds first, because
+//! nobody waits for them; whatever somebody waits for is never held back. It replies only when
+//! writes are durable. After a failed commit nothing may act: it reports to the root, and the process exits with 74.
+
+mod handle;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,36 +17,37 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::domain::announced::Announcement;
-use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, Mode};
-use crate::domain::risk::Exposure;
-use crate::domain::time::UtcMs;
+pub use self::handle::{JournalHandle, JournalUnavailable};
 use crate::ports::{
-    Announced, FaultInjector, FaultPoint, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite,
-    Recovery, Written, elapsed_now, inject_fault,
+    FaultInjector, FaultPoint, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, Written,
+    elapsed_now, inject_fault,
 };
 use crate::supervision::watch::Progress;
-use crate::supervision::{Address, CallError};
 
-/// Writes of one transaction at most.
-const BATCH_MAX: usize = 256;
+/// Writes of one transaction at most. A slow disk takes hundreds of milliseconds for a commit, whatever is in it: what waits
+/// then must fit into the next ones.
+const BATCH_MAX: usize = 1000;
 
 /// A transaction with this many rows takes no further write, so that other writers do not wait too long.
 const BATCH_ROWS_MAX: u64 = 1000;
 
-/// Longest wait for a commit; a slower disk counts as failed.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Pause before a replaced Journal is asked again.
-const RETRY_PAUSE: Duration = Duration::from_millis(5);
+/// How long rows gather for one commit, at least and at most. Between the two it is as long as the last commit took, so that a
+/// slow disk is free for others at least half of the time.
+const GATHER_FOR: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)];
+/// So many rows do not wait for more: a pipeline that replays goes on with less than twice as many on their way.
+const GATHER_ROWS: u64 = 64;
+/// The same on a slow disk.
+const GATHER_ROWS_SLOW: u64 = BATCH_ROWS_MAX / 2;
 
 pub enum JournalMsg {
     /// Writes in order; the reply has one entry per write and comes when they are durable.
     Write(Vec<JournalWrite>, RpcReplyPort<Vec<Written>>),
     /// One write; the callback runs when it is durable.
     Record(JournalWrite, Box<dyn FnOnce() + Send>),
-    /// A query. It sees every write that was queued before it.
+    /// A query. It sees every write that was queued before it; one about intents need not see rows.
     Read(JournalRead, RpcReplyPort<JournalAnswer>),
+    /// Rows have gathered for long enough.
+    Gathered,
     /// A call of the store has returned.
     Done(Box<StoreResult>),
     /// A call of the store panicked.
@@ -50,7 +57,7 @@ pub enum JournalMsg {
 
 pub enum StoreResult {
     Committed(Result<Vec<Written>, JournalFatal>),
-    Answered(Result<JournalAnswer, JournalFatal>),
+    Answered(Result<Vec<JournalAnswer>, JournalFatal>),
 }
 
 #[derive(Clone)]
@@ -68,25 +75,52 @@ pub struct Journal;
 
 pub struct JournalState {
     args: JournalArgs,
-    queue: VecDeque<Item>,
+    /// In the order in which they came, each with its place among writes and queries.
+    writes: VecDeque<(u64, WriteItem)>,
+    queries: VecDeque<(u64, JournalRead, RpcReplyPort<JournalAnswer>)>,
+    next_place: u64,
     in_flight: Option<InFlight>,
+    gathering: Gathering,
+    gather_for: Duration,
     tasks: JoinSet<()>,
 }
 
-enum Item {
-    Write(Vec<JournalWrite>, RpcReplyPort<Vec<Written>>),
+/// Whether the rows in the queue wait for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gathering {
+    No,
+    Since,
+    Over,
+}
+
+enum WriteItem {
+    Call(Vec<JournalWrite>, RpcReplyPort<Vec<Written>>),
     Record(JournalWrite, Box<dyn FnOnce() + Send>),
-    Read(JournalRead, RpcReplyPort<JournalAnswer>),
 }
 
 enum InFlight {
-    Batch(Vec<Waiter>),
-    Query(RpcReplyPort<JournalAnswer>),
+    Batch(Vec<Waiter>, Instant),
+    Queries(Vec<RpcReplyPort<JournalAnswer>>),
 }
 
 enum Waiter {
     Port(usize, RpcReplyPort<Vec<Written>>),
     Callback(Box<dyn FnOnce() + Send>),
+}
+
+impl WriteItem {
+    /// Rows that it writes.
+    fn rows(&self) -> u64 {
+        match self {
+            Self::Call(writes, _) => writes.iter().map(JournalWrite::rows).sum(),
+            Self::Record(write, _) => write.rows(),
+        }
+    }
+
+    /// Whether it is rows of slots, which nobody waits for.
+    const fn is_rows(&self) -> bool {
+        matches!(self, Self::Record(JournalWrite::EndSlot(_) | JournalWrite::MissSlots { .. }, _))
+    }
 }
 
 impl Actor for Journal {
@@ -96,7 +130,16 @@ impl Actor for Journal {
 
     async fn pre_start(&self, _: ActorRef<JournalMsg>, args: JournalArgs) -> Result<JournalState, ActorProcessingErr> {
         inject_fault(&*args.faults, FaultPoint::PreStart, "journal").await;
-        Ok(JournalState { args, queue: VecDeque::new(), in_flight: None, tasks: JoinSet::new() })
+        Ok(JournalState {
+            args,
+            writes: VecDeque::new(),
+            queries: VecDeque::new(),
+            next_place: 0,
+            in_flight: None,
+            gathering: Gathering::No,
+            gather_for: GATHER_FOR[0],
+            tasks: JoinSet::new(),
+        })
     }
 
     async fn post_start(&self, _: ActorRef<JournalMsg>, state: &mut JournalState) -> Result<(), ActorProcessingErr> {
@@ -111,9 +154,24 @@ impl Actor for Journal {
         state: &mut JournalState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            JournalMsg::Write(writes, reply) => state.queue.push_back(Item::Write(writes, reply)),
-            JournalMsg::Record(write, done) => state.queue.push_back(Item::Record(write, done)),
-            JournalMsg::Read(query, reply) => state.queue.push_back(Item::Read(query, reply)),
+            JournalMsg::Write(writes, reply) => {
+                let place = state.place();
+                state.writes.push_back((place, WriteItem::Call(writes, reply)));
+            }
+            JournalMsg::Record(write, done) => {
+                let place = state.place();
+                state.writes.push_back((place, WriteItem::Record(write, done)));
+            }
+            JournalMsg::Read(query, reply) => {
+                let place = state.place();
+                state.queries.push_back((place, query, reply));
+            }
+            JournalMsg::Gathered => {
+                // A commit may have taken them meanwhile.
+                if state.gathering == Gathering::Since {
+                    state.gathering = Gathering::Over;
+                }
+            }
             JournalMsg::Done(result) => state.finish(*result)?,
             // Waiting callers get an error; the next incarnation finds out what is durable.
             JournalMsg::StorePanicked => return Err("the store panicked".into()),
@@ -151,27 +209,38 @@ impl Drop for CompletionGuard {
 }
 
 impl JournalState {
-    /// Passes what has queued up to the store, when the store is free.
+    /// The next place in the order of writes and queries.
+    const fn place(&mut self) -> u64 {
+        self.next_place += 1;
+        self.next_place
+    }
+
+    /// Passes what has queued up to the store, when the store is free: first the queries that no write is in front of which they
+    /// must see.
     fn start_next(&mut self, myself: &ActorRef<JournalMsg>) {
         if self.in_flight.is_some() {
             return;
         }
         let store = self.args.store.clone();
-        if let Some(Item::Read(..)) = self.queue.front() {
-            let Some(Item::Read(query, reply)) = self.queue.pop_front() else { return };
-            self.in_flight = Some(InFlight::Query(reply));
+        let (queries, replies) = self.take_queries();
+        if !queries.is_empty() {
+            self.in_flight = Some(InFlight::Queries(replies));
             let guard = CompletionGuard(Some(myself.clone()));
             self.tasks.spawn(async move {
-                let answer = store.read(query).await;
-                guard.complete(StoreResult::Answered(answer));
+                let answers = store.read_all(queries).await;
+                guard.complete(StoreResult::Answered(answers));
             });
             return;
         }
+        if self.gathers(myself) {
+            return;
+        }
+        self.gathering = Gathering::No;
         let (batch, waiters) = self.take_batch();
         if batch.is_empty() {
             return;
         }
-        self.in_flight = Some(InFlight::Batch(waiters));
+        self.in_flight = Some(InFlight::Batch(waiters, elapsed_now()));
         let guard = CompletionGuard(Some(myself.clone()));
         self.tasks.spawn(async move {
             let written = store.commit(batch).await;
@@ -179,24 +248,55 @@ impl JournalState {
         });
     }
 
+    fn take_queries(&mut self) -> (Vec<JournalRead>, Vec<RpcReplyPort<JournalAnswer>>) {
+        let place = |write: Option<&(u64, WriteItem)>| write.map_or(u64::MAX, |(place, _)| *place);
+        let first = place(self.writes.front());
+        let first_of_intents = place(self.writes.iter().find(|(_, item)| !item.is_rows()));
+        let ready = |(place, query, _): &&(u64, JournalRead, _)| match query {
+            JournalRead::Recovery { .. } | JournalRead::Announced { .. } => *place < first,
+            _ => *place < first_of_intents,
+        };
+        let ready = self.queries.iter().take_while(ready).count();
+        self.queries.drain(..ready.min(BATCH_MAX)).map(|(_, query, reply)| (query, reply)).unzip()
+    }
+
+    /// Whether what is in the queue waits for more rows.
+    fn gathers(&mut self, myself: &ActorRef<JournalMsg>) -> bool {
+        let enough = if self.gather_for > GATHER_FOR[0] { GATHER_ROWS_SLOW } else { GATHER_ROWS };
+        let mut rows = 0;
+        let nobody_waits = self.queries.is_empty()
+            && self.writes.iter().all(|(_, item)| {
+                rows += item.rows();
+                item.is_rows() && rows < enough
+            });
+        if !nobody_waits || self.writes.is_empty() || self.gathering == Gathering::Over {
+            return false;
+        }
+        if self.gathering == Gathering::No {
+            self.gathering = Gathering::Since;
+            let (myself, gather_for) = (myself.clone(), self.gather_for);
+            self.tasks.spawn(async move {
+                tokio::time::sleep(gather_for).await;
+                let _ = myself.cast(JournalMsg::Gathered);
+            });
+        }
+        true
+    }
+
     fn take_batch(&mut self) -> (Vec<JournalWrite>, Vec<Waiter>) {
         let (mut batch, mut waiters, mut rows) = (Vec::new(), Vec::new(), 0);
-        while batch.len() < BATCH_MAX
-            && rows < BATCH_ROWS_MAX
-            && !matches!(self.queue.front(), None | Some(Item::Read(..)))
-        {
-            match self.queue.pop_front() {
-                Some(Item::Write(writes, reply)) => {
+        while batch.len() < BATCH_MAX && rows < BATCH_ROWS_MAX {
+            let Some((_, item)) = self.writes.pop_front() else { break };
+            rows += item.rows();
+            match item {
+                WriteItem::Call(writes, reply) => {
                     waiters.push(Waiter::Port(writes.len(), reply));
-                    rows += writes.iter().map(JournalWrite::rows).sum::<u64>();
                     batch.extend(writes);
                 }
-                Some(Item::Record(write, done)) => {
+                WriteItem::Record(write, done) => {
                     waiters.push(Waiter::Callback(done));
-                    rows += write.rows();
                     batch.push(write);
                 }
-                _ => break,
             }
         }
         (batch, waiters)
@@ -205,7 +305,8 @@ impl JournalState {
     fn finish(&mut self, result: StoreResult) -> Result<(), ActorProcessingErr> {
         while self.tasks.try_join_next().is_some() {}
         match (self.in_flight.take(), result) {
-            (Some(InFlight::Batch(waiters)), StoreResult::Committed(Ok(written))) => {
+            (Some(InFlight::Batch(waiters, began)), StoreResult::Committed(Ok(written))) => {
+                self.gather_for = began.elapsed().clamp(GATHER_FOR[0], GATHER_FOR[1]);
                 self.args.progress.beat_journal();
                 let mut written = written.into_iter();
                 for waiter in waiters {
@@ -221,8 +322,10 @@ impl JournalState {
                 }
                 Ok(())
             }
-            (Some(InFlight::Query(reply)), StoreResult::Answered(Ok(answer))) => {
-                let _ = reply.send(answer);
+            (Some(InFlight::Queries(replies)), StoreResult::Answered(Ok(answers))) => {
+                for (reply, answer) in replies.into_iter().zip(answers) {
+                    let _ = reply.send(answer);
+                }
                 Ok(())
             }
             (_, StoreResult::Committed(Err(fatal)) | StoreResult::Answered(Err(fatal))) => {
@@ -231,180 +334,5 @@ impl JournalState {
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// The journal did not confirm in time. A write may or may not have happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum JournalUnavailable {
-    #[error("the journal did not confirm: {0}")]
-    Call(CallError),
-    /// A bug: the answer does not belong to the query.
-    #[error("the journal gave an answer of the wrong kind")]
-    WrongAnswer,
-}
-
-/// The client side of the Journal.
-#[derive(Clone)]
-pub struct JournalHandle {
-    address: Address<JournalMsg>,
-    until: Option<Instant>,
-}
-
-impl JournalHandle {
-    #[must_use]
-    pub const fn new(address: Address<JournalMsg>) -> Self {
-        Self { address, until: None }
-    }
-
-    /// From now on every call ends by then, because the caller itself has to answer by then.
-    pub const fn give_up_at(&mut self, until: Instant) {
-        self.until = Some(until);
-    }
-
-    /// Writes a new intent durably.
-    ///
-    /// # Errors
-    /// When it was not confirmed; it may be written.
-    pub async fn plan(&self, intent: Intent) -> Result<Written, JournalUnavailable> {
-        self.write(JournalWrite::Plan(Box::new(intent))).await
-    }
-
-    /// Applies an event to an intent durably.
-    ///
-    /// # Errors
-    /// When it was not confirmed; it may be written.
-    pub async fn advance(&self, key: &IntentKey, event: IntentEvent, at: UtcMs) -> Result<Written, JournalUnavailable> {
-        self.write(JournalWrite::Advance { key: key.clone(), event, at }).await
-    }
-
-    /// Moves an intent, after all earlier writes, and does not wait. The change is lost when the Journal ends before it.
-    pub fn advance_without_waiting(&self, key: &IntentKey, event: IntentEvent, at: UtcMs) {
-        let write = JournalWrite::Advance { key: key.clone(), event, at };
-        let _ = self.address.send(JournalMsg::Record(write, Box::new(|| {})));
-    }
-
-    async fn write(&self, write: JournalWrite) -> Result<Written, JournalUnavailable> {
-        let written = self.ask(|reply| JournalMsg::Write(vec![write.clone()], reply)).await?;
-        written.into_iter().next().ok_or(JournalUnavailable::WrongAnswer)
-    }
-
-    /// Calls the Journal, and calls again when it was replaced meanwhile. Every write is safe to repeat: a plan finds the same
-    /// intent, a transition finds that it was made.
-    async fn ask<R: Send + 'static>(
-        &self,
-        make: impl Fn(RpcReplyPort<R>) -> JournalMsg,
-    ) -> Result<R, JournalUnavailable> {
-        let give_up = elapsed_now() + REPLY_TIMEOUT;
-        let give_up = self.until.map_or(give_up, |until| until.min(give_up));
-        loop {
-            let left = give_up.saturating_duration_since(elapsed_now());
-            match self.address.call(&make, left).await {
-                Ok(answer) => return Ok(answer),
-                Err(CallError::NotRunning | CallError::Ended) if left > RETRY_PAUSE => {
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                }
-                Err(error) => return Err(JournalUnavailable::Call(error)),
-            }
-        }
-    }
-
-    /// What a pipeline has to know at its start.
-    ///
-    /// # Errors
-    /// When there was no answer.
-    pub async fn recovery(&self, pipeline: &str) -> Result<Recovery, JournalUnavailable> {
-        match self.read(JournalRead::Recovery { pipeline: pipeline.to_owned() }).await? {
-            JournalAnswer::Recovery(recovery) => Ok(recovery),
-            _ => Err(JournalUnavailable::WrongAnswer),
-        }
-    }
-
-    /// Makes announcements durable.
-    ///
-    /// # Errors
-    /// When it was not confirmed; they may be written.
-    pub async fn announce(
-        &self,
-        pipeline: &str,
-        announced: Vec<Announcement>,
-        at: UtcMs,
-    ) -> Result<(), JournalUnavailable> {
-        self.write(JournalWrite::Announce { pipeline: pipeline.to_owned(), announced, at }).await.map(|_| ())
-    }
-
-    /// Announced slots of a pipeline.
-    ///
-    /// # Errors
-    /// When there was no answer.
-    pub async fn announced(&self, pipeline: &str) -> Result<Announced, JournalUnavailable> {
-        match self.read(JournalRead::Announced { pipeline: pipeline.to_owned() }).await? {
-            JournalAnswer::Announced(announced) => Ok(announced),
-            _ => Err(JournalUnavailable::WrongAnswer),
-        }
-    }
-
-    /// Open intents and recent orders of an account and symbol.
-    ///
-    /// # Errors
-    /// When there was no answer.
-    pub async fn exposure(
-        &self,
-        account: &str,
-        symbol: &str,
-        mode: Mode,
-        now: UtcMs,
-    ) -> Result<Exposure, JournalUnavailable> {
-        let query = JournalRead::Exposure { account: account.to_owned(), symbol: symbol.to_owned(), mode, now };
-        match self.read(query).await? {
-            JournalAnswer::Exposure(exposure) => Ok(exposure),
-            _ => Err(JournalUnavailable::WrongAnswer),
-        }
-    }
-
-    /// Intents of a pipeline that are not final, oldest first.
-    ///
-    /// # Errors
-    /// When there was no answer.
-    pub async fn open_intents(&self, pipeline: &str) -> Result<Vec<Intent>, JournalUnavailable> {
-        self.intents(JournalRead::OpenIntents { pipeline: pipeline.to_owned() }).await
-    }
-
-    /// Confirmed orders of an account and symbol, oldest first.
-    ///
-    /// # Errors
-    /// When there was no answer.
-    pub async fn acked_intents(
-        &self,
-        account: &str,
-        symbol: &str,
-        mode: Mode,
-    ) -> Result<Vec<Intent>, JournalUnavailable> {
-        let (account, symbol) = (account.to_owned(), symbol.to_owned());
-        self.intents(JournalRead::AckedIntents { account, symbol, mode }).await
-    }
-
-    /// Intents of one decision, in any state.
-    ///
-    /// # Errors
-    /// When there was no answer.
-    pub async fn existing_intents(
-        &self,
-        pipeline: &str,
-        basis: Basis,
-        slot: UtcMs,
-    ) -> Result<Vec<Intent>, JournalUnavailable> {
-        self.intents(JournalRead::ExistingIntents { pipeline: pipeline.to_owned(), basis, slot }).await
-    }
-
-    async fn intents(&self, query: JournalRead) -> Result<Vec<Intent>, JournalUnavailable> {
-        match self.read(query).await? {
-            JournalAnswer::Intents(intents) => Ok(intents),
-            _ => Err(JournalUnavailable::WrongAnswer),
-        }
-    }
-
-    async fn read(&self, query: JournalRead) -> Result<JournalAnswer, JournalUnavailable> {
-        self.ask(|reply| JournalMsg::Read(query.clone(), reply)).await
     }
 }

@@ -17,7 +17,7 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalWrite, Written};
 
 use super::announced;
-use super::known::Known;
+use super::known::{Known, Of};
 use super::meta::{self, Meta};
 use super::retention;
 use super::rows::{self, IntentStep};
@@ -144,7 +144,7 @@ fn intents_of(
     while let Some(row) = found.next()? {
         intents.push(rows::verified_intent(row)?);
     }
-    known.agree(&intents, |intent| intent.pipeline == pipeline && after < intent.slot && intent.slot <= until)?;
+    known.agree(&intents, Of::Pipeline(pipeline), |intent| after < intent.slot && intent.slot <= until)?;
     let mut by_slot: BTreeMap<UtcMs, Vec<Intent>> = BTreeMap::new();
     for intent in intents {
         by_slot.entry(intent.slot).or_default().push(intent);
@@ -183,7 +183,8 @@ fn plan(connection: &Connection, known: &mut Known, mut intent: Intent) -> Resul
     if inserted == 0 {
         let neither = || RowFault::damaged(format!("intents {}", intent.key), "it can be neither written nor found");
         let existing = find_standing(connection, &intent)?.ok_or_else(neither)?;
-        known.agree(std::slice::from_ref(&existing), |known| known.key == existing.key)?;
+        let of = Of::Pipeline(&existing.pipeline);
+        known.agree(std::slice::from_ref(&existing), of, |known| known.key == existing.key)?;
         return Ok(Written::Exists(Box::new(existing)));
     }
     known.require_new(&intent)?;
@@ -206,7 +207,9 @@ fn advance(
     at: UtcMs,
 ) -> Result<Written, RowFault> {
     let found = find_intent(connection, key)?;
-    known.agree(found.as_slice(), |intent| intent.key == *key)?;
+    // What the file does not have may be known of any pipeline.
+    let of = found.as_ref().map_or(Of::All, |found| Of::Pipeline(&found.pipeline));
+    known.agree(found.as_slice(), of, |intent| intent.key == *key)?;
     let Some(mut intent) = found else {
         return Ok(Written::Refused(format!("there is no intent {key}")));
     };

@@ -26,20 +26,20 @@ const OPENINGS_KEPT: Duration = Duration::from_secs(2 * 86_400);
 pub(super) struct Known {
     pub(super) intents: i64,
     pub(super) events: i64,
-    /// Intents that are not final.
-    open: BTreeMap<IntentKey, Intent>,
     pipelines: BTreeMap<String, Pipeline>,
     accounts: BTreeMap<(String, String, &'static str), Account>,
 }
 
 #[derive(Debug, Default)]
 struct Pipeline {
+    /// Intents that are not final; few.
+    open: Vec<Intent>,
     last_slot: Option<UtcMs>,
     last_decided_bar: Option<UtcMs>,
     first_intent: Option<UtcMs>,
     newest_basis: Option<UtcMs>,
     /// The newest slot that wrote intents, and them.
-    newest: Option<(UtcMs, BTreeMap<IntentKey, Intent>)>,
+    newest: Option<(UtcMs, Vec<Intent>)>,
     /// Announced slots without a row.
     announced: BTreeMap<UtcMs, AnnouncedSlot>,
     newest_announced: Option<UtcMs>,
@@ -53,6 +53,16 @@ struct Account {
     openings: BTreeSet<(UtcMs, IntentKey)>,
     /// Openings up to here were forgotten.
     forgotten: Option<UtcMs>,
+    /// Who has written its intents.
+    pipelines: BTreeSet<String>,
+}
+
+/// Whose intents a question is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Of<'a> {
+    Pipeline(&'a str),
+    Account(&'a str, &'a str, Mode),
+    All,
 }
 
 impl Known {
@@ -75,23 +85,29 @@ impl Known {
     }
 
     fn note(&mut self, intent: &Intent) {
-        let key = || intent.key.clone();
-        if intent.state.is_final() {
-            self.open.remove(&intent.key);
-        } else {
-            self.open.insert(key(), intent.clone());
+        if !self.pipelines.contains_key(&intent.pipeline) {
+            self.pipelines.insert(intent.pipeline.clone(), Pipeline::default());
         }
-        let pipeline = self.pipelines.entry(intent.pipeline.clone()).or_default();
+        let Some(pipeline) = self.pipelines.get_mut(&intent.pipeline) else { return };
+        if intent.state.is_final() {
+            pipeline.open.retain(|open| open.key != intent.key);
+        } else {
+            keep(&mut pipeline.open, intent);
+        }
         pipeline.first_intent = Some(pipeline.first_intent.map_or(intent.slot, |first| first.min(intent.slot)));
         pipeline.newest_basis = pipeline.newest_basis.max(Some(intent.basis.time()));
         match &mut pipeline.newest {
             Some((slot, _)) if *slot > intent.slot => {}
-            Some((slot, intents)) if *slot == intent.slot => drop(intents.insert(key(), intent.clone())),
-            newest => *newest = Some((intent.slot, BTreeMap::from([(key(), intent.clone())]))),
+            Some((slot, intents)) if *slot == intent.slot => keep(intents, intent),
+            newest => *newest = Some((intent.slot, vec![intent.clone()])),
         }
         let account = (intent.account.clone(), intent.action.symbol().to_owned(), intent.mode.code());
+        let account = self.accounts.entry(account).or_default();
+        if !account.pipelines.contains(&intent.pipeline) {
+            account.pipelines.insert(intent.pipeline.clone());
+        }
         if let Some(order) = intent.order() {
-            self.accounts.entry(account).or_default().note(intent, order.role);
+            account.note(intent, order.role);
         }
     }
 
@@ -140,25 +156,29 @@ impl Known {
 
     /// How many intents wait to be settled.
     pub(super) fn open_count(&self) -> usize {
-        self.open.len()
+        self.pipelines.values().map(|pipeline| pipeline.open.len()).sum()
     }
 
-    /// Whether no other intent has this key or makes this decision.
+    /// Whether no other intent of its pipeline, which is part of the key, has this key or makes this decision.
     pub(super) fn require_new(&self, intent: &Intent) -> Result<(), RowFault> {
         let decision = |of: &Intent| (of.basis, of.action.role(), of.mode);
         let same = |known: &Intent| {
-            let place = (&known.pipeline, &known.account) == (&intent.pipeline, &intent.account);
-            known.key == intent.key || place && decision(known) == decision(intent)
+            known.key == intent.key || known.account == intent.account && decision(known) == decision(intent)
         };
-        match self.of(same).next() {
+        match self.of(Of::Pipeline(&intent.pipeline)).into_iter().find(|known| same(known)) {
             None => Ok(()),
             Some(known) => Err(vanished(&known.key)),
         }
     }
 
     /// Compares the intents that were found for a question with those that must be among them.
-    pub(super) fn agree(&self, found: &[Intent], belongs: impl Fn(&Intent) -> bool) -> Result<(), RowFault> {
-        for known in self.of(belongs) {
+    pub(super) fn agree(
+        &self,
+        found: &[Intent],
+        of: Of<'_>,
+        belongs: impl Fn(&Intent) -> bool,
+    ) -> Result<(), RowFault> {
+        for known in self.of(of).into_iter().filter(|known| belongs(known)) {
             match found.iter().find(|found| found.key == known.key) {
                 None => return Err(vanished(&known.key)),
                 Some(found) if found != known => {
@@ -167,7 +187,12 @@ impl Known {
                 Some(_) => {}
             }
         }
-        match found.iter().find(|found| !found.state.is_final() && !self.open.contains_key(&found.key)) {
+        let is_open = |found: &Intent| {
+            self.pipelines
+                .get(&found.pipeline)
+                .is_some_and(|pipeline| pipeline.open.iter().any(|open| open.key == found.key))
+        };
+        match found.iter().find(|found| !found.state.is_final() && !is_open(found)) {
             Some(reopened) => Err(changed(&reopened.key, "it was settled when last written".to_owned())),
             None => Ok(()),
         }
@@ -235,10 +260,21 @@ impl Known {
         self.accounts.get(&(account.to_owned(), symbol.to_owned(), mode.code()))
     }
 
-    fn of(&self, belongs: impl Fn(&Intent) -> bool) -> impl Iterator<Item = &Intent> {
-        let newest = self.pipelines.values().filter_map(|pipeline| pipeline.newest.as_ref());
-        let newest = newest.flat_map(|(_, intents)| intents.values());
-        self.open.values().chain(newest).filter(move |intent| belongs(intent))
+    /// Intents that are open, or of the newest slot of their pipeline. Some are named twice.
+    fn of(&self, of: Of<'_>) -> Vec<&Intent> {
+        let pipelines: Vec<&Pipeline> = match of {
+            Of::Pipeline(name) => self.pipelines.get(name).into_iter().collect(),
+            Of::Account(account, symbol, mode) => {
+                let names = self.account(account, symbol, mode).into_iter().flat_map(|account| &account.pipelines);
+                names.filter_map(|name| self.pipelines.get(name)).collect()
+            }
+            Of::All => self.pipelines.values().collect(),
+        };
+        let intents = pipelines.into_iter().flat_map(|pipeline| {
+            let newest = pipeline.newest.iter().flat_map(|(_, intents)| intents);
+            pipeline.open.iter().chain(newest)
+        });
+        intents.collect()
     }
 }
 
@@ -260,6 +296,17 @@ impl Account {
             while self.openings.first().is_some_and(|(slot, _)| *slot <= floor) {
                 self.forgotten = self.openings.pop_first().map(|(slot, _)| slot).max(self.forgotten);
             }
+        }
+    }
+}
+
+/// Puts an intent in the place of its earlier state. A list takes less than a tree for the one or two that a pipeline has.
+fn keep(intents: &mut Vec<Intent>, intent: &Intent) {
+    match intents.iter_mut().find(|known| known.key == intent.key) {
+        Some(known) => *known = intent.clone(),
+        None => {
+            intents.reserve_exact(1);
+            intents.push(intent.clone());
         }
     }
 }

@@ -13,7 +13,7 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalAnswer, JournalRead, Recovery};
 
 use super::announced;
-use super::known::Known;
+use super::known::{Known, Of};
 use super::rows;
 use super::tables::{REMOVED, RowFault, SELECT_INTENTS, SELECT_SLOTS};
 
@@ -46,7 +46,7 @@ pub(super) fn answer(connection: &Connection, known: &Known, asked: &JournalRead
                 "WHERE pipeline = ?1 AND state IN ('planned', 'sent', 'unknown', 'held') ORDER BY slot_ms, key",
                 params![pipeline],
             )?;
-            known.agree(&open, |intent| intent.pipeline == *pipeline && !intent.state.is_final())?;
+            known.agree(&open, Of::Pipeline(pipeline), |intent| !intent.state.is_final())?;
             JournalAnswer::Intents(open)
         }
         JournalRead::AckedIntents { account, symbol, mode } => {
@@ -65,9 +65,9 @@ pub(super) fn answer(connection: &Connection, known: &Known, asked: &JournalRead
                  ORDER BY slot_ms, key",
                 params![pipeline, basis.time().0, basis.kind().code(), slot.0],
             )?;
-            known.agree(&existing, |intent| {
+            known.agree(&existing, Of::Pipeline(pipeline), |intent| {
                 let of_slot = intent.slot == *slot && intent.basis.kind() != basis.kind();
-                intent.pipeline == *pipeline && (intent.basis == *basis || of_slot)
+                intent.basis == *basis || of_slot
             })?;
             JournalAnswer::Intents(existing)
         }
@@ -151,7 +151,7 @@ fn exposure(connection: &Connection, known: &Known, of: (&str, &str, Mode), now:
          ORDER BY slot_ms, key",
         params![account, symbol, mode.code()],
     )?;
-    known.agree(&open_intents, |intent| {
+    known.agree(&open_intents, Of::Account(account, symbol, mode), |intent| {
         (intent.account.as_str(), intent.action.symbol(), intent.mode) == of
             && intent.order().is_some()
             && !intent.state.is_final()

@@ -48,7 +48,7 @@ pub struct StoreOptions {
 
 enum Request {
     Commit(Vec<JournalWrite>, oneshot::Sender<Result<Vec<Written>, JournalFatal>>),
-    Read(JournalRead, oneshot::Sender<Result<JournalAnswer, JournalFatal>>),
+    Read(Vec<JournalRead>, oneshot::Sender<Result<Vec<JournalAnswer>, JournalFatal>>),
 }
 
 /// The journal in its file. Dropping it waits for the write in progress and closes the file.
@@ -126,7 +126,14 @@ impl JournalStore for SqliteJournal {
     }
 
     fn read(&self, question: JournalRead) -> PortFuture<'_, Result<JournalAnswer, JournalFatal>> {
-        Box::pin(self.ask(|reply| Request::Read(question, reply)))
+        Box::pin(async move {
+            let answers = self.read_all(vec![question]).await?;
+            answers.into_iter().next().ok_or_else(|| JournalFatal("a question has no answer".to_owned()))
+        })
+    }
+
+    fn read_all(&self, questions: Vec<JournalRead>) -> PortFuture<'_, Result<Vec<JournalAnswer>, JournalFatal>> {
+        Box::pin(self.ask(|reply| Request::Read(questions, reply)))
     }
 }
 
@@ -156,7 +163,7 @@ impl Writer {
             // A caller that has gone away does not matter: what it asked for is done or refused all the same.
             match request {
                 Request::Commit(batch, reply) => drop(reply.send(self.attempt(|writer| writer.commit(batch)))),
-                Request::Read(question, reply) => drop(reply.send(self.attempt(|writer| writer.read(&question)))),
+                Request::Read(questions, reply) => drop(reply.send(self.attempt(|writer| writer.read(&questions)))),
             }
         }
         if self.poison.is_some() { Ok(()) } else { self.close() }
@@ -184,11 +191,11 @@ impl Writer {
         })
     }
 
-    fn read(&mut self, question: &JournalRead) -> Result<JournalAnswer, JournalError> {
+    fn read(&mut self, questions: &[JournalRead]) -> Result<Vec<JournalAnswer>, JournalError> {
         let Opened { connection, known, held, .. } = &mut self.opened;
         held.verify_all()?;
-        queries::answer(connection, known, question)
-            .map_err(|fault| JournalError::from_row(&self.path, "reading it", fault))
+        let answers = questions.iter().map(|question| queries::answer(connection, known, question));
+        answers.collect::<Result<_, _>>().map_err(|fault| JournalError::from_row(&self.path, "reading it", fault))
     }
 
     fn commit(&mut self, batch: Vec<JournalWrite>) -> Result<Vec<Written>, JournalError> {

@@ -143,4 +143,15 @@ pub trait JournalStore: Send + Sync {
 
     /// Reads from what is committed.
     fn read(&self, query: JournalRead) -> PortFuture<'_, Result<JournalAnswer, JournalFatal>>;
+
+    /// Answers several queries in order.
+    fn read_all(&self, queries: Vec<JournalRead>) -> PortFuture<'_, Result<Vec<JournalAnswer>, JournalFatal>> {
+        Box::pin(async move {
+            let mut answers = Vec::with_capacity(queries.len());
+            for query in queries {
+                answers.push(self.read(query).await?);
+            }
+            Ok(answers)
+        })
+    }
 }

@@ -20,7 +20,7 @@ use crate::books;
 use crate::ledger::{self, Truth};
 use crate::world::{Inner, Shared};
 
-const BATCH_MAX: usize = 256;
+const BATCH_MAX: usize = 1000;
 
 /// What is durable.
 #[derive(Default, Clone)]

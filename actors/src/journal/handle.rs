@@ -1,0 +1,195 @@
+//! The client side of the Journal: calls with a deadline, made again when the Journal was replaced meanwhile.
+
+use std::time::Duration;
+
+use ractor::RpcReplyPort;
+use tokio::time::Instant;
+
+use super::JournalMsg;
+use crate::domain::announced::Announcement;
+use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, Mode};
+use crate::domain::risk::Exposure;
+use crate::domain::time::UtcMs;
+use crate::ports::{Announced, JournalAnswer, JournalRead, JournalWrite, Recovery, Written, elapsed_now};
+use crate::supervision::{Address, CallError};
+
+/// Longest wait for a commit; a slower disk counts as failed.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pause before a replaced Journal is asked again.
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
+
+/// The journal did not confirm in time. A write may or may not have happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JournalUnavailable {
+    #[error("the journal did not confirm: {0}")]
+    Call(CallError),
+    /// A bug: the answer does not belong to the query.
+    #[error("the journal gave an answer of the wrong kind")]
+    WrongAnswer,
+}
+
+/// The client side of the Journal.
+#[derive(Clone)]
+pub struct JournalHandle {
+    address: Address<JournalMsg>,
+    until: Option<Instant>,
+}
+
+impl JournalHandle {
+    #[must_use]
+    pub const fn new(address: Address<JournalMsg>) -> Self {
+        Self { address, until: None }
+    }
+
+    /// From now on every call ends by then, because the caller itself has to answer by then.
+    pub const fn give_up_at(&mut self, until: Instant) {
+        self.until = Some(until);
+    }
+
+    /// Writes a new intent durably.
+    ///
+    /// # Errors
+    /// When it was not confirmed; it may be written.
+    pub async fn plan(&self, intent: Intent) -> Result<Written, JournalUnavailable> {
+        self.write(JournalWrite::Plan(Box::new(intent))).await
+    }
+
+    /// Applies an event to an intent durably.
+    ///
+    /// # Errors
+    /// When it was not confirmed; it may be written.
+    pub async fn advance(&self, key: &IntentKey, event: IntentEvent, at: UtcMs) -> Result<Written, JournalUnavailable> {
+        self.write(JournalWrite::Advance { key: key.clone(), event, at }).await
+    }
+
+    /// Moves an intent, after all earlier writes, and does not wait. The change is lost when the Journal ends before it.
+    pub fn advance_without_waiting(&self, key: &IntentKey, event: IntentEvent, at: UtcMs) {
+        let write = JournalWrite::Advance { key: key.clone(), event, at };
+        let _ = self.address.send(JournalMsg::Record(write, Box::new(|| {})));
+    }
+
+    async fn write(&self, write: JournalWrite) -> Result<Written, JournalUnavailable> {
+        let written = self.ask(|reply| JournalMsg::Write(vec![write.clone()], reply)).await?;
+        written.into_iter().next().ok_or(JournalUnavailable::WrongAnswer)
+    }
+
+    /// Calls the Journal, and calls again when it was replaced meanwhile. Every write is safe to repeat: a plan finds the same
+    /// intent, a transition finds that it was made.
+    async fn ask<R: Send + 'static>(
+        &self,
+        make: impl Fn(RpcReplyPort<R>) -> JournalMsg,
+    ) -> Result<R, JournalUnavailable> {
+        let give_up = elapsed_now() + REPLY_TIMEOUT;
+        let give_up = self.until.map_or(give_up, |until| until.min(give_up));
+        loop {
+            let left = give_up.saturating_duration_since(elapsed_now());
+            match self.address.call(&make, left).await {
+                Ok(answer) => return Ok(answer),
+                Err(CallError::NotRunning | CallError::Ended) if left > RETRY_PAUSE => {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Err(error) => return Err(JournalUnavailable::Call(error)),
+            }
+        }
+    }
+
+    /// What a pipeline has to know at its start.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn recovery(&self, pipeline: &str) -> Result<Recovery, JournalUnavailable> {
+        match self.read(JournalRead::Recovery { pipeline: pipeline.to_owned() }).await? {
+            JournalAnswer::Recovery(recovery) => Ok(recovery),
+            _ => Err(JournalUnavailable::WrongAnswer),
+        }
+    }
+
+    /// Makes announcements durable.
+    ///
+    /// # Errors
+    /// When it was not confirmed; they may be written.
+    pub async fn announce(
+        &self,
+        pipeline: &str,
+        announced: Vec<Announcement>,
+        at: UtcMs,
+    ) -> Result<(), JournalUnavailable> {
+        self.write(JournalWrite::Announce { pipeline: pipeline.to_owned(), announced, at }).await.map(|_| ())
+    }
+
+    /// Announced slots of a pipeline.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn announced(&self, pipeline: &str) -> Result<Announced, JournalUnavailable> {
+        match self.read(JournalRead::Announced { pipeline: pipeline.to_owned() }).await? {
+            JournalAnswer::Announced(announced) => Ok(announced),
+            _ => Err(JournalUnavailable::WrongAnswer),
+        }
+    }
+
+    /// Open intents and recent orders of an account and symbol.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn exposure(
+        &self,
+        account: &str,
+        symbol: &str,
+        mode: Mode,
+        now: UtcMs,
+    ) -> Result<Exposure, JournalUnavailable> {
+        let query = JournalRead::Exposure { account: account.to_owned(), symbol: symbol.to_owned(), mode, now };
+        match self.read(query).await? {
+            JournalAnswer::Exposure(exposure) => Ok(exposure),
+            _ => Err(JournalUnavailable::WrongAnswer),
+        }
+    }
+
+    /// Intents of a pipeline that are not final, oldest first.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn open_intents(&self, pipeline: &str) -> Result<Vec<Intent>, JournalUnavailable> {
+        self.intents(JournalRead::OpenIntents { pipeline: pipeline.to_owned() }).await
+    }
+
+    /// Confirmed orders of an account and symbol, oldest first.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn acked_intents(
+        &self,
+        account: &str,
+        symbol: &str,
+        mode: Mode,
+    ) -> Result<Vec<Intent>, JournalUnavailable> {
+        let (account, symbol) = (account.to_owned(), symbol.to_owned());
+        self.intents(JournalRead::AckedIntents { account, symbol, mode }).await
+    }
+
+    /// Intents of one decision, in any state.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn existing_intents(
+        &self,
+        pipeline: &str,
+        basis: Basis,
+        slot: UtcMs,
+    ) -> Result<Vec<Intent>, JournalUnavailable> {
+        self.intents(JournalRead::ExistingIntents { pipeline: pipeline.to_owned(), basis, slot }).await
+    }
+
+    async fn intents(&self, query: JournalRead) -> Result<Vec<Intent>, JournalUnavailable> {
+        match self.read(query).await? {
+            JournalAnswer::Intents(intents) => Ok(intents),
+            _ => Err(JournalUnavailable::WrongAnswer),
+        }
+    }
+
+    async fn read(&self, query: JournalRead) -> Result<JournalAnswer, JournalUnavailable> {
+        self.ask(|reply| JournalMsg::Read(query.clone(), reply)).await
+    }
+}
