@@ -13,19 +13,21 @@ mod opening;
 mod ownership;
 mod shutdown;
 mod wiring;
+mod worker_threads;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use sentinel_actors::admission::{Admission, CYCLES_AT_WORK};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
 use sentinel_actors::events;
 use sentinel_actors::node::{NodeSpec, RunningNode, start};
 use sentinel_actors::ports::{Chance, Clock, FaultInjector, JournalStore, NoFaults};
 use sentinel_actors::root_supervisor::{NodeEnd, RootMsg};
-use sentinel_actors::settings::NodeShared;
+use sentinel_actors::settings::{NodeShared, Workers};
 use sentinel_actors::status::Board;
 use sentinel_actors::supervision::CrashLog;
 use sentinel_actors::supervision::watch::{Progress, WatchLimits, Watchdog};
@@ -36,7 +38,8 @@ pub use self::error::NodeError;
 use self::health_reporter::HealthReporter;
 use self::shutdown::{Aborter, Signals};
 pub use self::wiring::{OpenVendor, WiredPipeline, open_model, open_vendor, survey_bars, try_model, wire};
-use crate::config::Config;
+use self::worker_threads::WorkerThreads;
+use crate::config::{Config, ModelConfig, PipelineConfig};
 use crate::exit::{self, ExitError as _, with_advice};
 use crate::journal::{
     BootRecord, BootVerdict, JournalReader, LastExit, Recovered, SqliteJournal, Start, StateDir, StoreOptions,
@@ -127,11 +130,11 @@ impl RunReport {
 ///
 /// # Errors
 /// When it cannot be started; the error knows its exit code and what to do.
-pub fn run(config: &Config, options: RunOptions) -> Result<RunReport, NodeError> {
+pub fn run(config: Config, options: RunOptions) -> Result<RunReport, NodeError> {
     let state = StateDir::open(&config.node.state)?;
     let recorder = options.recorder.clone();
     recorder.attach(&state);
-    let health_reporter = HealthReporter::start(config, state.path());
+    let health_reporter = HealthReporter::start(&config, state.path());
     let aborter =
         Aborter { state: state.path().to_owned(), recorder: recorder.clone(), board: Arc::new(OnceLock::new()) };
     let report = run_locked(config, &state, options, &health_reporter, &aborter);
@@ -152,7 +155,7 @@ pub fn run(config: &Config, options: RunOptions) -> Result<RunReport, NodeError>
 }
 
 fn run_locked(
-    config: &Config,
+    mut config: Config,
     state: &Arc<StateDir>,
     options: RunOptions,
     health_reporter: &HealthReporter,
@@ -199,31 +202,30 @@ fn run_locked(
     );
     log_journal_loss(&recovered);
     let journal = Arc::new(journal);
-    let wired = wire(config, state, &options)?;
+    let wired = wire(&config, state, &options)?;
     // The files created above must be durable before anything depends on them.
     state.sync()?;
     ownership::refuse_unowned(&JournalReader::open(state.path())?, &wired)?;
-    opening::log(config, state.path(), &digest, &wired);
+    opening::log(&config, state.path(), &digest, &wired);
     let slots = slots_of(&wired);
 
-    let workers = Builder::new_multi_thread()
-        .worker_threads(2)
-        .max_blocking_threads(8)
-        .thread_name("worker")
-        .enable_all()
-        .build()
-        .map_err(NodeError::Runtime)?;
+    let is_local = |pipeline: &PipelineConfig| matches!(pipeline.model, ModelConfig::Onnx { .. });
+    let threads =
+        WorkerThreads::start(wired.len(), config.pipelines.iter().any(is_local)).map_err(NodeError::Runtime)?;
+    // What a thousand pipelines were configured with is in their parts now.
+    (config.pipelines, config.settings) = (Vec::new(), Vec::new());
     let store: Arc<dyn JournalStore> = journal.clone();
     let end = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("control".to_owned());
+        let workers = threads.workers();
         let work = || {
-            drive(config, state, verdict, wired, store, &control, &workers, signals, options, health_reporter, aborter)
+            drive(&config, state, verdict, wired, store, &control, workers, signals, options, health_reporter, aborter)
         };
         let running = thread.spawn_scoped(scope, work).map_err(NodeError::Runtime)?;
         running.join().unwrap_or_else(|_| Ok(NodeEnd::Meltdown("the control thread panicked".to_owned())))
     })?;
     // What still runs on a worker was killed or blocks; neither may delay the end.
-    workers.shutdown_timeout(Duration::from_secs(1));
+    threads.end(Duration::from_secs(1));
     Ok(RunReport { end: close(journal, end), slots })
 }
 
@@ -252,7 +254,7 @@ fn drive(
     wired: Vec<WiredPipeline>,
     journal: Arc<dyn JournalStore>,
     control: &Runtime,
-    workers: &Runtime,
+    workers: Workers,
     signals: Signals,
     options: RunOptions,
     health_reporter: &HealthReporter,
@@ -262,12 +264,13 @@ fn drive(
     let safe_mode = Arc::new(AtomicBool::new(verdict.safe_mode_until.is_some()));
     let shared = NodeShared {
         control: control.handle().clone(),
-        workers: workers.handle().clone(),
+        workers,
         chance: Arc::new(SystemChance),
         faults: options.faults.clone(),
         quarantine: Arc::new(QuarantineDir(state.quarantine())),
         crashes: CrashLog::install(),
         progress: progress.clone(),
+        admission: Arc::new(Admission::new(CYCLES_AT_WORK)),
         limits: wiring::limits(&config.supervision),
         safe_mode: safe_mode.clone(),
         state_dir: crate::system::shell_path(state.path()).into(),

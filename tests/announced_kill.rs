@@ -24,6 +24,7 @@ use sentinel::system::{QuarantineDir, SystemChance, WallClock};
 use sentinel::venues::book::{BOOK_FILE, Book};
 use sentinel::venues::book_reader::BookReader;
 use sentinel::venues::forecasts::PaperForecasts;
+use sentinel_actors::admission::{Admission, CYCLES_AT_WORK};
 use sentinel_actors::domain::announced::Announcement;
 use sentinel_actors::domain::bar::{Bar, Interval, RawBar};
 use sentinel_actors::domain::calendar::MarketCalendar;
@@ -210,12 +211,13 @@ fn the_process_under_test() {
             store: Arc::new(journal),
             shared: NodeShared {
                 control: handle.clone(),
-                workers: handle,
+                workers: handle.into(),
                 chance: Arc::new(SystemChance),
                 faults: faults.clone(),
                 quarantine: Arc::new(QuarantineDir(state.path().join("quarantine"))),
                 crashes: CrashLog::install(),
                 progress: Arc::new(Progress::default()),
+                admission: Arc::new(Admission::new(CYCLES_AT_WORK)),
                 limits: Limits::default(),
                 safe_mode: Arc::new(AtomicBool::new(false)),
                 state_dir: dir.as_str().into(),

@@ -51,15 +51,30 @@ impl Cycle {
 #[derive(Debug)]
 pub struct CycleTracker {
     began: Instant,
-    /// Holder's index in the top byte, milliseconds since `began` below.
+    /// Holder's index in the top byte, whether it works in the bit below, microseconds since `began` in the rest.
     holder: AtomicU64,
+    /// Microseconds in which the attempt waited at stages for its turn.
+    queued_us: AtomicU64,
+    /// The stage's code runs on a thread at this moment.
+    is_running: AtomicBool,
     revoked: AtomicBool,
     withdrawn: AtomicBool,
     input: OnceLock<Arc<CleanBars>>,
     undecided: OnceLock<Reason>,
 }
 
-const MILLIS_MASK: u64 = (1 << 56) - 1;
+const AT_WORK: u64 = 1 << 55;
+const MICROS_MASK: u64 = AT_WORK - 1;
+
+/// A stage that has an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    pub stage: Stage,
+    /// Since when it works on the attempt, or since when the attempt waits for it.
+    pub since: Instant,
+    /// Whether it works on the attempt. Time in a queue is no work: a cycle that waits for its turn does not hang.
+    pub is_at_work: bool,
+}
 
 impl CycleTracker {
     /// A tracker whose holder is the first stage, from now on.
@@ -68,6 +83,8 @@ impl CycleTracker {
         Arc::new(Self {
             began: elapsed_now(),
             holder: AtomicU64::new(0),
+            queued_us: AtomicU64::new(0),
+            is_running: AtomicBool::new(false),
             revoked: AtomicBool::new(false),
             withdrawn: AtomicBool::new(false),
             input: OnceLock::new(),
@@ -75,19 +92,53 @@ impl CycleTracker {
         })
     }
 
-    /// The cycle is about to be handed to `stage`.
+    /// The cycle is about to be handed to `stage`, where it waits for its turn.
     pub fn hand_to(&self, stage: Stage) {
-        let millis =
-            u64::try_from(elapsed_now().duration_since(self.began).as_millis()).unwrap_or(MILLIS_MASK) & MILLIS_MASK;
-        self.holder.store((stage.index() as u64) << 56 | millis, Ordering::Release);
+        self.holder.store(packed(stage) | self.micros(), Ordering::Release);
     }
 
-    /// The stage that holds it, and since when.
+    /// The stage that was handed the cycle begins to work on it.
+    pub fn begin_work(&self) {
+        let (holder, now) = (self.holder.load(Ordering::Acquire), self.micros());
+        self.queued_us.fetch_add(now.saturating_sub(holder & MICROS_MASK), Ordering::Relaxed);
+        self.holder.store(holder & !MICROS_MASK | AT_WORK | now, Ordering::Release);
+    }
+
+    /// The stage that holds it.
     #[must_use]
-    pub fn holder(&self) -> (Stage, Instant) {
+    pub fn holder(&self) -> Holder {
         let packed = self.holder.load(Ordering::Acquire);
         let stage = Stage::ALL.get((packed >> 56) as usize).copied().unwrap_or(Stage::Executor);
-        (stage, self.began + Duration::from_millis(packed & MILLIS_MASK))
+        let since = self.began + Duration::from_micros(packed & MICROS_MASK);
+        Holder { stage, since, is_at_work: packed & AT_WORK != 0 }
+    }
+
+    /// How long it has waited at stages for its turn, until the newest one began.
+    #[must_use]
+    pub fn queued(&self) -> Duration {
+        Duration::from_micros(self.queued_us.load(Ordering::Relaxed))
+    }
+
+    /// Runs a stage's work, and lets the Pipeline see whether its code runs at this moment.
+    pub async fn observe<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|context| {
+            self.is_running.store(true, Ordering::Release);
+            let polled = work.as_mut().poll(context);
+            self.is_running.store(false, Ordering::Release);
+            polled
+        })
+        .await
+    }
+
+    /// Whether the stage's code runs at this moment. For long: it blocks its thread.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.is_running.load(Ordering::Acquire)
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(elapsed_now().duration_since(self.began).as_micros()).unwrap_or(MICROS_MASK) & MICROS_MASK
     }
 
     /// The Pipeline has given this attempt up: from here on it must have no effect.
@@ -133,6 +184,10 @@ impl CycleTracker {
     pub fn input(&self) -> Option<&Arc<CleanBars>> {
         self.input.get()
     }
+}
+
+const fn packed(stage: Stage) -> u64 {
+    (stage.index() as u64) << 56
 }
 
 /// A cycle on its way, with the load for the next stage.

@@ -14,6 +14,7 @@ pub mod intent;
 pub mod made_bars;
 pub mod netting;
 pub mod order;
+pub mod overload;
 pub mod prediction;
 pub mod reason;
 pub mod risk;

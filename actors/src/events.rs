@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use tracing::{Span, debug, error, error_span, info, warn};
+use tracing::{Span, debug, error, error_span, info, trace, warn};
 
 use crate::domain::action::{Action, Receipt};
 use crate::domain::announced::AnnouncedSlot;
-use crate::domain::cycle::SlotRecord;
+use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::intent::{Intent, IntentKey};
 use crate::domain::order::{Fill, Order};
+use crate::domain::overload::Overload;
 use crate::domain::reason::Reason;
 use crate::domain::time::UtcMs;
 use crate::status::{Board, BoardEntry, HeldEffect, PipelineStatus, Totals};
@@ -26,7 +27,7 @@ pub(crate) fn cycle_span(pipeline: &str, slot: UtcMs) -> Span {
 
 /// A slot ended, the `cycle`th of its pipeline since the process started. `undecided`: why it had no decision although a position
 /// was closed. A warning when it ended with a fault or with an order that was refused or is unknown. After the first slot of a
-/// closed market the others are logged at level debug.
+/// closed market the others are logged at level debug. Slots that are shed are too many for a line each: see [`overload_began`].
 pub fn slot_ended(
     record: &SlotRecord,
     cycle: u64,
@@ -53,7 +54,9 @@ pub fn slot_ended(
             )
         };
     }
-    if fault
+    if record.reason == Reason::Overload {
+        log!(trace);
+    } else if fault
         || matches!(
             record.reason,
             Reason::OrderUnknown | Reason::OrderRejected | Reason::ForecastUnknown | Reason::ForecastRejected
@@ -69,6 +72,39 @@ pub fn slot_ended(
 
 pub fn slots_missed(pipeline: &str, after: UtcMs, until: UtcMs, count: u64, reason: Reason) {
     warn!(event = "slots_missed", pipeline, %after, %until, count, %reason, "slots were missed");
+}
+
+/// More slots are due than the node can work on in time.
+pub fn overload_began(overload: &Overload) {
+    warn!(
+        event = "overload_began",
+        slots = overload.slots,
+        slowest = overload.slowest.map(Stage::name),
+        slowest_ms = overload.slowest_ms,
+        "more slots are due than the node can work on in time; each that cannot begin ends as missed, with the reason overload"
+    );
+}
+
+pub fn overload_lasts(overload: &Overload) {
+    warn!(
+        event = "overload_lasts",
+        slots = overload.slots,
+        since = %overload.since,
+        slowest = overload.slowest.map(Stage::name),
+        slowest_ms = overload.slowest_ms,
+        "the node still misses slots that it cannot begin in time"
+    );
+}
+
+pub fn overload_ended(overload: &Overload) {
+    warn!(
+        event = "overload_ended",
+        slots = overload.slots,
+        since = %overload.since,
+        slowest = overload.slowest.map(Stage::name),
+        slowest_ms = overload.slowest_ms,
+        "the node works on all slots again; so many were missed"
+    );
 }
 
 pub fn pipeline_recovered(pipeline: &str, last_slot: Option<UtcMs>, next_due: Option<UtcMs>) {

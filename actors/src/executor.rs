@@ -73,8 +73,8 @@ impl StageWork for Executor {
         record: &'a mut SlotRecord,
         findings: Self::Load,
     ) -> PortFuture<'a, Result<Infallible, Ending>> {
-        // Counted from the hand-over, as the Pipeline does: the cycle may have waited in the mailbox.
-        let since = cycle.tracker.holder().1;
+        // As the Pipeline counts: from the beginning of the work, whatever came before it.
+        let since = cycle.tracker.holder().since;
         let execute = self.protocol.deadlines.execute;
         self.protocol.venue_until = since + execute * VENUE_FIFTHS / 5;
         self.protocol.journal.give_up_at(since + execute);

@@ -1,19 +1,22 @@
 //! Heartbeat: an hourly line that carries useful work, and the progress that the watchdog demands.
 //!
-//! Its own beat proves that the control plane runs; for the workers it has one of them run a task. It never reports progress
+//! Its own beat proves that the control plane runs; for the workers it has each of them run a task. It never reports progress
 //! that it did not see. It also detects that the wall clock was set or that the machine slept.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::admission::{Admission, Load};
 use crate::clock_watch::{ClockWatch, Step};
+use crate::domain::overload::{OverloadReport, OverloadWatch};
 use crate::events;
 use crate::ports::{Clock, FaultInjector, FaultPoint, elapsed_now, inject_fault};
+use crate::settings::Workers;
 use crate::status::{Board, Totals};
 use crate::supervision::watch::Progress;
 
@@ -27,8 +30,10 @@ pub struct HeartbeatArgs {
     /// The wall clock, to be compared with elapsed time at each beat.
     pub wall: Arc<dyn Clock>,
     pub progress: Arc<Progress>,
-    /// The runtime of the workers, which must run a task at each beat.
-    pub workers: Handle,
+    /// The runtimes of the workers, each of which must run a task at each beat.
+    pub workers: Workers,
+    /// Asked at each beat whether slots had to be shed.
+    pub admission: Arc<Admission>,
     /// Where faults are injected; nothing happens there in production.
     pub faults: Arc<dyn FaultInjector>,
 }
@@ -45,6 +50,8 @@ pub struct HeartbeatState {
     args: HeartbeatArgs,
     next_line: Instant,
     clock: ClockWatch,
+    overload: OverloadWatch,
+    last_beat: Instant,
     last_line: Instant,
     /// Totals at the last line.
     totals: Totals,
@@ -64,7 +71,8 @@ impl Actor for Heartbeat {
         inject_fault(&*args.faults, FaultPoint::PreStart, "heartbeat").await;
         let (last_line, totals) = (elapsed_now(), args.board.totals());
         let (next_line, clock, timer) = (last_line + args.line_every, ClockWatch::default(), JoinSet::new());
-        Ok(HeartbeatState { args, next_line, clock, last_line, totals, timer })
+        let (overload, last_beat) = (OverloadWatch::default(), last_line);
+        Ok(HeartbeatState { args, next_line, clock, overload, last_beat, last_line, totals, timer })
     }
 
     async fn post_start(
@@ -100,8 +108,7 @@ impl HeartbeatState {
     fn beat(&mut self, myself: &ActorRef<HeartbeatMsg>) {
         while self.timer.try_join_next().is_some() {}
         self.args.progress.beat_control();
-        let progress = self.args.progress.clone();
-        self.timer.spawn_on(async move { progress.beat_worker() }, &self.args.workers);
+        self.ask_workers();
         match self.clock.check(&*self.args.wall) {
             Some(Step { by_ms, steps }) if by_ms < 0 => {
                 events::clock_set_back(Duration::from_millis(by_ms.unsigned_abs()), steps);
@@ -110,6 +117,7 @@ impl HeartbeatState {
             None => {}
         }
         let now = elapsed_now();
+        self.look_at_load(now);
         if now >= self.next_line {
             self.write_lines(now);
             // Counted from now: after a suspend the missed lines are not made up for.
@@ -120,6 +128,35 @@ impl HeartbeatState {
             tokio::time::sleep(pause).await;
             let _ = myself.cast(HeartbeatMsg::Beat);
         });
+    }
+
+    /// The last worker to answer reports progress for all.
+    fn ask_workers(&mut self) {
+        let silent = Arc::new(AtomicUsize::new(self.args.workers.all().len()));
+        for worker in self.args.workers.all() {
+            let (silent, progress) = (silent.clone(), self.args.progress.clone());
+            let answer = async move {
+                if silent.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    progress.beat_worker();
+                }
+            };
+            self.timer.spawn_on(answer, worker);
+        }
+    }
+
+    fn look_at_load(&mut self, now: Instant) {
+        let Load { shed, worked } = self.args.admission.take_load();
+        let passed = now.duration_since(std::mem::replace(&mut self.last_beat, now));
+        match self.overload.look(shed, &worked, self.args.wall.now(), passed) {
+            Some(OverloadReport::Began(overload)) => events::overload_began(&overload),
+            Some(OverloadReport::Lasts(overload)) => events::overload_lasts(&overload),
+            Some(OverloadReport::Ended(overload)) => events::overload_ended(&overload),
+            None => {}
+        }
+        let present = self.overload.present().map(Arc::new);
+        if present.is_some() || self.args.board.overload.load().is_some() {
+            self.args.board.overload.store(present);
+        }
     }
 
     fn write_lines(&mut self, now: Instant) {

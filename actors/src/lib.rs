@@ -5,6 +5,7 @@
 //! * [`supervision`]: a pure restart policy and its ractor shell; crash reports; watchdog.
 //! * [`node`] builds the tree from its [`settings`]: [`root_supervisor`], `journal`, `competition_clock`, `heartbeat`, `pipeline`.
 //! * `cycle_flow` and `stage`: how a cycle passes through `data_fetcher`, `feature_builder`, `predictor` and `executor`.
+//! * [`admission`]: how many cycles are at work at the same time.
 //! * `messages`: what actors send to each other. `clock_watch`: detects that the wall clock was set, or that the machine slept.
 //! * [`status`] and [`events`]: what the node shows and logs. [`error_chain`]: an error with its causes, in one line.
 //!
@@ -16,6 +17,7 @@ compile_error!(
     "sentinel survives panics by unwinding and restarting; panic = \"abort\" would turn each of them into a crash"
 );
 
+pub mod admission;
 mod clock_watch;
 mod competition_clock;
 mod cycle_flow;

@@ -3,6 +3,8 @@
 
 use ractor::RpcReplyPort;
 
+use crate::admission::Turn;
+use crate::cycle_flow::Holder;
 use crate::domain::announced::FeedNews;
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::time::UtcMs;
@@ -17,8 +19,17 @@ pub enum PipelineMsg {
     Announced(Box<FeedNews>),
     /// Schedule time may have reached the next slot.
     Wake,
+    /// The turn of this pipeline to work on a cycle.
+    Turn(Turn),
     /// Check whether a stage holds the cycle in flight for too long.
     CheckCycle,
+    /// A stage that is overdue was given its grace, in turns of the runtime that it runs on.
+    GraceOver {
+        attempt: u32,
+        holder: Holder,
+        /// Whether the runtime ran meanwhile; otherwise something blocks its thread.
+        has_run: bool,
+    },
     /// Send unconfirmed rows again if the journal was replaced.
     CheckRows,
     /// A stage ended the cycle.

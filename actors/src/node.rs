@@ -66,9 +66,10 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
     let mut competitions = BTreeMap::new();
     let mut pipelines = Vec::new();
     let mut pipeline_specs = Vec::new();
-    for (settings, ports) in spec.pipelines {
+    for (number, (settings, ports)) in spec.pipelines.into_iter().enumerate() {
         let holdings = Arc::new(ArcSwap::from_pointee(Holdings::default()));
-        let plan = plan(settings, ports, &spec.shared, &journal, &competition, &holdings);
+        let worker = spec.shared.workers.of(number).clone();
+        let plan = plan(settings, ports, &spec.shared, worker, &journal, &competition, &holdings);
         let name = plan.settings.name.clone();
         let parked = Arc::new(AtomicBool::new(false));
         let entry = BoardEntry { clock: plan.ports.clock.clone(), status: plan.status.clone(), holdings, parked };
@@ -106,6 +107,7 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
         wall: spec.wall.clone(),
         progress: spec.shared.progress.clone(),
         workers: spec.shared.workers.clone(),
+        admission: spec.shared.admission.clone(),
         faults: spec.shared.faults.clone(),
     };
     let mut specs = vec![
@@ -167,20 +169,22 @@ fn plan(
     settings: PipelineSettings,
     ports: PipelinePorts,
     shared: &NodeShared,
+    worker: Handle,
     journal: &Address<JournalMsg>,
     competition: &Address<CompetitionMsg>,
     holdings: &Arc<ArcSwap<Holdings>>,
 ) -> PipelinePlan {
     let settings = Arc::new(settings);
     let address = Address::<PipelineMsg>::new();
-    let stages = Stages::new(&settings, &ports, shared, &address, journal, holdings);
-    let slot_feed = slot_feed_spec(&settings, &ports, shared, &address, journal);
+    let stages = Stages::new(&settings, &ports, shared, &worker, &address, journal, holdings);
+    let slot_feed = slot_feed_spec(&settings, &ports, shared, &worker, &address, journal);
     let node_started_at = ports.clock.now();
     PipelinePlan {
         status: Arc::new(ArcSwap::from_pointee(PipelineStatus::new(ports.sink.mode()))),
         settings,
         ports,
         shared: shared.clone(),
+        worker,
         address,
         journal: journal.clone(),
         competition: competition.clone(),
@@ -194,6 +198,7 @@ fn slot_feed_spec(
     settings: &PipelineSettings,
     ports: &PipelinePorts,
     shared: &NodeShared,
+    worker: &Handle,
     pipeline: &Address<PipelineMsg>,
     journal: &Address<JournalMsg>,
 ) -> Option<ChildSpec> {
@@ -208,6 +213,6 @@ fn slot_feed_spec(
     };
     let address = Address::<SlotFeedMsg>::new();
     let make = move |_| (SlotFeeder, args.clone());
-    let spec = ChildSpec::new::<SlotFeeder>(SLOT_FEED, ChildClass::Worker, shared.workers.clone(), &address, make);
+    let spec = ChildSpec::new::<SlotFeeder>(SLOT_FEED, ChildClass::Worker, worker.clone(), &address, make);
     Some(spec.pinged(&address, SlotFeedMsg::Ping))
 }

@@ -6,6 +6,7 @@
 
 mod cycles;
 mod flow;
+mod hangs;
 mod outbox;
 mod slots;
 pub mod stages;
@@ -16,9 +17,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::admission::Turn;
 use crate::cycle_flow::CycleTracker;
 use crate::domain::announced::FeedNews;
 use crate::domain::cycle::{InFlight, Stage};
@@ -55,6 +58,8 @@ pub struct PipelinePlan {
     pub settings: Arc<PipelineSettings>,
     pub ports: PipelinePorts,
     pub shared: NodeShared,
+    /// The runtime on which its stages work.
+    pub worker: Handle,
     pub address: Address<PipelineMsg>,
     pub journal: Address<JournalMsg>,
     /// Announces the end of the competition.
@@ -80,6 +85,8 @@ pub struct PipelineState {
     outbox: Outbox,
     /// Slots that the cycle in flight overran. Their rows come after its row: a recovery continues after the newest row.
     overruns: Vec<JournalWrite>,
+    /// Slots that a newer one took the place of in the queue, `(after, until]`: they get their rows together, before that one.
+    displaced: Option<(UtcMs, UtcMs)>,
     status: PipelineStatus,
     last_decided_bar: Option<UtcMs>,
     closing: bool,
@@ -98,15 +105,26 @@ pub struct PipelineState {
 enum Timer {
     Recovery,
     Wake,
+    Turn,
     Cycle,
+    Grace,
     Rows,
 }
 
-/// The slot in flight. It has no `tracker` while it waits for its stages to run.
+/// The slot in flight. It has no `tracker` while it waits for its turn, or for its stages to run.
 struct RunningCycle {
     slot: UtcMs,
     attempt: u32,
+    /// Its place among the cycles at work; kept until it ends.
+    turn: Option<Turn>,
+    /// Since when it waits to begin.
+    waits_since: Instant,
+    /// How long it has waited to begin.
+    waited: Duration,
     started_at: UtcMs,
+    /// When its turn must have come; `None`: it waits for as long as it takes.
+    begin_by: Option<Instant>,
+    /// When it must have ended.
     deadline: Instant,
     tracker: Option<Arc<CycleTracker>>,
     first_failure: Option<StageFailure>,
@@ -157,6 +175,7 @@ impl Actor for Pipeline {
             cycle: None,
             outbox: Outbox::new(plan.journal.clone()),
             overruns: Vec::new(),
+            displaced: None,
             last_decided_bar: None,
             closing: false,
             close_when_recovered: false,
@@ -203,7 +222,11 @@ impl Actor for Pipeline {
                 inject_fault(&*state.plan.shared.faults, FaultPoint::PipelineHandle, &state.plan.settings.name).await;
                 state.tick(&myself);
             }
+            PipelineMsg::Turn(turn) => state.take_turn(&myself, turn),
             PipelineMsg::CheckCycle => state.check_cycle(&myself)?,
+            PipelineMsg::GraceOver { attempt, holder, has_run } => {
+                state.judge_overdue(&myself, attempt, &holder, has_run)?;
+            }
             PipelineMsg::CheckRows => {
                 state.end_timer(Timer::Rows);
                 state.outbox.send(&myself);

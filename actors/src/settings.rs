@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use crate::admission::Admission;
+use crate::cycle_flow::Holder;
 use crate::domain::cycle::Stage;
 use crate::domain::decision::{DecideOn, TradePolicy};
 use crate::domain::forecast::ForecastPolicy;
@@ -36,16 +38,21 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
-    /// When a stage that holds a cycle counts as hung: a fifth more than it may take.
+    /// How long a stage may work on a cycle.
     #[must_use]
-    pub fn hang_after(&self, stage: Stage) -> Duration {
-        let limit = match stage {
+    pub const fn of(&self, stage: Stage) -> Duration {
+        match stage {
             Stage::DataFetcher => self.fetch,
             Stage::FeatureBuilder => self.features,
             Stage::Predictor => self.predict,
             Stage::Executor => self.execute,
-        };
-        limit + limit / 5
+        }
+    }
+
+    /// How long after its deadline a stage counts as hung: a fifth of what it may take.
+    #[must_use]
+    pub fn grace(&self, stage: Stage) -> Duration {
+        self.of(stage) / 5
     }
 
     /// Whether schedule time allows an effect of `slot` to leave at `now`: until the window of an announced slot closes, and near
@@ -56,11 +63,18 @@ impl Deadlines {
         now <= closes.unwrap_or_else(|| slot.plus(self.lateness + self.cycle)) && slot.since(now) <= self.lateness
     }
 
-    /// The earliest time at which a stage can count as hung, when `holder` has had the cycle since `since`. Stages hand on without
-    /// a message to the Pipeline, so a later one with a shorter deadline may have it right after `now`.
-    pub(crate) fn earliest_hang(&self, holder: Stage, since: Instant, now: Instant) -> Instant {
-        let later = Stage::ALL.into_iter().filter(|stage| *stage > holder).map(|stage| now + self.hang_after(stage));
-        later.fold(since + self.hang_after(holder), Instant::min)
+    /// When its holder has had a cycle for too long. One that waits for its turn is given the whole cycle's time: its stage must
+    /// have been held up by something else.
+    pub(crate) fn overdue_at(&self, holder: &Holder) -> Instant {
+        holder.since + if holder.is_at_work { self.of(holder.stage) } else { self.cycle }
+    }
+
+    /// The earliest time at which any stage can be overdue. Stages hand on without a message to the Pipeline, so a later one with
+    /// a shorter deadline may have the cycle right after `now`.
+    pub(crate) fn earliest_overdue(&self, holder: &Holder, now: Instant) -> Instant {
+        let later = Stage::ALL.into_iter().filter(|stage| *stage > holder.stage).map(|stage| now + self.of(stage));
+        let at_work = if holder.is_at_work { None } else { Some(now + self.of(holder.stage)) };
+        later.chain(at_work).fold(self.overdue_at(holder), Instant::min)
     }
 }
 
@@ -161,11 +175,44 @@ pub struct PipelinePorts {
     pub job: Job,
 }
 
+/// The runtimes on which stages work. The stages of a pipeline share one, so that a cycle passes through them without waking
+/// another thread.
+#[derive(Debug, Clone)]
+pub struct Workers(Arc<[Handle]>);
+
+impl Workers {
+    /// # Panics
+    /// Without a runtime.
+    #[must_use]
+    pub fn new(runtimes: Vec<Handle>) -> Self {
+        assert!(!runtimes.is_empty(), "pipelines need a runtime to work on");
+        Self(runtimes.into())
+    }
+
+    /// The runtime of the pipeline with this number.
+    #[must_use]
+    pub fn of(&self, pipeline: usize) -> &Handle {
+        &self.0[pipeline % self.0.len()]
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> &[Handle] {
+        &self.0
+    }
+}
+
+impl From<Handle> for Workers {
+    fn from(runtime: Handle) -> Self {
+        Self(Arc::new([runtime]))
+    }
+}
+
 /// What all pipelines of a node share.
 #[derive(Clone)]
 pub struct NodeShared {
     pub control: Handle,
-    pub workers: Handle,
+    pub workers: Workers,
     pub chance: Arc<dyn Chance>,
     /// Where faults are injected; nothing happens there in production.
     pub faults: Arc<dyn FaultInjector>,
@@ -174,6 +221,8 @@ pub struct NodeShared {
     pub crashes: CrashLog,
     /// Counters for the watchdog.
     pub progress: Arc<Progress>,
+    /// Lets cycles of all pipelines begin.
+    pub admission: Arc<Admission>,
     /// Budgets and timeouts of supervision.
     pub limits: Limits,
     /// After repeated crashes: no order is sent while this is set.

@@ -192,15 +192,20 @@ impl<W: StageWork> StageState<W> {
         if cycle.tracker.is_revoked() {
             return; // the Pipeline has already ended this slot
         }
-        inject_fault(&*self.links.faults, W::FAULT_POINT, &self.links.path).await;
+        cycle.tracker.begin_work();
         let began = elapsed_now();
-        let span = events::cycle_span(&record.pipeline, cycle.slot);
-        let result = self.work.work(&cycle, &mut record, load).instrument(span).await;
+        let (this, links) = (&mut self.work, &self.links);
+        let result = cycle.tracker.observe(async {
+            inject_fault(&*links.faults, W::FAULT_POINT, &links.path).await;
+            let span = events::cycle_span(&record.pipeline, cycle.slot);
+            this.work(&cycle, &mut record, load).instrument(span).await
+        });
+        let result = result.await;
         record.stage_us[W::STAGE.index()] = u64::try_from(elapsed_now().duration_since(began).as_micros()).ok();
         match result {
             Ok(load) => {
                 if let Err(undelivered) = self.next.hand_over(Work { cycle, record, load }) {
-                    let (stage, _) = undelivered.cycle.tracker.holder();
+                    let stage = undelivered.cycle.tracker.holder().stage;
                     let (slot, attempt) = (undelivered.cycle.slot, undelivered.cycle.attempt);
                     let _ = self.links.pipeline.send(PipelineMsg::StageNotRunning { slot, attempt, stage });
                 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::time::Instant;
 
 use crate::domain::action::Action;
 use crate::domain::intent::{Intent, Mode};
+use crate::domain::overload::Overload;
 use crate::domain::reason::{Outcome, Reason};
 use crate::domain::time::UtcMs;
 use crate::ports::{Clock, elapsed_now};
@@ -167,6 +168,8 @@ pub struct Board {
     /// After repeated crashes: no order is sent while this is set.
     pub safe_mode: Arc<AtomicBool>,
     pub usage: Arc<ProcessUsage>,
+    /// Present while slots are missed because too many are due. Written by the Heartbeat.
+    pub overload: Arc<ArcSwapOption<Overload>>,
 }
 
 /// Free disk and memory of the process, as last measured; each is unknown before the first measurement.

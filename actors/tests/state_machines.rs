@@ -43,6 +43,8 @@ enum Step {
     End,
     /// An old cycle's end arrives late.
     StaleEnd,
+    /// The turn of the slot in flight does not come in time; of one that has begun, that is old news.
+    NotBegun,
     /// The stage that holds the cycle fails.
     Fail { time_left: bool, same_input: bool },
 }
@@ -53,6 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (-2 * HOUR..5 * HOUR).prop_map(Step::Move),
         4 => Just(Step::End),
         1 => Just(Step::StaleEnd),
+        1 => Just(Step::NotBegun),
         2 => (any::<bool>(), any::<bool>()).prop_map(|(time_left, same_input)| Step::Fail { time_left, same_input }),
     ]
 }
@@ -136,6 +139,10 @@ proptest! {
                     SlotEvent::Ended { slot, attempt }
                 }),
                 Step::StaleEnd => last_ended.map(|(slot, attempt)| SlotEvent::Ended { slot, attempt }),
+                Step::NotBegun => flying.filter(|flying| flying.attempt == 1).map(|InFlight { slot, .. }| {
+                    ledger.begun.remove(&slot);
+                    SlotEvent::NotBegun { slot }
+                }),
                 Step::Fail { time_left, same_input } => flying.map(|InFlight { slot, attempt }| {
                     SlotEvent::StageFailed { slot, attempt, time_left, same_input }
                 }),

@@ -156,7 +156,7 @@ pub fn run(args: &DemoArgs) -> Ended {
         }),
         ..RunOptions::default()
     };
-    let report = node::run(&config, options);
+    let report = node::run(config.clone(), options);
     let seen = progress.stop();
     let report = report?;
     if report.exit_code() != exit::OK {

@@ -1,5 +1,6 @@
 //! `sentinel run`: a node until its competitions end or a signal stops it.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -69,8 +70,9 @@ pub fn run(args: &RunArgs) -> Ended {
         faults: args.faults.injector(),
         ..RunOptions::default()
     };
-    let report = node::run(&config, options)?;
-    if args.once && report.exit_code() == exit::OK { once_code(&config, &report) } else { Ok(report.exit_code()) }
+    let state = config.node.state.clone();
+    let report = node::run(config, options)?;
+    if args.once && report.exit_code() == exit::OK { once_code(&state, &report) } else { Ok(report.exit_code()) }
 }
 
 /// Log lines from here on.
@@ -79,8 +81,8 @@ pub(super) fn start_logging(config: &Config, console: Console) -> Result<Recorde
 }
 
 /// Whether the newest slot of every pipeline was decided.
-fn once_code(config: &Config, report: &RunReport) -> Ended {
-    let reader = JournalReader::open(&config.node.state)?;
+fn once_code(state: &Path, report: &RunReport) -> Ended {
+    let reader = JournalReader::open(state)?;
     if report.slots.is_empty() {
         println!("stopped before a slot was due");
         return Ok(exit::UNAVAILABLE);

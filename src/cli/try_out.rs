@@ -124,7 +124,7 @@ pub fn run(args: &TryArgs) -> Ended {
         on_start: Box::new(move |running| started.start(of_printer, running, once)),
         ..RunOptions::default()
     };
-    let report = node::run(&config, options);
+    let report = node::run(config.clone(), options);
     let could_decide = printer.stop();
     let code = report?.exit_code();
     println!("\n{HOW_TO_GO_ON}");

@@ -412,7 +412,11 @@ fn durations(record: &SlotRecord, text: &mut String) {
         .zip(record.stage_us)
         .filter_map(|(stage, us)| us.map(|us| format!("{stage} {}.{:03} ms", us / 1000, us % 1000)))
         .collect();
+    let waited = record.waited_us.map(|us| format!("it waited {}.{:03} ms for its turns", us / 1000, us % 1000));
     if !stages.is_empty() {
-        let _ = writeln!(text, "\nDurations: {}.", stages.join(", "));
+        let waited = waited.map(|waited| format!("; before and between them {waited}")).unwrap_or_default();
+        let _ = writeln!(text, "\nDurations: {}{waited}.", stages.join(", "));
+    } else if let Some(waited) = waited {
+        let _ = writeln!(text, "\nNo stage has worked on it; {waited}.");
     }
 }

@@ -1,15 +1,21 @@
 //! Tables as earlier versions had them. Frozen: files with these columns and checksums exist.
 
-use super::tables::{EVENTS, INTENTS, REMOVED, SLOTS, STARTS, Table};
+use super::tables::{ANNOUNCED, EVENTS, INTENTS, REMOVED, SLOTS, STARTS, Table};
 
 /// Tables with checksums in version 2.
 pub(super) const OF_2: [&Table; 3] = [&SLOTS_OF_2, &INTENTS_OF_2, &EVENTS];
 
 /// Tables with checksums in version 3.
-pub(super) const OF_3: [&Table; 5] = [&SLOTS, &INTENTS_OF_3, &EVENTS, &STARTS, &REMOVED];
+pub(super) const OF_3: [&Table; 5] = [&SLOTS_OF_5, &INTENTS_OF_3, &EVENTS, &STARTS, &REMOVED];
 
 /// Tables with checksums in version 4.
-pub(super) const OF_4: [&Table; 5] = [&SLOTS, &INTENTS_OF_4, &EVENTS, &STARTS, &REMOVED];
+pub(super) const OF_4: [&Table; 5] = [&SLOTS_OF_5, &INTENTS_OF_4, &EVENTS, &STARTS, &REMOVED];
+
+/// Tables with checksums in version 5.
+pub(super) const OF_5: [&Table; 6] = [&SLOTS_OF_5, &INTENTS, &EVENTS, &STARTS, &REMOVED, &ANNOUNCED];
+
+/// The columns up to `start`; later versions only added some.
+const SLOTS_OF_5: Table = Table { columns: SLOTS.columns.split_at(29).0, ..SLOTS };
 
 /// The columns up to `height`; later versions only added some.
 const INTENTS_OF_4: Table = Table { columns: INTENTS.columns.split_at(24).0, ..INTENTS };

@@ -99,6 +99,7 @@ pub(super) fn slot_values(record: &SlotRecord) -> Vec<Value> {
         text(serde_json::to_string(&record.intents).unwrap_or_default()),
         optional(record.weighed.as_ref(), |weighed| text(serde_json::to_string(weighed).unwrap_or_default())),
         optional(record.start, Value::Integer),
+        optional(record.waited_us, number),
     ]);
     values
 }
@@ -131,6 +132,7 @@ pub(super) fn slot_from(row: &Row<'_>) -> Result<SlotRecord, RowFault> {
         started_at: time("started_ms")?,
         ended_at: UtcMs(row.get("ended_ms")?),
         stage_us: [micros("fetch_us")?, micros("features_us")?, micros("predict_us")?, micros("execute_us")?],
+        waited_us: micros("waited_us")?,
         newest_bar: time("newest_bar_ms")?,
         bars: row.get("bars")?,
         dropped: row.get("dropped")?,

@@ -36,11 +36,12 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("schema/0002_checksums.sql"), sealed: &frozen::OF_2 },
     Step { sql: include_str!("schema/0003_basis_starts_retention.sql"), sealed: &frozen::OF_3 },
     Step { sql: include_str!("schema/0004_forecasts.sql"), sealed: &frozen::OF_4 },
-    Step { sql: include_str!("schema/0005_announced_slots.sql"), sealed: &TABLES },
+    Step { sql: include_str!("schema/0005_announced_slots.sql"), sealed: &frozen::OF_5 },
+    Step { sql: include_str!("schema/0006_waiting.sql"), sealed: &TABLES },
 ];
 
 /// The schema version that this program writes.
-pub const SCHEMA_VERSION: i64 = 5;
+pub const SCHEMA_VERSION: i64 = 6;
 const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize);
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

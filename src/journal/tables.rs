@@ -52,6 +52,7 @@ pub(super) const SLOTS: Table = Table {
         "intents",
         "weighed",
         "start",
+        "waited_us",
     ],
 };
 

@@ -10,6 +10,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sentinel_actors::domain::overload::Overload;
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::elapsed_now;
@@ -50,6 +51,9 @@ pub struct Health {
     /// Set after repeated crashes: nothing is sent.
     #[serde(default)]
     pub safe_mode: bool,
+    /// Present while slots are missed because too many are due.
+    #[serde(default)]
+    pub overload: Option<Overload>,
     /// By name.
     pub pipelines: BTreeMap<String, PipelineHealth>,
 }
@@ -148,6 +152,7 @@ impl Health {
             fresh_for_ms: whole_ms(FRESH_FOR_MIN.max(ping_every + WRITTEN_EVERY)),
             late_after_ms: whole_ms(late_after.node),
             safe_mode: board.is_safe_mode(),
+            overload: board.overload.load().as_deref().copied(),
             pipelines: pipelines.collect(),
         }
     }
@@ -208,6 +213,9 @@ impl Health {
                 )
             }));
         }
+        if let Some(overload) = self.overload.filter(|_| !trouble.is_empty()) {
+            trouble.push(format!("it sheds load: {overload}"));
+        }
         if trouble.is_empty() { Ok(self.healthy_line(age)) } else { Err(Unhealthy::Trouble(trouble)) }
     }
 
@@ -222,6 +230,9 @@ impl Health {
         );
         for (name, failing) in self.pipelines.iter().filter_map(|(name, pipeline)| Some((name, pipeline.failing(1)?))) {
             line.push_str(&format!("; but {name} {failing}"));
+        }
+        if let Some(overload) = &self.overload {
+            line.push_str(&format!("; but it sheds load: {overload}"));
         }
         line
     }
@@ -266,6 +277,8 @@ fn whole_ms(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use sentinel_actors::domain::cycle::Stage;
+
     use super::*;
 
     const NOW: UtcMs = UtcMs(1_700_000_000_000);
@@ -283,6 +296,7 @@ mod tests {
             fresh_for_ms: 15_000,
             late_after_ms: 40_000,
             safe_mode: false,
+            overload: None,
             pipelines: BTreeMap::from([("eurusd".to_owned(), pipeline)]),
         }
     }
@@ -380,6 +394,18 @@ mod tests {
         assert!(line.ends_with("; but eurusd decided none of its last 4 slots (model_unavailable)"), "{line}");
         let error = health(failing(5)).judge(NOW).unwrap_err().to_string();
         assert_eq!(error, "no useful work is done: eurusd decided none of its last 5 slots (model_unavailable)");
+    }
+
+    #[test]
+    fn a_node_that_sheds_load_says_how_much_and_what_it_cannot_keep_up_with() {
+        let overload = Overload { since: ago(90), slots: 1234, slowest: Some(Stage::Executor), slowest_ms: 812 };
+        let sheds = |next_due| Health { overload: Some(overload), ..health(pipeline(Some(next_due))) }.judge(NOW);
+        let expected = "it sheds load: 1234 slots since 2023-11-14T22:11:50Z could not begin in time; cycles spend most of \
+                        their time in executor, 812 ms each";
+        let line = sheds(ago(-30)).unwrap();
+        assert!(line.ends_with(&format!("; but {expected}")), "{line}");
+        let error = sheds(ago(41)).unwrap_err().to_string();
+        assert!(error.starts_with("no useful work is done") && error.ends_with(expected), "{error}");
     }
 
     #[test]

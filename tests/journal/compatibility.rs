@@ -58,6 +58,11 @@ fn every_forecast_of_version_4_is_shown_as_version_4_showed_it() {
     assert_shown_as_by(4, [53, 53]);
 }
 
+#[test]
+fn every_row_of_version_5_is_shown_as_version_5_showed_it() {
+    assert_shown_as_by(5, [114, 18]);
+}
+
 /// The old state directory after its upgrade.
 fn upgraded() -> TempDir {
     let dir = old_state();

@@ -16,7 +16,7 @@ use crate::support::*;
 async fn every_field_of_a_slot_and_of_an_intent_comes_back_as_written() {
     let dir = TempDir::new().unwrap();
     let node = open(dir.path());
-    let record = SlotRecord { weighed: Some(weighed()), ..full_record(5) };
+    let record = SlotRecord { weighed: Some(weighed()), waited_us: Some(70), ..full_record(5) };
     node.write(vec![plan(5), advance(5, IntentEvent::Send), advance(5, acked()), end(record.clone())]).await;
     drop(node);
     assert_eq!(slots(dir.path()), [record]);

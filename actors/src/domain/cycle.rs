@@ -71,6 +71,9 @@ pub struct SlotRecord {
     pub ended_at: UtcMs,
     /// Elapsed microseconds per stage, in the order of [`Stage::ALL`].
     pub stage_us: [Option<u64>; 4],
+    /// Elapsed microseconds in which it waited: for its turn to begin, and between its stages. `None` in rows of older versions,
+    /// and for slots that were never in work nor in the queue.
+    pub waited_us: Option<u64>,
     /// Open time of the newest usable bar.
     pub newest_bar: Option<UtcMs>,
     /// Usable bars in the window.
@@ -141,6 +144,7 @@ impl SlotRecord {
             started_at: None,
             ended_at,
             stage_us: [None; 4],
+            waited_us: None,
             newest_bar: None,
             bars: None,
             dropped: String::new(),
@@ -176,6 +180,8 @@ pub enum SlotEvent {
         /// Attempt that ended.
         attempt: u32,
     },
+    /// The turn of this slot did not come in time: nothing was done for it.
+    NotBegun { slot: UtcMs },
     /// The stage that held the cycle crashed, hung or was killed.
     StageFailed {
         slot: UtcMs,
@@ -249,6 +255,10 @@ impl CycleInFlight {
             SlotEvent::Ended { slot, attempt } if self.0 == Some(InFlight { slot, attempt }) => {
                 self.0 = None;
                 vec![SlotCommand::Finish { slot }]
+            }
+            SlotEvent::NotBegun { slot } if self.0 == Some(InFlight { slot, attempt: 1 }) => {
+                self.0 = None;
+                vec![SlotCommand::Abort { slot, reason: given_up.unwrap_or(Reason::Overload) }]
             }
             SlotEvent::StageFailed { slot, attempt, time_left, same_input }
                 if self.0 == Some(InFlight { slot, attempt }) =>

@@ -140,6 +140,7 @@ reasons! {
     NodeDown, "node_down", Missed, "The node was not running when the slot was due.";
     PipelineDown, "pipeline_down", Missed, "The pipeline was restarting or parked when the slot was due.";
     Overrun, "overrun", Missed, "The previous cycle was still running when the slot was due.";
+    Overload, "overload", Missed, "Too many slots were due at the same time: its turn to be worked on did not come before it was too late. Nothing was done for it.";
     FeedSilent, "feed_silent", Missed, "The slot was announced earlier, and what announces slots did not answer after the start until it was over, so that the slot could have been withdrawn.";
     Late, "late", Missed, "The slot was noticed too late to act on (suspend, clock jump, or an announcement after its end).";
 }

@@ -1,9 +1,11 @@
-//! The cycle in flight: started, watched, run again after a failure, and ended with its row. Slots without a cycle end as missed.
+//! The cycle in flight: started, run again after a failure, and ended with its row. Slots without a cycle end as missed.
 
-use ractor::{ActorProcessingErr, ActorRef};
+use std::time::Duration;
+
+use ractor::ActorRef;
 
 use super::stages::child_id;
-use super::{PipelineState, ROWS_CHECK, RunningCycle, Slots, StageFailure, Timer};
+use super::{PipelineState, RunningCycle, Slots, StageFailure};
 use crate::cycle_flow::{Cycle, CycleTracker};
 use crate::domain::cycle::{InFlight, SlotCommand, SlotEvent, SlotRecord, Stage};
 use crate::domain::reason::{Outcome, Reason};
@@ -28,7 +30,7 @@ impl PipelineState {
     }
 
     fn begin(&mut self, myself: &ActorRef<PipelineMsg>, slot: UtcMs, attempt: u32) {
-        let now = self.plan.ports.clock.now();
+        let (schedule_now, now, begin_by) = (self.plan.ports.clock.now(), elapsed_now(), self.begin_by(slot));
         match self.cycle.as_mut().filter(|cycle| cycle.slot == slot) {
             Some(cycle) => {
                 cycle.attempt = attempt;
@@ -42,8 +44,12 @@ impl PipelineState {
                 self.cycle = Some(RunningCycle {
                     slot,
                     attempt,
-                    started_at: now,
-                    deadline: elapsed_now() + self.plan.settings.deadlines.cycle,
+                    turn: None,
+                    waits_since: now,
+                    waited: Duration::ZERO,
+                    started_at: schedule_now,
+                    begin_by,
+                    deadline: now + self.plan.settings.deadlines.cycle,
                     tracker: None,
                     first_failure: None,
                     cause: String::new(),
@@ -51,14 +57,17 @@ impl PipelineState {
                 });
             }
         }
-        self.launch();
+        self.launch(myself);
         self.watch_cycle(myself);
     }
 
-    /// Hands the waiting cycle to the first stage as soon as all stages run.
-    pub(super) fn launch(&mut self) {
+    /// Hands the waiting cycle to the first stage as soon as all stages run and its turn has come.
+    pub(super) fn launch(&mut self, myself: &ActorRef<PipelineMsg>) {
         let all_up = Stage::ALL.iter().all(|stage| self.supervisor.generation(&child_id(*stage)).is_some());
-        let Some(cycle) = self.cycle.as_mut().filter(|cycle| all_up && cycle.tracker.is_none()) else { return };
+        if !all_up || self.cycle.as_ref().is_none_or(|cycle| cycle.tracker.is_some()) || !self.has_turn(myself) {
+            return;
+        }
+        let Some(cycle) = self.cycle.as_mut() else { return };
         let mode = self.plan.ports.sink.mode();
         let mut record =
             SlotRecord::new(&self.plan.settings.name, cycle.slot, mode, Reason::StageCrashed, cycle.started_at);
@@ -88,63 +97,6 @@ impl PipelineState {
         if let Some(tracker) = &cycle.tracker {
             tracker.withdraw();
         }
-    }
-
-    /// A stage that holds the cycle beyond the stage's deadline hangs. A cycle that no stage has taken by its own deadline is
-    /// given up.
-    pub(super) fn check_cycle(&mut self, myself: &ActorRef<PipelineMsg>) -> Result<(), ActorProcessingErr> {
-        self.end_timer(Timer::Cycle);
-        let now = elapsed_now();
-        let Some(cycle) = &self.cycle else { return Ok(()) };
-        match &cycle.tracker {
-            Some(tracker) => {
-                let (stage, since) = tracker.holder();
-                let limit = self.plan.settings.deadlines.hang_after(stage);
-                let id = child_id(stage);
-                if now >= since + limit
-                    && let Some(generation) = self.supervisor.generation(&id)
-                {
-                    let what = format!("slot {} held for more than {limit:?}", cycle.slot);
-                    let supervisor_events = self.supervisor.deadline_missed(&id, generation, &what);
-                    self.react(myself, supervisor_events)?;
-                }
-            }
-            None if now >= cycle.deadline => {
-                let (slot, attempt) = (cycle.slot, cycle.attempt);
-                if let Some(machine) = self.slots.as_mut() {
-                    let event = SlotEvent::StageFailed { slot, attempt, time_left: false, same_input: false };
-                    let commands = machine.on(event);
-                    self.carry_out(myself, commands);
-                }
-                self.proceed(myself)?;
-            }
-            None => self.launch(),
-        }
-        self.watch_cycle(myself);
-        Ok(())
-    }
-
-    pub(super) fn watch_cycle(&mut self, myself: &ActorRef<PipelineMsg>) {
-        let Some(cycle) = &self.cycle else { return };
-        let now = elapsed_now();
-        let due = match &cycle.tracker {
-            Some(tracker) => {
-                let (stage, since) = tracker.holder();
-                self.plan.settings.deadlines.earliest_hang(stage, since, now)
-            }
-            None => cycle.deadline,
-        };
-        // A stage that was killed and has not ended is checked again later.
-        let due = if due > now { due } else { now + ROWS_CHECK };
-        if self.timers.contains_key(&Timer::Cycle) && self.cycle_check <= due {
-            return; // the timer that runs checks it in time
-        }
-        self.cycle_check = due;
-        let myself = myself.clone();
-        self.set_timer(Timer::Cycle, async move {
-            tokio::time::sleep_until(due).await;
-            let _ = myself.cast(PipelineMsg::CheckCycle);
-        });
     }
 
     /// `stage` failed while it may have held the attempt.
@@ -185,8 +137,11 @@ impl PipelineState {
         if machine.on(SlotEvent::Ended { slot: record.slot, attempt }).is_empty() {
             return;
         }
-        let undecided = self.cycle.take().and_then(|cycle| cycle.tracker?.undecided());
+        let cycle = self.cycle.take();
+        record.waited_us = cycle.as_ref().map(RunningCycle::waited_us);
+        let undecided = cycle.and_then(|cycle| cycle.tracker?.undecided());
         record.ended_at = self.plan.ports.clock.now();
+        self.plan.shared.admission.count_cycle(&record);
         inject_fault(&*self.plan.shared.faults, FaultPoint::BeforeEndSlot, &self.plan.settings.name).await;
         if record.outcome() == Outcome::Acted {
             self.status.effects += u64::try_from(record.intents.len()).unwrap_or(0);
@@ -199,8 +154,14 @@ impl PipelineState {
         let Some(cycle) = self.cycle.take() else { return };
         let now = self.plan.ports.clock.now();
         let mut record = SlotRecord::new(&self.plan.settings.name, slot, self.plan.ports.sink.mode(), reason, now);
-        record.attempts = cycle.attempt;
-        record.started_at = Some(cycle.started_at);
+        record.waited_us = Some(cycle.waited_us());
+        // A slot whose turn did not come has not been started.
+        if reason == Reason::Overload {
+            self.plan.shared.admission.count_shed();
+        } else {
+            record.attempts = cycle.attempt;
+            record.started_at = Some(cycle.started_at);
+        }
         record.detail = cycle.cause;
         if let Some(tracker) = cycle.tracker {
             tracker.revoke();
@@ -212,8 +173,26 @@ impl PipelineState {
         self.end_slot(myself, record, None);
     }
 
+    /// Rows are written in the order of their slots.
+    pub(super) fn record_displaced(&mut self, myself: &ActorRef<PipelineMsg>) {
+        let (Some((after, until)), Some(schedule)) = (self.displaced.take(), self.plan.ports.job.schedule()) else {
+            return;
+        };
+        let write = JournalWrite::MissSlots {
+            pipeline: self.plan.settings.name.clone(),
+            mode: self.plan.ports.sink.mode(),
+            schedule: schedule.clone(),
+            after,
+            until,
+            reason: Reason::Overload,
+            noted_at: self.plan.ports.clock.now(),
+        };
+        self.outbox.push(write, myself);
+    }
+
     /// `undecided`: why the slot had no decision, even if an order closed a position.
     fn end_slot(&mut self, myself: &ActorRef<PipelineMsg>, record: SlotRecord, undecided: Option<Reason>) {
+        self.record_displaced(myself);
         let next_slot = self.slots.as_ref().and_then(Slots::next_due);
         events::slot_ended(&record, self.status.slots() + 1, next_slot, self.status.last_reason, undecided);
         self.last_decided_bar = self.last_decided_bar.max(record.decided_bar);
@@ -249,11 +228,12 @@ impl PipelineState {
     }
 
     fn miss_range(&mut self, myself: &ActorRef<PipelineMsg>, after: UtcMs, until: UtcMs, reason: Reason) {
-        let (settings, Some(schedule)) = (&self.plan.settings, self.plan.ports.job.schedule()) else { return };
-        let count = schedule.count(after, until);
+        let count = self.plan.ports.job.schedule().map_or(0, |schedule| schedule.count(after, until));
         if count == 0 {
             return;
         }
+        self.record_displaced(myself);
+        let (settings, Some(schedule)) = (&self.plan.settings, self.plan.ports.job.schedule()) else { return };
         events::slots_missed(&settings.name, after, until, count, reason);
         self.status.count(reason, count);
         self.status.last_slot = Some(until);
@@ -279,9 +259,18 @@ impl PipelineState {
     pub(super) fn fail_cycle_held_by(&mut self, myself: &ActorRef<PipelineMsg>, id: &ChildId, cause: &str) {
         let Some(stage) = Stage::ALL.into_iter().find(|stage| child_id(*stage) == *id) else { return };
         let Some(cycle) = &self.cycle else { return };
-        let holds = cycle.tracker.as_ref().is_some_and(|tracker| tracker.holder().0 == stage);
+        let holds = cycle.tracker.as_ref().is_some_and(|tracker| tracker.holder().stage == stage);
         if holds {
             self.stage_failed(myself, InFlight { slot: cycle.slot, attempt: cycle.attempt }, stage, cause);
         }
+    }
+}
+
+impl RunningCycle {
+    /// How long it has waited: to begin, and between the stages of its present attempt.
+    fn waited_us(&self) -> u64 {
+        let to_begin = if self.tracker.is_some() { self.waited } else { self.waited + self.waits_since.elapsed() };
+        let queued = self.tracker.as_ref().map_or(Duration::ZERO, |tracker| tracker.queued());
+        u64::try_from((to_begin + queued).as_micros()).unwrap_or(u64::MAX)
     }
 }

@@ -139,6 +139,7 @@ impl PipelineState {
     pub(super) fn tick(&mut self, myself: &ActorRef<PipelineMsg>) {
         self.end_timer(Timer::Wake);
         let now = self.plan.ports.clock.now();
+        self.make_way(myself, now);
         if let Some(machine) = self.slots.as_mut().filter(|_| !self.closing) {
             let commands = machine.on(SlotEvent::Tick { now });
             self.carry_out(myself, commands);
@@ -146,6 +147,16 @@ impl PipelineState {
         self.warn_if_schedule_waits(now);
         self.publish();
         self.schedule_wake(myself);
+    }
+
+    /// A slot of a grid that still waits for its turn when the next one is due is not worked on any more: the newer one takes its
+    /// place in the queue. Announced slots have windows of their own, and each waits for its end.
+    fn make_way(&mut self, myself: &ActorRef<PipelineMsg>, now: UtcMs) {
+        let is_newer_due =
+            matches!(&self.slots, Some(Slots::Grid(machine)) if machine.next_due().is_some_and(|next| next <= now));
+        if is_newer_due && !self.closing && self.is_queued() {
+            self.displace(myself);
+        }
     }
 
     /// A clock that was set back shows a time whose slots have ended. None is worked on again: the schedule continues when the
@@ -257,7 +268,7 @@ impl PipelineState {
             match event {
                 SupervisorEvent::Up { id, generation } => {
                     events::child_up(&format!("{name}/{id}"), generation.0);
-                    self.launch();
+                    self.launch(myself);
                     self.watch_cycle(myself);
                 }
                 SupervisorEvent::Down { cause: ChildEnd::Stopped, .. } => {}

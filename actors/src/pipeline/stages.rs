@@ -39,6 +39,7 @@ impl Stages {
         settings: &Arc<PipelineSettings>,
         ports: &PipelinePorts,
         shared: &NodeShared,
+        worker: &Handle,
         pipeline: &Address<PipelineMsg>,
         journal: &Address<JournalMsg>,
         holdings: &Arc<ArcSwap<Holdings>>,
@@ -52,7 +53,7 @@ impl Stages {
             faults: shared.faults.clone(),
         };
         let specs = vec![
-            spec(&shared.workers, &fetcher, (Stage::FeatureBuilder, builder.clone()), links(Stage::DataFetcher), {
+            spec(worker, &fetcher, (Stage::FeatureBuilder, builder.clone()), links(Stage::DataFetcher), {
                 let (settings, source) = (settings.clone(), ports.source.clone());
                 let decide_on = ports.job.decide_on();
                 let window = ports.features.id().window;
@@ -66,15 +67,15 @@ impl Stages {
                     deadline: settings.deadlines.fetch,
                 }
             }),
-            spec(&shared.workers, &builder, (Stage::Predictor, predictor.clone()), links(Stage::FeatureBuilder), {
+            spec(worker, &builder, (Stage::Predictor, predictor.clone()), links(Stage::FeatureBuilder), {
                 let features = ports.features.clone();
                 move || FeatureBuilder { features: features.clone() }
             }),
-            spec(&shared.workers, &predictor, (Stage::Executor, executor.clone()), links(Stage::Predictor), {
+            spec(worker, &predictor, (Stage::Executor, executor.clone()), links(Stage::Predictor), {
                 let (settings, model, expected) = (settings.clone(), ports.model.clone(), ports.job.expected_answer());
                 move || Predictor { model: model.clone(), expected, deadline: settings.deadlines.predict }
             }),
-            spec(&shared.workers, &executor, (), links(Stage::Executor), {
+            spec(worker, &executor, (), links(Stage::Executor), {
                 let (settings, ports, shared) = (settings.clone(), ports.clone(), shared.clone());
                 let journal = JournalHandle::new(journal.clone());
                 let (refusals, holdings) = (Refusals::default(), holdings.clone());
@@ -141,13 +142,13 @@ fn new_executor(
 }
 
 fn spec<W: StageWork>(
-    workers: &Handle,
+    worker: &Handle,
     address: &Address<StageMsg<W::Load>>,
     next: impl HandOver<W::Next> + Clone,
     links: StageLinks,
     make: impl Fn() -> W + Send + Sync + 'static,
 ) -> ChildSpec {
-    ChildSpec::new::<StageActor<W>>(child_id(W::STAGE), ChildClass::Worker, workers.clone(), address, move |_| {
+    ChildSpec::new::<StageActor<W>>(child_id(W::STAGE), ChildClass::Worker, worker.clone(), address, move |_| {
         (StageActor::default(), StageState::new(make(), next.clone(), links.clone()))
     })
 }

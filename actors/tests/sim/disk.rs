@@ -18,7 +18,7 @@ use sentinel_actors::ports::{
 
 use crate::books;
 use crate::ledger::{self, Truth};
-use crate::world::{Inner, Shared};
+use crate::world::{Inner, Part, Shared};
 
 const BATCH_MAX: usize = 1000;
 
@@ -150,7 +150,7 @@ impl SimStore {
             Some("journal_slow") => world.millis("latency", "node", 200, 8000),
             Some("journal_busy") => Duration::from_millis(5000),
             Some("journal_stalls") => Duration::from_millis(9000),
-            _ => world.millis("latency", "node", 1, 6),
+            _ => world.work(Part::Journal, world.millis("latency", "node", 1, 6), Duration::from_millis(500)),
         };
         let fails_now = {
             let mut inner = world.lock();

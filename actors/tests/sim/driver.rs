@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
+use sentinel_actors::admission::Admission;
 use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::decision::{Signal, TradePolicy};
@@ -29,7 +30,7 @@ use crate::inputs::{SimFeatures, SimModel, SimQuarantine, SimSource, WINDOW};
 use crate::ledger;
 use crate::options::{PipelineOptions, QUIET};
 use crate::venue::{self, SimVenue};
-use crate::world::Shared;
+use crate::world::{Part, Shared, Slow};
 
 /// Must not appear in anything that the node prints.
 pub const SECRET: &str = "hunter2-marker";
@@ -132,12 +133,13 @@ pub fn spec(world: &Shared) -> NodeSpec {
         store: Arc::new(SimStore { world: world.clone() }),
         shared: NodeShared {
             control: handle.clone(),
-            workers: handle,
+            workers: handle.into(),
             chance: Arc::new(SimChance { world: world.clone() }),
             faults: Arc::new(SimFaults(world.clone())),
             quarantine: Arc::new(SimQuarantine(world.clone())),
             crashes: CrashLog::install(),
             progress: Arc::new(Progress::default()),
+            admission: Arc::new(Admission::new(world.options.cycles_at_work)),
             limits: Limits::default(),
             safe_mode: Arc::new(AtomicBool::new(world.lock().safe_mode)),
             state_dir: "state".into(),
@@ -426,7 +428,13 @@ impl Life {
                     let _ = self.node.root.cast(RootMsg::Kill(pipeline.name.clone()));
                 }
             }
-            67..84 => jump_somewhere(&mut inner, part, unit),
+            67..81 => jump_somewhere(&mut inner, part, unit),
+            81..84 => {
+                inner.fault("slow_machine", "");
+                let times = 5 + (unit * 55.0) as u32;
+                let part = Part::ALL.get(part).copied().filter(|_| unit < 0.5);
+                inner.slow = Some(Slow { times, part, until: now + Duration::from_secs(600).mul_f64(unit) });
+            }
             84..90 => {
                 inner.fault("sigterm", "");
                 drop(inner);

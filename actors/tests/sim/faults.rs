@@ -5,7 +5,7 @@ use std::time::Duration;
 use sentinel_actors::ports::{Chance, FaultInjector, FaultPoint, InjectedFault};
 
 use crate::clock;
-use crate::world::Shared;
+use crate::world::{Part, Shared};
 
 /// A cycle is between two stages here, or its order between two commits.
 const IN_CYCLE: [FaultPoint; 6] = [
@@ -16,6 +16,9 @@ const IN_CYCLE: [FaultPoint; 6] = [
     FaultPoint::AfterSent,
     FaultPoint::BeforeEndSlot,
 ];
+
+/// What features take on a machine that is not slow.
+const NORMAL: Duration = Duration::from_millis(5);
 
 pub struct SimChance {
     pub world: Shared,
@@ -57,7 +60,7 @@ impl FaultInjector for SimFaults {
         let crash = if world.options.node_faults { p / 6.0 } else { 0.0 };
         let weights = [(panic, p), (hang, p), (delay, p * 2.0), ("crash_at_place", crash)];
         let Some(fault) = world.pick("fate", &format!("{who}@{point:?}"), &weights) else {
-            return InjectedFault::None;
+            return slow_features(world, point);
         };
         let mut inner = world.lock();
         inner.note(format!("{fault} at {point:?} in {who}"));
@@ -78,6 +81,17 @@ impl FaultInjector for SimFaults {
             inner.crash.notify_one();
         }
         InjectedFault::Hang
+    }
+}
+
+/// Features are computed in one go, so that a slow machine shows before they are.
+fn slow_features(world: &Shared, point: FaultPoint) -> InjectedFault {
+    if point != FaultPoint::FeaturesHandle {
+        return InjectedFault::None;
+    }
+    match world.work(Part::Features, NORMAL, Duration::from_secs(2)) {
+        NORMAL => InjectedFault::None,
+        longer => InjectedFault::Delay(longer),
     }
 }
 

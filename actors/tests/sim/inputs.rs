@@ -12,7 +12,7 @@ use sentinel_actors::ports::{
 
 use crate::clock;
 use crate::forecasts;
-use crate::world::{Shared, fnv};
+use crate::world::{Part, Shared, fnv};
 
 pub const WINDOW: usize = 5;
 
@@ -88,7 +88,7 @@ impl SimSource {
         let pause = match fault {
             "source_timeout" => request.deadline,
             "source_slow" => request.deadline.mul_f64(0.8),
-            _ => world.millis("fetch time", &self.who, 5, 80),
+            _ => world.work(Part::Source, world.millis("fetch time", &self.who, 5, 80), request.deadline),
         };
         if fault == "source_hang" {
             std::future::pending::<()>().await;
@@ -259,7 +259,10 @@ impl Model for SimModel {
                 "model_hang" => std::future::pending::<()>().await,
                 "model_timeout" => tokio::time::sleep(deadline).await,
                 "model_slow" => tokio::time::sleep(deadline.mul_f64(0.8)).await,
-                _ => tokio::time::sleep(self.world.millis("predict time", &self.who, 1, 20)).await,
+                _ => {
+                    let normal = self.world.millis("predict time", &self.who, 1, 20);
+                    tokio::time::sleep(self.world.work(Part::Model, normal, deadline)).await;
+                }
             }
             clock::change(&self.world, &self.who).await;
             let pipe = self.who.split('/').next().unwrap();

@@ -27,6 +27,7 @@ mod ledger;
 mod options;
 mod regressions;
 mod scale;
+mod slow;
 mod venue;
 mod world;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sentinel_actors::admission::CYCLES_AT_WORK;
 use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::decision::{DecideOn, OnOpposite};
 use sentinel_actors::domain::intent::Mode;
@@ -59,6 +60,8 @@ pub struct SimOptions {
     pub jump: Option<(Duration, i64)>,
     /// Mean time between two deeds of the driver.
     pub fault_every: Duration,
+    /// Cycles that may be at work at the same time.
+    pub cycles_at_work: usize,
     pub pipelines: Vec<PipelineOptions>,
 }
 
@@ -70,6 +73,8 @@ impl SimOptions {
         let intensity = [0.3, 1.0, 1.0, 3.0][rng.usize(0..4)];
         let fault_every = Duration::from_secs([300, 900, 1800][rng.usize(0..3)]);
         let all_end = rng.f64() < 0.1;
+        // A sheltered pipeline must not have to wait for others that hang.
+        let cycles_at_work = if node_faults && rng.bool() { 1 + rng.usize(0..count) } else { CYCLES_AT_WORK };
         let sheltered = if node_faults { None } else { Some(rng.usize(0..count)) };
         let pipelines = (0..count)
             .map(|index| {
@@ -97,7 +102,7 @@ impl SimOptions {
                 }
             })
             .collect();
-        Self { seed, start, length, intensity, node_faults, jump: None, fault_every, pipelines }
+        Self { seed, start, length, intensity, node_faults, jump: None, fault_every, cycles_at_work, pipelines }
     }
 
     /// Many pipelines and no faults: whatever fails was made to.
@@ -121,7 +126,17 @@ impl SimOptions {
         });
         let fault_every = length * 1000;
         let pipelines = pipelines.collect();
-        Self { seed, start: EPOCH, length, intensity: 0.0, node_faults: false, jump: None, fault_every, pipelines }
+        Self {
+            seed,
+            start: EPOCH,
+            length,
+            intensity: 0.0,
+            node_faults: false,
+            jump: None,
+            fault_every,
+            cycles_at_work: CYCLES_AT_WORK,
+            pipelines,
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::feed;
 use crate::forecasts;
 use crate::ledger::{Book, Entry, Net, Truth, Verdict, arrive, can_prove_absence, signed, truth};
 use crate::options::PipelineOptions;
-use crate::world::{Inner, Shared};
+use crate::world::{Inner, Part, Shared};
 
 pub struct SimVenue {
     pub world: Shared,
@@ -137,7 +137,7 @@ impl SimVenue {
         let _guard = world.enter(&self.who, Some(Duration::from_secs(5)));
         let weights = if world.options.node_faults { SUBMIT } else { &SUBMIT[..SUBMIT.len() - 2] };
         let fault = world.pick("submit", &self.who, weights).unwrap_or("");
-        let travel = world.millis("travel", &self.who, 5, 60);
+        let travel = world.work(Part::Venue, world.millis("travel", &self.who, 5, 60), deadline / 2);
         {
             let mut inner = world.lock();
             self.judge(&mut inner, key, action, slot, deadline);

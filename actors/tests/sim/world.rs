@@ -34,6 +34,8 @@ pub struct Inner {
     pub faults_on: bool,
     pub storm: BTreeMap<String, Duration>,
     pub outage: BTreeMap<String, Duration>,
+    /// The machine is slow.
+    pub slow: Option<Slow>,
     /// Pipelines whose model panics at the next question.
     pub doomed: BTreeSet<String>,
     pub offset_ms: i64,
@@ -86,6 +88,29 @@ pub struct Alive {
     pub fetched: BTreeMap<String, (UtcMs, Duration)>,
 }
 
+/// Work takes longer than usual, as on a machine that is overloaded, or has a slow disk.
+#[derive(Debug, Clone, Copy)]
+pub struct Slow {
+    /// So many times as long.
+    pub times: u32,
+    /// The part whose work does; `None`: all.
+    pub part: Option<Part>,
+    pub until: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Source,
+    Features,
+    Model,
+    Venue,
+    Journal,
+}
+
+impl Part {
+    pub const ALL: [Self; 5] = [Self::Source, Self::Features, Self::Model, Self::Venue, Self::Journal];
+}
+
 pub type Shared = Arc<World>;
 
 impl World {
@@ -100,6 +125,7 @@ impl World {
             faults_on: true,
             storm: BTreeMap::new(),
             outage: BTreeMap::new(),
+            slow: None,
             doomed: BTreeSet::new(),
             offset_ms: 0,
             stops_until: Duration::ZERO,
@@ -183,6 +209,18 @@ impl World {
         };
         crash.notify_one();
         std::future::pending::<()>().await;
+    }
+
+    /// How long work of this part takes, which takes `normal` on a machine that is not slow. An adapter keeps its deadline.
+    pub fn work(&self, part: Part, normal: Duration, deadline: Duration) -> Duration {
+        let mut inner = self.lock();
+        let (now, faults_on) = (inner.elapsed(), inner.faults_on);
+        let times = match inner.slow {
+            Some(slow) if faults_on && now < slow.until && slow.part.is_none_or(|slow| slow == part) => slow.times,
+            _ => return normal,
+        };
+        inner.count("slowed");
+        (normal * times).min(deadline.mul_f64(0.8)).max(normal)
     }
 
     pub fn begin_life(&self) {

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sentinel_actors::admission::{Admission, CYCLES_AT_WORK};
 use sentinel_actors::domain::action::{Action, Forecast, Inclusion};
 use sentinel_actors::domain::announced::AnnouncedSlot;
 use sentinel_actors::domain::bar::{Bar, CleanBars, RawBar};
@@ -49,6 +50,8 @@ pub struct Inner {
     pub jump_ms: Jumps,
     /// How long the model thinks.
     pub thinks_for: Duration,
+    /// How long it keeps its thread busy then.
+    pub blocks_for: Duration,
     pub source_error: Option<SourceError>,
     /// Bars that open earlier do not exist.
     pub no_bars_before: Option<UtcMs>,
@@ -65,6 +68,8 @@ pub struct Inner {
     /// Orders that left, with wall time and slot.
     pub left: Vec<(Order, UtcMs, UtcMs)>,
     pub asked_for_positions: usize,
+    /// How often the model was asked.
+    pub asked_for_models: usize,
     /// Forecasts that left, with their slot.
     pub forecasts: Vec<(Forecast, UtcMs)>,
     /// What the venue says to the next orders or forecasts; then it confirms.
@@ -86,6 +91,7 @@ pub struct Inner {
     pub disk_hangs: bool,
     /// A stage that is asked to end does not.
     pub stages_hang_at_their_end: bool,
+    pub admission: Arc<Admission>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -108,6 +114,7 @@ impl World {
             answer: Ok(vec![0.1, 0.2, 0.7]),
             jump_ms: Jumps::default(),
             thinks_for: Duration::from_millis(5),
+            blocks_for: Duration::ZERO,
             source_error: None,
             no_bars_before: None,
             waits_blindly: false,
@@ -117,6 +124,7 @@ impl World {
             positions: Some(Vec::new()),
             left: Vec::new(),
             asked_for_positions: 0,
+            asked_for_models: 0,
             forecasts: Vec::new(),
             replies: Vec::new(),
             tickets: 100,
@@ -129,6 +137,7 @@ impl World {
             replay: None,
             disk_hangs: false,
             stages_hang_at_their_end: false,
+            admission: Arc::new(Admission::new(CYCLES_AT_WORK)),
         })))
     }
 
@@ -168,10 +177,15 @@ impl World {
     }
 
     pub async fn start(&self, settings: TestPipeline) -> RunningNode {
-        node::start(self.spec(settings)).await.unwrap()
+        self.start_on(settings, Handle::current()).await
     }
 
-    fn spec(&self, settings: TestPipeline) -> NodeSpec {
+    /// Starts a node whose stages work on `workers`.
+    pub async fn start_on(&self, settings: TestPipeline, workers: Handle) -> RunningNode {
+        node::start(self.spec(settings, workers)).await.unwrap()
+    }
+
+    fn spec(&self, settings: TestPipeline, workers: Handle) -> NodeSpec {
         let control = Handle::current();
         let world = || Arc::new(self.clone());
         let TestPipeline { settings, slots, policy, risk, forecasts } = settings;
@@ -196,13 +210,14 @@ impl World {
             )],
             store: world(),
             shared: NodeShared {
-                control: control.clone(),
-                workers: control,
+                control,
+                workers: workers.into(),
                 chance: Arc::new(Half),
                 faults: world(),
                 quarantine: Arc::new(Half),
                 crashes: CrashLog::install(),
                 progress: Arc::new(Progress::default()),
+                admission: self.lock().admission.clone(),
                 limits: Limits::default(),
                 safe_mode: Arc::new(AtomicBool::new(false)),
                 state_dir: "state".into(),
@@ -321,8 +336,14 @@ impl Model for World {
 
     fn predict<'a>(&'a self, _: &'a FeatureFrame, _: Duration) -> PortFuture<'a, Result<RawAnswer, ModelError>> {
         Box::pin(async move {
-            let thinks_for = self.lock().thinks_for;
+            let thinks_for = {
+                let mut inner = self.lock();
+                inner.asked_for_models += 1;
+                inner.thinks_for
+            };
             tokio::time::sleep(thinks_for).await;
+            let blocks_for = std::mem::take(&mut self.lock().blocks_for);
+            std::thread::sleep(blocks_for);
             let mut inner = self.lock();
             inner.offset_ms += inner.jump_ms.in_predict;
             inner.answer.clone().map(|row| RawAnswer { rows: vec![row] })

@@ -14,6 +14,7 @@ mod forecasts;
 mod harness;
 mod incomplete_bars;
 mod journal;
+mod load;
 mod once;
 mod outage;
 mod replay;

@@ -54,6 +54,8 @@ pub(super) struct CycleLine {
     start: Option<i64>,
     version: Option<String>,
     config_digest: Option<String>,
+    /// Before it began and between its stages.
+    waited_us: Option<u64>,
     #[serde(skip)]
     settled: Option<IntentState>,
 }
@@ -102,6 +104,7 @@ impl CycleLine {
             features_us,
             predict_us,
             execute_us,
+            waited_us: record.waited_us,
             newest_bar: time(record.newest_bar),
             bars: record.bars,
             missing_bars: record.missing_bars,
@@ -161,6 +164,7 @@ impl Line for CycleLine {
         "start",
         "version",
         "config_digest",
+        "waited_us",
     ];
     const NESTED: &'static [&'static str] = &["raw_output", "intents", "weighed"];
 

@@ -1,6 +1,7 @@
 //! One loaded model file: asks the runtime and nothing else. It never looks at a file and never decides what an answer
 //! is worth.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, ValueView};
@@ -9,8 +10,13 @@ use super::candidate::Candidate;
 use super::error::{Cause, Fault};
 use super::inspect::{Shape, registry};
 
-/// The threads that models run on: one, shared by all models of a process. A row of a small network takes microseconds,
-/// and a thread per model would be a thousand threads in a node of a thousand pipelines.
+thread_local! {
+    /// The pool whose only thread this is.
+    static OWN_POOL: RefCell<Option<Arc<ThreadPool>>> = const { RefCell::new(None) };
+}
+
+/// What models run on. A row of a small network takes microseconds, and is computed on the thread that asks, when it was started
+/// by [`OnnxEngine::on_its_thread`]; from any other thread it is handed to one thread of the engine.
 ///
 /// The runtime also starts a pool of its own with a thread per core, which stays idle. `RTEN_NUM_THREADS=1` in the
 /// process's environment makes that one thread.
@@ -26,6 +32,18 @@ impl OnnxEngine {
     #[must_use]
     pub fn new() -> Self {
         Self { threads: Arc::new(ThreadPool::with_num_threads(1)), loaded: Arc::default() }
+    }
+
+    /// Does `work` on a thread of its own, on which every model is asked without a change of threads. The runtime knows only
+    /// threads that it started, so this waits on the present one.
+    pub fn on_its_thread(work: impl FnOnce() + Send) {
+        let own = Arc::new(ThreadPool::with_num_threads(1));
+        own.run(|| {
+            OWN_POOL.set(Some(own.clone()));
+            work();
+            // Otherwise the thread would keep the pool, and the pool the thread.
+            OWN_POOL.set(None);
+        });
     }
 
     /// The loaded model that `is_same` knows, or the one that `load` makes.
@@ -47,13 +65,14 @@ impl OnnxEngine {
         Ok(candidate)
     }
 
-    /// Does `work` on the engine's thread. Sessions that are asked inside it do not change threads again.
+    /// Does `work` where models run. Sessions that are asked inside it do not change threads again.
     pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        self.threads.run(work)
+        if OWN_POOL.with_borrow(Option::is_some) { work() } else { self.threads.run(work) }
     }
 
     fn options(&self) -> RunOptions {
-        RunOptions::default().with_thread_pool(Some(Arc::clone(&self.threads)))
+        let own = OWN_POOL.with_borrow(Clone::clone);
+        RunOptions::default().with_thread_pool(Some(own.unwrap_or_else(|| Arc::clone(&self.threads))))
     }
 }
 
@@ -68,7 +87,7 @@ pub(super) struct Session {
     model: Model,
     input: NodeId,
     output: NodeId,
-    options: RunOptions,
+    engine: OnnxEngine,
 }
 
 /// Why a session did not answer.
@@ -94,7 +113,7 @@ impl Session {
         let model = ModelOptions::with_ops(registry()).load(bytes).map_err(|e| Fault::Runtime(e.into()))?;
         let input = model.node_id(&shape.input).map_err(|e| Fault::Runtime(e.into()))?;
         let output = model.node_id(&shape.output).map_err(|e| Fault::Runtime(e.into()))?;
-        Ok(Self { model, input, output, options: engine.options() })
+        Ok(Self { model, input, output, engine: engine.clone() })
     }
 
     /// The answer to one row: one vector per row of the output.
@@ -105,7 +124,7 @@ impl Session {
         let input = ValueView::from_shape([1, row.len()], row.as_slice()).map_err(|e| AskError::Run(e.into()))?;
         let [output] = self
             .model
-            .run_n(vec![(self.input, input.into())], [self.output], Some(self.options.clone()))
+            .run_n(vec![(self.input, input.into())], [self.output], Some(self.engine.options()))
             .map_err(|e| AskError::Run(e.into()))?;
         let ([rows, classes], values) =
             output.into_shape_vec::<f32, 2>().map_err(|e| AskError::OutputType(e.into()))?;
