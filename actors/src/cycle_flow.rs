@@ -208,3 +208,25 @@ pub enum ExecutorInput {
 /// Why there is no prediction: the slot ends with this, unless a position has to be closed.
 #[derive(Debug)]
 pub struct Undecided(pub Ending);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_a_queue_is_counted_apart_from_time_in_work() {
+        let tracker = CycleTracker::begin();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let began = elapsed_now();
+        assert!(!tracker.holder().is_at_work);
+        tracker.begin_work();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(tracker.holder(), Holder { stage: Stage::DataFetcher, since: began, is_at_work: true });
+        tracker.hand_to(Stage::FeatureBuilder);
+        let handed = Holder { stage: Stage::FeatureBuilder, since: elapsed_now(), is_at_work: false };
+        assert_eq!((tracker.holder(), tracker.queued()), (handed, Duration::from_secs(3)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        tracker.begin_work();
+        assert_eq!(tracker.queued(), Duration::from_secs(4));
+    }
+}

@@ -6,6 +6,7 @@ mod bars;
 mod commands;
 mod figures;
 mod killed;
+mod overload;
 mod revisions;
 mod sources;
 mod support;

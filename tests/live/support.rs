@@ -170,7 +170,7 @@ pub fn config(text: &str, dir: &Path) -> Config {
 }
 
 pub fn run(config: &Config, clock: &(impl Clock + Clone + 'static)) -> RunReport {
-    node::run(config, RunOptions { clock: Arc::new(clock.clone()), ..RunOptions::default() }).unwrap()
+    node::run(config.clone(), RunOptions { clock: Arc::new(clock.clone()), ..RunOptions::default() }).unwrap()
 }
 
 #[derive(Debug, Clone, PartialEq)]

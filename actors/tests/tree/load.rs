@@ -72,10 +72,18 @@ fn restarts(node: &RunningNode) -> u64 {
     node.board.totals().restarts
 }
 
+/// In real time; what does not happen within half a minute fails.
+async fn until(what: impl Fn() -> bool) {
+    let patience = async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), patience).await.unwrap();
+}
+
 async fn until_ended(world: &World) {
-    while world.reasons().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(|| !world.reasons().is_empty()).await;
 }
 
 #[tokio::test]
@@ -96,9 +104,7 @@ async fn a_stage_whose_thread_somebody_else_blocks_does_not_hang() {
     let world = World::new().with(|inner| inner.thinks_for = Duration::from_millis(30));
     let worker = WorkerThread::start();
     let node = world.start_on(once(), worker.handle.clone()).await;
-    while world.lock().asked_for_models == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until(|| world.lock().asked_for_models > 0).await;
     worker.handle.spawn(async { std::thread::sleep(Duration::from_millis(2800)) });
     until_ended(&world).await;
     assert_eq!(restarts(&node), 0);
@@ -110,9 +116,7 @@ async fn a_stage_that_blocks_its_thread_hangs() {
     let worker = WorkerThread::start();
     let node = world.start_on(once(), worker.handle.clone()).await;
     until_ended(&world).await;
-    while restarts(&node) == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(|| restarts(&node) > 0).await;
     assert_eq!(world.left(), 1, "its cycle was run again, once");
 }
 
