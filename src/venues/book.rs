@@ -28,8 +28,8 @@ const GROUP_MAX: usize = 256;
 /// Answers a question, once it is known whether what it wrote is durable.
 type Answer = Box<dyn FnOnce(Result<(), Arc<BookError>>) + Send>;
 
-/// Asks the ledger; nothing is left to say to an asker who has given up.
-type Ask = Box<dyn FnOnce(&mut Ledger) -> Option<Answer> + Send>;
+/// Asks the ledger, or answers at once why it cannot be asked. Nothing is left to say to an asker who has given up.
+type Ask = Box<dyn FnOnce(Result<&mut Ledger, Arc<BookError>>) -> Option<Answer> + Send>;
 
 /// What somebody wants to know or to have done.
 struct Question {
@@ -59,7 +59,6 @@ struct Owner {
 }
 
 /// What is open, as of the last commit; a holding that is not here has nothing.
-#[derive(Default)]
 struct View(Mutex<BTreeMap<Holding, Shown>>);
 
 #[derive(Clone)]
@@ -140,17 +139,19 @@ fn keep(mut ledger: Ledger, mut questions: mpsc::Receiver<Question>, view: &View
 
 fn answer(ledger: &mut Ledger, group: Vec<Question>, view: &View) {
     let before = ledger.changes();
-    // Without the transaction around them each question has its own.
-    let is_begun = group.iter().any(|question| question.writes) && ledger.begin().is_ok();
+    let writes = group.iter().any(|question| question.writes);
+    // Nothing is answered from a transaction that could not be ended, and nothing is done without one.
+    let begun = ledger.end_dangling().and_then(|()| if writes { ledger.begin() } else { Ok(()) }).map_err(Arc::new);
     let (mut answers, mut changed) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
     for question in group {
         changed.push(question.changes);
         // A panic takes back what the question wrote, and is its asker's failure only.
-        if let Ok(Some(answer)) = catch_unwind(AssertUnwindSafe(|| (question.ask)(ledger))) {
+        let ready = begun.clone().map(|()| &mut *ledger);
+        if let Ok(Some(answer)) = catch_unwind(AssertUnwindSafe(|| (question.ask)(ready))) {
             answers.push(answer);
         }
     }
-    let committed = if is_begun { ledger.commit().map_err(Arc::new) } else { Ok(()) };
+    let committed = if writes && begun.is_ok() { ledger.commit().map_err(Arc::new) } else { begun };
     if ledger.changes() != before {
         for holding in changed.iter().flatten() {
             view.refresh(ledger, holding);
@@ -214,14 +215,14 @@ impl Book {
         ask: impl FnOnce(&mut Ledger) -> Result<T, BookError> + Send + 'static,
     ) -> Result<T, BookError> {
         let (reply, answer) = oneshot::channel();
-        let ask = Box::new(move |ledger: &mut Ledger| {
+        let ask = Box::new(move |ledger: Result<&mut Ledger, Arc<BookError>>| {
             if reply.is_closed() {
                 return None;
             }
-            let outcome = ask(ledger);
+            let outcome = ledger.map_err(BookError::Unusable).and_then(ask);
             // The asker may give up meanwhile: what was done stays, and asking again finds it.
             let answer = move |committed: Result<(), Arc<BookError>>| {
-                let _ = reply.send(committed.map_err(BookError::NotCommitted).and(outcome));
+                let _ = reply.send(committed.map_err(BookError::Unusable).and(outcome));
             };
             Some(Box::new(answer) as Answer)
         });
@@ -359,6 +360,46 @@ mod tests {
         }
     }
 
+    /// SQLite itself takes a whole transaction back when the disk is full.
+    #[tokio::test]
+    async fn nothing_is_confirmed_when_the_transaction_was_taken_back_half_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (book, release, first) = held_up(dir.path()).await;
+        let writes = futures_of(9, |number| {
+            let book = book.clone();
+            async move {
+                let write = move |ledger: &mut Ledger| match number {
+                    4 => Ok(ledger.connection.execute_batch("ROLLBACK")?),
+                    _ => add(ledger, "writes"),
+                };
+                book.write(SOON, None, write).await
+            }
+        });
+        until_queued(&book, 9).await;
+        drop(release);
+        first.await.unwrap().unwrap();
+        for write in writes {
+            let answer = write.await.unwrap();
+            assert!(matches!(answer, Err(BookError::Unusable(_))), "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_was_left_open_is_taken_back_before_anything_is_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let book = Book::open(&dir.path().join(BOOK_FILE)).unwrap();
+        let leave = |ledger: &mut Ledger| {
+            ledger.begin()?;
+            add(ledger, "left")
+        };
+        book.read(SOON, leave).await.unwrap();
+        assert_eq!(book.read(SOON, |ledger| Ok(count(ledger, "left"))).await.unwrap(), 0);
+        book.read(SOON, leave).await.unwrap();
+        book.write(SOON, None, |ledger| add(ledger, "writes")).await.unwrap();
+        let beside = Ledger::open(&dir.path().join(BOOK_FILE)).unwrap();
+        assert_eq!((count(&beside, "writes"), count(&beside, "left")), (1, 0), "what is confirmed is durable");
+    }
+
     #[tokio::test]
     async fn what_is_open_is_certain_only_while_nothing_is_on_its_way_that_may_change_it() {
         let dir = tempfile::tempdir().unwrap();
@@ -369,9 +410,8 @@ mod tests {
             let (book, holding) = (book.clone(), holding("EURUSD"));
             async move { book.write(SOON, Some(holding), |ledger| add(ledger, "writes")).await }
         });
-        while book.known_open(&holding("EURUSD")).is_some() {
-            tokio::task::yield_now().await;
-        }
+        until_queued(&book, 1).await;
+        assert!(book.known_open(&holding("EURUSD")).is_none());
         assert!(book.known_open(&holding("GBPUSD")).is_some(), "another one is not in doubt");
         drop(release);
         first.await.unwrap().unwrap();

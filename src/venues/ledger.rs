@@ -91,9 +91,9 @@ pub enum BookError {
     /// A profit beyond what a decimal holds.
     #[error("the profit of ticket {0} does not fit a decimal")]
     Overflow(Ticket),
-    /// What was done could not be made durable.
-    #[error("the book could not be written")]
-    NotCommitted(#[source] Arc<BookError>),
+    /// Nothing could be done, or what was done could not be made durable.
+    #[error("the book cannot be used")]
+    Unusable(#[source] Arc<BookError>),
     /// The book's thread could not be started.
     #[error("the book's thread could not be started")]
     Thread(#[source] std::io::Error),
@@ -169,10 +169,15 @@ impl Ledger {
         Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
 
+    /// Takes back what a failure has left half done: otherwise it would be shown, and looked like done.
+    pub(super) fn end_dangling(&self) -> Result<(), BookError> {
+        if self.connection.is_autocommit() { Ok(()) } else { Ok(self.connection.execute_batch("ROLLBACK")?) }
+    }
+
     /// Makes durable what was done since [`Ledger::begin`].
     pub(super) fn commit(&self) -> Result<(), BookError> {
         self.connection.execute_batch("COMMIT").map_err(|error| {
-            let _ = self.connection.execute_batch("ROLLBACK");
+            let _ = self.end_dangling(); // tried again before the next question
             error.into()
         })
     }
