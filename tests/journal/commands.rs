@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use sentinel::exit::ExitError as _;
 use sentinel::journal::{JournalReader, SqliteJournal, Start, StateDir, StoreOptions, proof};
+use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::intent::{IntentEvent, IntentState, Mode};
 use sentinel_actors::domain::order::{Role, Ticket};
 use sentinel_actors::domain::reason::{Outcome, Reason};
@@ -247,4 +248,18 @@ async fn why_shows_thresholds_limits_version_and_configuration() {
     assert_eq!(of("config_digest"), ["aaaabbbbccccdddd", "eeeeffff00001111", "eeeeffff00001111"]);
     assert_eq!((&rows[0]["threshold"], &rows[0]["weighed"]["risk"]["orders_last_day"]), (&0.6.into(), &5.into()));
     assert_eq!(JournalReader::open(dir.path()).unwrap().verify().unwrap().damaged_rows, 0);
+}
+
+#[tokio::test]
+async fn why_shows_time_in_a_queue_apart_from_time_in_work() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    let worked = SlotRecord { waited_us: Some(1_200_345), ..full_record(5) };
+    let shed = SlotRecord { attempts: 0, started_at: None, waited_us: Some(20_000_000), ..ended(6, Reason::Overload) };
+    node.write(vec![plan(5), end(worked), end(shed)]).await;
+    let why = |n: i64| show(dir.path(), &["why", "eurusd", &minute(n).to_string()]).unwrap();
+    let durations = "data_fetcher 1.500 ms, feature_builder 0.020 ms, predictor 0.300 ms, executor 4294967.295 ms";
+    let expected = format!("Durations: {durations}; before and between them it waited 1200.345 ms for its turns.");
+    assert!(why(5).contains(&expected), "{}", why(5));
+    assert!(why(6).contains("No stage has worked on it; it waited 20000.000 ms for its turns."), "{}", why(6));
 }

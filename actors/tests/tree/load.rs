@@ -160,6 +160,18 @@ async fn a_newer_slot_takes_the_place_of_one_that_still_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rows_of_displaced_slots_are_written_together_but_not_kept_back_for_long() {
+    let (world, turn) = full();
+    let mut settings = settings();
+    settings.deadlines.lateness = HOUR * 3 / 2;
+    let _node = world.run(settings, HOUR * 4).await;
+    assert_eq!(world.reasons(), [Reason::Overload; 2], "of three that were displaced, and one waits");
+    drop(turn);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.reasons(), [[Reason::Overload; 3].as_slice(), &[Reason::OrderAcked]].concat());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slot_that_took_the_place_of_another_waits_no_longer_than_it_may_be_late() {
     let (world, _turn) = full();
     let mut settings = settings();
