@@ -123,7 +123,11 @@ async fn settle(venue: &PaperVenue, key: &IntentKey, order: &Order) -> Evidence 
 }
 
 async fn open(venue: &PaperVenue, symbol: &str) -> Vec<Position> {
-    match venue.positions(symbol, SOON).await.unwrap() {
+    open_at(venue, symbol, UtcMs(i64::MAX)).await
+}
+
+async fn open_at(venue: &PaperVenue, symbol: &str, slot: UtcMs) -> Vec<Position> {
+    match venue.positions(symbol, slot, SOON).await.unwrap() {
         Positions::Reported(positions) => positions,
         other => panic!("the paper book always knows: {other:?}"),
     }
@@ -212,6 +216,23 @@ async fn bars_from_before_a_position_never_close_it() {
     venue.observe(SYMBOL, &bars(all)).await.unwrap();
     let closing = reader(dir.path()).positions().unwrap().remove(0).closing.unwrap();
     assert_eq!((closing.reason, closing.price, closing.at), (CloseReason::Stop, d("1.0950"), UtcMs(11 * HOUR)));
+}
+
+/// A replay that was killed repeats slots whose rows were lost, and the book has seen the bars of all of them.
+#[tokio::test]
+async fn a_position_is_open_at_each_slot_before_the_bar_that_ended_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = venue(dir.path());
+    acked(before.order(&key(9, Role::Open), &order(Role::Open, Side::Buy, "1.1000"), slot(10)).await);
+    before.observe(SYMBOL, &bars(vec![bar(12, 1.1, 1.2, 1.1)])).await.unwrap();
+    let check = async |venue: &PaperVenue| {
+        for (at, still_open) in [(slot(11), 1), (slot(12), 1), (slot(13), 0), (slot(14), 0)] {
+            assert_eq!(open_at(venue, SYMBOL, at).await.len(), still_open, "at {at}");
+        }
+    };
+    check(&before).await;
+    drop(before);
+    check(&venue(dir.path())).await;
 }
 
 #[tokio::test]

@@ -266,8 +266,14 @@ pub trait BarObserver: Send + Sync {
 
 /// Knows what an account holds; bars may end a position.
 pub trait PositionBook: BarObserver {
-    /// Open positions of a symbol.
-    fn positions<'a>(&'a self, symbol: &'a str, deadline: Duration) -> PortFuture<'a, Result<Positions, VenueError>>;
+    /// Positions of a symbol that are open at `slot`. A replay that was killed repeats slots whose bars the book may have been
+    /// shown already: what a later bar ended is still open there.
+    fn positions<'a>(
+        &'a self,
+        symbol: &'a str,
+        slot: UtcMs,
+        deadline: Duration,
+    ) -> PortFuture<'a, Result<Positions, VenueError>>;
 }
 
 /// Keeps inputs on which a stage failed twice.

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
 use tokio::sync::{mpsc, oneshot};
 
@@ -67,32 +68,32 @@ struct Shown {
     waiting: usize,
     /// `None` when it could not be read.
     open: Option<Arc<[OpenPosition]>>,
+    /// At slots before it, something else may have been open.
+    holds_from: UtcMs,
 }
 
 impl Default for Shown {
     fn default() -> Self {
-        Self { waiting: 0, open: Some(Arc::new([])) }
+        Self { waiting: 0, open: Some(Arc::new([])), holds_from: UtcMs(i64::MIN) }
     }
 }
 
 impl View {
     fn of(ledger: &Ledger) -> Result<Self, BookError> {
-        let mut by_holding: BTreeMap<Holding, Vec<OpenPosition>> = BTreeMap::new();
-        for open in ledger.all_open()? {
-            let holding = Holding { account: open.account.clone(), symbol: open.position.symbol.clone() };
-            by_holding.entry(holding).or_default().push(open);
+        let view = Self(Mutex::default());
+        for holding in ledger.holdings()? {
+            view.refresh(ledger, &holding);
         }
-        let shown = |open: Vec<OpenPosition>| Shown { waiting: 0, open: Some(open.into()) };
-        Ok(Self(Mutex::new(by_holding.into_iter().map(|(holding, open)| (holding, shown(open))).collect())))
+        Ok(view)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Holding, Shown>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self, holding: &Holding) -> Option<Arc<[OpenPosition]>> {
+    fn known(&self, holding: &Holding) -> Option<Shown> {
         let shown = self.lock().get(holding).cloned().unwrap_or_default();
-        shown.open.filter(|_| shown.waiting == 0)
+        (shown.waiting == 0).then_some(shown)
     }
 
     /// A question that may change the holding is on its way.
@@ -112,8 +113,10 @@ impl View {
 
     /// Takes what the ledger has. When it cannot be read, nothing is known, and everyone asks the thread.
     fn refresh(&self, ledger: &Ledger, holding: &Holding) {
-        let open = ledger.open_of(holding).ok().map(Arc::from);
-        self.lock().entry(holding.clone()).or_default().open = open;
+        let (open, holds_from) = (ledger.open_of(holding).ok().map(Arc::from), ledger.ended_until(holding));
+        let mut view = self.lock();
+        let shown = view.entry(holding.clone()).or_default();
+        (shown.open, shown.holds_from) = (open, holds_from);
     }
 }
 
@@ -184,7 +187,12 @@ impl Book {
 
     /// What is open, when that is certain without asking: nothing is on its way that may change it.
     pub(super) fn known_open(&self, holding: &Holding) -> Option<Arc<[OpenPosition]>> {
-        self.0.view.known(holding)
+        self.0.view.known(holding)?.open
+    }
+
+    /// What was open at a slot, when that is certain without asking.
+    pub(super) fn known_open_at(&self, holding: &Holding, slot: UtcMs) -> Option<Arc<[OpenPosition]>> {
+        self.0.view.known(holding).filter(|shown| shown.holds_from <= slot)?.open
     }
 
     /// Asks about what the book has, and waits for the answer, at most `deadline`.

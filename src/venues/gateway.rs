@@ -232,7 +232,7 @@ impl Sink for GatewayVenue {
 }
 
 impl PositionBook for GatewayVenue {
-    fn positions<'a>(&'a self, _: &'a str, _: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
+    fn positions<'a>(&'a self, _: &'a str, _: UtcMs, _: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
         let positions = match self.settings.exits {
             Exits::ByOrders => Positions::Derived,
             Exits::AtBroker => Positions::Untracked,

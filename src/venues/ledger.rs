@@ -3,6 +3,7 @@
 //! The book knows nothing of the journal: it is the other side that the journal's intents are compared with. Each order is
 //! carried out whole or not at all, and durable before it is confirmed. Prices and money are exact decimals, as text.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,12 +112,13 @@ pub enum BookError {
 /// The open book.
 pub(super) struct Ledger {
     pub(super) connection: Connection,
+    /// The latest end of a position by its levels, of each holding that had one.
+    ended_until: BTreeMap<Holding, UtcMs>,
 }
 
 /// An open position with what ends it.
 #[derive(Debug, Clone)]
 pub(super) struct OpenPosition {
-    pub(super) account: String,
     pub(super) position: Position,
     pub(super) levels: Levels,
 }
@@ -161,7 +163,8 @@ impl Ledger {
             }
             _ => return Err(BookError::NotABook),
         }
-        Ok(Self { connection })
+        let ended_until = ended_until(&connection)?;
+        Ok(Self { connection, ended_until })
     }
 
     /// Begins a transaction around what follows.
@@ -219,15 +222,33 @@ impl Ledger {
         }))
     }
 
-    /// Everything that is open, oldest first.
-    pub(super) fn all_open(&self) -> Result<Vec<OpenPosition>, BookError> {
-        self.select_open("WHERE closed_at IS NULL", [])
+    /// The holdings that have an open position, or one that its levels ended.
+    pub(super) fn holdings(&self) -> Result<BTreeSet<Holding>, BookError> {
+        let mut query =
+            self.connection.prepare("SELECT DISTINCT account, symbol FROM positions WHERE closed_at IS NULL")?;
+        let open = query.query_map([], |row| Ok(Holding { account: row.get(0)?, symbol: row.get(1)? }))?;
+        let mut holdings = open.collect::<rusqlite::Result<BTreeSet<_>>>()?;
+        holdings.extend(self.ended_until.keys().cloned());
+        Ok(holdings)
     }
 
     /// What is open of one account and symbol.
     pub(super) fn open_of(&self, holding: &Holding) -> Result<Vec<OpenPosition>, BookError> {
         let Holding { account, symbol } = holding;
         self.select_open("WHERE closed_at IS NULL AND account = ?1 AND symbol = ?2", [account, symbol])
+    }
+
+    /// What was open of one account and symbol at a slot, also when a later bar has ended it since.
+    pub(super) fn open_at(&self, holding: &Holding, slot: UtcMs) -> Result<Vec<OpenPosition>, BookError> {
+        let Holding { account, symbol } = holding;
+        let open = "WHERE account = ?1 AND symbol = ?2
+            AND (closed_at IS NULL OR (closed_at > ?3 AND close_reason <> 'order'))";
+        self.select_open(open, params![account, symbol, slot.0])
+    }
+
+    /// From here on nothing but what is open now counts as open: no bar that the book was shown has ended a position later.
+    pub(super) fn ended_until(&self, holding: &Holding) -> UtcMs {
+        self.ended_until.get(holding).copied().unwrap_or(UtcMs(i64::MIN))
     }
 
     /// Moves the last orders from the log into the file. SQLite would do the same and keep a failure to itself; after one
@@ -260,12 +281,15 @@ impl Ledger {
             end(&transaction, position, exit, None, terms)?;
         }
         transaction.commit()?;
+        // Kept when the commit around this fails: the book is then asked where its view would have done.
+        let ended_until = self.ended_until.entry(holding).or_insert(UtcMs(i64::MIN));
+        *ended_until = exits.iter().map(|(_, exit)| exit.at).fold(*ended_until, UtcMs::max);
         Ok(exits.len())
     }
 
     fn select_open(&self, condition: &str, params: impl Params) -> Result<Vec<OpenPosition>, BookError> {
         let mut query = self.connection.prepare_cached(&format!(
-            "SELECT ticket, symbol, side, volume, open_price, opened_at, stop, target, exposed_from, account
+            "SELECT ticket, symbol, side, volume, open_price, opened_at, stop, target, exposed_from
              FROM positions {condition} ORDER BY ticket"
         ))?;
         let mut rows = query.query(params)?;
@@ -275,6 +299,16 @@ impl Ledger {
         }
         Ok(positions)
     }
+}
+
+fn ended_until(connection: &Connection) -> Result<BTreeMap<Holding, UtcMs>, BookError> {
+    let mut query = connection.prepare(
+        "SELECT account, symbol, max(closed_at) FROM positions
+         WHERE closed_at IS NOT NULL AND close_reason <> 'order' GROUP BY account, symbol",
+    )?;
+    let rows =
+        query.query_map([], |row| Ok((Holding { account: row.get(0)?, symbol: row.get(1)? }, UtcMs(row.get(2)?))))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 fn open(transaction: &Connection, request: &BookRequest<'_>) -> Result<Submission, BookError> {
@@ -312,7 +346,7 @@ fn open(transaction: &Connection, request: &BookRequest<'_>) -> Result<Submissio
 fn close(transaction: &Connection, request: &BookRequest<'_>, ticket: Ticket) -> Result<Submission, BookError> {
     let BookRequest { key, order, terms, now } = request;
     let mut query = transaction.prepare_cached(
-        "SELECT ticket, symbol, side, volume, open_price, opened_at, stop, target, exposed_from, account
+        "SELECT ticket, symbol, side, volume, open_price, opened_at, stop, target, exposed_from
          FROM positions WHERE ticket = ?1 AND account = ?2 AND closed_at IS NULL",
     )?;
     let found = query.query_row(params![stored(ticket), terms.account], |row| Ok(open_position(row))).optional()?;
@@ -403,7 +437,7 @@ fn open_position(row: &Row<'_>) -> Result<OpenPosition, BookError> {
         target: optional_decimal(row, 7)?,
         exposed_from: UtcMs(row.get(8)?),
     };
-    Ok(OpenPosition { account: row.get(9)?, position, levels })
+    Ok(OpenPosition { position, levels })
 }
 
 /// As SQLite keeps it; tickets come from there, so they fit.

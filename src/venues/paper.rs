@@ -10,6 +10,7 @@ use std::time::Duration;
 use sentinel_actors::domain::action::Action;
 use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, Mode};
+use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{
     BarObserver, Evidence, FaultInjector, FaultPoint, MayLeave, PortFuture, PositionBook, Positions, Sink, Submission,
@@ -91,13 +92,18 @@ impl Sink for PaperVenue {
 }
 
 impl PositionBook for PaperVenue {
-    fn positions<'a>(&'a self, symbol: &'a str, deadline: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
+    fn positions<'a>(
+        &'a self,
+        symbol: &'a str,
+        slot: UtcMs,
+        deadline: Duration,
+    ) -> PortFuture<'a, Result<Positions, VenueError>> {
         Box::pin(async move {
             let holding = self.holding(symbol);
-            let open = match self.book.known_open(&holding) {
+            let open = match self.book.known_open_at(&holding, slot) {
                 Some(open) => open,
                 None => {
-                    let answer = self.book.read(deadline, move |ledger| ledger.open_of(&holding)).await;
+                    let answer = self.book.read(deadline, move |ledger| ledger.open_at(&holding, slot)).await;
                     answer.map_err(|error| VenueError(chain(&error)))?.into()
                 }
             };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sentinel::venues::gateway::Exits;
 use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::domain::order::Ticket;
+use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{NoFaults, PositionBook as _, Positions, Sink as _, Submission};
 use serde_json::json;
 
@@ -72,6 +73,6 @@ async fn it_is_live_and_says_what_it_cannot_tell() {
     for (exits, positions) in [(Exits::ByOrders, Positions::Derived), (Exits::AtBroker, Positions::Untracked)] {
         let venue = venue_with(1, exits, Arc::new(NoFaults));
         assert_eq!((venue.mode(), venue.account()), (Mode::Live, "demo-1"));
-        assert_eq!(venue.positions("EURUSD", SOON).await.unwrap(), positions);
+        assert_eq!(venue.positions("EURUSD", UtcMs(0), SOON).await.unwrap(), positions);
     }
 }

@@ -136,6 +136,25 @@ fn killed_at_any_named_place_a_run_ends_as_if_it_had_never_been_killed() {
     println!("{} kills at {} places, {} runs, {} orders never sent", sum.kills, PLACES.len(), sum.runs, sum.never_sent);
 }
 
+/// The book is a step ahead of the rows then: it knows how a position ended, and the slots before that are run again.
+#[test]
+fn killed_after_any_write_of_the_book_a_run_ends_as_if_it_had_never_been_killed() {
+    let all = setting("SENTINEL_KILLS").is_some();
+    let mut writes = 0;
+    for count in 1..if all { usize::MAX } else { 4 } {
+        let site = site();
+        let died = site.start(&["--die-at", &format!("after-book-write:{count}")]).end();
+        if !died.was_killed() {
+            break;
+        }
+        finish(&site);
+        compare_with_undisturbed(&site.state(), 1);
+        writes += 1;
+    }
+    let has_ends = writes > undisturbed().0.orders.len();
+    assert!(has_ends || !all, "{writes} writes have no end of a position among them");
+}
+
 #[test]
 fn killed_at_every_place_one_after_the_other_a_run_still_ends_right() {
     let site = site();

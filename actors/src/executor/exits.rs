@@ -60,7 +60,7 @@ impl TradeStrategy {
             let settled = protocol.settle(Some(cycle.slot)).await;
             settled.map_err(|error| unavailable(Reason::JournalUnavailable, &error))?;
         }
-        let open = self.positions(protocol).await?;
+        let open = self.positions(protocol, cycle.slot).await?;
         let overdue = open.positions.iter().filter(|position| self.policy.is_too_old(position, cycle.slot));
         let orders = overdue
             .map(|position| self.exit(protocol.sink.mode(), position))

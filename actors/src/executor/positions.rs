@@ -4,6 +4,7 @@ use super::{IntentProtocol, TradeStrategy};
 use crate::domain::netting::net_position;
 use crate::domain::order::Position;
 use crate::domain::reason::{Ending, Reason};
+use crate::domain::time::UtcMs;
 use crate::ports::Positions;
 
 /// Open positions, as far as they are known.
@@ -14,8 +15,8 @@ pub(super) struct Open {
 }
 
 impl TradeStrategy {
-    pub(super) async fn positions(&mut self, protocol: &mut IntentProtocol) -> Result<Open, Ending> {
-        let (positions, is_derived) = match self.book.positions(&self.symbol, protocol.venue_time()).await {
+    pub(super) async fn positions(&mut self, protocol: &mut IntentProtocol, slot: UtcMs) -> Result<Open, Ending> {
+        let (positions, is_derived) = match self.book.positions(&self.symbol, slot, protocol.venue_time()).await {
             Ok(Positions::Reported(positions)) => (positions, false),
             Ok(Positions::Derived) => (self.derive_position(protocol).await?, true),
             Ok(Positions::Untracked) => {

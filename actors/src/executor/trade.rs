@@ -60,7 +60,7 @@ impl TradeStrategy {
         {
             return Ending::new(Reason::JournalUnavailable, error.to_string());
         }
-        let open = match self.positions(protocol).await {
+        let open = match self.positions(protocol, cycle.slot).await {
             Ok(open) => open,
             Err(ending) => return ending,
         };
@@ -171,7 +171,7 @@ impl TradeStrategy {
             protocol.journal.exposure(&account, &self.symbol, mode, cycle.slot).await.map_err(unavailable)?;
         // The intent of this very decision may stand half done from an earlier attempt; reserving it sorts that out.
         exposure.open_intents.retain(|intent| intent.key != *own);
-        let open = self.positions(protocol).await?;
+        let open = self.positions(protocol, cycle.slot).await?;
         if let Some(weighed) = &mut record.weighed {
             weighed.risk = Some(WeighedRisk {
                 open_positions: count(open.positions.len()),

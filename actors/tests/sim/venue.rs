@@ -290,7 +290,12 @@ impl Sink for SimVenue {
 }
 
 impl PositionBook for SimVenue {
-    fn positions<'a>(&'a self, symbol: &'a str, deadline: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
+    fn positions<'a>(
+        &'a self,
+        symbol: &'a str,
+        _: UtcMs,
+        deadline: Duration,
+    ) -> PortFuture<'a, Result<Positions, VenueError>> {
         Box::pin(async move {
             let _guard = self.world.enter(&self.who, Some(Duration::from_secs(5)));
             const FAULTS: &[(&str, f64)] =

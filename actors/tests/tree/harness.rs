@@ -410,7 +410,7 @@ impl Sink for World {
 }
 
 impl PositionBook for World {
-    fn positions<'a>(&'a self, _: &'a str, _: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
+    fn positions<'a>(&'a self, _: &'a str, _: UtcMs, _: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
         Box::pin(async move {
             let mut inner = self.lock();
             inner.asked_for_positions += 1;
