@@ -29,7 +29,7 @@ use sha2::{Digest as _, Sha256};
 use toml::de::{DeTable, DeValue};
 
 pub use endpoints::{GatewayConfig, HubAccess, HubConfig, HubPayload, ModelConfig, VenueConfig};
-pub use env::{Env, EnvError, Flags, LOG_LEVEL, STATE};
+pub use env::{Env, EnvError, Flags, LOG_LEVEL, MNEMONIC, STATE};
 pub use job::{ForecastJob, JobConfig, OrderJob, PaperConfig};
 pub use node::{LogConfig, LogFormat, LogLevel, NodeConfig, Supervision};
 pub use pipeline::{DataConfig, FX_CALENDAR, FeaturesConfig, PipelineConfig};
