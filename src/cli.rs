@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. A subcommand returns its exit code or an error with one; only the binary ends
 //! the process.
 
+pub mod allora;
 pub mod bars;
 pub mod check;
 pub mod config_files;
@@ -103,6 +104,9 @@ pub enum Command {
     /// Play a trade gateway on paper: the ZeroMQ server that orders go to, with a ledger of its own.
     #[command(after_help = examples::GATEWAY)]
     Gateway(gateway::GatewayArgs),
+    /// Ask about a wallet and a transaction of the Allora network.
+    #[command(after_help = examples::ALLORA, hide = true)]
+    Allora(allora::AlloraArgs),
 }
 
 /// An error with its exit code and what to do about it.
@@ -175,6 +179,7 @@ pub fn run(cli: Cli) -> Ended {
         Command::Resume(args) => resume::run(&args),
         Command::Settle(args) => settle::run(&args),
         Command::Gateway(args) => gateway::run(&args),
+        Command::Allora(args) => allora::run(&args, &mut out),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where effects go. Each adapter implements [`sentinel_actors::ports::Sink`]; one for orders
 //! [`sentinel_actors::ports::PositionBook`] too.
 
+pub mod allora;
 pub mod book;
 pub mod book_reader;
 mod exits;

@@ -148,6 +148,33 @@ Examples:
   sentinel gateway --paper --bars EURUSD=config/demo/eurusd_1h_2017.csv
   sentinel gateway --paper --port 0 --fault lost-reply@3";
 
+pub const ALLORA: &str = "\
+Examples:
+  sentinel allora address
+  sentinel allora canonical -1.2e-07
+  sentinel allora sign --input case.json";
+
+pub const ALLORA_ADDRESS: &str = "\
+The wallet is in the file that ALLORA_MNEMONIC_FILE names, else in systemd's
+credential MNEMONIC, else in the variable MNEMONIC, also of .env. When
+ALLORA_WALLET_ADDR is set, the wallet must have that address.
+
+Examples:
+  sentinel allora address";
+
+pub const ALLORA_CANONICAL: &str = "\
+Examples:
+  sentinel allora canonical 0.00000012
+  sentinel allora canonical -1.2e-07";
+
+pub const ALLORA_SIGN: &str = "\
+Examples:
+  sentinel allora sign --input case.json";
+
+pub const ALLORA_DECODE: &str = "\
+Examples:
+  sentinel allora decode 0a90010a8d010a20";
+
 /// Under the help of the whole program.
 pub const PROGRAM: &str = "\
 Start with `sentinel demo`: it needs no configuration, no network, no account.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -280,6 +281,18 @@ fn what_why_answers_is_what_the_operations_document_shows() {
 }
 
 #[test]
+fn the_document_about_allora_can_be_followed() {
+    let mut site = Site::new();
+    let case = block(&read("docs/allora.md"), "text").to_owned();
+    site.write("case.json", &case);
+    let words = case.split("\"mnemonic\": \"").nth(1).unwrap().split('"').next().unwrap();
+    site.write("words", words);
+    fs::set_permissions(site.path().join("words"), fs::Permissions::from_mode(0o600)).unwrap();
+    site.write(".env", "ALLORA_MNEMONIC_FILE=words\n");
+    follow("docs/allora.md", &mut site, |_, _| Followed::Run);
+}
+
+#[test]
 fn the_other_documents_can_be_followed() {
     for document in ["CONTRIBUTING.md", "tools/export-model/README.md"] {
         let mut site = Site::new();
@@ -293,6 +306,7 @@ fn every_shown_command_is_run_here_or_named_with_what_runs_it() {
     let followed = [
         "README.md",
         "CONTRIBUTING.md",
+        "docs/allora.md",
         "docs/gateway.md",
         "docs/market-data.md",
         "docs/operations.md",
