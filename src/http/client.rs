@@ -103,11 +103,28 @@ impl HttpClient {
     /// # Errors
     /// When there is no answer, it is too long, or its status is not 200.
     pub async fn post_json(&self, url: &Url, body: &[u8], until: Deadline) -> Result<Vec<u8>, CallError> {
-        let request = || {
-            let post = self.http.post(url.clone());
-            post.header(CONTENT_TYPE, "application/json").body(body.to_vec())
+        until.keep(self.call(|| self.json(url, body))).await
+    }
+
+    /// The answer to a POST of JSON, whatever its status. The call may reach the server twice.
+    ///
+    /// # Errors
+    /// When there is no answer, it is too long, or it is compressed.
+    pub async fn post(&self, url: &Url, body: &[u8], until: Deadline) -> Result<Answer, CallError> {
+        let call = async { self.whole(self.send(|| self.json(url, body)).await?).await };
+        until.keep(call).await
+    }
+
+    /// As [`HttpClient::post`], for what may have an effect: the call reaches the server at most once.
+    ///
+    /// # Errors
+    /// When there is no answer, it is too long, or it is compressed.
+    pub async fn post_once(&self, url: &Url, body: &[u8], until: Deadline) -> Result<Answer, CallError> {
+        let call = async {
+            let response = self.json(url, body).send().await.map_err(|error| self.no_response(error))?;
+            self.whole(response).await
         };
-        until.keep(self.call(request)).await
+        until.keep(call).await
     }
 
     /// The answer to a GET, whatever its status. The call reaches the server at most once, so that its caller can count it.
@@ -118,12 +135,8 @@ impl HttpClient {
         let mut url = url.clone();
         self.access.add_to(&mut url);
         let call = async {
-            let response = self.http.get(url).send().await.map_err(|error| self.unavailable(error))?;
-            let (status, headers) = (response.status().as_u16(), response.headers().clone());
-            if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
-                return Err(CallError::Encoded(self.printable(&String::from_utf8_lossy(encoding.as_bytes()))));
-            }
-            Ok(Answer { status, headers, body: self.answer(response).await? })
+            let response = self.http.get(url).send().await.map_err(|error| self.no_response(error))?;
+            self.whole(response).await
         };
         until.keep(call).await
     }
@@ -132,6 +145,18 @@ impl HttpClient {
     #[must_use]
     pub fn printable(&self, text: &str) -> String {
         shortened(&redacted(&self.secrets.hide(text)))
+    }
+
+    fn json(&self, url: &Url, body: &[u8]) -> RequestBuilder {
+        self.http.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body.to_vec())
+    }
+
+    async fn whole(&self, response: Response) -> Result<Answer, CallError> {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+            return Err(CallError::Encoded(self.printable(&String::from_utf8_lossy(encoding.as_bytes()))));
+        }
+        Ok(Answer { status, headers, body: self.answer(response).await? })
     }
 
     async fn call(&self, request: impl Fn() -> RequestBuilder) -> Result<Vec<u8>, CallError> {
@@ -146,7 +171,7 @@ impl HttpClient {
                 self.retries.fetch_add(1, Ordering::Relaxed);
                 request().send().await.map_err(|error| self.unavailable(error))
             }
-            (Err(error), true) => Err(self.unavailable(error)),
+            (Err(error), true) => Err(self.no_response(error)),
         }
     }
 
@@ -176,6 +201,14 @@ impl HttpClient {
         }
         let text = self.printable(&String::from_utf8_lossy(&text));
         Err(CallError::Status { status: response.status().as_u16(), text })
+    }
+
+    /// Of a request that was made on a new connection, or on none.
+    fn no_response(&self, error: reqwest::Error) -> CallError {
+        match (error.is_connect(), self.unavailable(error)) {
+            (true, CallError::Unavailable(text)) => CallError::Unreachable(text),
+            (_, error) => error,
+        }
     }
 
     fn unavailable(&self, error: reqwest::Error) -> CallError {

@@ -27,7 +27,10 @@ pub enum CallError {
     /// Not over in the time that was allowed.
     #[error("there was no answer within {0:?}")]
     Timeout(Duration),
-    /// No connection, or one that broke off.
+    /// No connection could be made, so nothing of the request has left.
+    #[error("the server is not available: {0}")]
+    Unreachable(String),
+    /// The connection broke off; the request may have arrived.
     #[error("the server is not available: {0}")]
     Unavailable(String),
     /// Another status than 200.

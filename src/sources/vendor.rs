@@ -264,7 +264,7 @@ impl VendorClient {
             };
             let pause = (PAUSE_MAX * 2_u32.pow(attempt)).mul_f64(self.chance.unit());
             let pause = match &fault {
-                Fault::Call(CallError::Unavailable(_))
+                Fault::Call(CallError::Unreachable(_) | CallError::Unavailable(_))
                 | Fault::Refused { refusal: Refusal::Trouble(_), retry_after: None } => pause,
                 Fault::Refused { refusal: Refusal::Trouble(_) | Refusal::TooOften(_), retry_after: Some(wait) } => {
                     pause + *wait

@@ -38,7 +38,7 @@ impl From<CallError> for ModelError {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Timeout(allowed) => Self::Timeout(allowed),
-            CallError::Unavailable(cause) => Self::Unavailable(cause),
+            CallError::Unreachable(cause) | CallError::Unavailable(cause) => Self::Unavailable(cause),
             CallError::Status { status, text } => Self::Status { status, text },
             CallError::TooLong { .. } | CallError::Encoded(_) => Self::Unparseable(error.to_string()),
         }
