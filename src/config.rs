@@ -8,6 +8,7 @@
 //! key with its default; a test keeps it true.
 
 mod account;
+mod allora;
 mod deadlines;
 mod endpoints;
 mod env;
@@ -28,6 +29,7 @@ use sentinel_actors::settings::Deadlines;
 use sha2::{Digest as _, Sha256};
 use toml::de::{DeTable, DeValue};
 
+pub use allora::{AlloraConfig, Network};
 pub use endpoints::{GatewayConfig, HubAccess, HubConfig, HubPayload, ModelConfig, VenueConfig};
 pub use env::{Env, EnvError, Flags, LOG_LEVEL, MNEMONIC, STATE};
 pub use job::{ForecastJob, JobConfig, OrderJob, PaperConfig};
@@ -49,6 +51,8 @@ pub struct Config {
     pub supervision: Supervision,
     /// How long each stage may take where a pipeline says nothing else.
     pub deadlines: Deadlines,
+    /// The Allora network, when the file has its section.
+    pub allora: Option<AlloraConfig>,
     /// At least one; names are unique.
     pub pipelines: Vec<PipelineConfig>,
     /// Every key's effective value, in reading order.
@@ -117,8 +121,8 @@ impl Config {
         }
         let parts = read(&mut reading, document.get_ref(), flags.reads_only);
         match parts {
-            Some((node, log, supervision, deadlines, pipelines)) if reading.problems.is_empty() => {
-                Ok(Self { node, log, supervision, deadlines, pipelines, settings: reading.settings })
+            Some((node, log, supervision, deadlines, allora, pipelines)) if reading.problems.is_empty() => {
+                Ok(Self { node, log, supervision, deadlines, allora, pipelines, settings: reading.settings })
             }
             _ => Err(ConfigErrors::new(file.to_owned(), reading.problems)),
         }
@@ -152,7 +156,7 @@ impl Config {
     }
 }
 
-type Parts = (NodeConfig, LogConfig, Supervision, Deadlines, Vec<PipelineConfig>);
+type Parts = (NodeConfig, LogConfig, Supervision, Deadlines, Option<AlloraConfig>, Vec<PipelineConfig>);
 
 /// Reads everything before giving up on anything.
 fn read<'t>(reading: &mut Reading, document: &'t DeTable<'t>, reads_only: bool) -> Option<Parts> {
@@ -161,6 +165,10 @@ fn read<'t>(reading: &mut Reading, document: &'t DeTable<'t>, reads_only: bool) 
     let log = node::log(root.child("log"));
     let supervision = node::supervision(root.child("supervision"));
     let deadlines = deadlines::of_node(root.child("deadlines"));
+    let has_allora = root.has("allora");
+    let section = root.child("allora");
+    // A wrong one is `None` too; it is a problem by then.
+    let allora = if has_allora { allora::allora(section) } else { None };
     let inherited = Inherited { mode: node.as_ref().map(|node| node.mode), deadlines, reads_only };
     let pipelines = read_pipelines(&mut root, inherited);
     if let Some(pipelines) = &pipelines
@@ -170,7 +178,7 @@ fn read<'t>(reading: &mut Reading, document: &'t DeTable<'t>, reads_only: bool) 
     }
     root.finish();
     reading.report_unused();
-    Some((node?, log?, supervision?, deadlines?, pipelines?))
+    Some((node?, log?, supervision?, deadlines?, allora, pipelines?))
 }
 
 fn read_pipelines(root: &mut Section<'_, '_>, inherited: Inherited) -> Option<Vec<PipelineConfig>> {

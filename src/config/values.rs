@@ -219,16 +219,27 @@ impl Section<'_, '_> {
         default: &str,
         choices: &[(&'static str, T)],
     ) -> Option<Vec<T>> {
+        let allowed = format!("a list, each word at most once, of {}", words_of(choices));
+        self.list(name, default, &allowed, |word| chosen(word, choices))
+    }
+
+    /// A list of texts that `parse` understands, each at most once.
+    pub(super) fn list<T>(
+        &mut self,
+        name: &'static str,
+        default: &str,
+        allowed: &str,
+        parse: impl Fn(&str) -> Result<T, InvalidValue>,
+    ) -> Option<Vec<T>> {
         let path = self.path_of(name);
         let Some(value) = self.take(name) else {
             self.reading.settings.push(Setting { key: path, value: default.to_owned(), origin: Origin::Default });
-            return default.split(", ").map(|word| chosen(word, choices).ok()).collect();
+            return default.split(", ").map(|word| parse(word).ok()).collect();
         };
-        let allowed = format!("a list, each word at most once, of {}", words_of(choices));
         let location = self.reading.line(value.span().start);
         let DeValue::Array(array) = value.get_ref() else {
             let what = format!("is {}, not a list", describe(value.get_ref()));
-            self.refuse(location, path, what.into(), &allowed);
+            self.refuse(location, path, what.into(), allowed);
             return None;
         };
         let mut seen: Vec<&str> = Vec::new();
@@ -240,21 +251,25 @@ impl Section<'_, '_> {
                 }
                 DeValue::String(word) => {
                     seen.push(word);
-                    chosen(word, choices)
+                    parse(word)
                 }
                 other => Err(format!("{} is not a word", describe(other)).into()),
             };
             match result {
-                Ok(value) => values.iter_mut().for_each(|values| values.push(value)),
+                Ok(value) => {
+                    if let Some(values) = &mut values {
+                        values.push(value);
+                    }
+                }
                 Err(wrong) => {
                     let location = self.reading.line(item.span().start);
-                    self.refuse(location, path.clone(), wrong, &allowed);
+                    self.refuse(location, path.clone(), wrong, allowed);
                     values = None;
                 }
             }
         }
         if seen.is_empty() && values.is_some() {
-            self.refuse(location, path, "is empty".into(), &allowed);
+            self.refuse(location, path, "is empty".into(), allowed);
             return None;
         }
         self.reading.settings.push(Setting { key: path, value: seen.join(", "), origin: Origin::File });

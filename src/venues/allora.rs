@@ -5,13 +5,26 @@
 //! * [`signing`]: from a forecast to the bytes that are broadcast.
 //! * [`wallet`]: the key, where it comes from, and what keeps it out of every text.
 //! * [`decoding`]: a transaction read back, for people.
+//! * [`rpc`]: one CometBFT node over JSON-RPC.
+//! * [`health`], [`endpoints`]: several nodes as one, and which of them can be believed.
+//! * [`client`], [`queries`]: what the chain's application is asked, in the version that it speaks.
+//! * [`errors`]: what an answer of the chain means, and what to do about it.
 //!
-//! Nothing here asks for the time or for chance: the same input gives the same bytes (signatures follow RFC 6979).
+//! What makes bytes asks neither for the time nor for chance: the same input gives the same bytes (signatures follow RFC 6979).
 
 pub mod address;
+pub mod client;
 pub mod decimal;
 pub mod decoding;
 mod derivation;
+pub mod endpoints;
+pub mod errors;
+pub mod health;
 pub mod messages;
+mod pool;
+pub mod queries;
+mod query_messages;
+pub mod rpc;
 pub mod signing;
 pub mod wallet;
+mod wire;

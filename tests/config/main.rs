@@ -6,6 +6,7 @@
     reason = "a test stops at the first surprise; clippy exempts the tests but not their helpers"
 )]
 
+mod allora;
 mod compatibility;
 mod endpoints;
 mod examples;
@@ -23,7 +24,7 @@ use rust_decimal::Decimal;
 use sentinel::cli::check::{self, CheckArgs, CheckError, Judgement, Validators};
 use sentinel::cli::overrides::Overrides;
 use sentinel::config::{
-    Config, ConfigErrors, Env, Flags, LogLevel, ModelConfig, Origin, PipelineConfig, SourceConfig, Speed,
+    AlloraConfig, Config, ConfigErrors, Env, Flags, LogLevel, ModelConfig, Origin, PipelineConfig, SourceConfig, Speed,
 };
 use sentinel::exit::ExitError as _;
 use sentinel_actors::domain::decision::OnOpposite;
@@ -115,7 +116,14 @@ fn the_annotated_example_writes_every_key_out() {
     let expected = ["data.least_parts".to_owned()].into_iter().chain(deadlines.map(|key| format!("deadlines.{key}")));
     let expected =
         expected.chain(["decision.max_holding", "end", "made_from", "mode", "source.bars", "start"].map(str::to_owned));
-    assert_eq!(optional, expected.map(|key| format!("pipeline.eurusd.{key}")).collect::<Vec<_>>());
+    let allora = ["call_timeout", "chain_id", "emissions_version", "explorer", "network", "rpc", "stale_after"];
+    let expected = allora
+        .map(|key| format!("allora.{key}"))
+        .into_iter()
+        .chain(expected.map(|key| format!("pipeline.eurusd.{key}")));
+    assert_eq!(optional, expected.collect::<Vec<_>>());
+    assert_eq!(all.allora, Some(AlloraConfig::of_network("testnet").unwrap()), "the example states the defaults");
+    assert_eq!(config.allora, None);
     assert_eq!(all.pipelines[0].deadlines, config.deadlines, "the example repeats the node's deadlines");
 }
 
@@ -196,7 +204,7 @@ node.toml:39: pipeline.eurusd.decision.volume_lots: is missing and has no defaul
 node.toml:39: pipeline.eurusd.decision.stop_distance: is missing and has no default; allowed: a decimal like 0.0050, from 0.00000001 to 1000000, or "none"
 node.toml:39: pipeline.eurusd.decision.target_distance: is missing and has no default; allowed: a decimal like 0.0050, from 0.00000001 to 1000000, or "none"
 node.toml:40: pipeline.eurusd.name: 'eurusd' is already the pipeline of line 18
-node.toml:42: pipelines: unknown key; allowed: node, log, supervision, deadlines, pipeline; did you mean 'pipeline'?"#;
+node.toml:42: pipelines: unknown key; allowed: node, log, supervision, deadlines, allora, pipeline; did you mean 'pipeline'?"#;
     assert_eq!(message, expected);
 }
 
