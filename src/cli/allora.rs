@@ -1,6 +1,7 @@
-//! `sentinel allora`: what can be asked about a wallet and a transaction without a network.
+//! `sentinel allora`: what can be asked about a wallet and a transaction without a network, and of the chain about a worker.
 
 mod case;
+mod status;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -49,6 +50,11 @@ pub enum AlloraCommand {
         /// The bytes of the transaction, in hexadecimal digits or in base64.
         tx: String,
     },
+    /// Ask the chain how a worker stands in a topic, and what keeps it from submitting. Nothing is sent.
+    ///
+    /// It ends with 0 when nothing does, with 1 when something does, and with 69 without an answer of the chain.
+    #[command(after_help = examples::ALLORA_STATUS)]
+    Status(status::StatusArgs),
 }
 
 /// Runs the command.
@@ -63,6 +69,7 @@ pub fn run(args: &AlloraArgs, out: &mut impl Write) -> Ended {
         }
         AlloraCommand::Sign { input } => json(&sign(input)?)?,
         AlloraCommand::Decode { tx } => decode(tx)?,
+        AlloraCommand::Status(args) => return status::run(args, out),
     };
     writeln!(out, "{answer}").map_err(|error| unwritten(&error))?;
     Ok(exit::OK)

@@ -152,7 +152,8 @@ pub const ALLORA: &str = "\
 Examples:
   sentinel allora address
   sentinel allora canonical -1.2e-07
-  sentinel allora sign --input case.json";
+  sentinel allora sign --input case.json
+  sentinel allora status --topic 67";
 
 pub const ALLORA_ADDRESS: &str = "\
 The wallet is in the file that ALLORA_MNEMONIC_FILE names, else in systemd's
@@ -174,6 +175,12 @@ Examples:
 pub const ALLORA_DECODE: &str = "\
 Examples:
   sentinel allora decode 0a90010a8d010a20";
+
+pub const ALLORA_STATUS: &str = "\
+Examples:
+  sentinel allora status --topic 67
+  sentinel allora status --network mainnet --topic 67
+  sentinel allora status --config node.toml --topic 67";
 
 /// Under the help of the whole program.
 pub const PROGRAM: &str = "\

@@ -1,4 +1,4 @@
-//! The way to the Allora chain over real sockets: JSON-RPC, several endpoints, and the client's questions.
+//! The way to the Allora chain over real sockets: JSON-RPC, several endpoints, the client's questions, and the status command.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +12,7 @@ mod endpoints;
 mod node;
 mod outcomes;
 mod rpc;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,20 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use sentinel_actors::ports::{Chance, Clock, elapsed_now};
+use sentinel_actors::ports::{Clock as _, elapsed_now};
 use tokio::runtime::Builder;
 
 use super::super::prove::load;
 use super::super::text::wrapped;
-use super::super::{Ended, Failure, exit};
+use super::super::{Ended, Failure, exit, read_env};
 use crate::config::AlloraConfig;
 use crate::http::{Deadline, HttpError};
+use crate::system::{SystemChance, WallClock};
 use crate::venues::allora::address::Address;
 use crate::venues::allora::client::{AccountState, Client, ClientError};
 use crate::venues::allora::endpoints::{EndpointHealth, EndpointSettings};
 use crate::venues::allora::health::{CoolDown, Tip};
 use crate::venues::allora::messages::Emissions;
 use crate::venues::allora::queries::{GasPrice, LatestInference, Params, Topic, WindowStatus};
+use crate::venues::allora::wallet::{Wallet, topic_of};
 
 /// For everything that is asked.
 const ALL_MAX: Duration = Duration::from_secs(30);
@@ -74,17 +76,11 @@ struct Finding {
 ///
 /// # Errors
 /// When the chain cannot be asked; the error knows the exit code.
-pub fn run(
-    args: &StatusArgs,
-    address: Address,
-    topic: u64,
-    ports: (Arc<dyn Clock>, Arc<dyn Chance>),
-    out: &mut impl Write,
-) -> Ended {
-    let config = config(args)?;
-    let clock = ports.0.clone();
+pub fn run(args: &StatusArgs, out: &mut impl Write) -> Ended {
+    let (config, clock) = (config(args)?, Arc::new(WallClock));
+    let (address, topic) = who(args)?;
     let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| unwritten(&error))?;
-    let client = client(&config, ports).map_err(|error| Failure::new(exit::CONFIG, &error, None))?;
+    let client = client(&config, clock.clone()).map_err(|error| Failure::new(exit::CONFIG, &error, None))?;
     let until = Deadline::of(ALL_MAX, elapsed_now());
     let standing = runtime.block_on(ask(&client, &address, topic, until))?;
     let age = clock.now().since(standing.tip.time);
@@ -117,7 +113,19 @@ fn config(args: &StatusArgs) -> Result<AlloraConfig, Failure> {
     })
 }
 
-fn client(config: &AlloraConfig, (clock, chance): (Arc<dyn Clock>, Arc<dyn Chance>)) -> Result<Client, HttpError> {
+/// The wallet is not opened when the address is given: nothing here needs its key.
+fn who(args: &StatusArgs) -> Result<(Address, u64), Failure> {
+    let env = read_env()?;
+    let topic = args.topic.map_or_else(|| topic_of(&env), |topic| Ok(Some(topic)))?;
+    let topic = topic.ok_or_else(|| Failure {
+        code: exit::USAGE,
+        text: "error: no topic is given\n  what to do: give --topic, or set TOPIC_ID".to_owned(),
+    })?;
+    let address = args.address.map_or_else(|| Wallet::open(&env).map(|wallet| wallet.address()), Ok)?;
+    Ok((address, topic))
+}
+
+fn client(config: &AlloraConfig, clock: Arc<WallClock>) -> Result<Client, HttpError> {
     let settings = EndpointSettings {
         chain_id: config.chain_id.clone(),
         rpc: config.rpc.clone(),
@@ -126,7 +134,7 @@ fn client(config: &AlloraConfig, (clock, chance): (Arc<dyn Clock>, Arc<dyn Chanc
         survey_every: EndpointSettings::SURVEY_EVERY,
         cool_down: CoolDown::default(),
     };
-    Client::new(settings, config.emissions, clock, chance)
+    Client::new(settings, config.emissions, clock, Arc::new(SystemChance))
 }
 
 async fn ask(client: &Client, address: &Address, topic: u64, until: Deadline) -> Result<Standing, ClientError> {
