@@ -15,7 +15,7 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("supervisord", "SENTINEL_SUPERVISORD"),
     ("systemd-analyze", "SENTINEL_SYSTEMD_ANALYZE"),
 ];
-/// Names a Python that has pyzmq.
+/// Names a Python that has pyzmq and allora-sdk.
 const PYTHON: &str = "SENTINEL_PYTHON";
 /// With it no test is ignored for want of a program: it fails instead.
 const MUST_RUN: &str = "SENTINEL_MUST_RUN";
@@ -40,7 +40,7 @@ fn main() {
 /// `cfg(has_program = "NAME")` for each that is there.
 fn tell_programs() {
     println!(
-        "cargo::rustc-check-cfg=cfg(has_program, values(\"cc\", \"mlflow\", \"openssl\", \"python3\", \"pyzmq\", \"strace\", \"supervisord\", \"systemd-analyze\"))"
+        "cargo::rustc-check-cfg=cfg(has_program, values(\"allora-sdk\", \"cc\", \"mlflow\", \"openssl\", \"python3\", \"pyzmq\", \"strace\", \"supervisord\", \"systemd-analyze\"))"
     );
     for variable in PROGRAMS.map(|(_, variable)| variable).into_iter().chain([PYTHON, MUST_RUN, "PATH"]) {
         println!("cargo::rerun-if-env-changed={variable}");
@@ -54,9 +54,12 @@ fn tell_programs() {
         }
     }
     let python = env::var_os(PYTHON).unwrap_or_else(|| "python3".into());
-    let has_pyzmq =
-        || Command::new(python).args(["-c", "import zmq"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
-    if must_run || has_pyzmq() {
-        println!("cargo::rustc-cfg=has_program=\"pyzmq\"");
+    for (name, module) in [("pyzmq", "zmq"), ("allora-sdk", "allora_sdk")] {
+        let import = format!("import {module}");
+        let has_module =
+            || Command::new(&python).args(["-c", &import]).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+        if must_run || has_module() {
+            println!("cargo::rustc-cfg=has_program=\"{name}\"");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod faults;
 mod grpc;
 mod nodes;
 mod payload;
+mod process;
 mod proto;
 mod queries;
 mod rpc;
