@@ -293,6 +293,11 @@ impl Chain {
         });
     }
 
+    /// Hands bytes to a node's mempool without a socket.
+    pub fn submit(&self, node: usize, transaction: &[u8]) -> Broadcast {
+        self.shared.world().broadcast(node, transaction, None)
+    }
+
     /// What really happened.
     #[must_use]
     pub fn truth(&self) -> Truth {

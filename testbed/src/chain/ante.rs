@@ -61,7 +61,7 @@ pub(super) fn ante(state: &mut State, tx: &Tx, mode: Mode) -> Result<Paid, Refus
     }
     let fee = tx.auth.fee.clone().unwrap_or_default();
     let gas_used = gas_of_size(state, tx, mode);
-    let is_unlimited = fee.gas_limit == 0;
+    let is_unlimited = fee.gas_limit == 0 || (mode == Mode::Simulate && !state.rules.simulation_is_metered);
     if gas_used > fee.gas_limit && !is_unlimited {
         return Err(out_of_gas("txSize", fee.gas_limit, gas_used));
     }

@@ -63,7 +63,9 @@ pub struct Rules {
     pub register_gas: u64,
     /// What a message costs more when it is delivered than when it was simulated.
     pub gas_beyond_simulation: u64,
-    /// In uallo, as the two below.
+    /// Whether a simulation runs out of gas at the limit of its transaction.
+    pub simulation_is_metered: bool,
+    /// In uallo, as the one below.
     pub registration_fee: u128,
     pub data_sending_fee: u128,
     /// Bytes of a transaction, and of a message.
@@ -88,6 +90,7 @@ impl Default for Rules {
             payload_gas: 330_000,
             register_gas: 60_000,
             gas_beyond_simulation: 0,
+            simulation_is_metered: true,
             registration_fee: 200,
             data_sending_fee: 10,
             transaction_bytes_max: 1_048_576,

@@ -43,11 +43,14 @@ fn a_simulation_checks_the_sequence_of_the_mempool_and_not_the_signature() {
 }
 
 #[test]
-fn a_simulation_with_too_little_gas_runs_out() {
+fn a_simulation_with_too_little_gas_runs_out_where_it_is_metered() {
     let (chain, wallet) = open();
     let (code, text) =
         simulate(&chain, &submission(&wallet, 0, NONCE, "0.5").with(|draft| draft.gas = 300_000)).unwrap_err();
     assert!(code == 6 && text.contains("out of gas in location: ") && text.contains("with gas used: '"), "{text}");
+    chain.rules(|rules| rules.simulation_is_metered = false);
+    let gas = simulate(&chain, &submission(&wallet, 0, NONCE, "0.5").with(|draft| draft.gas = 1)).unwrap();
+    assert!(gas > 300_000, "{gas}");
 }
 
 #[test]
