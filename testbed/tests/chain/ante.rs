@@ -3,7 +3,7 @@
 use sentinel_testbed::chain::{Purpose, Reception, least_fee};
 
 use crate::proto::{number, text};
-use crate::support::{NONCE, NUMBER, accept, broadcast, broadcast_to, chain, chain_with, open, submission};
+use crate::support::{NONCE, NUMBER, accept, broadcast, broadcast_to, chain, chain_with, include, open, submission};
 use crate::wallet::{Draft, Payload, Wallet, any, high_s, registration};
 
 /// Demands that a changed transaction is refused with this code and a text that holds this.
@@ -204,6 +204,15 @@ fn the_same_bytes_are_in_the_cache_until_they_fail_or_vanish() {
     accept(&chain, &next);
     assert_eq!(chain.evict(), 1);
     accept(&chain, &next);
+}
+
+#[test]
+fn bytes_that_failed_in_their_block_are_checked_again() {
+    let (chain, wallet) = open();
+    let draft = submission(&wallet, 0, 999, "0.5");
+    assert!(include(&chain, &draft).refusal.is_some());
+    let (code, text) = broadcast(&chain, &draft);
+    assert!(code == 32 && text.contains("expected 1, got 0"), "{text}");
 }
 
 #[test]

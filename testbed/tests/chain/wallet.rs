@@ -54,6 +54,7 @@ pub fn high_s(signature: &[u8]) -> Vec<u8> {
         rest.push(difference.rem_euclid(256) as u8);
     }
     high.extend(rest.into_iter().rev());
+    assert_eq!(Signature::from_slice(&high).unwrap().normalize_s().to_bytes()[..], *signature);
     high
 }
 
