@@ -14,7 +14,7 @@ use super::reader::{Reading, Section, WhenAbsent};
 use super::values::SHORT;
 use crate::http::Url;
 use crate::venues::allora::messages::Emissions;
-use crate::venues::allora::rpc::TxHash;
+use crate::venues::allora::signing::TxHash;
 
 /// `[allora]`.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@ use sentinel::venues::allora::client::{AccountState, Client, ClientError, Simula
 use sentinel::venues::allora::errors::Class;
 use sentinel::venues::allora::messages::Emissions;
 use sentinel::venues::allora::queries::{Account, LatestInference};
-use sentinel::venues::allora::rpc::TxHash;
+use sentinel::venues::allora::signing::TxHash;
 use serde_json::Value;
 
 use super::node::{Node, Reply, query_answer, query_refused};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use sentinel::venues::allora::endpoints::{Broadcast, EndpointsError, TxFate};
 use sentinel::venues::allora::errors::Class;
-use sentinel::venues::allora::rpc::TxHash;
+use sentinel::venues::allora::signing::TxHash;
 use serde_json::{Value, json};
 
 use super::node::{Node, Reply, check_tx, not_found, query_answer, query_refused, status};

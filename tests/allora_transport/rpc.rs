@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use sentinel::http::{CallError, RetryAfter};
-use sentinel::venues::allora::rpc::{CheckTx, Delivered, Event, Lookup, Rpc, RpcError, TxHash};
+use sentinel::venues::allora::rpc::{CheckTx, Delivered, Event, Lookup, Rpc, RpcError};
+use sentinel::venues::allora::signing::TxHash;
 use sentinel_actors::domain::time::UtcMs;
 use serde_json::{Value, json};
 

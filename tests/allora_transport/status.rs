@@ -83,7 +83,7 @@ fn status(nodes: &[&Node]) -> Output {
     let forecast = std::fs::read_to_string(root.join("config/forecast.toml")).unwrap();
     let forecast = forecast.replace("\"demo/", &format!("\"{}/config/demo/", root.display()));
     let rpc: Vec<String> = nodes.iter().map(|node| format!("{:?}", node.url().as_str())).collect();
-    let allora = format!("\n[allora]\nrpc = [{}]\ncall_timeout = \"500ms\"\n", rpc.join(", "));
+    let allora = format!("\n[allora]\nrpc = [{}]\ncall_timeout = \"2s\"\n", rpc.join(", "));
     std::fs::write(dir.path().join("node.toml"), forecast + &allora).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel"));
     command.args(["allora", "status", "--config", "node.toml", "--topic", "67", "--address", ADDRESS]);

@@ -2,7 +2,7 @@
 
 use sentinel::config::{AlloraConfig, Network};
 use sentinel::venues::allora::messages::Emissions;
-use sentinel::venues::allora::rpc::TxHash;
+use sentinel::venues::allora::signing::TxHash;
 
 use super::{MINIMAL, check_refused, read};
 

@@ -20,11 +20,9 @@ use super::query_messages::{
     ParamsRequest, Query, SimulateRequest, TopicRequest, WindowRequest,
 };
 use super::rpc::QueryAnswer;
+use super::signing::DENOM;
 use crate::exit::{self, ExitError};
 use crate::http::{Deadline, HttpError};
-
-/// The one denomination that fees are paid in: 10^18 of it are 1 ALLO.
-pub const DENOM: &str = "uallo";
 
 /// What the Cosmos SDK maps "not found" to in a query.
 const NOT_FOUND: u32 = 22;

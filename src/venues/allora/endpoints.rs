@@ -12,7 +12,8 @@ use super::errors::{Class, Stage};
 use super::health::{LAG_BLOCKS_MAX, Trouble};
 use super::pool::Node;
 pub use super::pool::{EndpointHealth, EndpointSettings, Endpoints};
-use super::rpc::{Block, BlockResults, CheckTx, Delivered, Header, Lookup, QueryAnswer, RpcError, TxHash};
+use super::rpc::{Block, BlockResults, CheckTx, Delivered, Header, Lookup, QueryAnswer, RpcError};
+use super::signing::TxHash;
 use crate::http::Deadline;
 
 /// Why the endpoints together have no answer. Each text says what to do.

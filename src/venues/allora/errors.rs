@@ -66,7 +66,9 @@ pub enum Class {
     WrongVersion,
     /// The topic does not exist, or is not active.
     Topic,
-    /// Nothing of the above.
+    /// The node cannot look at it now: its state is not there, or it took too long.
+    NodeTrouble,
+    /// Nothing of the above. Before it is delivered it has cost nothing, and it may be what passes.
     Unknown,
 }
 
@@ -87,7 +89,7 @@ pub enum Action {
     RaiseGas,
     /// Sign again with the fee that is required, below the cap.
     RaiseFee,
-    /// Wait, then offer the same bytes to the next endpoint.
+    /// Wait, then ask the next endpoint; bytes stay the same.
     BackOff,
     /// Wait for the transaction by its hash.
     AwaitByHash,
@@ -102,7 +104,7 @@ pub enum Action {
 }
 
 /// Texts of a simulation, and of errors without a code of their own. The first that is found counts.
-const TEXTS: [(&str, Class); 22] = [
+const TEXTS: [(&str, Class); 27] = [
     ("account sequence mismatch", Class::Sequence { expected: None }),
     ("out of gas", Class::OutOfGas { gas: None }),
     ("unfulfilled nonce not found", Class::NonceGone),
@@ -118,6 +120,7 @@ const TEXTS: [(&str, Class); 22] = [
     ("data sender does not have enough denom", Class::Funds),
     ("does not have enough denom", Class::Funds),
     ("insufficient funds", Class::Funds),
+    ("unknown address", Class::Funds),
     ("single-arity label must be", Class::Refused),
     ("insufficient fee", Class::Fee { required_uallo: None }),
     ("tx timeout height", Class::Expired),
@@ -125,6 +128,10 @@ const TEXTS: [(&str, Class); 22] = [
     ("tx parse error", Class::WrongVersion),
     ("signature verification failed", Class::Refused),
     ("invalid chain-id", Class::WrongChain),
+    ("failed to load state at height", Class::NodeTrouble),
+    ("please wait for first block", Class::NodeTrouble),
+    ("context deadline exceeded", Class::NodeTrouble),
+    ("context canceled", Class::NodeTrouble),
 ];
 
 impl Class {
@@ -155,7 +162,7 @@ impl Class {
             Self::Sequence { .. } => Action::RefreshSequence,
             Self::OutOfGas { .. } => Action::RaiseGas,
             Self::Fee { .. } => Action::RaiseFee,
-            Self::MempoolFull => Action::BackOff,
+            Self::MempoolFull | Self::NodeTrouble => Action::BackOff,
             Self::InMempool => Action::AwaitByHash,
             Self::Expired | Self::Refused | Self::Unknown => Action::GiveUpNonce,
             Self::NotRegistered => Action::Register,

@@ -6,15 +6,14 @@
 //!
 //! Protocol: <https://docs.cometbft.com/v0.38/rpc/>.
 
-use std::fmt;
 use std::time::Duration;
 
-use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
+use data_encoding::{BASE64, HEXLOWER};
 use sentinel_actors::domain::time::UtcMs;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
+use super::signing::TxHash;
 use super::wire::{self, Base64};
 use crate::http::{
     Access, Answer, CallError, ClientSettings, Deadline, Headers, HttpClient, HttpError, RetryAfter, Url,
@@ -28,37 +27,6 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 const IDLE_MAX: Duration = Duration::from_secs(8);
 /// JSON-RPC 2.0: the method does not exist.
 const NO_METHOD: i64 = -32_601;
-
-/// SHA-256 of a transaction's bytes, which is what a chain calls it by.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TxHash([u8; 32]);
-
-impl TxHash {
-    /// That of a signed transaction.
-    #[must_use]
-    pub fn of(transaction: &[u8]) -> Self {
-        Self(Sha256::digest(transaction).into())
-    }
-
-    /// From 64 hexadecimal digits.
-    #[must_use]
-    pub fn from_hex(text: &str) -> Option<Self> {
-        let bytes = HEXUPPER.decode(text.to_ascii_uppercase().as_bytes()).ok()?;
-        bytes.try_into().ok().map(Self)
-    }
-}
-
-impl fmt::Display for TxHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXUPPER.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for TxHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// Why a node gave no answer that can be used. Every text is one short line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -277,9 +245,9 @@ impl Rpc {
     /// # Errors
     /// When there is no answer that can be used.
     pub async fn tx(&self, hash: TxHash, until: Deadline) -> Result<Lookup, RpcError> {
-        let params = json!({ "hash": BASE64.encode(&hash.0), "prove": false });
+        let params = json!({ "hash": BASE64.encode(hash.as_bytes()), "prove": false });
         match self.call::<wire::Tx>("tx", &params, until).await {
-            Ok(found) if TxHash::from_hex(&found.hash) != Some(hash) => {
+            Ok(found) if found.hash.parse() != Ok(hash) => {
                 Err(RpcError::Unreadable("it is about another transaction".to_owned()))
             }
             Ok(found) => Ok(Lookup::Found(self.delivered(found.tx_result, found.height))),

@@ -190,6 +190,21 @@ fn a_simulation_with_a_wrong_label_is_known_by_its_text() {
 #[test]
 fn a_simulation_of_an_unfunded_account_is_code_22_and_not_5() {
     simulated(22, "account allo1xyz not found: key not found", Class::Funds);
+    simulated(6, "account allo1xyz does not exist: unknown address", Class::Funds);
+}
+
+#[test]
+fn a_node_that_cannot_simulate_now_rejects_nothing() {
+    for text in [
+        "failed to load state at height 1200; version does not exist (latest height: 1199)",
+        "allora-1 is not ready; please wait for first block: invalid height",
+        "context deadline exceeded",
+        "context canceled",
+    ] {
+        simulated(6, text, Class::NodeTrouble);
+        simulated(18, text, Class::NodeTrouble);
+    }
+    assert_eq!(Class::NodeTrouble.action(), Action::BackOff);
 }
 
 #[test]
