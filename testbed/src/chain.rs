@@ -25,6 +25,7 @@ mod grpc;
 mod http;
 mod options;
 mod payload;
+mod port;
 mod proto;
 mod query;
 mod refusal;
@@ -57,6 +58,7 @@ pub use self::truth::{Admission, Broadcast, Dropped, Effect, Included, Purpose, 
 
 use self::emissions::InputInference;
 use self::fault::Scripted;
+use self::port::Port;
 use self::shared::Shared;
 use self::state::Topic;
 use self::world::World;
@@ -69,18 +71,20 @@ pub struct Chain {
     ticker: Option<JoinHandle<()>>,
 }
 
-/// A node's addresses, and its servers while it is up.
+/// A node's ports, and its servers while it is up.
 struct Sockets {
-    rpc_address: SocketAddr,
-    grpc_address: SocketAddr,
+    rpc: Port,
+    grpc: Port,
     servers: Option<(http::Server, grpc::Server)>,
 }
 
 impl Sockets {
-    fn start(shared: &Arc<Shared>, node: usize, rpc: u16, grpc: u16) -> io::Result<Self> {
-        let rpc = http::Server::start(Arc::clone(shared), node, rpc)?;
-        let grpc = grpc::Server::start(Arc::clone(shared), node, grpc)?;
-        Ok(Self { rpc_address: rpc.address(), grpc_address: grpc.address(), servers: Some((rpc, grpc)) })
+    /// Listens on the node's ports.
+    fn up(&mut self, shared: &Arc<Shared>, node: usize) -> io::Result<()> {
+        let rpc = http::Server::start(Arc::clone(shared), node, self.rpc.address())?;
+        let grpc = grpc::Server::start(Arc::clone(shared), node, self.grpc.address())?;
+        self.servers = Some((rpc, grpc));
+        Ok(())
     }
 }
 
@@ -90,9 +94,13 @@ impl Chain {
     pub fn start(options: Options) -> io::Result<Self> {
         let shared = Arc::new(Shared::new(World::new(&options.genesis, options.nodes), options.now));
         let port = |index: usize| options.ports.get(index).copied().unwrap_or(0);
-        let sockets = (0..options.nodes)
-            .map(|node| Sockets::start(&shared, node, port(node), port(options.nodes + node)))
-            .collect::<io::Result<_>>()?;
+        let mut sockets = Vec::new();
+        for node in 0..options.nodes {
+            let (rpc, grpc) = (Port::reserve(port(node))?, Port::reserve(port(options.nodes + node))?);
+            let mut own = Sockets { rpc, grpc, servers: None };
+            own.up(&shared, node)?;
+            sockets.push(own);
+        }
         let ends = CancellationToken::new();
         let ticker = options.every.map(|every| {
             let (shared, ends) = (Arc::clone(&shared), ends.clone());
@@ -115,23 +123,23 @@ impl Chain {
     /// Where a node answers JSON-RPC, for example `http://127.0.0.1:26657`.
     #[must_use]
     pub fn rpc_url(&self, node: usize) -> String {
-        format!("http://{}", self.sockets()[node].rpc_address)
+        format!("http://{}", self.rpc_address(node))
     }
 
     #[must_use]
     pub fn rpc_address(&self, node: usize) -> SocketAddr {
-        self.sockets()[node].rpc_address
+        self.sockets()[node].rpc.address()
     }
 
     /// Where a node answers gRPC, in the SDK's form: `grpc+http://127.0.0.1:9090`.
     #[must_use]
     pub fn grpc_url(&self, node: usize) -> String {
-        format!("grpc+http://{}", self.sockets()[node].grpc_address)
+        format!("grpc+http://{}", self.grpc_address(node))
     }
 
     #[must_use]
     pub fn grpc_address(&self, node: usize) -> SocketAddr {
-        self.sockets()[node].grpc_address
+        self.sockets()[node].grpc.address()
     }
 
     /// Makes a block; returns its height.
@@ -181,12 +189,11 @@ impl Chain {
     /// Starts a node's sockets again, on its addresses.
     ///
     /// # Errors
-    /// When an address is taken by another program meanwhile.
+    /// When the system has no thread for it.
     pub fn up(&self, node: usize) -> io::Result<()> {
         let mut sockets = self.sockets();
         if sockets[node].servers.is_none() {
-            let (rpc, grpc) = (sockets[node].rpc_address.port(), sockets[node].grpc_address.port());
-            sockets[node] = Sockets::start(&self.shared, node, rpc, grpc)?;
+            sockets[node].up(&self.shared, node)?;
             self.shared.world().nodes[node].is_up = true;
         }
         Ok(())
@@ -195,7 +202,7 @@ impl Chain {
     /// Ends a node and starts it again: it forgets which transactions it has seen.
     ///
     /// # Errors
-    /// When an address is taken by another program meanwhile.
+    /// When the system has no thread for it.
     pub fn restart(&self, node: usize) -> io::Result<()> {
         self.down(node);
         self.up(node)

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -51,7 +51,6 @@ const FRAME: usize = 5;
 
 /// A node's socket; it ends when this is dropped, and so do its connections.
 pub(super) struct Server {
-    address: SocketAddr,
     ends: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
@@ -70,11 +69,10 @@ struct Leaving {
 }
 
 impl Server {
-    /// Listens on loopback; the port 0 is any that is free.
-    pub(super) fn start(shared: Arc<Shared>, node: usize, port: u16) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    /// Listens there.
+    pub(super) fn start(shared: Arc<Shared>, node: usize, address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ends = CancellationToken::new();
         let (serving, of_thread) = (Serving { shared, node }, ends.clone());
@@ -93,11 +91,7 @@ impl Server {
                 }
             });
         });
-        Ok(Self { address, ends, thread: Some(thread) })
-    }
-
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
+        Ok(Self { ends, thread: Some(thread) })
     }
 }
 

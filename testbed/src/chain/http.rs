@@ -1,7 +1,7 @@
 //! The JSON-RPC socket of a node: a thread per connection, so that each fault is as simple as what it does to a socket.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -42,10 +42,9 @@ struct Request {
 }
 
 impl Server {
-    /// Listens on loopback; the port 0 is any that is free.
-    pub(super) fn start(shared: Arc<Shared>, node: usize, port: u16) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-        let address = listener.local_addr()?;
+    /// Listens there.
+    pub(super) fn start(shared: Arc<Shared>, node: usize, address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
         let running = Arc::new(Running { shared, node, ends: AtomicBool::new(false), streams: Mutex::default() });
         let of_thread = Arc::clone(&running);
         let thread = thread::spawn(move || {
@@ -65,10 +64,6 @@ impl Server {
             }
         });
         Ok(Self { address, running, thread: Some(thread) })
-    }
-
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
     }
 }
 

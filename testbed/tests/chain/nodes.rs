@@ -111,3 +111,18 @@ fn a_pending_transaction_outlives_one_node_and_not_all_of_them() {
     assert!(truth.pending.is_empty() && truth.dropped[0].why == "no node is up");
     accept(&chain, &draft);
 }
+
+#[test]
+fn the_port_of_a_node_that_is_down_stays_its_own() {
+    let (chain, _) = two();
+    let std::net::SocketAddr::V4(address) = chain.rpc_address(1) else { panic!("no address of loopback") };
+    for _ in 0..20 {
+        chain.down(1);
+        let other =
+            rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
+        assert_eq!(rustix::net::bind(&other, &address), Err(rustix::io::Errno::ADDRINUSE));
+        assert!(std::net::TcpStream::connect(address).is_err());
+        chain.up(1).unwrap();
+        assert!(std::net::TcpStream::connect(address).is_ok());
+    }
+}
