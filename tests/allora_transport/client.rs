@@ -149,7 +149,7 @@ async fn an_account_is_its_number_and_its_next_sequence() {
             .then(|| query_answer(100, &message(&[Inner(1, info.clone())])))
     });
     let account = client(&[&node]).account(&address(), until()).await.unwrap();
-    assert_eq!(account, AccountState::Known(Account { number: 4711, sequence: 8 }));
+    assert_eq!(account, AccountState::Known(Account { number: 4711, sequence: 8, height: 100 }));
 }
 
 #[tokio::test]

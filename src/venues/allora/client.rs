@@ -179,7 +179,7 @@ impl Client {
         }
         accepted(WHAT, &answer)?;
         let account = decoded::<AccountRequest>(WHAT, &answer)?;
-        understood(WHAT, queries::account(account, &address)).map(AccountState::Known)
+        understood(WHAT, queries::account(account, &address, answer.height)).map(AccountState::Known)
     }
 
     /// What an account has, in uallo; nothing when nobody knows it.

@@ -12,6 +12,8 @@ pub struct Account {
     pub number: u64,
     /// Of its next transaction.
     pub sequence: u64,
+    /// The block after which this was so.
+    pub height: u64,
 }
 
 /// The price of one unit of gas, exact: uallo times 10^18.
@@ -127,12 +129,12 @@ pub(super) fn coin(answer: CoinAnswer, denom: &str, what: &'static str) -> Resul
     amount(&coin.amount, what)
 }
 
-pub(super) fn account(answer: AccountAnswer, address: &str) -> Result<Account, AnswerError> {
+pub(super) fn account(answer: AccountAnswer, address: &str, height: u64) -> Result<Account, AnswerError> {
     let info = answer.info.ok_or(AnswerError::Missing("an account"))?;
     if info.address != address {
         return Err(AnswerError::Other(short(&info.address)));
     }
-    Ok(Account { number: info.account_number, sequence: info.sequence })
+    Ok(Account { number: info.account_number, sequence: info.sequence, height })
 }
 
 pub(super) fn params(answer: ParamsAnswer) -> Result<Params, AnswerError> {
@@ -243,8 +245,8 @@ mod tests {
         assert!(matches!(super::coin(coin("uatom"), "uallo", "x"), Err(AnswerError::Other(_))));
         let info = AccountMessage { address: "allo1a".to_owned(), account_number: 3, sequence: 9 };
         let answer = AccountAnswer { info: Some(info) };
-        assert_eq!(account(answer.clone(), "allo1a"), Ok(Account { number: 3, sequence: 9 }));
-        assert!(matches!(account(answer, "allo1b"), Err(AnswerError::Other(_))));
+        assert_eq!(account(answer.clone(), "allo1a", 5), Ok(Account { number: 3, sequence: 9, height: 5 }));
+        assert!(matches!(account(answer, "allo1b", 5), Err(AnswerError::Other(_))));
     }
 
     #[test]
