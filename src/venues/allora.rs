@@ -9,6 +9,7 @@
 //! * [`health`], [`endpoints`]: several nodes as one, and which of them can be believed.
 //! * [`client`], [`queries`]: what the chain's application is asked, in the version that it speaks.
 //! * [`errors`]: what an answer of the chain means, and what to do about it.
+//! * [`outbox`], [`fees`], [`wallet_lock`]: what is signed, what it may cost, and who may sign.
 //!
 //! What makes bytes asks neither for the time nor for chance: the same input gives the same bytes (signatures follow RFC 6979).
 
@@ -19,12 +20,15 @@ pub mod decoding;
 mod derivation;
 pub mod endpoints;
 pub mod errors;
+pub mod fees;
 pub mod health;
 pub mod messages;
+pub mod outbox;
 mod pool;
 pub mod queries;
 mod query_messages;
 pub mod rpc;
 pub mod signing;
 pub mod wallet;
+pub mod wallet_lock;
 mod wire;
