@@ -120,7 +120,7 @@ impl FaultInjector for ChaosFaults {
 }
 
 /// Fault points at which a crash test may end the process, by name.
-const CRASH_POINTS: [(&str, FaultPoint); 15] = [
+const CRASH_POINTS: [(&str, FaultPoint); 20] = [
     ("before-plan", FaultPoint::BeforePlan),
     ("after-plan", FaultPoint::AfterPlan),
     ("after-sent", FaultPoint::AfterSent),
@@ -136,6 +136,11 @@ const CRASH_POINTS: [(&str, FaultPoint); 15] = [
     ("predictor", FaultPoint::PredictorHandle),
     ("journal", FaultPoint::JournalHandle),
     ("slot-feed", FaultPoint::SlotFeedHandle),
+    ("before-sign", FaultPoint::BeforeSign),
+    ("after-sign", FaultPoint::AfterSign),
+    ("before-broadcast", FaultPoint::BeforeBroadcast),
+    ("after-broadcast", FaultPoint::AfterBroadcast),
+    ("after-fate", FaultPoint::AfterFate),
 ];
 
 /// With `--hang-at`, so that a test of the watchdog does not wait for the configured time.

@@ -9,11 +9,12 @@
 //! * [`health`], [`endpoints`]: several nodes as one, and which of them can be believed.
 //! * [`client`], [`queries`]: what the chain's application is asked, in the version that it speaks.
 //! * [`errors`]: what an answer of the chain means, and what to do about it.
-//! * [`outbox`], [`fees`], [`wallet_lock`]: what is signed, what it may cost, and who may sign.
+//! * [`broadcaster`]: the one place that sends, once and provably; [`outbox`], [`fees`] and [`wallet_lock`] are its own.
 //!
 //! What makes bytes asks neither for the time nor for chance: the same input gives the same bytes (signatures follow RFC 6979).
 
 pub mod address;
+pub mod broadcaster;
 pub mod client;
 pub mod decimal;
 pub mod decoding;

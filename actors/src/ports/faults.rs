@@ -32,6 +32,11 @@ pub enum FaultPoint {
     AfterBookWrite,
     BeforeModelSwap,
     BeforeSettle,
+    BeforeSign,
+    AfterSign,
+    BeforeBroadcast,
+    AfterBroadcast,
+    AfterFate,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

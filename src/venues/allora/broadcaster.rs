@@ -1,0 +1,458 @@
+//! The one place that signs and sends transactions of a wallet, one after the other.
+//!
+//! A transaction is durable in the [outbox](super::outbox) before its bytes leave, and nothing new is signed while an earlier one
+//! of the wallet may still get into a block. An outcome that is not known is settled by the transaction's hash, then by the
+//! state of the chain. What is offered again meanwhile are the identical bytes, or a dearer transaction with the same sequence, of
+//! which a chain takes one. So no submission has two effects, and none pays twice because an answer was lost.
+//!
+//! A simulation that rejects means that nothing is sent: it would cost a fee and fail.
+
+mod fate;
+mod sign;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sentinel_actors::error_chain::chain;
+use sentinel_actors::ports::{Clock, FaultInjector, FaultPoint, inject_fault};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::address::Address;
+use super::client::{AccountState, Client, ClientError};
+use super::errors::{Class, Stage};
+use super::fees::{FeeCaps, FeeError};
+use super::outbox::{Fate, Landed, OUTBOX_FILE, Outbox, OutboxError, SentTx};
+use super::queries::Account;
+use super::signing::{TxHash, WorkerData};
+use super::wallet::Wallet;
+use super::wallet_lock::{WalletLock, WalletLockError};
+use crate::http::Deadline;
+
+/// Transactions of one submission at most: a price may jump, a sequence may be read too early.
+const ATTEMPTS_MAX: usize = 5;
+/// Those that may have failed in a block, for want of gas, and are tried once more.
+const PAID_FAILURES_MAX: usize = 2;
+
+/// What is to be carried out on the chain, once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request<'a> {
+    /// Names the submission for ever: the same key is the same effect.
+    pub key: &'a str,
+    pub message: Message<'a>,
+    /// The last block that may contain it. After it the submission is of no use, and its fate is certain.
+    pub last_height: u64,
+}
+
+/// The message of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Message<'a> {
+    /// A worker's inference.
+    Worker(&'a WorkerData),
+    /// The worker's registration in a topic.
+    Register {
+        /// Which one.
+        topic_id: u64,
+    },
+}
+
+/// What became of a submission.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A block has it, and its message was carried out.
+    Included(Receipt),
+    /// A block has it, and its message failed.
+    Failed {
+        receipt: Receipt,
+        class: Class,
+        /// What the chain says.
+        text: String,
+    },
+    /// The chain does not take it, and it has cost nothing.
+    Refused {
+        class: Class,
+        /// What the chain says.
+        text: String,
+    },
+    /// Nothing was sent, or what was sent can be in no block.
+    NotSent(NotSent),
+    /// It may be in a block, or get into one until `last_height`. Asking again settles it.
+    Unknown {
+        hash: TxHash,
+        last_height: u64,
+        /// What stands in the way of knowing.
+        why: String,
+    },
+}
+
+/// A submission in a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    pub hash: TxHash,
+    pub height: u64,
+    /// What it has cost.
+    pub fee_uallo: u128,
+    pub gas_used: u64,
+}
+
+/// Why nothing was sent. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSent {
+    /// There is nothing of this key.
+    #[error("nothing was ever signed for this submission")]
+    NeverSigned,
+    /// The process ended, or time, before the bytes left.
+    #[error("its time was over before it left")]
+    Late,
+    /// One of the wallet's transactions may still get into a block.
+    #[error(
+        "transaction {hash} of this wallet may still get into a block until {last_height}: nothing else is signed before"
+    )]
+    Busy {
+        /// Which one.
+        hash: TxHash,
+        /// Its last block.
+        last_height: u64,
+    },
+    /// The block is too late, or has come too close.
+    #[error(
+        "block {height} is committed, and the submission has to be in a block up to {last_height}: it would come too late"
+    )]
+    TooLate {
+        /// The newest block.
+        height: u64,
+        /// The last one that would do.
+        last_height: u64,
+    },
+    /// The block that opens the window is not committed: the transaction could be carried out in a wrong one.
+    #[error("block {nonce} is the nonce, and only block {height} is committed: wait for it")]
+    TooEarly {
+        /// The nonce.
+        nonce: i64,
+        /// The newest block.
+        height: u64,
+    },
+    /// The account is as good as empty.
+    #[error("the chain does not know the account {0}, because nobody has ever sent it anything: fund it with ALLO")]
+    Unfunded(Address),
+    /// What was sent is in no block and never will be.
+    #[error("it is in no block and never will be: {0}")]
+    Never(String),
+    /// It would cost too much.
+    #[error(transparent)]
+    Fee(#[from] FeeError),
+    /// The chain cannot be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// What is signed could not be made durable.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+}
+
+/// A broadcaster cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the wallet.
+    #[error(transparent)]
+    Lock(#[from] WalletLockError),
+    /// The outbox cannot be used.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+}
+
+/// How long it waits between two looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Between two looks for a transaction.
+    pub look: Duration,
+    /// Before the sequence is read again after a mismatch.
+    pub refresh: Duration,
+}
+
+impl Pace {
+    /// A block takes 5.6 to 6 seconds.
+    pub const LIVE: Self = Self { look: Duration::from_secs(2), refresh: Duration::from_secs(5) };
+}
+
+/// One wallet's broadcaster.
+pub struct Broadcaster {
+    client: Arc<Client>,
+    wallet: Wallet,
+    outbox: Outbox,
+    caps: FeeCaps,
+    pace: Pace,
+    clock: Arc<dyn Clock>,
+    faults: Arc<dyn FaultInjector>,
+    /// Its transactions go one after the other.
+    turn: Mutex<Taken>,
+    _lock: WalletLock,
+}
+
+/// What a broadcaster is made of.
+pub struct Parts<'a> {
+    pub client: Arc<Client>,
+    pub wallet: Wallet,
+    /// Where the outbox is.
+    pub state_dir: &'a Path,
+    pub caps: FeeCaps,
+    pub pace: Pace,
+    pub clock: Arc<dyn Clock>,
+    pub faults: Arc<dyn FaultInjector>,
+}
+
+/// A step that ends the submission.
+type Step<T> = Result<T, Box<Outcome>>;
+
+impl<E: Into<NotSent>> From<E> for Box<Outcome> {
+    fn from(error: E) -> Self {
+        Self::new(Outcome::NotSent(error.into()))
+    }
+}
+
+impl Broadcaster {
+    /// The broadcaster of a wallet, of which a machine has one.
+    ///
+    /// # Errors
+    /// When another process has the wallet, or the outbox cannot be used.
+    pub fn open(parts: Parts<'_>) -> Result<Self, OpenError> {
+        let Parts { client, wallet, state_dir, caps, pace, clock, faults } = parts;
+        let lock = WalletLock::take(&wallet.address(), client.endpoints().chain_id())?;
+        let outbox = Outbox::open(&state_dir.join(OUTBOX_FILE))?;
+        Ok(Self { client, wallet, outbox, caps, pace, clock, faults, turn: Mutex::default(), _lock: lock })
+    }
+
+    /// Carries a submission out, unless it was before, and waits until a block has it. Calling again with the same key goes on
+    /// where the last call ended, in whichever process that was.
+    pub async fn submit(&self, request: &Request<'_>, until: Deadline) -> Outcome {
+        let worked = tokio::time::timeout(until.left(), async {
+            let mut turn = self.turn.lock().await;
+            self.carry_out(&mut turn, request, until).await
+        });
+        match worked.await {
+            Ok(Ok(receipt)) => Outcome::Included(receipt),
+            Ok(Err(outcome)) => self.unless_open(request.key, *outcome).await,
+            Err(_) => self.unless_open(request.key, Outcome::NotSent(NotSent::Late)).await,
+        }
+    }
+
+    /// What became of a submission. Sends nothing.
+    pub async fn settle(&self, key: &str, until: Deadline) -> Outcome {
+        let settled = tokio::time::timeout(until.left(), async {
+            let mut turn = self.turn.lock().await;
+            for sent in self.outbox.of_key(key).await? {
+                if sent.fate == Fate::Open && sent.offered {
+                    self.find(&mut turn, &sent, until).await?;
+                }
+            }
+            self.summary(key).await
+        });
+        match settled.await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(outcome)) => self.unless_open(key, *outcome).await,
+            Err(_) => self.unless_open(key, Outcome::NotSent(NotSent::Late)).await,
+        }
+    }
+
+    /// A failure after bytes may have left is no proof that they had no effect.
+    async fn unless_open(&self, key: &str, outcome: Outcome) -> Outcome {
+        let Outcome::NotSent(error) = outcome else { return outcome };
+        match self.summary(key).await {
+            Ok(Outcome::Unknown { hash, last_height, .. }) => {
+                Outcome::Unknown { hash, last_height, why: chain(&error) }
+            }
+            Ok(included @ (Outcome::Included(_) | Outcome::Failed { .. })) => included,
+            Ok(_) => Outcome::NotSent(error),
+            Err(outcome) => *outcome,
+        }
+    }
+
+    /// What the outbox knows of a submission.
+    async fn summary(&self, key: &str) -> Step<Outcome> {
+        let history = self.outbox.of_key(key).await?;
+        if let Some((sent, landed)) = history.iter().filter_map(landed).max_by_key(|(_, landed)| landed.code == 0) {
+            return Ok(outcome_of(sent, landed));
+        }
+        if let Some(open) = history.iter().rfind(|sent| sent.fate == Fate::Open && sent.offered) {
+            let why = "it is not known whether a block has it".to_owned();
+            return Ok(Outcome::Unknown { hash: open.hash, last_height: open.terms.timeout_height, why });
+        }
+        Ok(Outcome::NotSent(match history.last().map(|sent| &sent.fate) {
+            None => NotSent::NeverSigned,
+            Some(Fate::Never(why)) => NotSent::Never(why.clone()),
+            Some(_) => NotSent::Late,
+        }))
+    }
+
+    async fn carry_out(&self, turn: &mut Turn<'_>, request: &Request<'_>, until: Deadline) -> Step<Receipt> {
+        let mut next = self.take_up(turn, request, until).await?;
+        let (mut required_uallo, mut refused) = (None, None);
+        for _ in 0..ATTEMPTS_MAX {
+            let sent = match next.take() {
+                Some(sent) => sent,
+                None => match self.sign_next(turn, request, required_uallo, until).await? {
+                    Signed::Tx(sent) => *sent,
+                    Signed::Rejected(class, text) => {
+                        self.answer_refusal(class, &text, until).await?;
+                        refused = Some(Outcome::Refused { class, text });
+                        continue;
+                    }
+                },
+            };
+            required_uallo = match self.see_through(turn, &sent, until).await? {
+                Ended::Landed(landed) if landed.code == 0 => return Ok(receipt(&sent, &landed)),
+                Ended::Landed(landed) => {
+                    self.tries_again(request.key, &sent, &landed).await?;
+                    required(class_of(&landed))
+                }
+                Ended::Refused(class, text) => {
+                    self.answer_refusal(class, &text, until).await?;
+                    refused = Some(Outcome::Refused { class, text });
+                    required(class)
+                }
+                // The next one has the same sequence, because this one may still land.
+                Ended::Outdated(class) => {
+                    if class == Class::WrongVersion {
+                        self.client.probe(until).await?;
+                    }
+                    required(class)
+                }
+                Ended::Never(why) => self.check_height(request, until, why).await.map(|()| None)?,
+            };
+        }
+        Err(Box::new(refused.unwrap_or_else(|| {
+            Outcome::NotSent(NotSent::Never(format!(
+                "{ATTEMPTS_MAX} transactions were signed, and none got into a block"
+            )))
+        })))
+    }
+
+    /// What an earlier call, or an earlier process, has left open: this submission's own transaction is gone on with, and that of
+    /// another one has to end first.
+    async fn take_up(&self, turn: &mut Turn<'_>, request: &Request<'_>, until: Deadline) -> Step<Option<SentTx>> {
+        let mut mine = None;
+        for sent in self.outbox.open_of(self.wallet.address(), self.client.endpoints().chain_id()).await? {
+            let is_mine = sent.key == request.key;
+            if !sent.offered {
+                if is_mine {
+                    mine = Some(sent);
+                } else {
+                    self.end(&sent, Fate::Never("it was never offered to a node".to_owned())).await?;
+                }
+                continue;
+            }
+            match self.find(turn, &sent, until).await? {
+                Fate::Open if is_mine => mine = Some(sent),
+                Fate::Open => {
+                    let (hash, last_height) = (sent.hash, sent.terms.timeout_height);
+                    return Err(NotSent::Busy { hash, last_height }.into());
+                }
+                Fate::Landed(_) | Fate::Never(_) => {}
+            }
+        }
+        let history = self.outbox.of_key(request.key).await?;
+        match history.iter().filter_map(landed).max_by_key(|(_, landed)| landed.code == 0) {
+            Some((sent, landed)) if landed.code == 0 => Err(Box::new(outcome_of(sent, landed))),
+            Some((sent, landed)) => self.tries_again(request.key, sent, landed).await.map(|()| mine),
+            None => Ok(mine),
+        }
+    }
+
+    /// Whether a transaction that failed in a block is followed by another one: only for want of gas, and once.
+    async fn tries_again(&self, key: &str, sent: &SentTx, landed: &Landed) -> Step<()> {
+        let history = self.outbox.of_key(key).await?;
+        let paid = history.iter().filter_map(self::landed).filter(|(_, landed)| landed.has_paid()).count();
+        let is_worth_it =
+            matches!(class_of(landed), Class::OutOfGas { .. } | Class::Sequence { .. } | Class::Fee { .. });
+        if is_worth_it && paid < PAID_FAILURES_MAX { Ok(()) } else { Err(Box::new(outcome_of(sent, landed))) }
+    }
+
+    /// A refusal that another transaction may not meet; any other one ends the submission.
+    async fn answer_refusal(&self, class: Class, text: &str, until: Deadline) -> Step<()> {
+        match class {
+            Class::Sequence { .. } => tokio::time::sleep(self.pace.refresh).await,
+            Class::WrongVersion => {
+                self.client.probe(until).await?;
+            }
+            Class::Fee { .. } => {}
+            _ => return Err(Box::new(Outcome::Refused { class, text: text.to_owned() })),
+        }
+        Ok(())
+    }
+
+    /// Another transaction is of use only while a block that it may be in is still to come.
+    async fn check_height(&self, request: &Request<'_>, until: Deadline, why: String) -> Step<()> {
+        let height = self.client.endpoints().latest(until).await.map_err(ClientError::from)?.height;
+        if height < request.last_height { Ok(()) } else { Err(NotSent::Never(why).into()) }
+    }
+
+    /// The wallet's account, as it is after a committed block.
+    async fn account(&self, until: Deadline) -> Step<Account> {
+        match self.client.account(&self.wallet.address(), until).await? {
+            AccountState::Known(account) => Ok(account),
+            AccountState::Unfunded => Err(NotSent::Unfunded(self.wallet.address()).into()),
+        }
+    }
+
+    async fn fault(&self, point: FaultPoint) {
+        inject_fault(&*self.faults, point, "broadcaster").await;
+    }
+}
+
+/// Whoever has it may sign and send.
+type Turn<'t> = MutexGuard<'t, Taken>;
+
+/// What is known beyond one call.
+#[derive(Debug, Default)]
+struct Taken {
+    /// Up to which block each transaction was searched for.
+    searched: BTreeMap<TxHash, u64>,
+}
+
+/// How a transaction ended, as far as another one may follow.
+enum Ended {
+    Landed(Landed),
+    /// The first node that was offered it refused it, so that no node has it.
+    Refused(Class, String),
+    /// The price has risen above its fee, or the chain was upgraded. It may still land.
+    Outdated(Class),
+    Never(String),
+}
+
+/// A transaction that is in the outbox now, or why there is none.
+enum Signed {
+    Tx(Box<SentTx>),
+    /// The simulation rejects it.
+    Rejected(Class, String),
+}
+
+fn landed(sent: &SentTx) -> Option<(&SentTx, &Landed)> {
+    match &sent.fate {
+        Fate::Landed(landed) => Some((sent, landed)),
+        Fate::Open | Fate::Never(_) => None,
+    }
+}
+
+fn receipt(sent: &SentTx, landed: &Landed) -> Receipt {
+    let fee_uallo = if landed.has_paid() { sent.terms.fee_uallo } else { 0 };
+    Receipt { hash: sent.hash, height: landed.height, fee_uallo, gas_used: landed.gas_used }
+}
+
+fn outcome_of(sent: &SentTx, landed: &Landed) -> Outcome {
+    let receipt = receipt(sent, landed);
+    if landed.code == 0 {
+        return Outcome::Included(receipt);
+    }
+    Outcome::Failed { receipt, class: class_of(landed), text: landed.text.clone() }
+}
+
+fn class_of(landed: &Landed) -> Class {
+    Class::of(Stage::Deliver, &landed.codespace, landed.code, &landed.text)
+}
+
+const fn required(class: Class) -> Option<u128> {
+    match class {
+        Class::Fee { required_uallo } => required_uallo,
+        _ => None,
+    }
+}
