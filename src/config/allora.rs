@@ -136,14 +136,15 @@ pub(super) fn allora(mut s: Section<'_, '_>) -> Option<AlloraConfig> {
 /// Nothing secret goes to an endpoint, but what it says is believed, so it is asked unencrypted only where an operator says so by
 /// writing http.
 fn rpc_address(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|_| format!("'{text}' is not an address"))?;
+    // The text is not repeated: it may hold a key.
+    let no_address = "an entry is not an address of the web; write that of CometBFT's RPC, with https";
+    let url: Url = text.parse().map_err(|_| no_address.to_owned())?;
     let has_more = url.query().is_some() || url.fragment().is_some();
     match url.scheme() {
-        // The text is not repeated: it may hold a key.
         _ if has_more || !url.username().is_empty() || url.password().is_some() => {
             Err("an address of an endpoint has no user, query or fragment".to_owned())
         }
         "https" | "http" if url.host_str().is_some() => Ok(url),
-        _ => Err(format!("'{text}' is not an address of the web; write that of CometBFT's RPC, with https")),
+        _ => Err(no_address.to_owned()),
     }
 }

@@ -3,6 +3,7 @@
 use prost::Message;
 use sentinel::venues::allora::address::Address;
 use sentinel::venues::allora::client::{AccountState, Client, ClientError, Simulation};
+use sentinel::venues::allora::endpoints::EndpointsError;
 use sentinel::venues::allora::errors::Class;
 use sentinel::venues::allora::messages::Emissions;
 use sentinel::venues::allora::queries::{Account, LatestInference};
@@ -252,6 +253,22 @@ async fn a_window_is_read_with_what_it_says_about_the_worker() {
     let sent = node.params("abci_query").last().unwrap()["data"].as_str().unwrap().to_owned();
     let expected = message(&[Number(1, 67), Text(2, ADDRESS)]);
     assert_eq!(sent, data_encoding::HEXLOWER.encode(&expected));
+}
+
+/// One that is behind still shows the window that has closed.
+#[tokio::test]
+async fn a_nonce_of_an_endpoint_that_is_behind_is_not_acted_on() {
+    let is_window = |path: &str| path.ends_with("/GetWorkerSubmissionWindowStatus");
+    let newest = node(101, move |path| params(path, "v10").or_else(|| is_window(path).then_some(Reply::Drop)));
+    let behind = || {
+        let window = message(&[Number(1, 1), Number(2, 4320), Number(3, 4320), Number(4, 4440)]);
+        node(100, move |path| params(path, "v10").or_else(|| is_window(path).then(|| query_answer(100, &window))))
+    };
+    let (one, two) = (behind(), behind());
+    let alone = client(&[&newest, &one]).window_status(67, &address(), until()).await;
+    assert!(matches!(alone, Err(ClientError::Endpoints(EndpointsError::Disagree { .. }))), "{alone:?}");
+    let agreed = client(&[&newest, &one, &two]).window_status(67, &address(), until()).await.unwrap();
+    assert_eq!(agreed.nonce, 4320);
 }
 
 #[tokio::test]

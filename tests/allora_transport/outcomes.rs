@@ -67,6 +67,13 @@ async fn a_refusal_says_no_height_and_is_that_of_its_endpoint() {
     assert_eq!(agreed(&[&one, &two, &newer]).await, Ok(8), "the account has just come to be");
 }
 
+#[tokio::test]
+async fn what_one_refuses_and_others_answer_is_not_the_chains_refusal() {
+    let sick = Node::with(101, |method, _| (method == "abci_query").then(|| query_refused(6, "database is locked")));
+    let (one, two) = (answering(100, 100, 7), answering(100, 100, 7));
+    assert_eq!(agreed(&[&sick, &one, &two]).await, Ok(7));
+}
+
 /// Answers a broadcast with `reply`.
 fn mempool(height: u64, reply: Reply) -> Node {
     Node::with(height, move |method, _| (method == "broadcast_tx_sync").then(|| reply.clone()))
@@ -220,6 +227,17 @@ async fn without_an_index_a_transaction_is_looked_for_in_the_blocks() {
     assert_eq!((delivered.height, delivered.code), (11, 67));
     assert_eq!(look(12..=12).await, Ok(None), "it is in none of these");
     assert!(look(12..=13).await.is_err(), "a block that is not committed proves nothing");
+}
+
+#[tokio::test]
+async fn a_block_that_has_it_without_results_is_no_proof_that_it_is_in_none() {
+    let node = Node::with(12, |method, _| match method {
+        "block" => Some(Reply::Result(block(11, &[TRANSACTION]))),
+        "block_results" => Some(Reply::Result(json!({ "height": "11", "txs_results": null }))),
+        _ => None,
+    });
+    let looked = endpoints(&[&node]).tx_in_blocks(TxHash::of(TRANSACTION), 11..=11, until()).await;
+    assert!(looked.is_err(), "{looked:?}");
 }
 
 #[tokio::test]

@@ -197,7 +197,10 @@ impl Client {
     /// # Errors
     /// When the chain cannot be asked.
     pub async fn gas_price(&self, until: Deadline) -> Result<GasPrice, ClientError> {
-        let answer = self.ask_cosmos("GasPrice", &GasPriceRequest { denom: DENOM.to_owned() }, until).await?;
+        let request = GasPriceRequest { denom: DENOM.to_owned() }.encode_to_vec();
+        let answer = self.endpoints.read_agreed(GasPriceRequest::PATH, &request, until).await?;
+        accepted("GasPrice", &answer)?;
+        let answer = decoded::<GasPriceRequest>("GasPrice", &answer)?;
         understood("GasPrice", queries::coin(answer, DENOM, "the price of gas")).map(GasPrice::from_scaled)
     }
 
@@ -208,7 +211,12 @@ impl Client {
     /// When the chain cannot be asked.
     pub async fn simulate(&self, transaction: Vec<u8>, until: Deadline) -> Result<Simulation, ClientError> {
         let request = SimulateRequest { tx_bytes: transaction }.encode_to_vec();
-        let answer = self.endpoints.read(SimulateRequest::PATH, &request, is_unknown_path, until).await?;
+        // The trouble of one node is not the transaction's.
+        let cannot_tell = |answer: &QueryAnswer| {
+            let class = Class::of(Stage::Simulate, &answer.codespace, answer.code, &answer.log);
+            is_unknown_path(answer) || matches!(class, Class::NodeTrouble | Class::Unknown)
+        };
+        let answer = self.endpoints.read(SimulateRequest::PATH, &request, cannot_tell, until).await?;
         if is_unknown_path(&answer) {
             return Ok(Simulation::NotOffered);
         }
@@ -221,10 +229,11 @@ impl Client {
         understood("Simulate", gas).map(|gas| Simulation::Gas(gas.gas_used))
     }
 
-    /// Whether a worker may submit to a topic, and when.
+    /// Whether a worker may submit to a topic, and when: what is signed for a nonce rests on it, so it is from the endpoint with the
+    /// greatest height or from two that agree.
     ///
     /// # Errors
-    /// When the chain cannot be asked, or has no such topic.
+    /// When the chain cannot be asked, the endpoints do not agree, or there is no such topic.
     pub async fn window_status(
         &self,
         topic: u64,
@@ -232,7 +241,8 @@ impl Client {
         until: Deadline,
     ) -> Result<WindowStatus, ClientError> {
         const WHAT: &str = "GetWorkerSubmissionWindowStatus";
-        let answer = self.ask(WHAT, &WindowRequest { topic, address: worker.to_string() }, until).await?;
+        let request = WindowRequest { topic, address: worker.to_string() };
+        let answer = self.ask_by(WHAT, &request, Trust::Agreed, until).await?;
         understood(WHAT, queries::window(&answer))
     }
 
@@ -286,21 +296,34 @@ impl Client {
         decoded::<Q>(what, &answer)
     }
 
-    /// A question to the emissions module, asked again when the chain has changed its version in the meantime.
     async fn ask<Q: EmissionsQuery>(
         &self,
         what: &'static str,
         request: &Q,
         until: Deadline,
     ) -> Result<Q::Answer, ClientError> {
+        self.ask_by(what, request, Trust::Newest, until).await
+    }
+
+    /// A question to the emissions module, asked again when the chain has changed its version in the meantime.
+    async fn ask_by<Q: EmissionsQuery>(
+        &self,
+        what: &'static str,
+        request: &Q,
+        trust: Trust,
+        until: Deadline,
+    ) -> Result<Q::Answer, ClientError> {
         let bytes = request.encode_to_vec();
-        let mut path = Q::path(self.emissions(until).await?);
-        let mut answer = self.endpoints.read(&path, &bytes, is_unknown_path, until).await?;
+        let read = async |path: &str| match trust {
+            Trust::Newest => self.endpoints.read(path, &bytes, is_unknown_path, until).await,
+            Trust::Agreed => self.endpoints.read_agreed(path, &bytes, until).await,
+        };
+        let path = Q::path(self.emissions(until).await?);
+        let mut answer = read(&path).await?;
         if is_unknown_path(&answer) {
             let now = Q::path(self.probe(until).await?);
             if now != path {
-                path = now;
-                answer = self.endpoints.read(&path, &bytes, is_unknown_path, until).await?;
+                answer = read(&now).await?;
             }
         }
         accepted(what, &answer)?;
@@ -323,6 +346,15 @@ impl Client {
     fn found(&self) -> MutexGuard<'_, Option<Emissions>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whose answer is taken.
+#[derive(Debug, Clone, Copy)]
+enum Trust {
+    /// That of the endpoint with the greatest height that gives one.
+    Newest,
+    /// That of the endpoint with the greatest height, or of two that agree; nobody else's.
+    Agreed,
 }
 
 /// Code 6 is that of every failure without one of its own; only the text tells.

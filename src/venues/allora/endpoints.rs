@@ -202,7 +202,8 @@ impl Endpoints {
     /// them.
     ///
     /// # Errors
-    /// When one of the blocks cannot be had, for example because it is not committed yet.
+    /// When one of the blocks cannot be had, for example because it is not committed yet, or when there are no results of the one that
+    /// has it.
     pub async fn tx_in_blocks(
         &self,
         hash: TxHash,
@@ -213,9 +214,13 @@ impl Endpoints {
             let block = self.block(height, until).await?;
             let Some(at) = block.transactions.iter().position(|bytes| TxHash::of(bytes) == hash) else { continue };
             let results = self.block_results(height, until).await?;
-            if let Some(delivered) = results.transactions.into_iter().nth(at) {
-                return Ok(Some(delivered));
-            }
+            // It is there, whatever a node without results says: that is no proof of the contrary.
+            let missing =
+                || RpcError::Unreadable(format!("block {height} has the transaction, and its results do not"));
+            return match results.transactions.into_iter().nth(at) {
+                Some(delivered) => Ok(Some(delivered)),
+                None => Err(EndpointsError::NoneAnswered { endpoints: vec![("block_results".to_owned(), missing())] }),
+            };
         }
         Ok(None)
     }
@@ -256,8 +261,13 @@ fn at_block(node: &Node, mut answer: QueryAnswer) -> QueryAnswer {
 /// The answer with the greatest height, when nobody with that height says anything else and it is the tip's or there is no other
 /// endpoint; else one that two agree on.
 fn agreed(answers: &[(String, QueryAnswer)], tip: u64, is_only_one: bool) -> Option<&QueryAnswer> {
-    let plausible =
-        || answers.iter().map(|(_, answer)| answer).filter(|one| one.height <= tip.saturating_add(LAG_BLOCKS_MAX));
+    // What one refuses and others answer is that one's trouble.
+    let has_answer = answers.iter().any(|(_, answer)| answer.code == 0);
+    let is_answer = move |one: &&QueryAnswer| !has_answer || one.code == 0;
+    let plausible = || {
+        let answers = answers.iter().map(|(_, answer)| answer).filter(is_answer);
+        answers.filter(|one| one.height <= tip.saturating_add(LAG_BLOCKS_MAX))
+    };
     let is_same = |one: &QueryAnswer, other: &QueryAnswer| (one.code, &one.value) == (other.code, &other.value);
     let top = plausible().map(|answer| answer.height).max()?;
     let newest = plausible().find(|answer| answer.height == top)?;

@@ -184,6 +184,13 @@ impl Class {
     }
 }
 
+/// Whether a transaction in a block came as far as its message, and so has paid its fee and used its sequence, whatever became of
+/// the message. What fails before costs nothing.
+#[must_use]
+pub fn has_reached_message(codespace: &str, code: u32, text: &str) -> bool {
+    code == 0 || (codespace, code) == ("sdk", 11) || text.contains("failed to execute message")
+}
+
 fn of_code(codespace: &str, code: u32, text: &str) -> Class {
     match (codespace, code) {
         ("sdk", code) => of_sdk(code),

@@ -27,6 +27,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 const IDLE_MAX: Duration = Duration::from_secs(8);
 /// JSON-RPC 2.0: the method does not exist.
 const NO_METHOD: i64 = -32_601;
+/// The same: the parameters are not those of the method.
+const NO_PARAMETERS: i64 = -32_602;
 
 /// Why a node gave no answer that can be used. Every text is one short line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +57,13 @@ impl RpcError {
     #[must_use]
     pub const fn has_not_arrived(&self) -> bool {
         // A proxy that limits or forbids does not pass on; one that says 502 or 504 may have.
-        matches!(self, Self::Call(CallError::Unreachable(_)) | Self::Status { status: 401 | 403 | 404 | 429, .. })
+        // A node that does not know the method, or not its parameters, has done nothing.
+        matches!(
+            self,
+            Self::Call(CallError::Unreachable(_))
+                | Self::Status { status: 401 | 403 | 404 | 429, .. }
+                | Self::Refused { code: NO_METHOD | NO_PARAMETERS, .. }
+        )
     }
 
     fn is_missing_method(&self) -> bool {
@@ -251,6 +259,7 @@ impl Rpc {
                 Err(RpcError::Unreadable("it is about another transaction".to_owned()))
             }
             Ok(found) => Ok(Lookup::Found(self.delivered(found.tx_result, found.height))),
+            Err(error) if error.is_missing_method() => Ok(Lookup::NoIndex),
             Err(error) if error.says("not found") => Ok(Lookup::NotFound),
             Err(error) if error.says("indexing is disabled") => Ok(Lookup::NoIndex),
             Err(error) => Err(error),
