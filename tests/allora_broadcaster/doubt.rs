@@ -198,7 +198,7 @@ async fn nothing_else_is_signed_while_a_transaction_may_still_land() {
 }
 
 #[tokio::test]
-async fn what_was_signed_before_a_death_is_offered_byte_for_byte_after_it() {
+async fn what_was_signed_and_not_offered_before_a_death_is_signed_anew_after_it() {
     let mut site = Site::new();
     site.faults = HangAt::new(FaultPoint::AfterSign);
     let late = site.broadcaster().submit(&submission(&inference()), until(BRIEF)).await;
@@ -234,6 +234,14 @@ async fn what_was_signed_and_never_offered_keeps_no_other_one_back() {
     site.broadcaster().submit(&Request { key: "given up", ..submission(&data) }, until(BRIEF)).await;
     site.faults = Arc::new(sentinel_actors::ports::NoFaults);
     included(site.broadcaster().submit(&submission(&data), until(SOON)).await);
+    assert_eq!(site.offers().len(), 1);
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_simulate_now_is_asked_again() {
+    let site = Site::new();
+    site.chain.script(0, &["Simulate:query-fails=failed to load state at height 1002@1-2"]).unwrap();
+    included(site.broadcaster().submit(&submission(&inference()), until(SOON)).await);
     assert_eq!(site.offers().len(), 1);
 }
 
@@ -276,18 +284,77 @@ async fn an_old_sequence_beside_a_slow_index_is_no_proof() {
 
 /// A pruned node does not keep the wallet waiting for ever, nor does it end the wait too early.
 #[tokio::test]
-async fn without_the_blocks_an_index_far_past_the_last_one_is_proof() {
+async fn without_the_blocks_a_used_sequence_is_in_the_end_said_to_be_unproven() {
+    let site = Site::by_hand();
+    let data = inference();
+    let request = Request { last_height: 1_005, ..submission(&data) };
+    site.broadcaster().submit(&request, until(BRIEF)).await;
+    site.chain.evict();
+    site.chain.set_sequence(&address(), 1);
+    site.chain.script(0, &["block:error=height is not available, lowest is 1100"]).unwrap();
+    for (height, is_over) in [(1_105, false), (1_106, true)] {
+        site.chain.blocks_to(height);
+        let settled = site.broadcaster().settle(KEY, until(SOON)).await;
+        assert_eq!(matches!(settled, Outcome::Unproven { .. }), is_over, "{height}: {settled:?}");
+    }
+    let again = site.broadcaster().submit(&submission(&data), until(SOON)).await;
+    assert!(matches!(again, Outcome::Unproven { .. }), "it is not sent again: {again:?}");
+    let other = Request { key: "another", ..submission(&data) };
+    let (next, ()) = tokio::join!(async { site.broadcaster().submit(&other, until(SOON)).await }, async {
+        wait_until(|| !site.truth().pending.is_empty()).await;
+        site.chain.block();
+    });
+    included(next);
+}
+
+#[tokio::test]
+async fn without_the_blocks_an_unused_sequence_is_proof_in_the_end() {
     let site = Site::by_hand();
     let data = inference();
     site.broadcaster().submit(&Request { last_height: 1_005, ..submission(&data) }, until(BRIEF)).await;
     site.chain.evict();
-    site.chain.set_sequence(&address(), 1);
+    site.chain.view(0, |view| view.has_tx_index = false);
     site.chain.script(0, &["block:error=height is not available, lowest is 1100"]).unwrap();
-    for (height, is_proof) in [(1_105, false), (1_106, true)] {
+    for (height, is_over) in [(1_105, false), (1_106, true)] {
         site.chain.blocks_to(height);
         let settled = site.broadcaster().settle(KEY, until(SOON)).await;
-        assert_eq!(matches!(settled, Outcome::NotSent(NotSent::Never(_))), is_proof, "{height}: {settled:?}");
+        assert_eq!(matches!(settled, Outcome::NotSent(NotSent::Never(_))), is_over, "{height}: {settled:?}");
     }
+}
+
+/// Whatever is said of the dearer one: the one before it may still land.
+#[tokio::test]
+async fn the_refusal_of_a_dearer_one_is_no_refusal_of_the_one_that_waits() {
+    let site = Site::by_hand();
+    let broadcaster = site.broadcaster();
+    let data = inference();
+    let request = submission(&data);
+    let (outcome, ()) = tokio::join!(broadcaster.submit(&request, until(SOON)), async {
+        wait_until(|| !site.truth().pending.is_empty()).await;
+        let rules = ["broadcast_tx_sync:refused=sdk/13@1", "broadcast_tx_sync:refused=sdk/21"];
+        site.chain.script(0, &rules).unwrap();
+        site.chain.rules(|rules| rules.gas_price *= 2);
+    });
+    assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+    site.chain.script(0, &[]).unwrap();
+    site.chain.rules(|rules| rules.gas_price /= 2);
+    let (outcome, ()) = tokio::join!(broadcaster.submit(&request, until(SOON)), async {
+        wait_until(|| !site.truth().pending.is_empty()).await;
+        site.chain.block();
+    });
+    assert_eq!(site.offers()[0].0, included(outcome).hash.to_string(), "the one that waited has landed");
+}
+
+#[tokio::test]
+async fn another_wallet_in_the_same_directory_does_not_answer_for_this_one() {
+    let site = Site::new();
+    included(site.broadcaster().submit(&submission(&inference()), until(SOON)).await);
+    let mut other_chain = Site::new();
+    other_chain.dir = site.dir;
+    let settled = other_chain.broadcaster().settle(KEY, until(SOON)).await;
+    assert!(matches!(settled, Outcome::NotSent(NotSent::NeverSigned)), "{settled:?}");
+    included(other_chain.broadcaster().submit(&submission(&inference()), until(SOON)).await);
+    assert_eq!(other_chain.chain.truth().included.len(), 1);
 }
 
 /// The official worker's call can wait for ever.
@@ -297,7 +364,7 @@ async fn a_submission_ends_by_its_deadline_whatever_hangs() {
         let site = Site::new();
         site.chain.script(0, &[hanging]).unwrap();
         let submitted = async { site.broadcaster().submit(&submission(&inference()), until(BRIEF)).await };
-        let outcome = tokio::time::timeout(SOON, submitted).await.expect(hanging);
+        let outcome = tokio::time::timeout(BRIEF * 10, submitted).await.expect(hanging);
         let may_have_left = matches!(hanging, "broadcast_tx_sync:hang" | "tx:hang");
         assert_eq!(matches!(outcome, Outcome::Unknown { .. }), may_have_left, "{hanging}: {outcome:?}");
     }
@@ -327,7 +394,7 @@ async fn no_word_of_the_wallet_is_in_what_it_writes() {
     assert!(files > 0);
 }
 
-/// A simulation at the window's last block passes, although every later block is too late.
+/// The whitelist changes between simulation and block.
 #[tokio::test]
 async fn what_fails_in_its_block_has_cost_its_fee_and_is_not_sent_again() {
     let site = Site::by_hand();

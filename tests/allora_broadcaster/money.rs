@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sentinel::venues::allora::broadcaster::{NotSent, Outcome, Request};
+use sentinel::venues::allora::broadcaster::{Message, NotSent, Outcome, Request};
 use sentinel::venues::allora::errors::Class;
 use sentinel::venues::allora::fees::{FeeCaps, FeeError};
 
@@ -115,11 +115,7 @@ async fn a_days_cap_counts_what_was_spent_before_a_restart() {
     site.caps = FeeCaps { per_day: 7_000_000, ..site.caps };
     included(site.broadcaster().submit(&submission(&inference()), until(SOON)).await);
     let data = inference();
-    let register = Request {
-        key: "registration",
-        message: sentinel::venues::allora::broadcaster::Message::Register { topic_id: 68 },
-        ..submission(&data)
-    };
+    let register = Request { key: "registration", message: Message::Register { topic_id: 68 }, ..submission(&data) };
     site.chain.script(0, &["Simulate:unknown"]).unwrap();
     let outcome = site.broadcaster().submit(&register, until(SOON)).await;
     let spent = site.truth().fees(&address());
@@ -136,19 +132,38 @@ async fn a_balance_below_the_fee_says_how_much_is_missing() {
     site.chain.set_balance(&address(), 1_000);
     site.chain.script(0, &["Simulate:unknown"]).unwrap();
     let outcome = site.broadcaster().submit(&submission(&inference()), until(SOON)).await;
-    let is_it =
-        matches!(outcome, Outcome::NotSent(NotSent::Fee(FeeError::AboveBalance { balance: 1_000, fee: 3_150_000 })));
+    let is_it = matches!(
+        outcome,
+        Outcome::NotSent(NotSent::Fee(FeeError::AboveBalance { balance: 1_000, fee: 5_292_000, .. }))
+    );
     assert!(is_it, "{outcome:?}");
     assert_eq!(site.offers(), []);
 }
 
+/// The simulation passes with one uallo of a fee, and the real one would leave too little for the topic.
 #[tokio::test]
-async fn where_no_node_simulates_the_documented_gas_is_offered() {
+async fn what_the_topic_takes_is_left_beside_the_fee() {
+    let site = Site::new();
+    let broadcaster = site.broadcaster();
+    let data = inference();
+    let register = Request { key: "registration", message: Message::Register { topic_id: 68 }, ..submission(&data) };
+    site.chain.script(0, &["Simulate:unknown"]).unwrap();
+    let fee = 2_520_000;
+    for (balance, is_enough) in [(fee + 199, false), (fee + 200, true)] {
+        site.chain.set_balance(&address(), balance);
+        let outcome = broadcaster.submit(&register, until(SOON)).await;
+        let is_short = matches!(outcome, Outcome::NotSent(NotSent::Fee(FeeError::AboveBalance { besides: 200, .. })));
+        assert_eq!(is_short, !is_enough, "{outcome:?}");
+    }
+    assert_eq!(site.offers().len(), 1);
+}
+
+#[tokio::test]
+async fn where_no_node_simulates_enough_gas_is_offered() {
     let site = Site::new();
     site.chain.script(0, &["Simulate:unknown"]).unwrap();
-    site.chain.rules(|rules| rules.payload_gas = 100_000);
     included(site.broadcaster().submit(&submission(&inference()), until(SOON)).await);
-    assert_eq!(site.truth().included[0].gas_wanted, 300_000);
+    assert_eq!(site.truth().included[0].gas_wanted, 504_000);
 }
 
 /// Truth of the account: nothing but fees and what the topic takes has left it.

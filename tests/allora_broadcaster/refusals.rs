@@ -157,6 +157,32 @@ async fn a_chain_that_is_upgraded_in_mid_run_is_spoken_to_in_its_new_version() {
     assert_eq!(site.truth().included.len(), 1);
 }
 
+/// The old one may still land, so the new one has its sequence.
+#[tokio::test]
+async fn an_upgrade_under_a_waiting_transaction_costs_one_fee() {
+    let site = Site::with(1, None, |genesis| genesis.emissions = Emissions::V9);
+    let broadcaster = site.broadcaster();
+    let data = inference();
+    let request = submission(&data);
+    let waits = || async {
+        while site.truth().pending.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let (outcome, ()) = tokio::join!(broadcaster.submit(&request, until(SOON)), async {
+        waits().await;
+        site.chain.evict();
+        site.chain.upgrade_at(1_003);
+        site.chain.block();
+        waits().await;
+        site.chain.block();
+    });
+    included(outcome);
+    let truth = site.truth();
+    assert_eq!(truth.included.len(), 1);
+    assert!(truth.broadcasts.iter().all(|one| one.sequence.is_none_or(|sequence| sequence == 0)), "{truth:?}");
+}
+
 #[tokio::test]
 async fn a_wallet_that_is_in_use_is_refused_to_a_second_broadcaster() {
     let site = Site::by_hand();

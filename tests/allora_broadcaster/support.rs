@@ -70,6 +70,7 @@ impl Site {
         let topic = genesis.topics.get_mut(&TOPIC).unwrap();
         (topic.epoch_length, topic.window, topic.epoch_last_ended) = (1_000, 500, 1);
         topic.registered.push(address());
+        genesis.height = 990;
         change(&mut genesis);
         let now = Arc::new(|| WallClock.now().0);
         let chain = Chain::start(Options { nodes, every, now: Some(now), ..Options::by_hand(genesis) }).unwrap();

@@ -21,7 +21,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::address::Address;
 use super::client::{AccountState, Client, ClientError};
-use super::errors::{Class, Stage};
+use super::errors::{Action, Class, Stage};
 use super::fees::{FeeCaps, FeeError};
 use super::outbox::{Fate, Landed, OUTBOX_FILE, Outbox, OutboxError, SentTx};
 use super::queries::Account;
@@ -77,6 +77,13 @@ pub enum Outcome {
     },
     /// Nothing was sent, or what was sent can be in no block.
     NotSent(NotSent),
+    /// It may be in a block, and the blocks that could tell are pruned at every endpoint. Only a person can find out, with the
+    /// explorer. It is never sent again.
+    Unproven {
+        hash: TxHash,
+        /// What is known.
+        why: String,
+    },
     /// It may be in a block, or get into one until `last_height`. Asking again settles it.
     Unknown {
         hash: TxHash,
@@ -100,10 +107,13 @@ pub struct Receipt {
 #[derive(Debug, thiserror::Error)]
 pub enum NotSent {
     /// There is nothing of this key.
-    #[error("nothing was ever signed for this submission")]
+    #[error("nothing was ever signed for this submission, so nothing of it is on the chain")]
     NeverSigned,
     /// The process ended, or time, before the bytes left.
-    #[error("its time was over before it left")]
+    #[error(
+        "its time was over before it left: the endpoints are slow, or another transaction of this wallet had its turn; `sentinel allora \
+         status` shows how the endpoints answer"
+    )]
     Late,
     /// One of the wallet's transactions may still get into a block.
     #[error(
@@ -139,6 +149,11 @@ pub enum NotSent {
     /// What was sent is in no block and never will be.
     #[error("it is in no block and never will be: {0}")]
     Never(String),
+    /// Transaction after transaction was outdated before a block had it.
+    #[error(
+        "price or sequence changed with each of {ATTEMPTS_MAX} attempts: find out whether another program signs with this wallet"
+    )]
+    GivenUp,
     /// It would cost too much.
     #[error(transparent)]
     Fee(#[from] FeeError),
@@ -218,7 +233,7 @@ impl Broadcaster {
     pub fn open(parts: Parts<'_>) -> Result<Self, OpenError> {
         let Parts { client, wallet, state_dir, caps, pace, clock, faults } = parts;
         let lock = WalletLock::take(&wallet.address(), client.endpoints().chain_id())?;
-        let outbox = Outbox::open(&state_dir.join(OUTBOX_FILE))?;
+        let outbox = Outbox::open(&state_dir.join(OUTBOX_FILE), wallet.address(), client.endpoints().chain_id())?;
         Ok(Self { client, wallet, outbox, caps, pace, clock, faults, turn: Mutex::default(), _lock: lock })
     }
 
@@ -254,15 +269,18 @@ impl Broadcaster {
         }
     }
 
-    /// A failure after bytes may have left is no proof that they had no effect.
+    /// A failure after bytes may have left is no proof that they had no effect, and neither is the refusal of those that were to take
+    /// their place.
     async fn unless_open(&self, key: &str, outcome: Outcome) -> Outcome {
-        let Outcome::NotSent(error) = outcome else { return outcome };
+        let why = match &outcome {
+            Outcome::NotSent(error) => chain(error),
+            Outcome::Refused { text, .. } => text.clone(),
+            _ => return outcome,
+        };
         match self.summary(key).await {
-            Ok(Outcome::Unknown { hash, last_height, .. }) => {
-                Outcome::Unknown { hash, last_height, why: chain(&error) }
-            }
-            Ok(included @ (Outcome::Included(_) | Outcome::Failed { .. })) => included,
-            Ok(_) => Outcome::NotSent(error),
+            Ok(Outcome::Unknown { hash, last_height, .. }) => Outcome::Unknown { hash, last_height, why },
+            Ok(Outcome::NotSent(_) | Outcome::Refused { .. }) => outcome,
+            Ok(known) => known,
             Err(outcome) => *outcome,
         }
     }
@@ -270,17 +288,19 @@ impl Broadcaster {
     /// What the outbox knows of a submission.
     async fn summary(&self, key: &str) -> Step<Outcome> {
         let history = self.outbox.of_key(key).await?;
-        if let Some((sent, landed)) = history.iter().filter_map(landed).max_by_key(|(_, landed)| landed.code == 0) {
+        if let Some((sent, landed)) = best_landed(&history) {
             return Ok(outcome_of(sent, landed));
         }
         if let Some(open) = history.iter().rfind(|sent| sent.fate == Fate::Open && sent.offered) {
             let why = "it is not known whether a block has it".to_owned();
             return Ok(Outcome::Unknown { hash: open.hash, last_height: open.terms.timeout_height, why });
         }
-        Ok(Outcome::NotSent(match history.last().map(|sent| &sent.fate) {
-            None => NotSent::NeverSigned,
-            Some(Fate::Never(why)) => NotSent::Never(why.clone()),
-            Some(_) => NotSent::Late,
+        Ok(unproven(&history).unwrap_or_else(|| {
+            Outcome::NotSent(match history.last().map(|sent| &sent.fate) {
+                None => NotSent::NeverSigned,
+                Some(Fate::Never(why)) => NotSent::Never(why.clone()),
+                Some(_) => NotSent::Late,
+            })
         }))
     }
 
@@ -315,43 +335,42 @@ impl Broadcaster {
                     if class == Class::WrongVersion {
                         self.client.probe(until).await?;
                     }
+                    tokio::time::sleep(self.pace.look).await;
                     required(class)
                 }
                 Ended::Never(why) => self.check_height(request, until, why).await.map(|()| None)?,
+                Ended::Unproven => return Err(Box::new(self.summary(request.key).await?)),
             };
         }
-        Err(Box::new(refused.unwrap_or_else(|| {
-            Outcome::NotSent(NotSent::Never(format!(
-                "{ATTEMPTS_MAX} transactions were signed, and none got into a block"
-            )))
-        })))
+        Err(Box::new(refused.unwrap_or(Outcome::NotSent(NotSent::GivenUp))))
     }
 
     /// What an earlier call, or an earlier process, has left open: this submission's own transaction is gone on with, and that of
     /// another one has to end first.
     async fn take_up(&self, turn: &mut Turn<'_>, request: &Request<'_>, until: Deadline) -> Step<Option<SentTx>> {
         let mut mine = None;
-        for sent in self.outbox.open_of(self.wallet.address(), self.client.endpoints().chain_id()).await? {
-            let is_mine = sent.key == request.key;
+        for sent in self.outbox.open_ones().await? {
             if !sent.offered {
-                if is_mine {
-                    mine = Some(sent);
-                } else {
-                    self.end(&sent, Fate::Never("it was never offered to a node".to_owned())).await?;
-                }
+                // Signed anew it has the same bytes, if it is still right to send them.
+                self.end(&sent, Fate::Never("it was never offered to a node".to_owned())).await?;
                 continue;
             }
             match self.find(turn, &sent, until).await? {
-                Fate::Open if is_mine => mine = Some(sent),
+                Fate::Open if sent.key == request.key => mine = Some(sent),
                 Fate::Open => {
+                    // The sooner it lands, the sooner this one gets its turn.
+                    self.offer(&sent, false, until).await?;
                     let (hash, last_height) = (sent.hash, sent.terms.timeout_height);
                     return Err(NotSent::Busy { hash, last_height }.into());
                 }
-                Fate::Landed(_) | Fate::Never(_) => {}
+                Fate::Landed(_) | Fate::Never(_) | Fate::Unproven(_) => {}
             }
         }
         let history = self.outbox.of_key(request.key).await?;
-        match history.iter().filter_map(landed).max_by_key(|(_, landed)| landed.code == 0) {
+        if let Some(unproven) = unproven(&history) {
+            return Err(Box::new(unproven));
+        }
+        match best_landed(&history) {
             Some((sent, landed)) if landed.code == 0 => Err(Box::new(outcome_of(sent, landed))),
             Some((sent, landed)) => self.tries_again(request.key, sent, landed).await.map(|()| mine),
             None => Ok(mine),
@@ -369,12 +388,12 @@ impl Broadcaster {
 
     /// A refusal that another transaction may not meet; any other one ends the submission.
     async fn answer_refusal(&self, class: Class, text: &str, until: Deadline) -> Step<()> {
-        match class {
-            Class::Sequence { .. } => tokio::time::sleep(self.pace.refresh).await,
-            Class::WrongVersion => {
+        match class.action() {
+            Action::RefreshSequence | Action::BackOff => tokio::time::sleep(self.pace.refresh).await,
+            Action::ProbeVersion => {
                 self.client.probe(until).await?;
             }
-            Class::Fee { .. } => {}
+            Action::RaiseFee => {}
             _ => return Err(Box::new(Outcome::Refused { class, text: text.to_owned() })),
         }
         Ok(())
@@ -417,6 +436,7 @@ enum Ended {
     /// The price has risen above its fee, or the chain was upgraded. It may still land.
     Outdated(Class),
     Never(String),
+    Unproven,
 }
 
 /// A transaction that is in the outbox now, or why there is none.
@@ -429,8 +449,20 @@ enum Signed {
 fn landed(sent: &SentTx) -> Option<(&SentTx, &Landed)> {
     match &sent.fate {
         Fate::Landed(landed) => Some((sent, landed)),
-        Fate::Open | Fate::Never(_) => None,
+        Fate::Open | Fate::Never(_) | Fate::Unproven(_) => None,
     }
+}
+
+/// The one that was carried out, else the last one that failed.
+fn best_landed(history: &[SentTx]) -> Option<(&SentTx, &Landed)> {
+    history.iter().filter_map(landed).max_by_key(|(_, landed)| landed.code == 0)
+}
+
+fn unproven(history: &[SentTx]) -> Option<Outcome> {
+    history.iter().find_map(|sent| match &sent.fate {
+        Fate::Unproven(why) => Some(Outcome::Unproven { hash: sent.hash, why: why.clone() }),
+        _ => None,
+    })
 }
 
 fn receipt(sent: &SentTx, landed: &Landed) -> Receipt {

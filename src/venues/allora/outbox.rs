@@ -15,7 +15,7 @@ use sentinel_actors::domain::time::UtcMs;
 use sha2::{Digest as _, Sha256};
 
 use super::address::Address;
-use super::errors::Class;
+use super::errors::has_reached_message;
 use super::messages::{AuthInfo, TxBody, TxRaw};
 use super::signing::{DENOM, TxHash};
 
@@ -33,7 +33,9 @@ const COLUMNS: &str = "hash, key, chain_id, address, bytes, signed_at, signed_he
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
     /// SQLite failed.
-    #[error("the database of signed transactions ({OUTBOX_FILE}) failed")]
+    #[error(
+        "the database of signed transactions, {OUTBOX_FILE}, failed: look at the disk; nothing is sent before it works"
+    )]
     Database(#[from] rusqlite::Error),
     /// The file is something else.
     #[error("{OUTBOX_FILE} is not the outbox of this version: move it away, or start the version that wrote it")]
@@ -45,10 +47,10 @@ pub enum OutboxError {
     )]
     Damaged(String),
     /// Another transaction of this hash is there.
-    #[error("transaction {0} is in the outbox already")]
+    #[error("transaction {0} was signed for another submission already, and is not signed twice")]
     Twice(TxHash),
     /// The thread that writes has ended.
-    #[error("the outbox does not answer")]
+    #[error("{OUTBOX_FILE} could not be asked: start the node again")]
     Gone,
 }
 
@@ -90,6 +92,8 @@ pub enum Fate {
     Landed(Landed),
     /// It is in no block, and never will be.
     Never(String),
+    /// It may be in a block, and what could tell is gone: blocks are pruned. It can get into no other one.
+    Unproven(String),
 }
 
 /// A transaction in a block.
@@ -108,8 +112,7 @@ impl Landed {
     /// Whether the chain took the fee and the sequence. What fails before the message runs costs nothing.
     #[must_use]
     pub fn has_paid(&self) -> bool {
-        let class = Class::of(super::errors::Stage::Deliver, &self.codespace, self.code, &self.text);
-        !matches!(class, Class::Expired | Class::Sequence { .. } | Class::Fee { .. })
+        has_reached_message(&self.codespace, self.code, &self.text)
     }
 }
 
@@ -141,21 +144,26 @@ impl SignedTerms {
     }
 }
 
-/// The open outbox. Its calls wait for the disk, on a thread that may.
+/// The open outbox of one wallet on one chain. Its calls wait for the disk, on a thread that may.
 #[derive(Clone)]
-pub struct Outbox(Arc<Mutex<Connection>>);
+pub struct Outbox {
+    connection: Arc<Mutex<Connection>>,
+    address: Address,
+    chain_id: String,
+}
 
 impl Outbox {
-    /// Opens the outbox, or begins one.
+    /// Opens the outbox, or begins one. What other wallets, or this one on another chain, have in the file is not seen.
     ///
     /// # Errors
     /// When the file cannot be used, or is something else.
-    pub fn open(path: &Path) -> Result<Self, OutboxError> {
+    pub fn open(path: &Path, address: Address, chain_id: &str) -> Result<Self, OutboxError> {
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
         let versions = (number("application_id")?, number("user_version")?);
-        if !matches!(versions, (APPLICATION_ID, SCHEMA_VERSION) | (0, 0)) {
+        let is_empty = || connection.query_row("SELECT count(*) = 0 FROM sqlite_master", [], |row| row.get(0));
+        if versions != (APPLICATION_ID, SCHEMA_VERSION) && !(versions == (0, 0) && is_empty()?) {
             return Err(OutboxError::NotAnOutbox);
         }
         connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
@@ -169,7 +177,7 @@ impl Outbox {
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             transaction.commit()?;
         }
-        Ok(Self(Arc::new(Mutex::new(connection))))
+        Ok(Self { connection: Arc::new(Mutex::new(connection)), address, chain_id: chain_id.to_owned() })
     }
 
     /// Writes a signed transaction. It is durable when this returns. One that is in no block may be signed again, byte for byte.
@@ -184,7 +192,7 @@ impl Outbox {
                 Some(Fate::Never(_)) => {
                     connection.execute("DELETE FROM transactions WHERE hash = ?1", [sent.hash.to_string()])?;
                 }
-                Some(Fate::Open | Fate::Landed(_)) => return Err(OutboxError::Twice(sent.hash)),
+                Some(Fate::Open | Fate::Landed(_) | Fate::Unproven(_)) => return Err(OutboxError::Twice(sent.hash)),
             }
             insert(connection, &sent)
         })
@@ -228,39 +236,40 @@ impl Outbox {
     /// # Errors
     /// When they cannot be read, or one was changed.
     pub async fn of_key(&self, key: &str) -> Result<Vec<SentTx>, OutboxError> {
+        let (address, chain_id) = self.wallet();
         let key = key.to_owned();
-        self.with(move |connection| select(connection, "key = ?1", params![key])).await
+        let of_key = "address = ?1 AND chain_id = ?2 AND key = ?3";
+        self.with(move |connection| select(connection, of_key, params![address, chain_id, key])).await
     }
 
-    /// The transactions of a wallet whose fate is not proven, oldest first.
+    /// The transactions whose fate is not proven, oldest first.
     ///
     /// # Errors
     /// As [`Outbox::of_key`].
-    pub async fn open_of(&self, address: Address, chain_id: &str) -> Result<Vec<SentTx>, OutboxError> {
-        let chain_id = chain_id.to_owned();
+    pub async fn open_ones(&self) -> Result<Vec<SentTx>, OutboxError> {
+        let (address, chain_id) = self.wallet();
         let open = "address = ?1 AND chain_id = ?2 AND fate = 'open'";
-        self.with(move |connection| select(connection, open, params![address.to_string(), chain_id])).await
+        self.with(move |connection| select(connection, open, params![address, chain_id])).await
     }
 
-    /// What a wallet's transactions that were signed from `since` on have cost, or may still cost, in uallo. An open one with the
+    fn wallet(&self) -> (String, String) {
+        (self.address.to_string(), self.chain_id.clone())
+    }
+
+    /// What the transactions that were signed from `since` on have cost, or may still cost, in uallo. An open one with the
     /// sequence `next` is left out: it and the next one will not both be in a block.
     ///
     /// # Errors
     /// As [`Outbox::of_key`].
-    pub async fn spent(
-        &self,
-        (address, chain_id): (Address, &str),
-        next: u64,
-        since: UtcMs,
-    ) -> Result<u128, OutboxError> {
-        let chain_id = chain_id.to_owned();
+    pub async fn spent(&self, next: u64, since: UtcMs) -> Result<u128, OutboxError> {
+        let (address, chain_id) = self.wallet();
         let signed = "address = ?1 AND chain_id = ?2 AND signed_at >= ?3";
-        let sent =
-            self.with(move |connection| select(connection, signed, params![address.to_string(), chain_id, since.0]));
+        let sent = self.with(move |connection| select(connection, signed, params![address, chain_id, since.0]));
         let mut spent: BTreeMap<u64, u128> = BTreeMap::new();
         for sent in sent.await? {
             let may_cost = match &sent.fate {
                 Fate::Open => sent.terms.sequence != next,
+                Fate::Unproven(_) => true,
                 Fate::Landed(landed) => landed.has_paid(),
                 Fate::Never(_) => false,
             };
@@ -278,7 +287,7 @@ impl Outbox {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, OutboxError> + Send + 'static,
     ) -> Result<T, OutboxError> {
-        let shared = self.0.clone();
+        let shared = self.connection.clone();
         let done = tokio::task::spawn_blocking(move || {
             let mut connection = shared.lock().unwrap_or_else(PoisonError::into_inner);
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -314,6 +323,7 @@ fn update(connection: &Connection, sent: &SentTx) -> Result<(), OutboxError> {
         Fate::Open => ("open", None, None),
         Fate::Landed(landed) => ("landed", Some(landed), Some(&landed.text)),
         Fate::Never(why) => ("never", None, Some(why)),
+        Fate::Unproven(why) => ("unproven", None, Some(why)),
     };
     connection
         .prepare_cached(
@@ -377,6 +387,7 @@ fn read(row: &Row<'_>) -> Result<Option<SentTx>, OutboxError> {
     let fate = match fate.as_str() {
         "open" => Fate::Open,
         "never" => Fate::Never(text.unwrap_or_default()),
+        "unproven" => Fate::Unproven(text.unwrap_or_default()),
         _ => Fate::Landed(Landed {
             height: number(row, 9)?,
             code: row.get(10)?,
@@ -414,6 +425,7 @@ fn seal(sent: &SentTx) -> Vec<u8> {
     let fate = match &sent.fate {
         Fate::Open => "open".to_owned(),
         Fate::Never(why) => format!("never {why}"),
+        Fate::Unproven(why) => format!("unproven {why}"),
         Fate::Landed(Landed { height, code, codespace, gas_used, text }) => {
             format!("landed {height} {code} {gas_used} {codespace} {text}")
         }
@@ -475,7 +487,7 @@ mod tests {
 
     fn outbox() -> (tempfile::TempDir, Outbox) {
         let dir = tempfile::tempdir().unwrap();
-        let outbox = Outbox::open(&dir.path().join(OUTBOX_FILE)).unwrap();
+        let outbox = Outbox::open(&dir.path().join(OUTBOX_FILE), signer(), CHAIN).unwrap();
         (dir, outbox)
     }
 
@@ -489,11 +501,18 @@ mod tests {
         outbox.offer(sent.hash).await.unwrap();
         drop(outbox);
 
-        let outbox = Outbox::open(&dir.path().join(OUTBOX_FILE)).unwrap();
+        let outbox = Outbox::open(&dir.path().join(OUTBOX_FILE), signer(), CHAIN).unwrap();
         let expected = SentTx { offered: true, ..sent.clone() };
         assert_eq!(outbox.of_key("a").await.unwrap(), std::slice::from_ref(&expected));
-        assert_eq!(outbox.open_of(signer(), CHAIN).await.unwrap(), [expected]);
-        assert_eq!(outbox.open_of(signer(), "elsewhere").await.unwrap(), []);
+        assert_eq!(outbox.open_ones().await.unwrap(), [expected]);
+        let path = dir.path().join(OUTBOX_FILE);
+        let elsewhere = Outbox::open(&path, signer(), "elsewhere").unwrap();
+        let of_another = Outbox::open(&path, Address::of_public_key(&[3; 33]), CHAIN).unwrap();
+        for outbox in [elsewhere, of_another] {
+            assert_eq!(outbox.open_ones().await.unwrap(), []);
+            assert_eq!(outbox.of_key("a").await.unwrap(), []);
+            assert_eq!(outbox.spent(0, UtcMs(0)).await.unwrap(), 0);
+        }
         assert!(matches!(outbox.add(&sent).await, Err(OutboxError::Twice(hash)) if hash == sent.hash));
         outbox.end(sent.hash, Fate::Never("refused".to_owned())).await.unwrap();
         outbox.add(&sent).await.unwrap();
@@ -517,10 +536,10 @@ mod tests {
         for sent in [&cheap, &dear, &next] {
             outbox.add(sent).await.unwrap();
         }
-        outbox.end(dear.hash, in_block(5, "sdk")).await.unwrap();
+        outbox.end(dear.hash, in_block(11, "sdk")).await.unwrap();
         let fates: Vec<_> = outbox.of_key("a").await.unwrap().into_iter().map(|sent| sent.fate).collect();
         assert_eq!(fates[0], Fate::Never(format!("a block has {} with the same sequence", dear.hash)));
-        assert_eq!(outbox.open_of(signer(), CHAIN).await.unwrap(), [next]);
+        assert_eq!(outbox.open_ones().await.unwrap(), [next]);
     }
 
     #[tokio::test]
@@ -531,7 +550,7 @@ mod tests {
             outbox.add(sent).await.unwrap();
         }
         outbox.end(cheap.hash, in_block(13, "sdk")).await.unwrap();
-        assert_eq!(outbox.open_of(signer(), CHAIN).await.unwrap(), [dear]);
+        assert_eq!(outbox.open_ones().await.unwrap(), [dear]);
     }
 
     #[tokio::test]
@@ -541,7 +560,9 @@ mod tests {
             (signed("paid", 1, 1_000), in_block(0, "")),
             (signed("failed", 2, 200), in_block(11, "sdk")),
             (signed("expired", 3, 40_000), in_block(30, "sdk")),
+            (signed("unfunded", 3, 40_000), in_block(5, "sdk")),
             (signed("never", 4, 50_000), Fate::Never(String::new())),
+            (signed("unproven", 6, 300_000), Fate::Unproven(String::new())),
             (signed("cheap", 5, 30), Fate::Open),
             (signed("dear", 5, 60), Fate::Open),
         ];
@@ -549,11 +570,11 @@ mod tests {
             outbox.add(sent).await.unwrap();
             outbox.end(sent.hash, fate.clone()).await.unwrap();
         }
-        let spent = async |next, since| outbox.spent((signer(), CHAIN), next, UtcMs(since)).await.unwrap();
-        assert_eq!(spent(6, 0).await, 1_260, "of two with one sequence, one can be in a block");
-        assert_eq!(spent(5, 0).await, 1_200, "the next one takes the place of those that are open");
-        assert_eq!(spent(6, 1_000).await, 1_260);
-        assert_eq!(spent(6, 1_001).await, 0);
+        let spent = async |next, since| outbox.spent(next, UtcMs(since)).await.unwrap();
+        assert_eq!(spent(7, 0).await, 301_260, "of two with one sequence, one can be in a block");
+        assert_eq!(spent(5, 0).await, 301_200, "the next one takes the place of those that are open");
+        assert_eq!(spent(7, 1_000).await, 301_260);
+        assert_eq!(spent(7, 1_001).await, 0);
     }
 
     #[tokio::test]
@@ -562,6 +583,7 @@ mod tests {
             "fate = 'never', text = ''",
             "offered = 0",
             "key = 'b'",
+            "fate = 'unproven', text = ''",
             "signed_at = 0",
             "signed_height = 99",
             "chain_id = 'other'",
@@ -575,7 +597,8 @@ mod tests {
             outbox.offer(sent.hash).await.unwrap();
             let file = Connection::open(dir.path().join(OUTBOX_FILE)).unwrap();
             file.execute(&format!("UPDATE transactions SET {change}"), []).unwrap();
-            let read = outbox.spent((signer(), "other"), 0, UtcMs(0)).await.and(outbox.of_key("b").await);
+            let elsewhere = Outbox::open(&dir.path().join(OUTBOX_FILE), signer(), "other").unwrap();
+            let read = elsewhere.spent(0, UtcMs(0)).await.and(outbox.of_key("b").await);
             let read = read.and(outbox.of_key("a").await).map(|rows| rows.len());
             assert!(
                 matches!(&read, Err(OutboxError::Damaged(hash)) if *hash == sent.hash.to_string()),
@@ -588,9 +611,12 @@ mod tests {
     fn a_file_of_another_program_is_refused_and_left_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(OUTBOX_FILE);
-        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x); PRAGMA user_version = 9").unwrap();
-        let before = std::fs::read(&path).unwrap();
-        assert!(matches!(Outbox::open(&path), Err(OutboxError::NotAnOutbox)));
-        assert_eq!(std::fs::read(&path).unwrap(), before);
+        for version in [9, 0] {
+            let table = format!("CREATE TABLE t{version} (x); PRAGMA user_version = {version}");
+            Connection::open(&path).unwrap().execute_batch(&table).unwrap();
+            let before = std::fs::read(&path).unwrap();
+            assert!(matches!(Outbox::open(&path, signer(), CHAIN), Err(OutboxError::NotAnOutbox)));
+            assert_eq!(std::fs::read(&path).unwrap(), before);
+        }
     }
 }

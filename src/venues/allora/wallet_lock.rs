@@ -8,6 +8,9 @@ use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+
 use super::address::Address;
 
 /// The wallet cannot be locked.
@@ -19,7 +22,7 @@ pub enum WalletLockError {
     )]
     Taken(Address),
     /// The system refuses.
-    #[error("the wallet {address} cannot be locked")]
+    #[error("the wallet {address} cannot be locked, for which this program needs Linux's abstract sockets")]
     Refused {
         /// Whose wallet.
         address: Address,
@@ -39,7 +42,9 @@ impl WalletLock {
     /// # Errors
     /// When another process holds it, or the system has no abstract sockets.
     pub fn take(address: &Address, chain_id: &str) -> Result<Self, WalletLockError> {
-        let name = format!("sentinel-wallet/{chain_id}/{address}");
+        // Such a name has at most 107 bytes, and a chain's may be long.
+        let chain = HEXLOWER.encode(&Sha256::digest(chain_id)[..8]);
+        let name = format!("sentinel-wallet/{chain}/{address}");
         let bound = SocketAddr::from_abstract_name(name).and_then(|name| UnixListener::bind_addr(&name));
         bound.map(Self).map_err(|cause| match cause.kind() {
             io::ErrorKind::AddrInUse => WalletLockError::Taken(*address),
@@ -58,7 +63,7 @@ mod tests {
         let held = WalletLock::take(&address, "test-lock-1").unwrap();
         let taken = WalletLock::take(&address, "test-lock-1").unwrap_err();
         assert!(matches!(taken, WalletLockError::Taken(whose) if whose == address));
-        assert!(WalletLock::take(&address, "test-lock-2").is_ok(), "the same key on another chain");
+        assert!(WalletLock::take(&address, &"2".repeat(50)).is_ok(), "the same key on another chain");
         assert!(WalletLock::take(&Address::of_public_key(&[8; 33]), "test-lock-1").is_ok(), "another wallet");
         drop(held);
         assert!(WalletLock::take(&address, "test-lock-1").is_ok());

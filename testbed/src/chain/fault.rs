@@ -28,6 +28,8 @@ pub enum Fault {
     Html,
     /// A JSON-RPC error with this text.
     Error(String),
+    /// The application answers a query with this text.
+    QueryFails(String),
     /// The query's path or the method is unknown to this node.
     Unknown,
     /// CheckTx answers this code.
@@ -120,6 +122,7 @@ impl FromStr for Fault {
                 None => number(value).map(|status| Self::Http(status, None)),
             },
             ("error", Some(value)) => Some(Self::Error(value.to_owned())),
+            ("query-fails", Some(value)) => Some(Self::QueryFails(value.to_owned())),
             ("refused", Some(value)) => {
                 value.split_once('/').and_then(|(space, code)| Some(Self::Refused(space.to_owned(), number(code)?)))
             }
@@ -145,6 +148,7 @@ impl fmt::Display for Fault {
             Self::CutOff => f.write_str("cut-off"),
             Self::Html => f.write_str("html"),
             Self::Error(text) => write!(f, "error={text}"),
+            Self::QueryFails(text) => write!(f, "query-fails={text}"),
             Self::Unknown => f.write_str("unknown"),
             Self::Refused(space, code) => write!(f, "refused={space}/{code}"),
             Self::Full => f.write_str("full"),

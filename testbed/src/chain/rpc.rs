@@ -158,6 +158,7 @@ fn abci_query(world: &mut World, node: usize, call: &Call, fault: Option<&Fault>
     let asked = Query { node, path: &path, data: &data, height, old_sequence };
     let answered = match fault {
         Some(Fault::Unknown) => Err(query::unknown()),
+        Some(Fault::QueryFails(text)) => Err(Status::new(Status::UNKNOWN, text.clone())),
         _ => query::answer(world, &asked),
     };
     let at = height.unwrap_or_else(|| world.height_of(node)).to_string();
@@ -308,7 +309,7 @@ pub(super) fn body(id: &Value, answer: &Answer) -> Vec<u8> {
 /// The status of a gRPC call that meets a fault of its own.
 pub(super) fn grpc_fault(fault: Option<&Fault>) -> Option<Status> {
     match fault {
-        Some(Fault::Error(text)) => Some(Status::new(Status::UNKNOWN, text.clone())),
+        Some(Fault::Error(text) | Fault::QueryFails(text)) => Some(Status::new(Status::UNKNOWN, text.clone())),
         Some(Fault::Unknown) => Some(query::unknown()),
         Some(Fault::Http(status, _)) => Some(Status::new(Status::UNAVAILABLE, format!("HTTP status {status}"))),
         _ => None,

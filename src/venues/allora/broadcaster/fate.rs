@@ -7,17 +7,20 @@ use crate::http::Deadline;
 use crate::venues::allora::client::ClientError;
 use crate::venues::allora::endpoints::{Broadcast, EndpointsError, TxFate};
 use crate::venues::allora::errors::Class;
+use crate::venues::allora::health::LAG_BLOCKS_MAX;
 use crate::venues::allora::outbox::{Fate, Landed, SentTx};
 use crate::venues::allora::rpc::Delivered;
 
 /// So many looks without finding it, and it is offered again: a mempool may have forgotten it.
 const LOOKS_BEFORE_OFFER: usize = 4;
 
-/// An index that is so many blocks past a transaction's last one has it, or no block has.
-const INDEX_LAG_MAX: u64 = 100;
+/// For so many blocks after a transaction's last one, blocks that cannot be had are asked for again.
+const PATIENCE_BLOCKS: u64 = 100;
+const UNPROVEN: &str = "its sequence was used, perhaps by itself, and no endpoint has its hash or the blocks that could have it: look \
+                        for the hash in an explorer";
 
 /// What came of offering a transaction.
-enum Offered {
+pub(super) enum Offered {
     /// A node may have it.
     Perhaps,
     /// No node has it.
@@ -43,6 +46,7 @@ impl Broadcaster {
                     Ok(Fate::Open) => {}
                     Ok(Fate::Landed(landed)) => return Ok(Ended::Landed(landed)),
                     Ok(Fate::Never(why)) => return Ok(Ended::Never(why)),
+                    Ok(Fate::Unproven(_)) => return Ok(Ended::Unproven),
                     Err(outcome) if is_network(&outcome) => {}
                     Err(outcome) => return Err(outcome),
                 }
@@ -51,7 +55,7 @@ impl Broadcaster {
     }
 
     /// Only the answer to the first offer is a proof: later ones may come because an earlier one was taken.
-    async fn offer(&self, sent: &SentTx, is_first: bool, until: Deadline) -> Step<Offered> {
+    pub(super) async fn offer(&self, sent: &SentTx, is_first: bool, until: Deadline) -> Step<Offered> {
         if is_first {
             self.outbox.offer(sent.hash).await?;
         }
@@ -76,6 +80,8 @@ impl Broadcaster {
     async fn judge(&self, sent: &SentTx, is_first: bool, class: Class, text: String) -> Step<Offered> {
         match class {
             Class::Success | Class::InMempool | Class::MempoolFull => Ok(Offered::Perhaps),
+            // Behind the endpoint's address another node may have taken it right before.
+            Class::Sequence { expected: Some(next) } if next == sent.terms.sequence + 1 => Ok(Offered::Perhaps),
             Class::Fee { .. } | Class::WrongVersion if !is_first => Ok(Offered::Outdated(class)),
             _ if !is_first => Ok(Offered::Perhaps),
             class => {
@@ -108,6 +114,13 @@ impl Broadcaster {
                 cause,
                 "the transaction is in no block and never will be"
             ),
+            Fate::Unproven(cause) => tracing::error!(
+                event = "allora_tx_unproven",
+                submission = key,
+                %hash,
+                cause,
+                "whether a block has the transaction cannot be proven any more"
+            ),
         }
         Ok(())
     }
@@ -117,7 +130,7 @@ impl Broadcaster {
     pub(super) async fn find(&self, turn: &mut Turn<'_>, sent: &SentTx, until: Deadline) -> Step<Fate> {
         let fate = match self.client.endpoints().tx(sent.hash, until).await.map_err(ClientError::from)? {
             TxFate::Found { transaction, .. } => Fate::Landed(landed(transaction)),
-            TxFate::NotFound { looked, .. } => self.judge_absence(turn, sent, &looked, until).await?,
+            TxFate::NotFound { .. } => self.judge_absence(turn, sent, until).await?,
         };
         if fate != Fate::Open {
             self.end(sent, fate.clone()).await?;
@@ -129,36 +142,33 @@ impl Broadcaster {
 
     /// A transaction that is not found may be in a mempool, or in a block that an index does not have yet. It can be in no block when
     /// its last one is committed, or its sequence is used, and none of the blocks has it.
-    async fn judge_absence(
-        &self,
-        turn: &mut Turn<'_>,
-        sent: &SentTx,
-        looked: &[(String, u64)],
-        until: Deadline,
-    ) -> Step<Fate> {
+    async fn judge_absence(&self, turn: &mut Turn<'_>, sent: &SentTx, until: Deadline) -> Step<Fate> {
         let account = self.account(until).await?;
         let last = sent.terms.timeout_height;
-        let absent = if account.sequence > sent.terms.sequence {
-            "another transaction took its sequence".to_owned()
-        } else if account.height > last {
-            format!("block {last} was its last one, and it is in none")
-        } else {
+        let is_used = account.sequence > sent.terms.sequence;
+        if !is_used && account.height <= last {
             return Ok(Fate::Open);
+        }
+        let absent = if is_used {
+            "another transaction took its sequence".to_owned()
+        } else {
+            format!("block {last} was its last one, and it is in none")
         };
-        let found = self.search(turn, sent, account.height.min(last), until).await;
-        let is_indexed = looked.iter().any(|(_, height)| *height > last.saturating_add(INDEX_LAG_MAX));
-        match found {
+        match self.search(turn, sent, account.height.min(last), until).await {
             Ok(Some(delivered)) => Ok(Fate::Landed(landed(delivered))),
             Ok(None) => Ok(Fate::Never(absent)),
-            // Blocks may be pruned; without this the wallet would wait for ever.
-            Err(_) if is_indexed => Ok(Fate::Never(absent)),
-            Err(error) => Err(error),
+            // Blocks may be pruned; without an end the wallet would wait for ever.
+            Err(error) if account.height <= last.saturating_add(PATIENCE_BLOCKS) => Err(error),
+            Err(_) if is_used => Ok(Fate::Unproven(UNPROVEN.to_owned())),
+            Err(_) => Ok(Fate::Never(absent)),
         }
     }
 
     /// Looks into each block that may have it, up to `last`. A search that time interrupts goes on where it was.
     async fn search(&self, turn: &mut Turn<'_>, sent: &SentTx, last: u64, until: Deadline) -> Step<Option<Delivered>> {
-        let searched = turn.searched.entry(sent.hash).or_insert(sent.signed_height);
+        // The height that was known when it was signed may have been that of a node that boasts.
+        let first = sent.signed_height.saturating_sub(LAG_BLOCKS_MAX);
+        let searched = turn.searched.entry(sent.hash).or_insert(first);
         while *searched < last {
             let next = *searched + 1;
             let found = self.client.endpoints().tx_in_blocks(sent.hash, next..=next, until).await;

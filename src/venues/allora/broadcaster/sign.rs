@@ -49,14 +49,13 @@ impl Broadcaster {
             timeout_height: request.last_height,
             memo: String::new(),
         };
-        terms.gas_limit = match open {
-            Some(open) => open.terms.gas_limit,
-            None => match self.gas_limit(request.message, &message, &terms, &history, until).await? {
-                Ok(gas_limit) => gas_limit,
-                Err((class, text)) => return Ok(Signed::Rejected(class, text)),
-            },
+        terms.gas_limit = match (self.gas_limit(request.message, &message, &terms, &history, until).await?, open) {
+            (Ok(gas_limit), _) => gas_limit,
+            // The node simulates after the open one, which it still has.
+            (Err((Class::Sequence { .. }, _)), Some(open)) => open.terms.gas_limit,
+            (Err((class, text)), _) => return Ok(Signed::Rejected(class, text)),
         };
-        terms.fee_uallo = self.fee(&terms, required_uallo, until).await?;
+        terms.fee_uallo = self.fee(request.message, &terms, required_uallo, until).await?;
         if let Some(open) = open
             && open.terms.fee_uallo >= terms.fee_uallo
             && open.message_type().as_ref() == Some(&message.type_url)
@@ -134,15 +133,26 @@ impl Broadcaster {
     }
 
     /// The fee that the chain requires now, if it may be offered.
-    async fn fee(&self, terms: &TxTerms, required_uallo: Option<u128>, until: Deadline) -> Step<u128> {
+    async fn fee(
+        &self,
+        message: Message<'_>,
+        terms: &TxTerms,
+        required_uallo: Option<u128>,
+        until: Deadline,
+    ) -> Step<u128> {
         let price = self.client.gas_price(until).await?;
         let required = required_uallo.map_or(Some(0), fees::with_headroom).ok_or(FeeError::Overflow)?;
         let fee = fees::offered(terms.gas_limit, price)?.max(required);
         let balance = self.client.balance_uallo(&self.wallet.address(), until).await?;
         let day_ago = UtcMs(self.clock.now().0 - i64::try_from(DAY.as_millis()).unwrap_or(i64::MAX));
-        let wallet = (self.wallet.address(), &*terms.chain_id);
-        let spent = self.outbox.spent(wallet, terms.sequence, day_ago).await?;
-        self.caps.check(fee, spent, balance)?;
+        let spent = self.outbox.spent(terms.sequence, day_ago).await?;
+        // The fee is taken first: without the rest the message would fail, and the fee be gone.
+        let params = self.client.params(until).await?;
+        let besides = match message {
+            Message::Worker(_) => params.data_sending_fee_uallo,
+            Message::Register { .. } => params.registration_fee_uallo,
+        };
+        self.caps.check(fee, spent, besides, balance)?;
         Ok(fee)
     }
 }

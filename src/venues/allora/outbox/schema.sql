@@ -12,7 +12,7 @@ CREATE TABLE transactions (
     signed_height  INTEGER NOT NULL,
     -- Whether a node may have been handed the bytes.
     offered        INTEGER NOT NULL DEFAULT 0 CHECK (offered IN (0, 1)),
-    fate           TEXT NOT NULL DEFAULT 'open' CHECK (fate IN ('open', 'landed', 'never')),
+    fate           TEXT NOT NULL DEFAULT 'open' CHECK (fate IN ('open', 'landed', 'never', 'unproven')),
     -- The block that has it.
     height         INTEGER,
     code           INTEGER,
