@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use sentinel::venues::allora::broadcaster::Outcome;
 
-use self::worker::Worker;
+use self::worker::{Died, Worker};
 use self::world::World;
 
 /// Transactions that a campaign takes: `SENTINEL_TRANSACTIONS`, with this many when it is not set.
@@ -93,11 +93,11 @@ fn campaign(seed: u64, wanted: usize) -> Tally {
             *tally.faults.entry(world.disturb(&mut chance)).or_default() += 1;
             std::thread::sleep(Duration::from_millis(chance.u64(20..150)));
         }
-        match place.filter(|_| !process.is_alive()) {
-            Some(place) => *tally.deaths.entry(place).or_default() += 1,
-            None => tally.kills += 1,
+        match process.end() {
+            Died::Killed => tally.kills += 1,
+            Died::AtItsPlace => *tally.deaths.entry(place.unwrap()).or_default() += 1,
+            Died::Otherwise(how) => panic!("seed {seed}: it ended by itself: {how}\n{}", world.said()),
         }
-        process.kill();
         let now = world.chain.truth().included.len();
         if now > done {
             (done, since) = (now, Instant::now());
@@ -128,7 +128,7 @@ fn judge(seed: u64, world: &World, verdicts: &BTreeMap<String, Outcome>) {
                 in_blocks += usize::from(receipt.fee_uallo > 0);
             }
             Outcome::NotSent(_) | Outcome::Refused { .. } => assert!(of_key.iter().all(|tx| tx.fee == 0), "{facts}"),
-            Outcome::Unknown { .. } => panic!("still not known: {facts}"),
+            Outcome::Unknown { .. } | Outcome::Unproven { .. } => panic!("still not known: {facts}"),
         }
     }
     let paid: u128 = truth.fees(&world.address);

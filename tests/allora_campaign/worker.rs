@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,11 +90,22 @@ impl Worker {
         self.0.try_wait().unwrap().is_none()
     }
 
-    /// `kill -9`.
-    pub fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+    /// `kill -9`, if it has not died before.
+    pub fn end(&mut self) -> Died {
+        let Some(ended) = self.0.try_wait().unwrap() else {
+            self.0.kill().unwrap();
+            self.0.wait().unwrap();
+            return Died::Killed;
+        };
+        if ended.signal() == Some(9) { Died::AtItsPlace } else { Died::Otherwise(ended) }
     }
+}
+
+/// How a process came to its end.
+pub enum Died {
+    Killed,
+    AtItsPlace,
+    Otherwise(ExitStatus),
 }
 
 #[test]
@@ -137,7 +149,9 @@ async fn work(client: &Client, broadcaster: &Broadcaster, keys: &Path) {
         let request = Request { key: &key, message: Message::Worker(&data), last_height: window.end };
         match broadcaster.submit(&request, until(SUBMIT)).await {
             Outcome::Included(_) | Outcome::Failed { .. } | Outcome::Refused { .. } => settled_nonce = window.nonce,
-            outcome @ (Outcome::NotSent(_) | Outcome::Unknown { .. }) => eprintln!("{key}: {outcome:?}"),
+            outcome @ (Outcome::NotSent(_) | Outcome::Unknown { .. } | Outcome::Unproven { .. }) => {
+                eprintln!("{key}: {outcome:?}")
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sentinel::system::WallClock;
 use sentinel::venues::allora::broadcaster::Receipt;
 use sentinel_actors::ports::Clock as _;
-use sentinel_testbed::chain::{Chain, Genesis, Included, Options, Purpose, Truth};
+use sentinel_testbed::chain::{Chain, Genesis, Included, Options, Purpose, Truth, View};
 
 use super::worker;
 
@@ -18,7 +18,7 @@ const BLOCK: Duration = Duration::from_millis(20);
 const PRICE: u128 = 10 * 10_u128.pow(18);
 
 /// What is done to the chain.
-pub const FAULTS: [&str; 14] = [
+pub const FAULTS: [&str; 16] = [
     "nothing",
     "lost reply",
     "reset",
@@ -33,6 +33,8 @@ pub const FAULTS: [&str; 14] = [
     "restart",
     "lagging node",
     "old sequence",
+    "no index",
+    "no simulation",
 ];
 
 pub struct World {
@@ -91,6 +93,8 @@ impl World {
             "unavailable" => script("*:http=503@1-4"),
             "cut short" => script("*:truncated@1-3"),
             "full mempool" => script("broadcast_tx_sync:full@1-2"),
+            "no simulation" => script("Simulate:unknown@1-3"),
+            "no index" => self.chain.view(node, |view| view.has_tx_index = false),
             "old sequence" => script("AccountInfo:old-sequence=1@1-2"),
             "evicted" => {
                 self.chain.evict();
@@ -100,7 +104,7 @@ impl World {
             "index lag" => self.chain.view(node, |view| view.index_lag = 5),
             "restart" => self.chain.restart(node).unwrap(),
             "lagging node" => self.chain.view(node, |view| view.lag = 3),
-            _ => self.chain.view(node, |view| (view.lag, view.index_lag) = (0, 0)),
+            _ => self.chain.view(node, |view| *view = View::default()),
         }
         what
     }
@@ -109,7 +113,7 @@ impl World {
     pub fn calm(&self) {
         for node in 0..NODES {
             self.chain.script(node, &[]).unwrap();
-            self.chain.view(node, |view| (view.lag, view.index_lag) = (0, 0));
+            self.chain.view(node, |view| *view = View::default());
         }
     }
 
