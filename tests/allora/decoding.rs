@@ -1,6 +1,8 @@
 //! A transaction read back.
 
 use data_encoding::{BASE64, HEXLOWER};
+use k256::ecdsa::signature::Signer as _;
+use k256::ecdsa::{Signature, SigningKey};
 use proptest::prelude::*;
 use prost::Message as _;
 use sentinel::venues::allora::decimal::Dec;
@@ -11,7 +13,7 @@ use sentinel::venues::allora::wallet::Wallet;
 use serde_json::{Value, json};
 
 use super::node::run;
-use super::vectors::{ADDRESS, MNEMONIC, cases};
+use super::vectors::{ADDRESS, KEY, MNEMONIC, cases};
 
 fn bytes(case: &Value) -> Vec<u8> {
     HEXLOWER.decode(case["tx_raw_bytes_hex"].as_str().unwrap().as_bytes()).unwrap()
@@ -114,6 +116,29 @@ fn an_inner_signature_holds_for_its_worker_its_bytes_and_canonical_decimals_only
     for (number, change) in changes.into_iter().enumerate() {
         assert!(!inner_signature_is_valid(changed(change)), "change {number}");
     }
+}
+
+/// Signed with the right key: the chain would refuse both for their form alone.
+#[test]
+fn an_inner_signature_over_a_decimal_of_another_spelling_or_with_a_high_s_does_not_hold() {
+    let key = SigningKey::from_slice(&HEXLOWER.decode(KEY.as_bytes()).unwrap()).unwrap();
+    let wallet = Wallet::parse(KEY).unwrap();
+    let signed = |value: &str, is_high: bool| {
+        let data = WorkerData::of_value(67, 100, Dec::parse(value).unwrap());
+        let message = wallet.sign_worker_data(&data, Emissions::V9);
+        let mut request = InsertWorkerPayloadRequest::decode(&message.value[..]).unwrap();
+        let data = request.worker_data_bundle.as_mut().unwrap();
+        let bundle = data.inference_forecasts_bundle.as_mut().unwrap();
+        bundle.inference.as_mut().unwrap().value = value.to_owned();
+        let low: Signature = key.sign(&bundle.encode_to_vec());
+        let signature = if is_high { Signature::from_scalars(low.r(), -*low.s()).unwrap() } else { low };
+        data.inferences_forecasts_bundle_signature = signature.to_bytes().to_vec();
+        inner_signature_is_valid(Any { value: request.encode_to_vec(), ..message })
+    };
+    assert!(signed("1.2E-7", false));
+    assert!(!signed("0.00000012", false), "the chain writes 1.2E-7 before it verifies");
+    assert!(!signed("1.2e-07", false));
+    assert!(!signed("1.2E-7", true));
 }
 
 #[test]
