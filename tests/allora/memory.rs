@@ -21,6 +21,15 @@ const ADDRESS: &str = "allo1x8rjzftjtyhtp23lhzkx242rwzls7axm6rzua4";
 /// Their key, big-endian.
 const MASKED_KEY: &str = "d55ac2d343e5b26a6d30df830d82f4f44672f2591e274b88e54939ba0791647b";
 
+/// What their key is derived from: the entropy, the seed, and the key and the chain code of the root.
+const MASKED_STEPS: [&str; 5] = [
+    "ea0de1f1e1c96cdbeeb64cac85a91cee",
+    "1995c76134f82ac115ed290c3fa5a1fd0baf5ece7dcd10aeb66be8e7202828d5",
+    "3a49e500f77ad2e30a0957ada3adcb80cdeb8a57f2eb0f19cedab2be48d09187",
+    "a7ce1d915747c1ddbc8e065caa39f2df665ff21b840b6fd34b5aa9bae4f484cf",
+    "ed16e913e6748a2f52e3ec7f7a417f78688418c2d94adcbab8040b4eb2708f57",
+];
+
 fn masked(hex: &str) -> Vec<u8> {
     HEXLOWER.decode(hex.as_bytes()).unwrap()
 }
@@ -72,6 +81,9 @@ fn a_wallet_that_was_dropped_has_left_nothing_in_the_memory() {
     let wallet = Wallet::open(&env).unwrap();
     assert_eq!(wallet.address().to_string(), ADDRESS);
     // The key itself is kept as a number, and so in the order of this machine.
+    let steps = MASKED_STEPS.map(masked);
+    let of_steps = || steps.iter().map(|step| found(step)).collect::<Vec<_>>();
+    assert_eq!(of_steps(), [0; 5], "what the key was derived from");
     let copies = || [pair, &key, &reversed].map(found);
     assert_eq!(copies(), [0, 0, 1], "words, key, key of this wallet, once it is open");
     let data = WorkerData::of_value(67, 100, Dec::parse("0.1").unwrap());
