@@ -10,7 +10,6 @@ mod canary;
 mod canonical;
 mod commands;
 mod decoding;
-mod memory;
 #[path = "../process/node.rs"]
 #[allow(dead_code, reason = "shared with the tests of the process, which need more of it")]
 mod node;
