@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::future;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -20,6 +20,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio_util::sync::CancellationToken;
 
 use super::fault::Fault;
+use super::port::listen;
 use super::proto::{BroadcastReply, BroadcastRequest, TxResponse};
 use super::query::{self, Query};
 use super::refusal::Status;
@@ -71,7 +72,7 @@ struct Leaving {
 impl Server {
     /// Listens there.
     pub(super) fn start(shared: Arc<Shared>, node: usize, address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
+        let listener = listen(address)?;
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ends = CancellationToken::new();

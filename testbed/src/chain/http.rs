@@ -1,7 +1,7 @@
 //! The JSON-RPC socket of a node: a thread per connection, so that each fault is as simple as what it does to a socket.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::fault::Fault;
+use super::port::listen;
 use super::rpc::{self, Call, RpcError};
 use super::shared::{Shared, Transport};
 
@@ -44,7 +45,7 @@ struct Request {
 impl Server {
     /// Listens there.
     pub(super) fn start(shared: Arc<Shared>, node: usize, address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
+        let listener = listen(address)?;
         let running = Arc::new(Running { shared, node, ends: AtomicBool::new(false), streams: Mutex::default() });
         let of_thread = Arc::clone(&running);
         let thread = thread::spawn(move || {

@@ -2,7 +2,9 @@
 //! meet a refusal there meanwhile, never another program.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with, sockopt};
@@ -25,5 +27,24 @@ impl Port {
 
     pub(super) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.number).into()
+    }
+}
+
+/// So often, with this between, a listener that has just ended may still be in the way.
+const TRIES: usize = 400;
+const BETWEEN: Duration = Duration::from_millis(5);
+
+/// Listens on a reserved port. A child of this process that is not its own program yet holds the listener that was there before, for a
+/// moment, and with it the port.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let mut tries = 1;
+    loop {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < TRIES => {
+                tries += 1;
+                thread::sleep(BETWEEN);
+            }
+            bound => return bound,
+        }
     }
 }
