@@ -72,6 +72,26 @@ async fn what_runs_out_of_gas_is_tried_once_more_with_more() {
     assert_eq!(truth.included[1].hash, receipt.hash.to_string());
 }
 
+/// The first one has failed, and the second may still land.
+#[tokio::test]
+async fn a_second_attempt_that_waits_is_not_reported_as_the_failure_of_the_first() {
+    let site = Site::by_hand();
+    site.chain.rules(|rules| rules.gas_beyond_simulation = 100_000);
+    let broadcaster = site.broadcaster();
+    let data = inference();
+    let request = submission(&data);
+    let (outcome, ()) = tokio::join!(broadcaster.submit(&request, until(Duration::from_secs(1))), async {
+        wait_until(|| !site.truth().pending.is_empty()).await;
+        site.chain.block();
+        wait_until(|| !site.truth().pending.is_empty()).await;
+    });
+    assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+    let settled = broadcaster.settle(request.key, until(SOON)).await;
+    assert!(matches!(settled, Outcome::Unknown { .. }), "{settled:?}");
+    site.chain.block();
+    included(broadcaster.settle(request.key, until(SOON)).await);
+}
+
 #[tokio::test]
 async fn what_runs_out_of_gas_twice_ends() {
     let site = Site::by_hand();

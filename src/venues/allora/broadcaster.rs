@@ -288,14 +288,17 @@ impl Broadcaster {
     /// What the outbox knows of a submission.
     async fn summary(&self, key: &str) -> Step<Outcome> {
         let history = self.outbox.of_key(key).await?;
-        if let Some((sent, landed)) = best_landed(&history) {
+        let landed = best_landed(&history);
+        if let Some((sent, landed)) = landed.filter(|(_, landed)| landed.code == 0) {
             return Ok(outcome_of(sent, landed));
         }
+        // One that failed says nothing about the one that was signed after it.
         if let Some(open) = history.iter().rfind(|sent| sent.fate == Fate::Open && sent.offered) {
             let why = "it is not known whether a block has it".to_owned();
             return Ok(Outcome::Unknown { hash: open.hash, last_height: open.terms.timeout_height, why });
         }
-        Ok(unproven(&history).unwrap_or_else(|| {
+        let failed = landed.map(|(sent, landed)| outcome_of(sent, landed));
+        Ok(unproven(&history).or(failed).unwrap_or_else(|| {
             Outcome::NotSent(match history.last().map(|sent| &sent.fate) {
                 None => NotSent::NeverSigned,
                 Some(Fate::Never(why)) => NotSent::Never(why.clone()),
