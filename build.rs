@@ -6,14 +6,19 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Programs that some tests need, and the variable that may name each.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 12] = [
+    ("bash", "SENTINEL_BASH"),
     ("cc", "SENTINEL_CC"),
+    ("chromium", "SENTINEL_CHROMIUM"),
+    ("fish", "SENTINEL_FISH"),
     ("mlflow", "SENTINEL_MLFLOW"),
     ("openssl", "SENTINEL_OPENSSL"),
+    ("promtool", "SENTINEL_PROMTOOL"),
     ("python3", PYTHON),
     ("strace", "SENTINEL_STRACE"),
     ("supervisord", "SENTINEL_SUPERVISORD"),
     ("systemd-analyze", "SENTINEL_SYSTEMD_ANALYZE"),
+    ("zsh", "SENTINEL_ZSH"),
 ];
 /// Names a Python that has pyzmq and allora-sdk.
 const PYTHON: &str = "SENTINEL_PYTHON";
@@ -40,7 +45,7 @@ fn main() {
 /// `cfg(has_program = "NAME")` for each that is there.
 fn tell_programs() {
     println!(
-        "cargo::rustc-check-cfg=cfg(has_program, values(\"allora-sdk\", \"cc\", \"mlflow\", \"openssl\", \"python3\", \"pyzmq\", \"strace\", \"supervisord\", \"systemd-analyze\"))"
+        "cargo::rustc-check-cfg=cfg(has_program, values(\"allora-sdk\", \"bash\", \"cc\", \"chromium\", \"fish\", \"mlflow\", \"openssl\", \"promtool\", \"python3\", \"pyzmq\", \"strace\", \"supervisord\", \"systemd-analyze\", \"zsh\"))"
     );
     for variable in PROGRAMS.map(|(_, variable)| variable).into_iter().chain([PYTHON, MUST_RUN, "PATH"]) {
         println!("cargo::rerun-if-env-changed={variable}");

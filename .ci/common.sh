@@ -44,3 +44,16 @@ choose_target() {
     mkdir -p "$CARGO_TARGET_DIR"
     echo "artefacts: $CARGO_TARGET_DIR"
 }
+
+# What judges the gateway beside MetaTrader 5. Counted up when a version changes.
+readonly gateway_version=1 gateway_packages=(pyzmq==27.3.0 mypy==2.4.1 pytest==9.2.0 ruff==0.17.6)
+
+# install_gateway_venv DIRECTORY: an environment of its own, so that it shares no version with what the node is tested with.
+install_gateway_venv() {
+    if [[ ! -f $1/complete-$gateway_version ]]; then
+        rm -rf "$1"
+        python3 -m venv "$1"
+        "$1/bin/pip" install --quiet --disable-pip-version-check "${gateway_packages[@]}"
+        touch "$1/complete-$gateway_version"
+    fi
+}

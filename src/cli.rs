@@ -1,28 +1,39 @@
 //! The command line: one file per subcommand. A subcommand returns its exit code or an error with one; only the binary ends
 //! the process.
 
+pub mod alert;
 pub mod allora;
+pub mod arm;
+pub mod backup;
 pub mod bars;
+pub mod bundle;
 pub mod check;
+pub mod completions;
 pub mod config_files;
 pub mod demo;
 mod examples;
 pub mod faults;
 pub mod features;
+pub mod flatten;
 pub mod forecasts;
 pub mod gateway;
+pub mod halt;
 pub mod health;
 pub mod hub;
 pub mod journal;
 pub mod overrides;
 pub mod parent;
 pub mod probe;
+pub mod probe_gateway;
 pub mod proof;
 pub mod prove;
 pub mod report;
+pub mod restore;
 pub mod resume;
 pub mod run;
 pub mod settle;
+pub mod status;
+pub mod stopped;
 pub mod text;
 pub mod try_out;
 pub mod why;
@@ -38,6 +49,7 @@ use sentinel_actors::error_chain::causes;
 use crate::config::{Config, Env, STATE};
 pub use crate::exit;
 use crate::exit::ExitError;
+use crate::operator::control::client::ClientError;
 use crate::system::WallClock;
 
 /// A supervised node that acts on model predictions around the clock. A dry run is the default.
@@ -61,6 +73,9 @@ pub enum Command {
     /// Run a node until its competitions end or a signal stops it.
     #[command(after_help = examples::RUN)]
     Run(run::RunArgs),
+    /// Show what `run --live` would let go live, and confirm it by its identity.
+    #[command(after_help = examples::ARM)]
+    Arm(arm::ArmArgs),
     /// Print a commented configuration to begin your own with.
     #[command(after_help = examples::CONFIG)]
     Config(config_files::ConfigArgs),
@@ -95,18 +110,45 @@ pub enum Command {
     /// Say whether a running node does useful work: 0 and one line, or 1 and the reason.
     #[command(after_help = examples::HEALTH)]
     Health(health::HealthArgs),
-    /// End the safe mode of a node that crashed repeatedly.
+    /// Show on one screen what a node does, what keeps it from it, and what waits for an operator.
+    #[command(after_help = examples::STATUS)]
+    Status(status::StatusArgs),
+    /// Let nothing leave any more, of one pipeline or of all, until an operator lifts it.
+    #[command(after_help = examples::HALT)]
+    Halt(halt::HaltArgs),
+    /// Close everything that is open of a live pipeline, and open nothing more.
+    #[command(after_help = examples::FLATTEN)]
+    Flatten(flatten::FlattenArgs),
+    /// Lift a halt, or end the safe mode of a node that crashed repeatedly.
     #[command(after_help = examples::RESUME)]
     Resume(resume::ResumeArgs),
     /// Record what an operator found out about an order that asking the venue cannot settle.
     #[command(after_help = examples::SETTLE)]
     Settle(settle::SettleArgs),
+    /// Copy the state of a node into one archive, while it runs or not.
+    #[command(after_help = examples::BACKUP)]
+    Backup(backup::BackupArgs),
+    /// Make a new state directory from a backup; it is halted.
+    #[command(after_help = examples::RESTORE)]
+    Restore(restore::RestoreArgs),
+    /// Collect what to send with a question about a node; secrets are hidden.
+    #[command(after_help = examples::BUNDLE)]
+    Bundle(bundle::BundleArgs),
+    /// Try a route of the alerts with one message.
+    #[command(after_help = examples::ALERT)]
+    Alert(alert::AlertArgs),
     /// Play a trade gateway on paper: the ZeroMQ server that orders go to, with a ledger of its own.
     #[command(after_help = examples::GATEWAY)]
     Gateway(gateway::GatewayArgs),
-    /// Ask about a wallet and a transaction of the Allora network.
-    #[command(after_help = examples::ALLORA, hide = true)]
+    /// Say which dialect a trade gateway speaks, from one question that cannot trade.
+    #[command(after_help = examples::PROBE_GATEWAY)]
+    ProbeGateway(probe_gateway::ProbeGatewayArgs),
+    /// Show how an Allora worker stands and what became of its windows; look into wallet and transactions.
+    #[command(after_help = examples::ALLORA)]
     Allora(allora::AlloraArgs),
+    /// Print what a shell reads to complete commands, flags and values.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(completions::CompletionsArgs),
 }
 
 /// An error with its exit code and what to do about it.
@@ -147,11 +189,15 @@ pub fn run(cli: Cli) -> Ended {
         Command::Demo(args) => demo::run(&args),
         Command::Try(args) => try_out::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Arm(args) => arm::run(&args),
         Command::Config(args) => config_files::run(&args),
         Command::Check(args) => {
             let env = read_env()?;
             let validators = check::Validators { node: &run::judge_node, pipeline: &run::judge };
             let config = check::run(&args, &env, validators, &mut out)?;
+            if let Some(text) = arm::standing(&config, &env, &args.config, &args.overrides) {
+                println!("{text}");
+            }
             if !args.probe {
                 return Ok(exit::OK);
             }
@@ -176,10 +222,19 @@ pub fn run(cli: Cli) -> Ended {
         Command::Bars(args) => bars::run(&args),
         Command::Hub(args) => hub::run(&args),
         Command::Health(args) => health::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Halt(args) => halt::run(&args),
+        Command::Flatten(args) => flatten::run(&args),
         Command::Resume(args) => resume::run(&args),
         Command::Settle(args) => settle::run(&args),
+        Command::Backup(args) => backup::run(&args),
+        Command::Restore(args) => restore::run(&args),
+        Command::Bundle(args) => bundle::run(&args),
+        Command::Alert(args) => alert::run(&args),
         Command::Gateway(args) => gateway::run(&args),
+        Command::ProbeGateway(args) => probe_gateway::run(&args),
         Command::Allora(args) => allora::run(&args, &mut out),
+        Command::Completions(args) => completions::run(&args, &mut out),
     }
 }
 
@@ -208,6 +263,25 @@ impl StateFlag {
             _ => self.dir(),
         }
     }
+}
+
+/// A text that says something.
+fn said(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        Err("it is empty: say who looked, and what was seen".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// Who gives this command, for the journal.
+fn who() -> String {
+    format!("uid {}", rustix::process::getuid().as_raw())
+}
+
+/// What a running node answered, or that it did not.
+fn unanswered(error: &ClientError) -> Failure {
+    Failure::new(error.exit_code(), error, error.advice())
 }
 
 /// The environment and the `.env` file of the working directory.

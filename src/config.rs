@@ -8,10 +8,14 @@
 //! key with its default; a test keeps it true.
 
 mod account;
+mod alerts;
 mod allora;
+mod backup;
+mod beyond;
 mod deadlines;
 mod endpoints;
 mod env;
+mod http;
 mod job;
 mod node;
 mod pipeline;
@@ -22,19 +26,23 @@ mod source;
 mod values;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use sentinel_actors::settings::Deadlines;
 use sha2::{Digest as _, Sha256};
 use toml::de::{DeTable, DeValue};
 
+pub use alerts::{AlertsConfig, DEAD_MAN, DeadManConfig, RouteConfig, RouteKind};
 pub use allora::{AlloraConfig, Network};
+pub use backup::BackupConfig;
 pub use endpoints::{GatewayConfig, HubAccess, HubConfig, HubPayload, ModelConfig, VenueConfig};
 pub use env::{Env, EnvError, Flags, LOG_LEVEL, MNEMONIC, STATE};
-pub use job::{ForecastJob, JobConfig, OrderJob, PaperConfig};
+pub use http::HttpConfig;
+pub use job::{ForecastJob, ForecastVenue, JobConfig, OrderJob, PaperConfig, TopicConfig};
 pub use node::{LogConfig, LogFormat, LogLevel, NodeConfig, Supervision};
-pub use pipeline::{DataConfig, FX_CALENDAR, FeaturesConfig, PipelineConfig};
+pub use pipeline::{DataConfig, FX_CALENDAR, FeaturesConfig, PipelineConfig, SlotsConfig};
+pub(crate) use problem::closest;
 pub use problem::{ConfigErrors, Location, Problem};
 pub use source::{CsvSource, KeyPlace, SourceConfig, Speed, VendorSource};
 
@@ -47,10 +55,16 @@ pub struct Config {
     /// The process.
     pub node: NodeConfig,
     pub log: LogConfig,
+    /// The page, its metrics and its probes.
+    pub http: HttpConfig,
     /// When parts are restarted, parked or given up.
     pub supervision: Supervision,
     /// How long each stage may take where a pipeline says nothing else.
     pub deadlines: Deadlines,
+    /// Who is told when something needs a person.
+    pub alerts: AlertsConfig,
+    /// The backup of each day, when the file has its section.
+    pub backup: Option<BackupConfig>,
     /// The Allora network, when the file has its section.
     pub allora: Option<AlloraConfig>,
     /// At least one; names are unique.
@@ -121,8 +135,11 @@ impl Config {
         }
         let parts = read(&mut reading, document.get_ref(), flags.reads_only);
         match parts {
-            Some((node, log, supervision, deadlines, allora, pipelines)) if reading.problems.is_empty() => {
-                Ok(Self { node, log, supervision, deadlines, allora, pipelines, settings: reading.settings })
+            Some((node, log, http, supervision, deadlines, (alerts, backup), allora, pipelines))
+                if reading.problems.is_empty() =>
+            {
+                let settings = reading.settings;
+                Ok(Self { node, log, http, supervision, deadlines, alerts, backup, allora, pipelines, settings })
             }
             _ => Err(ConfigErrors::new(file.to_owned(), reading.problems)),
         }
@@ -144,6 +161,13 @@ impl Config {
         HEXLOWER.encode(&hash.finalize())
     }
 
+    /// Files that it names for secrets; `base` is the directory of its file.
+    #[must_use]
+    pub fn files_of_secrets(&self, base: &Path) -> Vec<PathBuf> {
+        let named = self.settings.iter().filter(|setting| setting.key.ends_with("_file"));
+        named.map(|setting| values::beside(base, Path::new(&setting.value))).collect()
+    }
+
     /// Whether the pipelines differ in their mode.
     #[must_use]
     pub fn has_both_modes(&self) -> bool {
@@ -156,21 +180,39 @@ impl Config {
     }
 }
 
-type Parts = (NodeConfig, LogConfig, Supervision, Deadlines, Option<AlloraConfig>, Vec<PipelineConfig>);
+type Parts = (
+    NodeConfig,
+    LogConfig,
+    HttpConfig,
+    Supervision,
+    Deadlines,
+    (AlertsConfig, Option<BackupConfig>),
+    Option<AlloraConfig>,
+    Vec<PipelineConfig>,
+);
 
 /// Reads everything before giving up on anything.
 fn read<'t>(reading: &mut Reading, document: &'t DeTable<'t>, reads_only: bool) -> Option<Parts> {
     let mut root = Section::new(reading, "", Location::Line(1), document);
     let node = node::node(root.child("node"));
     let log = node::log(root.child("log"));
+    let http = http::http(root.child("http"));
     let supervision = node::supervision(root.child("supervision"));
     let deadlines = deadlines::of_node(root.child("deadlines"));
+    let alerts = alerts::alerts(root.child("alerts"), reads_only);
+    let has_backup = root.has("backup");
+    let section = root.child("backup");
+    let backup = if has_backup { backup::backup(section) } else { None };
     let has_allora = root.has("allora");
     let section = root.child("allora");
     // A wrong one is `None` too; it is a problem by then.
     let allora = if has_allora { allora::allora(section) } else { None };
     let inherited = Inherited { mode: node.as_ref().map(|node| node.mode), deadlines, reads_only };
     let pipelines = read_pipelines(&mut root, inherited);
+    let has_topics = pipelines.iter().flatten().any(|pipeline| pipeline.topic().is_some());
+    if has_topics && !has_allora {
+        root.report("allora", "is missing: write [allora] with the network that the topics are of");
+    }
     if let Some(pipelines) = &pipelines
         && !reads_only
     {
@@ -178,7 +220,7 @@ fn read<'t>(reading: &mut Reading, document: &'t DeTable<'t>, reads_only: bool) 
     }
     root.finish();
     reading.report_unused();
-    Some((node?, log?, supervision?, deadlines?, allora, pipelines?))
+    Some((node?, log?, http?, supervision?, deadlines?, (alerts?, backup), allora, pipelines?))
 }
 
 fn read_pipelines(root: &mut Section<'_, '_>, inherited: Inherited) -> Option<Vec<PipelineConfig>> {

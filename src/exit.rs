@@ -18,8 +18,10 @@ pub const UNAVAILABLE: u8 = 69;
 pub const SOFTWARE: u8 = 70;
 /// The disk failed; a restart may help.
 pub const IO: u8 = 74;
-/// Another node holds the state directory.
+/// Another node holds the state directory, or another program the address of the page.
 pub const TEMPORARY: u8 = 75;
+/// `probe-gateway` cannot tell without risk what listens there.
+pub const UNDETERMINED: u8 = 76;
 /// The configuration, or what it names, cannot be used; starting again will not help.
 pub const CONFIG: u8 = 78;
 /// The watchdog aborted the process: 128 + SIGABRT, as a shell reports it.

@@ -1,8 +1,10 @@
-//! Replacing a file as a whole: a reader sees the old content or the new one, never a part of it.
+//! Replacing a file as a whole: a reader sees the old content or the new one, never a part of it. And noticing that one was
+//! replaced.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 /// What of a replacement survives a power cut.
@@ -40,6 +42,18 @@ fn put_in_place(file: &File, new: &Path, path: &Path, durability: Durability) ->
     if durability >= Durability::ContentAndName { sync_names(&File::open(directory_of(path))?) } else { Ok(()) }
 }
 
+/// Creates a directory for its owner alone. One that is there stays as it is.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn create_private_dir(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory_of(dir))?;
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        created => created,
+    }
+}
+
 /// Makes the names in a directory durable. A file system on which directories cannot be synced keeps them by itself.
 ///
 /// # Errors
@@ -51,6 +65,29 @@ pub fn sync_names(dir: &File) -> io::Result<()> {
     }
 }
 
+/// Shows whether a file has changed, without reading it: length, inode and times. The default is that of a file that is not there.
+///
+/// Two writes within one tick of the file system's clock look like one, unless the file was replaced as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stamp(Option<[i64; 6]>);
+
+impl Stamp {
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        Self(fs::metadata(path).ok().map(|file| {
+            #[expect(clippy::cast_possible_wrap, reason = "compared for equality; lengths stay below 2^63")]
+            let (len, inode) = (file.len() as i64, file.ino() as i64);
+            [len, inode, file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()]
+        }))
+    }
+
+    /// The file's length in bytes; 0 when it is not there.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.0.map_or(0, |[len, ..]| len.unsigned_abs())
+    }
+}
+
 /// The path with a longer file name: `journal.db` and `.new` give `journal.db.new`.
 #[must_use]
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -59,7 +96,9 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn directory_of(path: &Path) -> &Path {
+/// The directory that a path lies in.
+#[must_use]
+pub fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -9,18 +9,22 @@
 //!   lock          held by the running node
 //!   journal.db    slots, intents, their events, starts: WAL, synchronous=FULL
 //!   journal.mark  which journal this is, and how far it had come
-//!   telemetry.db  crash reports and restarts: WAL, synchronous=NORMAL; may be deleted
+//!   telemetry.db  crash reports, restarts, incidents of the alerts: WAL, synchronous=NORMAL; may be deleted
 //!   last_exit     how the last run ended
 //!   boots         starts, to recognise a crash loop
 //!   quarantine/   inputs that ended a stage twice
 //! ```
 
+mod accounts;
+mod alert_memory;
 mod announced;
 mod apply;
 mod audit;
 pub mod boot;
+mod copies;
 mod error;
 mod frozen;
+mod halts;
 mod held;
 mod known;
 mod mark;
@@ -32,6 +36,7 @@ mod reader;
 mod retention;
 mod rows;
 mod schema;
+mod slice;
 mod starts;
 mod state;
 mod store;
@@ -39,14 +44,19 @@ mod tables;
 mod telemetry;
 mod usable;
 
+pub use accounts::KeptAccount;
+pub use alert_memory::{AlertMemory, AlertRow};
 pub use boot::{BootRecord, BootVerdict, LastExit, keep_last_exit, read_last_exit, write_last_exit};
+pub use copies::{CopiedJournal, check_copy, mark_ahead_of};
 pub use error::{JournalError, Loss, StateError, how_to_stop, process};
+pub use mark::MARK_FILE;
 pub use opening::require_remembered;
-pub use proof::{Proof, Proven, proof, proof_of};
-pub use reader::{Filter, IntentTally, JournalReader, SlotTally, Snapshot, Stored, Verified};
+pub use proof::{DueSlots, Proof, Proven, proof, proof_of};
+pub use reader::{Filter, IntentTally, JournalReader, Newest, SlotTally, Snapshot, Stored, Verified};
 pub use retention::Removed;
 pub use rows::IntentStep;
 pub use schema::{Recovered, SCHEMA_VERSION};
+pub use slice::slice;
 pub use starts::Start;
 pub use state::StateDir;
 pub use store::{SqliteJournal, StoreOptions};
@@ -54,8 +64,11 @@ pub use telemetry::{Telemetry, TelemetryEvent};
 pub use usable::check_state_dir;
 
 const LOCK_FILE: &str = "lock";
-const JOURNAL_FILE: &str = "journal.db";
-const TELEMETRY_FILE: &str = "telemetry.db";
-const LAST_EXIT_FILE: &str = "last_exit";
+/// The journal's file in the state directory.
+pub const JOURNAL_FILE: &str = "journal.db";
+/// The file of crash reports, and of what the alerts remember.
+pub const TELEMETRY_FILE: &str = "telemetry.db";
+/// How the last run ended.
+pub const LAST_EXIT_FILE: &str = "last_exit";
 const BOOTS_FILE: &str = "boots";
 const QUARANTINE_DIR: &str = "quarantine";

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sentinel_actors::domain::prediction::ExpectedAnswer;
 
+pub mod feature_list;
 pub mod manifest;
 pub mod mlflow;
 pub mod onnx;

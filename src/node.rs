@@ -3,50 +3,74 @@
 //! The control plane has its own runtime and thread, so that a worker that blocks never delays its supervisor. A plain OS
 //! thread watches both. Start and recovery are one path: what the last run left open is resumed from the journal.
 
-mod disk;
+mod alerts;
+mod arming;
+mod backups;
+mod boot;
+pub mod disk;
 mod error;
+mod flatten;
 pub mod health;
 mod health_reporter;
-pub mod late_after;
 mod notify;
 mod opening;
 mod ownership;
+pub mod page;
 mod shutdown;
 mod wiring;
+pub mod worker_report;
 mod worker_threads;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sentinel_actors::admission::{Admission, CYCLES_AT_WORK};
+use sentinel_actors::domain::node_view::LastEnd;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
 use sentinel_actors::events;
+use sentinel_actors::halts::Halts;
+use sentinel_actors::meters::Meters;
 use sentinel_actors::node::{NodeSpec, RunningNode, start};
-use sentinel_actors::ports::{Chance, Clock, FaultInjector, JournalStore, NoFaults};
+use sentinel_actors::ports::{Arming as _, Clock, FaultInjector, JournalStore, NoFaults};
 use sentinel_actors::root_supervisor::{NodeEnd, RootMsg};
 use sentinel_actors::settings::{NodeShared, Workers};
-use sentinel_actors::status::Board;
+use sentinel_actors::status::{Board, ClockOffsets};
 use sentinel_actors::supervision::CrashLog;
 use sentinel_actors::supervision::watch::{Progress, WatchLimits, Watchdog};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
+pub use self::alerts::{SecretError, alert_settings};
+use self::arming::Watched;
+pub use self::arming::{ArmedBy, UnknownModel, VENUE_AGAIN, live_effects, live_model, live_terms, look, watch_of};
+use self::boot::{leave_safe_mode, log_journal_loss, record_halts, register_boot};
+use self::disk::{DiskWatch, MeasureDisk, MeasuredDisk};
 pub use self::error::NodeError;
+pub use self::flatten::{Closable, FlattenError};
 use self::health_reporter::HealthReporter;
+use self::page::Page;
 use self::shutdown::{Aborter, Signals};
-pub use self::wiring::{OpenVendor, WiredPipeline, open_model, open_vendor, survey_bars, try_model, wire};
+pub use self::wiring::{
+    ChainPace, OpenVendor, WiredPipeline, open_gateway, open_model, open_vendor, survey_bars, try_model, wire,
+};
 use self::worker_threads::WorkerThreads;
 use crate::config::{Config, ModelConfig, PipelineConfig};
 use crate::exit::{self, ExitError as _, with_advice};
 use crate::journal::{
-    BootRecord, BootVerdict, JournalReader, LastExit, Recovered, SqliteJournal, Start, StateDir, StoreOptions,
-    keep_last_exit,
+    BootVerdict, JournalReader, LastExit, SqliteJournal, Start, StateDir, StoreOptions, keep_last_exit,
 };
+use crate::kill_file::KillFile;
+use crate::operator::alerts::courier::AlertSettings;
+use crate::operator::control::routes::Control;
+use crate::operator::control::server::ControlServer;
+use crate::operator::live_node::{LastProgress, LiveNode};
 use crate::system::{QuarantineDir, SystemChance, WallClock};
 use crate::telemetry::record::Recorder;
+use crate::venues::allora::wallet::{Wallet, WalletError};
 
 /// Elapsed time between two progress beats; the watchdog expects them.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -55,8 +79,13 @@ const CLOSE_SHARE: u32 = 2;
 /// How long the end of the process waits for the log file.
 const LOG_FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
+/// Opens a wallet. Each part that signs, or rehearses it, opens its own.
+pub type OpenWallet = Box<dyn Fn() -> Result<Wallet, WalletError> + Send>;
+
 /// How a caller changes a run. The default is what `sentinel run` does.
 pub struct RunOptions {
+    /// Who has armed its live pipelines; those in dry run need nobody.
+    pub armed_by: ArmedBy,
     /// Injected faults; production injects none.
     pub faults: Arc<dyn FaultInjector>,
     /// Schedule time of pipelines with live sources; tests move it.
@@ -68,8 +97,20 @@ pub struct RunOptions {
     /// Accept a journal that is missing, foreign or older than the state directory remembers: the operator has checked the
     /// account.
     pub accept_lost_journal: bool,
+    /// Opens the wallet of pipelines with a topic.
+    pub wallet: Option<OpenWallet>,
+    /// How soon a venue that has not said what it is is asked again; campaigns shorten it as their gateways do.
+    pub venue_again: Duration,
+    /// How often a chain is looked at.
+    pub chain_pace: ChainPace,
+    /// Where what the node does is counted.
+    pub meters: Arc<Meters>,
+    /// How full the disk with the state directory is; tests fill it.
+    pub measure_disk: MeasureDisk,
     /// Where warnings go besides the log.
     pub recorder: Recorder,
+    /// This machine's clock beside those of the servers that the node asks.
+    pub clocks: Arc<ClockOffsets>,
     /// Stop each replay after this many decided bars.
     pub bars: Option<usize>,
     /// Called on the control plane once the tree runs: for progress displays and fault injection.
@@ -79,12 +120,19 @@ pub struct RunOptions {
 impl Default for RunOptions {
     fn default() -> Self {
         Self {
+            armed_by: ArmedBy::default(),
             faults: Arc::new(NoFaults),
             clock: Arc::new(WallClock),
             once: false,
             at_once: false,
             accept_lost_journal: false,
+            wallet: None,
+            venue_again: VENUE_AGAIN,
+            chain_pace: ChainPace::live(),
+            meters: Arc::default(),
+            measure_disk: disk::by_the_system(),
             recorder: Recorder::default(),
+            clocks: Arc::default(),
             bars: None,
             on_start: Box::new(|_| ()),
         }
@@ -96,6 +144,8 @@ pub struct Running {
     pub board: Board,
     pub control: Handle,
     pub root: ractor::ActorRef<RootMsg>,
+    /// Where the page is served.
+    pub page: Option<SocketAddr>,
     /// As [`RunReport::slots`].
     pub slots: Vec<(String, UtcMs, Option<UtcMs>)>,
 }
@@ -134,10 +184,17 @@ pub fn run(config: Config, options: RunOptions) -> Result<RunReport, NodeError> 
     let state = StateDir::open(&config.node.state)?;
     let recorder = options.recorder.clone();
     recorder.attach(&state);
-    let health_reporter = HealthReporter::start(&config, state.path());
+    let disk = MeasuredDisk::default();
+    let watch = DiskWatch::new(
+        state.path().to_owned(),
+        config.node.disk_warning_mb,
+        options.measure_disk.clone(),
+        disk.clone(),
+    );
+    let health_reporter = HealthReporter::start(&config, state.path(), watch);
     let aborter =
         Aborter { state: state.path().to_owned(), recorder: recorder.clone(), board: Arc::new(OnceLock::new()) };
-    let report = run_locked(config, &state, options, &health_reporter, &aborter);
+    let report = run_locked(config, &state, options, disk, &health_reporter, &aborter);
     if let Err(error) = &report {
         // For the log file; the command line prints the error to standard error, with advice.
         debug!(event = "start_failed", error = %chain(error), "the node could not be started");
@@ -157,20 +214,25 @@ pub fn run(config: Config, options: RunOptions) -> Result<RunReport, NodeError> 
 fn run_locked(
     mut config: Config,
     state: &Arc<StateDir>,
-    options: RunOptions,
+    mut options: RunOptions,
+    disk: MeasuredDisk,
     health_reporter: &HealthReporter,
     aborter: &Aborter,
 ) -> Result<RunReport, NodeError> {
+    let told = alert_settings(&config.alerts).map_err(NodeError::Alerts)?;
+    // First of all: a run that was not armed changes nothing.
+    let watch = arming::watch(&config, state.path(), &options.armed_by, options.wallet.as_ref())?;
     let control = Builder::new_current_thread().enable_all().build().map_err(NodeError::Runtime)?;
     // Caught from the beginning: a signal during the start is an orderly shutdown too, not a crash.
     let mut signals = {
         let _inside = control.enter();
         Signals::new().map_err(NodeError::Runtime)?
     };
-    let verdict = match control.block_on(register_boot(state, health_reporter, &mut signals)) {
-        Ok(verdict) => verdict,
+    let (verdict, last_end) = match control.block_on(register_boot(state, health_reporter, &mut signals)) {
+        Ok(boot) => boot,
         Err(name) => return Ok(RunReport { end: NodeEnd::ShutdownRequested(name.to_owned()), slots: Vec::new() }),
     };
+    let page = Page::listen(&config.http)?;
     let start = Start {
         at: WallClock.now(),
         version: env!("SENTINEL_VERSION").to_owned(),
@@ -201,17 +263,28 @@ fn run_locked(
         "the journal is open"
     );
     log_journal_loss(&recovered);
+    let halts = Arc::new(Halts::new(recovered.halts, Arc::new(KillFile::of(state.path()))));
+    control.block_on(record_halts(&journal, &halts))?;
     let journal = Arc::new(journal);
-    let wired = wire(&config, state, &options)?;
+    let safe_mode = Arc::new(AtomicBool::new(verdict.safe_mode_until.is_some()));
+    let wired = wire(&config, state, &options, watch.as_ref(), &safe_mode)?;
+    // What opens a wallet may hold its words.
+    options.wallet = None;
+    if let Some(watch) = &watch {
+        watch.count();
+        arming::compare_models(&config, &wired, watch)?;
+    }
     // The files created above must be durable before anything depends on them.
     state.sync()?;
     ownership::refuse_unowned(&JournalReader::open(state.path())?, &wired)?;
-    opening::log(&config, state.path(), &digest, &wired);
+    let armed = watch.as_ref().and_then(|watch| Some((watch.armed().ok()?, watch.left())));
+    opening::log(&config, state.path(), (&digest, armed), &wired);
     let slots = slots_of(&wired);
 
     let is_local = |pipeline: &PipelineConfig| matches!(pipeline.model, ModelConfig::Onnx { .. });
     let threads =
         WorkerThreads::start(wired.len(), config.pipelines.iter().any(is_local)).map_err(NodeError::Runtime)?;
+    let watched = watch.map(|watch| Watched { venues: arming::telling_venues(&config, &wired), watch });
     // What a thousand pipelines were configured with is in their parts now.
     (config.pipelines, config.settings) = (Vec::new(), Vec::new());
     let store: Arc<dyn JournalStore> = journal.clone();
@@ -219,7 +292,20 @@ fn run_locked(
         let thread = std::thread::Builder::new().name("control".to_owned());
         let workers = threads.workers();
         let work = || {
-            drive(&config, state, verdict, wired, store, &control, workers, signals, options, health_reporter, aborter)
+            drive(
+                &config,
+                state,
+                (verdict, last_end),
+                (watched, safe_mode, halts, disk, page, told),
+                wired,
+                store,
+                &control,
+                workers,
+                signals,
+                options,
+                health_reporter,
+                aborter,
+            )
         };
         let running = thread.spawn_scoped(scope, work).map_err(NodeError::Runtime)?;
         running.join().unwrap_or_else(|_| Ok(NodeEnd::Meltdown("the control thread panicked".to_owned())))
@@ -250,7 +336,15 @@ fn close(journal: Arc<SqliteJournal>, end: NodeEnd) -> NodeEnd {
 fn drive(
     config: &Config,
     state: &Arc<StateDir>,
-    verdict: BootVerdict,
+    (verdict, last_end): (BootVerdict, Option<LastEnd>),
+    (watched, safe_mode, halts, disk, page, told): (
+        Option<Watched>,
+        Arc<AtomicBool>,
+        Arc<Halts>,
+        MeasuredDisk,
+        Option<Page>,
+        AlertSettings,
+    ),
     wired: Vec<WiredPipeline>,
     journal: Arc<dyn JournalStore>,
     control: &Runtime,
@@ -261,7 +355,7 @@ fn drive(
     aborter: &Aborter,
 ) -> Result<NodeEnd, NodeError> {
     let progress = Arc::new(Progress::default());
-    let safe_mode = Arc::new(AtomicBool::new(verdict.safe_mode_until.is_some()));
+    let worker = workers.all().first().cloned();
     let shared = NodeShared {
         control: control.handle().clone(),
         workers,
@@ -270,9 +364,15 @@ fn drive(
         quarantine: Arc::new(QuarantineDir(state.quarantine())),
         crashes: CrashLog::install(),
         progress: progress.clone(),
+        meters: options.meters.clone(),
         admission: Arc::new(Admission::new(CYCLES_AT_WORK)),
         limits: wiring::limits(&config.supervision),
         safe_mode: safe_mode.clone(),
+        halts,
+        settled_by_hand: Arc::default(),
+        arming: arming::port(watched.as_ref().map(|watched| &watched.watch)),
+        disk: Arc::new(disk),
+        clocks: options.clocks.clone(),
         state_dir: crate::system::shell_path(state.path()).into(),
     };
     let slots = slots_of(&wired);
@@ -288,92 +388,73 @@ fn drive(
     let limit = Some(config.supervision.watchdog);
     let limits = WatchLimits { control: limit, worker: limit, journal: limit };
     let (on_stall, on_progress) = (aborter.clone(), health_reporter.clone());
-    let _watchdog = Watchdog::start(progress, limits, move || on_progress.moved(), move |stall| on_stall.abort(&stall))
+    let last_progress = Arc::new(LastProgress::default());
+    let moved = last_progress.clone();
+    let on_progress = move || {
+        moved.note();
+        on_progress.moved();
+    };
+    let _watchdog = Watchdog::start(progress, limits, on_progress, move |stall| on_stall.abort(&stall))
         .map_err(NodeError::Runtime)?;
 
     control.block_on(async {
-        let RunningNode { root, ended, done, board } =
+        let RunningNode { root, ended, done, board, journal, flatteners } =
             start(spec).await.map_err(|error| NodeError::Root(chain(&error)))?;
         let handle = control.handle();
         let mut helpers = tokio::task::JoinSet::new();
         let _ = aborter.board.set(board.clone());
+        if let Some(end) = last_end {
+            let _ = board.ended_badly.set(end);
+        }
         let overdue = aborter.clone();
         helpers.spawn(signals.forward(root.clone(), health_reporter.clone(), overdue, config.supervision.shutdown));
+        let arm = arming::shown(watched.as_ref().map(|watched| watched.watch.clone()));
+        if let Some(Watched { watch, venues }) = watched {
+            // Where the venues' own requests come from.
+            if let Some(worker) = worker {
+                helpers.spawn_on(arming::listen(watch.clone(), venues, options.venue_again), &worker);
+            }
+            helpers.spawn(arming::keep_in_view(watch, board.clone()));
+        }
         if let Some(until) = verdict.safe_mode_until {
             helpers.spawn(leave_safe_mode(state.clone(), safe_mode, until));
         }
+        let node = LiveNode {
+            board: board.clone(),
+            state: state.path().to_owned(),
+            name: config.node.name.clone(),
+            mode: config.node.mode,
+            arm,
+            started_at: WallClock.now(),
+            progress: last_progress,
+            fresh_for: health::fresh_for(config.supervision.ping_every),
+            alerts: alerts::counters(&config.alerts),
+        };
+        let address = page.as_ref().map(Page::address);
+        let _page = page.and_then(|page| page.serve(node.clone()));
+        let alerts = alerts::start(told, node.clone());
+        let is_single = options.once;
+        let daily = config.backup.as_ref().filter(|_| !is_single);
+        let _backups = backups::start(daily, state.path(), &board);
+        let _control_socket = serve(state, Control { node, journal, flatteners });
         health_reporter.running(board.clone());
-        (options.on_start)(Running { board, control: handle.clone(), root, slots });
+        (options.on_start)(Running { board, control: handle.clone(), root, page: address, slots });
         let end = done.await.unwrap_or_else(|_| NodeEnd::Meltdown("the root supervisor died".to_owned()));
         let _ = ended.await;
+        if let Some(alerts) = alerts {
+            alerts.end(end == NodeEnd::Finished && !is_single).await;
+        }
         Ok(end)
     })
 }
 
-fn log_journal_loss(recovered: &Recovered) {
-    if let Some(loss) = &recovered.accepted_loss {
-        error!(
-            event = "lost_journal_accepted",
-            %loss,
-            "the operator accepted the loss: the node does not know what it has sent; start it without --accept-lost-journal from now on"
-        );
-    }
-    if recovered.mark_was_missing {
-        warn!(
-            event = "journal_mark_missing",
-            "the state directory's record of its journal was missing; it starts again from the present journal"
-        );
-    }
-}
-
-/// Records this start, and waits if earlier runs crashed. A failure to record never stops a node.
-///
-/// # Errors
-/// The name of the signal that ended the wait.
-async fn register_boot(
-    state: &StateDir,
-    health_reporter: &HealthReporter,
-    signals: &mut Signals,
-) -> Result<BootVerdict, &'static str> {
-    let verdict = match BootRecord::register(state, WallClock.now()) {
-        Ok(record) => record.verdict,
+/// A node without its control socket trades all the same; a kill file still halts it.
+fn serve(state: &StateDir, control: Control) -> Option<ControlServer> {
+    match ControlServer::start(state.path(), control) {
+        Ok(server) => Some(server),
         Err(error) => {
-            warn!(event = "boot_record_lost", error = %chain(&error), "the record of starts cannot be written");
-            BootVerdict::default()
-        }
-    };
-    let delay = verdict.delay_max.mul_f64(SystemChance.unit());
-    if !delay.is_zero() {
-        warn!(
-            event = "boot_backoff",
-            crashes = verdict.crashes,
-            delay_ms = delay.as_millis(),
-            "earlier runs crashed; the node waits before it starts"
-        );
-        health_reporter.backing_off(verdict.crashes, delay);
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            name = signals.first() => {
-                health_reporter.stopping(name);
-                info!(event = "shutdown_began", why = name, "a signal ends the node while it waits to start");
-                return Err(name);
-            }
+            warn!(event = "control_socket_failed", error = %chain(&error), "the control socket cannot be served");
+            None
         }
     }
-    if let Some(until) = verdict.safe_mode_until {
-        error!(
-            event = "safe_mode_entered",
-            %until,
-            "the node crashed repeatedly; it sends nothing until then, or until `sentinel resume`"
-        );
-    }
-    Ok(verdict)
-}
-
-async fn leave_safe_mode(state: Arc<StateDir>, safe_mode: Arc<AtomicBool>, until: UtcMs) {
-    while WallClock.now() < until && !BootRecord::safe_mode_was_ended(state.path()) {
-        WallClock.wait_until(until).await;
-    }
-    safe_mode.store(false, Ordering::Release);
-    warn!(event = "safe_mode_left", "the node sends orders again");
 }

@@ -35,6 +35,20 @@ pub fn resident_bytes() -> Option<u64> {
     rest.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// Processor time that this process has used, of all of its threads.
+#[must_use]
+pub fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// Files and connections that this process has open; `None` where the system does not say.
+#[must_use]
+pub fn open_files() -> Option<usize> {
+    // The listing itself is one of them.
+    Some(std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1))
+}
+
 /// A path, absolute and quoted for a shell, for commands that the operator copies.
 #[must_use]
 pub fn shell_path(path: &Path) -> String {
@@ -49,8 +63,24 @@ pub fn shell_path(path: &Path) -> String {
 /// # Errors
 /// When the file system does not say.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    disk_bytes(path).map(|(free, _)| free)
+}
+
+/// The same, and what such a user could fill in all.
+///
+/// # Errors
+/// When the file system does not say.
+pub fn disk_bytes(path: &Path) -> io::Result<(u64, u64)> {
     let stats = rustix::fs::statvfs(path)?;
-    Ok(stats.f_bavail.saturating_mul(stats.f_frsize))
+    let bytes = |blocks: u64| blocks.saturating_mul(stats.f_frsize);
+    let reserved = stats.f_bfree.saturating_sub(stats.f_bavail);
+    Ok((bytes(stats.f_bavail), bytes(stats.f_blocks.saturating_sub(reserved))))
+}
+
+/// A name that no other request has.
+#[must_use]
+pub fn random_id() -> String {
+    format!("{:032x}", fastrand::u128(..))
 }
 
 /// Random numbers, seeded by the operating system.
@@ -87,6 +117,16 @@ mod tests {
     #[test]
     fn the_machine_says_what_this_process_has_in_memory() {
         assert!(resident_bytes().unwrap() > 1 << 20);
+    }
+
+    #[test]
+    fn the_machine_says_what_this_process_has_used_and_has_open() {
+        let before = cpu_time();
+        while cpu_time() == before {
+            std::hint::spin_loop();
+        }
+        let files: Vec<_> = (0..50).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+        assert!(open_files().unwrap() >= files.len());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sentinel::cli::faults::FaultFlags;
-use sentinel::journal::{Filter, JournalError, JournalReader, SqliteJournal, StateDir, proof_of};
+use sentinel::journal::{DueSlots, Filter, JournalError, JournalReader, SqliteJournal, StateDir, proof_of};
 use sentinel::system::{QuarantineDir, SystemChance, WallClock};
 use sentinel::venues::book::{BOOK_FILE, Book};
 use sentinel::venues::book_reader::BookReader;
@@ -40,7 +40,7 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::node::{self, NodeSpec};
 use sentinel_actors::ports::{
     Announcer, BarRequest, BarSource, Clock as _, Delivered, FaultInjector, FeatureSet, FeedAnswer, FeedError,
-    FeedRequest, Model, ModelError, PortFuture, SlotFeed, SourceError,
+    FeedRequest, Model, ModelError, NoArming, PortFuture, SlotFeed, SourceError, UnmeasuredDisk,
 };
 use sentinel_actors::root_supervisor::RootMsg;
 use sentinel_actors::settings::{Deadlines, Job, NodeShared, PipelinePorts, PipelineSettings};
@@ -98,7 +98,7 @@ impl Announcer for Windows {
                 windows.filter(|window| window.published <= now).map(|window| window.announcement).collect();
             let gone = |id: &&String| true_window(id.parse().unwrap()).withdrawn.is_some_and(|at| at <= now);
             let withdrawn = request.open.iter().map(|slot| &slot.id).filter(gone).cloned().collect();
-            Ok(FeedAnswer { announced, withdrawn, ask_again: Duration::from_millis(100) })
+            Ok(FeedAnswer { announced, withdrawn, ask_again: Duration::from_millis(100), ..FeedAnswer::default() })
         })
     }
 }
@@ -199,7 +199,7 @@ fn the_process_under_test() {
     let Some(dir) = argument("SENTINEL_TEST_STATE") else { return };
     let time = Duration::from_millis(argument("SENTINEL_TEST_MS").unwrap().parse().unwrap());
     let die_at = argument("SENTINEL_TEST_DIE_AT").map(|place| place.parse().unwrap());
-    let faults = FaultFlags { die_at, hang_at: None, panic_from: None }.injector();
+    let faults = FaultFlags { die_at, ..FaultFlags::default() }.injector();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let state = StateDir::open(Path::new(&dir)).unwrap();
@@ -217,9 +217,15 @@ fn the_process_under_test() {
                 quarantine: Arc::new(QuarantineDir(state.path().join("quarantine"))),
                 crashes: CrashLog::install(),
                 progress: Arc::new(Progress::default()),
+                meters: Arc::default(),
                 admission: Arc::new(Admission::new(CYCLES_AT_WORK)),
                 limits: Limits::default(),
                 safe_mode: Arc::new(AtomicBool::new(false)),
+                halts: Arc::default(),
+                settled_by_hand: Arc::default(),
+                arming: Arc::new(NoArming),
+                disk: Arc::new(UnmeasuredDisk),
+                clocks: Arc::default(),
                 state_dir: dir.as_str().into(),
             },
             wall: Arc::new(WallClock),
@@ -281,7 +287,7 @@ fn accept(state: &Path, until: UtcMs) -> BTreeMap<&'static str, usize> {
         assert!(!must_have_row || rows.contains_key(&slot.slot), "the window {} has no row", slot.id);
     }
     assert!(rows.keys().all(|slot| ids.contains_key(slot)), "nothing else has a row");
-    let proof = proof_of(&reader, NAME, None, UtcMs(0), UtcMs(i64::MAX)).unwrap();
+    let proof = proof_of(&reader, NAME, DueSlots::Announced, UtcMs(0), UtcMs(i64::MAX)).unwrap();
     assert!(proof.holds(), "{proof:?}");
     assert_eq!(proof.due, rows.len() as u64);
 
@@ -321,15 +327,23 @@ fn campaign(kills: usize, mut next: impl FnMut(usize) -> (Option<String>, Durati
         };
         assert!(!died.success(), "it was to be killed: {die_at:?}");
     }
-    // It takes no new slot once its time is over, however long its end takes.
-    let (began, time) = (WallClock.now(), Duration::from_secs(2));
-    let last = start(state.path(), time, None).wait().unwrap();
-    assert!(last.success(), "the last process ends by itself");
-    let reasons = accept(state.path(), began.plus(time));
-    println!("{kills} kills: {reasons:?}");
-    for reason in [Reason::ForecastAcked, Reason::Withdrawn, Reason::NodeDown] {
-        assert!(reasons.contains_key(reason.code()), "{reason} was not seen, so this proves little: {reasons:?}");
+    // It takes no new slot once its time is over, however long its end takes. A busy machine needs more than one to see everything.
+    let mut missing = Vec::new();
+    for _ in 0..10 {
+        let (began, time) = (WallClock.now(), Duration::from_secs(2));
+        let last = start(state.path(), time, None).wait().unwrap();
+        assert!(last.success(), "the last process ends by itself");
+        let reasons = accept(state.path(), began.plus(time));
+        println!("{kills} kills: {reasons:?}");
+        missing = [Reason::ForecastAcked, Reason::Withdrawn, Reason::NodeDown]
+            .into_iter()
+            .filter(|reason| !reasons.contains_key(reason.code()))
+            .collect();
+        if missing.is_empty() {
+            return;
+        }
     }
+    panic!("this proves little, because it was not seen: {missing:?}");
 }
 
 #[test]

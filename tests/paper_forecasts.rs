@@ -61,6 +61,10 @@ fn intent(hour: i64, action: Action) -> Intent {
         action,
         state: IntentState::Unknown,
         receipt: None,
+        awaits: None,
+        grade: None,
+        listed: None,
+        venue_note: None,
     }
 }
 
@@ -164,6 +168,7 @@ async fn the_errors_of_the_demos_model_are_those_that_its_manifest_states() {
         features: pipeline.features.set.clone(),
         columns: pipeline.features.info.columns.iter().map(ToString::to_string).collect(),
         output: Output::Value { horizon: Duration::from_secs(168 * 3600) },
+        samples: Vec::new(),
     };
     let model = OnnxModel::load(path, expected, OnnxEngine::new(), Arc::new(NoFaults)).unwrap();
     let mut made = Vec::new();
@@ -182,7 +187,7 @@ async fn the_errors_of_the_demos_model_are_those_that_its_manifest_states() {
         made.push(BookForecast { key: key(0), account: "paper".to_owned(), forecast, at, came_true });
     }
     let [forecasts] = Forecasts::of(&made, &Periods::of_config(&config).unwrap()).try_into().unwrap();
-    let (Parts { trained, unseen, neither, .. }, stated) = (forecasts.parts.unwrap(), model.manifest());
+    let (Parts { trained, unseen, neither, .. }, stated) = (forecasts.parts.unwrap(), model.manifest().unwrap());
     let rows = [stated.trained.rows, stated.out_of_sample.rows].map(|rows| usize::try_from(rows).unwrap());
     assert_eq!([trained.compared, unseen.compared, neither.compared], [rows[0], rows[1], 168]);
     let figures = [unseen.rmse, unseen.rmse_of_zero].map(|error| figure(error.unwrap()));

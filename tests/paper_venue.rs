@@ -35,7 +35,13 @@ fn d(text: &str) -> Decimal {
 
 fn terms(account: &str) -> Terms {
     let interval = Interval::new(Duration::from_secs(3600)).unwrap();
-    Terms { account: account.to_owned(), spread: d("0.0002"), contract_size: d("100000"), interval }
+    Terms {
+        account: account.to_owned(),
+        spread: d("0.0002"),
+        contract_size: d("100000"),
+        balance: d("10000"),
+        interval,
+    }
 }
 
 fn venue(dir: &Path) -> PaperVenue {
@@ -115,6 +121,10 @@ fn intent(key: &IntentKey, order: &Order, slot: UtcMs) -> Intent {
         action: order.clone().into(),
         state: IntentState::Unknown,
         receipt: None,
+        awaits: None,
+        grade: None,
+        listed: None,
+        venue_note: None,
     }
 }
 
@@ -457,4 +467,37 @@ proptest! {
         runtime.block_on(play(calm.path(), &steps, false));
         prop_assert_eq!(reader(crashed.path()).positions().unwrap(), reader(calm.path()).positions().unwrap());
     }
+}
+
+/// A buy at 1.1000 is filled at 1.1001 and sold at the bid, one ten-thousandth below the mid price.
+#[tokio::test]
+async fn the_paper_account_has_what_it_began_with_and_earned_and_its_equity_follows_the_price() {
+    let dir = tempfile::tempdir().unwrap();
+    let venue = venue(dir.path());
+    let money = async |hour| {
+        let reading = venue.account_reading(slot(hour), SOON).await.unwrap().unwrap();
+        (reading.balance, reading.equity, reading.open.len())
+    };
+    assert_eq!(money(9).await, (d("10000"), d("10000"), 0));
+    let opened =
+        acked(venue.order(&key(9 * HOUR, Role::Open), &order(Role::Open, Side::Buy, "1.1000"), slot(10)).await);
+    let error = venue.account_reading(slot(10), SOON).await.unwrap_err();
+    assert!(error.0.contains("no price of EURUSD"), "{error}");
+    venue.observe(SYMBOL, &bars(vec![bar(10, 1.1010, 1.1012, 1.1008)])).await.unwrap();
+    assert_eq!(money(11).await, (d("10000"), d("10008"), 1));
+    let close = order(Role::Close(opened.ticket), Side::Sell, "1.1010");
+    acked(venue.order(&key(10 * HOUR, Role::Close(opened.ticket)), &close, slot(11)).await);
+    assert_eq!(money(11).await, (d("10008"), d("10008"), 0));
+}
+
+/// A replay that was killed asks about a slot before the bar that ended the position.
+#[tokio::test]
+async fn the_paper_account_is_told_as_a_replay_has_got_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let venue = venue(dir.path());
+    acked(venue.order(&key(9 * HOUR, Role::Open), &order(Role::Open, Side::Buy, "1.1000"), slot(10)).await);
+    venue.observe(SYMBOL, &bars(vec![bar(11, 1.0900, 1.0900, 1.0900)])).await.unwrap();
+    let money = async |hour| venue.account_reading(slot(hour), SOON).await.unwrap().unwrap();
+    assert_eq!((money(12).await.open.len(), money(12).await.balance < d("10000")), (0, true));
+    assert_eq!((money(11).await.open.len(), money(11).await.balance), (1, d("10000")));
 }

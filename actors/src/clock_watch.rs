@@ -1,4 +1,4 @@
-//! Whether the wall clock keeps pace with elapsed time. When it does not, the machine slept or the clock was set.
+//! Whether the wall clock keeps pace with elapsed time. When it does not, the machine slept, or the clock was set or stands still.
 //!
 //! Nothing is decided here: the Executor compares each order's schedule time itself, and a pipeline never works on a slot
 //! twice. This logs a step, at a limited rate.
@@ -72,6 +72,27 @@ impl ClockWatch {
     }
 }
 
+/// The latest time that a clock has shown, and for how long it has shown the same.
+#[derive(Debug, Default)]
+pub struct ClockFace {
+    latest: Option<UtcMs>,
+    newest: Option<(UtcMs, Instant)>,
+}
+
+impl ClockFace {
+    /// Takes a look: the latest time so far, and how long the clock has stood still.
+    pub fn look(&mut self, elapsed: Instant, wall: UtcMs) -> (UtcMs, Duration) {
+        let latest = self.latest.map_or(wall, |latest| latest.max(wall));
+        self.latest = Some(latest);
+        let since = match self.newest {
+            Some((shown, since)) if shown == wall => since,
+            _ => elapsed,
+        };
+        self.newest = Some((wall, since));
+        (latest, elapsed.saturating_duration_since(since))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +113,17 @@ mod tests {
         assert_eq!(steps([0; 300]), []);
         // Five times as fast as a time service may turn a clock.
         assert_eq!(steps((0..86_400).map(|second| second * 5 / 2)), []);
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_is_told_from_one_that_was_set() {
+        let (start, mut face, second) = (elapsed_now(), ClockFace::default(), Duration::from_secs(1));
+        let mut look = |after: u32, wall: i64| face.look(start + second * after, UtcMs(wall));
+        assert_eq!(look(0, 5_000), (UtcMs(5_000), Duration::ZERO));
+        assert_eq!(look(1, 6_000), (UtcMs(6_000), Duration::ZERO));
+        assert_eq!(look(9, 6_000), (UtcMs(6_000), 8 * second), "it stands");
+        assert_eq!(look(10, 2_000), (UtcMs(6_000), Duration::ZERO), "it was set back");
+        assert_eq!(look(11, 9_000), (UtcMs(9_000), Duration::ZERO));
     }
 
     #[test]

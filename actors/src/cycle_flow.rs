@@ -31,9 +31,18 @@ pub struct Cycle {
     /// Nothing may leave the node after this.
     pub deadline: Instant,
     pub tracker: Arc<CycleTracker>,
+    /// It is no slot, but an operator's command between two of them: no competition bounds it.
+    pub is_operators: bool,
 }
 
 impl Cycle {
+    /// Of an operator's command that was given at `at`.
+    #[must_use]
+    pub fn of_operator(at: UtcMs, deadline: Instant) -> Self {
+        let tracker = CycleTracker::begin();
+        Self { slot: at, announced: None, attempt: 1, last_decided_bar: None, deadline, tracker, is_operators: true }
+    }
+
     /// Last instant at which an effect of an announced slot may leave.
     #[must_use]
     pub fn closes(&self) -> Option<UtcMs> {
@@ -59,6 +68,7 @@ pub struct CycleTracker {
     is_running: AtomicBool,
     revoked: AtomicBool,
     withdrawn: AtomicBool,
+    changed_model: AtomicBool,
     input: OnceLock<Arc<CleanBars>>,
     undecided: OnceLock<Reason>,
 }
@@ -87,6 +97,7 @@ impl CycleTracker {
             is_running: AtomicBool::new(false),
             revoked: AtomicBool::new(false),
             withdrawn: AtomicBool::new(false),
+            changed_model: AtomicBool::new(false),
             input: OnceLock::new(),
             undecided: OnceLock::new(),
         })
@@ -161,6 +172,17 @@ impl CycleTracker {
     #[must_use]
     pub fn is_withdrawn(&self) -> bool {
         self.withdrawn.load(Ordering::Acquire)
+    }
+
+    /// Another model answers than the one that was there first, and nothing is decided with it.
+    pub fn set_changed_model(&self) {
+        self.changed_model.store(true, Ordering::Release);
+    }
+
+    /// Whether another one answered.
+    #[must_use]
+    pub fn has_changed_model(&self) -> bool {
+        self.changed_model.load(Ordering::Acquire)
     }
 
     /// Keeps the input, so that the Pipeline can quarantine it when a stage crashes on it twice.

@@ -12,6 +12,7 @@ use crate::domain::decision::DecideOn;
 use crate::domain::freshness::{Freshness, dropped_text};
 use crate::domain::reason::{Ending, Reason};
 use crate::domain::time::UtcMs;
+use crate::meters::PipelineMeters;
 use crate::ports::{BarRequest, BarSource, Delivered, FaultPoint, PortFuture, SourceError};
 use crate::settings::BARS_BESIDE_WINDOW;
 use crate::stage::StageWork;
@@ -27,6 +28,7 @@ pub struct DataFetcher {
     /// What is decided only once.
     pub decide_on: DecideOn,
     pub deadline: Duration,
+    pub meters: Arc<PipelineMeters>,
 }
 
 impl StageWork for DataFetcher {
@@ -57,6 +59,7 @@ impl StageWork for DataFetcher {
             let how = Cleaning { tick: self.tick, times: Some(times), window: Some(self.window) };
             let bars = Arc::new(clean(&delivered.bars, &how));
             cycle.tracker.set_input(bars.clone());
+            self.meters.closes.note(&bars);
             record.newest_bar = bars.newest().map(|bar| bar.time);
             record.bars = u32::try_from(bars.bars.len()).ok();
             record.dropped = dropped(&bars, &delivered);

@@ -1,22 +1,34 @@
 //! Plain data and pure rules: no actors, no clock, no I/O. Everything here is tested without a runtime.
 
+pub mod account;
+pub mod account_risk;
 pub mod action;
 pub mod amend;
 pub mod announced;
 pub mod bar;
+pub mod basis;
+pub mod broker_day;
 pub mod calendar;
 pub mod cycle;
 pub mod decision;
+pub mod evidence;
+pub mod explained;
+pub mod fact;
 pub mod feature;
+pub mod flatten;
 pub mod forecast;
 pub mod freshness;
+pub mod halt;
 pub mod intent;
 pub mod made_bars;
 pub mod netting;
+pub mod node_view;
 pub mod order;
 pub mod overload;
+pub mod position_delta;
 pub mod prediction;
 pub mod reason;
 pub mod risk;
 pub mod schedule;
 pub mod time;
+pub mod verdict;

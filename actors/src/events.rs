@@ -1,6 +1,11 @@
 //! The log lines of the tree, one function per event. Names and fields are stable: docs/events.md, alerts and searches rely on
 //! them.
 
+pub mod halts;
+mod summaries;
+
+pub use self::summaries::{final_summary, heartbeat, heartbeat_pipeline};
+
 use std::time::Duration;
 
 use tracing::{Span, debug, error, error_span, info, trace, warn};
@@ -8,12 +13,14 @@ use tracing::{Span, debug, error, error_span, info, trace, warn};
 use crate::domain::action::{Action, Receipt};
 use crate::domain::announced::AnnouncedSlot;
 use crate::domain::cycle::{SlotRecord, Stage};
+use crate::domain::explained::Unexplained;
+use crate::domain::fact::Fact;
 use crate::domain::intent::{Intent, IntentKey};
-use crate::domain::order::{Fill, Order};
+use crate::domain::order::{Fill, Order, Position};
 use crate::domain::overload::Overload;
 use crate::domain::reason::Reason;
 use crate::domain::time::UtcMs;
-use crate::status::{Board, BoardEntry, HeldEffect, PipelineStatus, Totals};
+use crate::status::{HeldEffect, PipelineStatus};
 use crate::supervision::ChildEnd;
 
 /// Name of the span in which a stage works on a cycle.
@@ -166,6 +173,27 @@ pub fn feed_failed(pipeline: &str, error: &str) {
 
 pub fn feed_answers_again(pipeline: &str) {
     info!(event = "feed_answers_again", pipeline, "what announces slots answers again");
+}
+
+pub fn slots_unusable(pipeline: &str, waits_for: &str) {
+    warn!(event = "slots_unusable", pipeline, waits_for, "no announced slot can be used at present; looking again");
+}
+
+pub fn slots_usable(pipeline: &str) {
+    info!(event = "slots_usable", pipeline, "announced slots can be used again");
+}
+
+/// A forecast that was included and does not count is worth a warning.
+pub fn forecast_noted(pipeline: &str, key: &IntentKey, fact: &Fact) {
+    let (code, what) = (fact.code(), fact.to_string());
+    match fact {
+        Fact::Admitted | Fact::Stored { .. } | Fact::Scored { .. } => {
+            info!(event = "forecast_noted", pipeline, %key, fact = code, %what, "the ledger says what became of a forecast");
+        }
+        Fact::NotAdmitted { .. } | Fact::Evicted { .. } | Fact::NotStored { .. } | Fact::NoScore { .. } => {
+            warn!(event = "forecast_does_not_count", pipeline, %key, fact = code, %what, "a forecast was included, and does not count");
+        }
+    }
 }
 
 pub fn recovery_waits(pipeline: &str, error: &str) {
@@ -354,6 +382,21 @@ pub fn receipt_disowned(pipeline: &str, key: &IntentKey, receipt: &Receipt, owne
     );
 }
 
+pub fn position_unexplained(pipeline: &str, account: &str, other: &Unexplained) {
+    let Position { ticket, side, volume_lots, symbol, .. } = &other.position;
+    error!(
+        event = "position_unexplained",
+        pipeline,
+        account,
+        symbol,
+        %ticket,
+        %side,
+        volume_lots = %volume_lots.normalize(),
+        explained_lots = other.explained_lots.map(|lots| lots.normalize().to_string()),
+        "no confirmed order explains this position; the symbol takes no new exposure until it is gone, and the node leaves it alone"
+    );
+}
+
 pub fn competition_opened(pipeline: &str) {
     info!(event = "competition_opened", pipeline, "the competition is open");
 }
@@ -369,82 +412,6 @@ pub fn competition_ended(pipeline: &str, status: &PipelineStatus) {
         slots = status.slots(),
         effects = status.effects,
         "the pipeline has no slot left; no new effect happens"
-    );
-}
-
-pub fn heartbeat_pipeline(pipeline: &str, entry: &BoardEntry, lateness: Duration) {
-    let (status, holdings) = (entry.status.load(), entry.holdings.load());
-    info!(
-        event = "heartbeat_pipeline",
-        pipeline,
-        cycles = status.slots(),
-        newest_decided_bar = text(status.newest_decided_bar),
-        last_slot = text(status.last_slot),
-        last_outcome = status.last_reason.map(|reason| reason.outcome().code()),
-        last_reason = status.last_reason.map(Reason::code),
-        faults_in_a_row = status.faults_in_a_row,
-        last_fault = status.last_fault.filter(|_| status.faults_in_a_row > 0).map(Reason::code),
-        next_due = text(status.next_due),
-        lateness_s = lateness.as_secs(),
-        open_positions = holdings.open_positions,
-        held_orders = holdings.held.len(),
-        reducing = holdings.reducing,
-        parked = entry.is_parked(),
-        ended = status.ended,
-        "what the pipeline did last, and when it decides next"
-    );
-}
-
-/// The hourly line of the node: totals since the process started, what was added in the last `period`, and how it is.
-pub fn heartbeat(board: &Board, added: &Totals, period: Duration) {
-    let sums = board.totals();
-    let [acted, no_action, skipped, missed] = sums.outcomes;
-    let [new_acted, new_no_action, new_skipped, new_missed] = added.outcomes;
-    info!(
-        event = "heartbeat",
-        cycles = sums.slots(),
-        acted,
-        no_action,
-        skipped,
-        missed,
-        effects = sums.effects,
-        restarts = sums.restarts,
-        period_s = period.as_secs(),
-        new_cycles = added.slots(),
-        new_acted,
-        new_no_action,
-        new_skipped,
-        new_missed,
-        new_effects = added.effects,
-        new_restarts = added.restarts,
-        open_positions = board.open_positions(),
-        held_orders = board.held_orders(),
-        parked = board.parked(),
-        reducing = board.reducing(),
-        safe_mode = board.is_safe_mode(),
-        free_disk_mb = board.usage.free_disk_mb(),
-        memory_mb = board.usage.memory_mb(),
-        "the node is alive; see the pipelines for useful work"
-    );
-}
-
-pub fn final_summary(board: &Board, root_restarts: u64, now: UtcMs) {
-    for (pipeline, entry) in &board.entries {
-        heartbeat_pipeline(pipeline, entry, Duration::ZERO);
-    }
-    let sums = board.totals();
-    let [acted, no_action, skipped, missed] = sums.outcomes;
-    info!(
-        event = "final_summary",
-        cycles = sums.slots(),
-        acted,
-        no_action,
-        skipped,
-        missed,
-        effects = sums.effects,
-        restarts = sums.restarts + root_restarts,
-        time = %now,
-        "nothing is left to do: every slot that was to be run has its end"
     );
 }
 

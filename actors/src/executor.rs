@@ -3,8 +3,10 @@
 //! Two parts: [`IntentProtocol`] takes one effect from its plan to its receipt and settles what an earlier run left open, whatever
 //! the effect is. The [`Strategy`] says which effects are wanted. Promise 2 is kept in the protocol.
 
+mod account;
 mod effect;
 mod exits;
+mod flatten;
 mod forecasting;
 mod holdings;
 mod positions;
@@ -15,14 +17,17 @@ mod trade;
 use std::convert::Infallible;
 
 pub use self::effect::Refusals;
+pub use self::flatten::require_closable;
 pub use self::forecasting::ForecastStrategy;
 pub use self::protocol::IntentProtocol;
+pub use self::settling::SettledByHand;
 pub use self::trade::TradeStrategy;
 use crate::cycle_flow::{Cycle, ExecutorInput, Undecided};
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::prediction::Prediction;
 use crate::domain::reason::{Ending, Reason};
 use crate::events;
+use crate::messages::Flatten;
 use crate::ports::{FaultPoint, PortFuture, elapsed_now, inject_fault};
 use crate::stage::{StageWork, WARM_UP_TIMEOUT};
 
@@ -51,6 +56,8 @@ impl StageWork for Executor {
     fn warm_up(&mut self) -> PortFuture<'_, ()> {
         Box::pin(async move {
             let protocol = &mut self.protocol;
+            // What is settled below is read afresh.
+            protocol.settled_by_hand.take();
             let venue_time = (protocol.deadlines.execute * WARM_UP_FIFTHS / 5).min(WARM_UP_TIMEOUT / 2);
             protocol.venue_until = elapsed_now() + venue_time;
             protocol.journal.give_up_at(elapsed_now() + WARM_UP_TIMEOUT * 4 / 5);
@@ -64,7 +71,16 @@ impl StageWork for Executor {
 
     /// For hours no cycle may reach this stage: the bar is already decided, or the market is closed.
     fn is_unfinished(&self) -> bool {
-        !self.protocol.settled
+        !self.protocol.settled || self.protocol.settled_by_hand.has_grown()
+    }
+
+    fn flatten(&mut self, asked: Flatten) -> PortFuture<'_, ()> {
+        Box::pin(async move {
+            if flatten::is_wanted(&asked) {
+                let answer = Self::flatten(self, asked.until).await;
+                let _ = asked.reply.send(answer);
+            }
+        })
     }
 
     fn work<'a>(
@@ -78,6 +94,9 @@ impl StageWork for Executor {
         let execute = self.protocol.deadlines.execute;
         self.protocol.venue_until = since + execute * VENUE_FIFTHS / 5;
         self.protocol.journal.give_up_at(since + execute);
+        if self.protocol.settled_by_hand.take() {
+            self.protocol.settled = false;
+        }
         let Self { protocol, strategy } = self;
         Box::pin(async move {
             Err(match (strategy, findings) {

@@ -12,12 +12,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::admission::{Admission, Load};
-use crate::clock_watch::{ClockWatch, Step};
+use crate::clock_watch::{ClockFace, ClockWatch, Step};
 use crate::domain::overload::{OverloadReport, OverloadWatch};
+use crate::domain::verdict::Judgement;
 use crate::events;
-use crate::ports::{Clock, FaultInjector, FaultPoint, elapsed_now, inject_fault};
+use crate::journal::JournalHandle;
+use crate::ports::{Arming, Clock, FaultInjector, FaultPoint, elapsed_now, inject_fault};
 use crate::settings::Workers;
-use crate::status::{Board, Totals};
+use crate::status::{Board, Seen, Totals};
 use crate::supervision::watch::Progress;
 
 #[derive(Clone)]
@@ -27,11 +29,15 @@ pub struct HeartbeatArgs {
     /// Elapsed time between two beats.
     pub beat_every: Duration,
     pub board: Board,
+    /// Where halts are recorded.
+    pub journal: JournalHandle,
     /// The wall clock, to be compared with elapsed time at each beat.
     pub wall: Arc<dyn Clock>,
     pub progress: Arc<Progress>,
     /// The runtimes of the workers, each of which must run a task at each beat.
     pub workers: Workers,
+    /// What is left of the arm is in each line.
+    pub arming: Arc<dyn Arming>,
     /// Asked at each beat whether slots had to be shed.
     pub admission: Arc<Admission>,
     /// Where faults are injected; nothing happens there in production.
@@ -50,6 +56,7 @@ pub struct HeartbeatState {
     args: HeartbeatArgs,
     next_line: Instant,
     clock: ClockWatch,
+    face: ClockFace,
     overload: OverloadWatch,
     last_beat: Instant,
     last_line: Instant,
@@ -72,7 +79,8 @@ impl Actor for Heartbeat {
         let (last_line, totals) = (elapsed_now(), args.board.totals());
         let (next_line, clock, timer) = (last_line + args.line_every, ClockWatch::default(), JoinSet::new());
         let (overload, last_beat) = (OverloadWatch::default(), last_line);
-        Ok(HeartbeatState { args, next_line, clock, overload, last_beat, last_line, totals, timer })
+        let face = ClockFace::default();
+        Ok(HeartbeatState { args, next_line, clock, face, overload, last_beat, last_line, totals, timer })
     }
 
     async fn post_start(
@@ -109,6 +117,7 @@ impl HeartbeatState {
         while self.timer.try_join_next().is_some() {}
         self.args.progress.beat_control();
         self.ask_workers();
+        self.look_at_halts();
         match self.clock.check(&*self.args.wall) {
             Some(Step { by_ms, steps }) if by_ms < 0 => {
                 events::clock_set_back(Duration::from_millis(by_ms.unsigned_abs()), steps);
@@ -117,6 +126,8 @@ impl HeartbeatState {
             None => {}
         }
         let now = elapsed_now();
+        let (latest, stands_for) = self.face.look(now, self.args.wall.now());
+        self.args.board.clock.note(latest, stands_for);
         self.look_at_load(now);
         if now >= self.next_line {
             self.write_lines(now);
@@ -144,6 +155,27 @@ impl HeartbeatState {
         }
     }
 
+    /// A kill switch is noticed although no effect is due, and what could not be recorded is tried again.
+    fn look_at_halts(&mut self) {
+        let halts = &self.args.board.halts;
+        halts.look_at_switch();
+        if halts.pending().is_empty() {
+            return;
+        }
+        let (halts, journal) = (halts.clone(), self.args.journal.clone());
+        self.timer.spawn(async move {
+            // Failing, it is tried again with the next beat.
+            let _ = halts.record_pending(&journal).await;
+        });
+    }
+
+    /// The beat itself is progress.
+    fn verdict(&self) -> Judgement {
+        let now = self.args.wall.now();
+        let seen = Seen { at: now, started_at: now, version: "", fresh_for: Duration::MAX };
+        Judgement::of(&self.args.board.view(seen), now)
+    }
+
     fn look_at_load(&mut self, now: Instant) {
         let Load { shed, worked } = self.args.admission.take_load();
         let passed = now.duration_since(std::mem::replace(&mut self.last_beat, now));
@@ -162,14 +194,20 @@ impl HeartbeatState {
     fn write_lines(&mut self, now: Instant) {
         for (pipeline, entry) in &self.args.board.entries {
             let lateness = entry.status.load().lateness(entry.clock.now());
-            events::heartbeat_pipeline(pipeline, entry, lateness);
+            let state = self.args.board.halts.state_of(&entry.place);
+            events::heartbeat_pipeline(pipeline, entry, state, lateness);
         }
         for order in self.args.board.entries.values().flat_map(|entry| entry.holdings.load().held.clone()) {
             events::effect_held(&order);
         }
+        for halt in self.args.board.halts.standing().recorded() {
+            events::halts::stands(halt);
+        }
         let totals = self.args.board.totals();
         let period = now.saturating_duration_since(std::mem::replace(&mut self.last_line, now));
-        events::heartbeat(&self.args.board, &totals.since(&self.totals), period);
+        let arm = self.args.arming.left();
+        let verdict = self.verdict();
+        events::heartbeat(&self.args.board, &verdict, &totals.since(&self.totals), period, arm.as_deref());
         self.totals = totals;
     }
 }

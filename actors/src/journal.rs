@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use self::handle::{JournalHandle, JournalUnavailable};
+use crate::meters::Meters;
 use crate::ports::{
     FaultInjector, FaultPoint, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, Written,
     elapsed_now, inject_fault,
@@ -67,6 +68,8 @@ pub struct JournalArgs {
     pub on_fatal: Arc<dyn Fn(JournalFatal) + Send + Sync>,
     /// Gets a beat with each commit, and with each ping while idle.
     pub progress: Arc<Progress>,
+    /// Counts how long commits take.
+    pub meters: Arc<Meters>,
     /// Where faults are injected; nothing happens there in production.
     pub faults: Arc<dyn FaultInjector>,
 }
@@ -306,7 +309,9 @@ impl JournalState {
         while self.tasks.try_join_next().is_some() {}
         match (self.in_flight.take(), result) {
             (Some(InFlight::Batch(waiters, began)), StoreResult::Committed(Ok(written))) => {
-                self.gather_for = began.elapsed().clamp(GATHER_FOR[0], GATHER_FOR[1]);
+                let took = began.elapsed();
+                self.gather_for = took.clamp(GATHER_FOR[0], GATHER_FOR[1]);
+                self.args.meters.commits.count(took);
                 self.args.progress.beat_journal();
                 let mut written = written.into_iter();
                 for waiter in waiters {
@@ -323,6 +328,8 @@ impl JournalState {
                 Ok(())
             }
             (Some(InFlight::Queries(replies)), StoreResult::Answered(Ok(answers))) => {
+                // A ping may always find it at work on the next question.
+                self.args.progress.beat_journal();
                 for (reply, answer) in replies.into_iter().zip(answers) {
                     let _ = reply.send(answer);
                 }

@@ -2,11 +2,13 @@
 //! receiver need not know each other.
 
 use ractor::RpcReplyPort;
+use tokio::time::Instant;
 
 use crate::admission::Turn;
 use crate::cycle_flow::Holder;
 use crate::domain::announced::FeedNews;
 use crate::domain::cycle::{SlotRecord, Stage};
+use crate::domain::flatten::{Flattened, NotFlattened};
 use crate::domain::time::UtcMs;
 use crate::ports::Recovery;
 use crate::supervision::{ChildId, Notice};
@@ -65,4 +67,12 @@ pub enum CompetitionMsg {
         pipeline: String,
     },
     Ping(RpcReplyPort<()>),
+}
+
+/// An operator's command to close everything, for an Executor between two cycles.
+#[derive(Debug)]
+pub struct Flatten {
+    /// Nothing is sent after this, and it is answered by then.
+    pub until: Instant,
+    pub reply: RpcReplyPort<Result<Flattened, NotFlattened>>,
 }

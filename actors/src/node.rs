@@ -11,18 +11,23 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::closes::Closes;
 use crate::competition_clock::{Competition, CompetitionClock, CompetitionClockArgs};
+use crate::flattener::Flattener;
 use crate::heartbeat::{Heartbeat, HeartbeatArgs, HeartbeatMsg};
-use crate::journal::{Journal, JournalArgs, JournalHandle, JournalMsg};
+use crate::journal::{Journal, JournalArgs, JournalMsg};
+pub use crate::journal::{JournalHandle, JournalUnavailable};
 use crate::messages::{CompetitionMsg, PipelineMsg};
+use crate::meters::PipelineMeters;
 use crate::pipeline::stages::Stages;
 use crate::pipeline::{Pipeline, PipelinePlan};
-use crate::ports::{Clock, JournalFatal, JournalStore};
+use crate::ports::{Clock, JournalFatal, JournalStore, elapsed_now};
 use crate::root_supervisor::{NodeEnd, RootArgs, RootMsg, RootSupervisor};
 use crate::settings::{NodeShared, PipelinePorts, PipelineSettings};
 use crate::slot_feeder::{SLOT_FEED, SlotFeedMsg, SlotFeeder, SlotFeederArgs};
 use crate::status::{Board, BoardEntry, Holdings, PipelineStatus};
 use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
+use crate::warm_up::WarmUp;
 
 /// Everything that a node is started from.
 pub struct NodeSpec {
@@ -46,6 +51,10 @@ pub struct RunningNode {
     /// How it ended; an error means that the root itself failed.
     pub done: oneshot::Receiver<NodeEnd>,
     pub board: Board,
+    /// For what an operator asks of the node while it runs.
+    pub journal: JournalHandle,
+    /// By pipeline.
+    pub flatteners: BTreeMap<String, Flattener>,
 }
 
 const TIER_JOURNAL: u8 = 0;
@@ -62,8 +71,16 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
     let competition = Address::<CompetitionMsg>::new();
     let heartbeat = Address::<HeartbeatMsg>::new();
 
-    let mut board = Board { safe_mode: spec.shared.safe_mode.clone(), ..Board::default() };
-    let mut competitions = BTreeMap::new();
+    let mut board = Board {
+        safe_mode: spec.shared.safe_mode.clone(),
+        halts: spec.shared.halts.clone(),
+        settled_by_hand: spec.shared.settled_by_hand.clone(),
+        meters: spec.shared.meters.clone(),
+        progress: spec.shared.progress.clone(),
+        clocks: spec.shared.clocks.clone(),
+        ..Board::default()
+    };
+    let (mut competitions, mut flatteners) = (BTreeMap::new(), BTreeMap::new());
     let mut pipelines = Vec::new();
     let mut pipeline_specs = Vec::new();
     for (number, (settings, ports)) in spec.pipelines.into_iter().enumerate() {
@@ -72,8 +89,18 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
         let plan = plan(settings, ports, &spec.shared, worker, &journal, &competition, &holdings);
         let name = plan.settings.name.clone();
         let parked = Arc::new(AtomicBool::new(false));
-        let entry = BoardEntry { clock: plan.ports.clock.clone(), status: plan.status.clone(), holdings, parked };
+        let place = plan.ports.place(&plan.settings);
+        let entry = BoardEntry {
+            clock: plan.ports.clock.clone(),
+            status: plan.status.clone(),
+            holdings,
+            parked,
+            place,
+            late_after: plan.settings.deadlines.late_after(),
+            meters: plan.meters.clone(),
+        };
         board.entries.insert(name.clone(), entry);
+        flatteners.insert(name.clone(), plan.stages.flattener(&plan.ports, plan.settings.deadlines.cycle));
         let (window, address) = (plan.settings.window, plan.address.clone());
         competitions.insert(name.clone(), Competition { window, pipeline: address.clone() });
         pipelines.push((ChildId::from(name.as_str()), address.clone()));
@@ -86,12 +113,16 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
         );
     }
 
+    if board.entries.len() <= Closes::PIPELINES {
+        board.entries.values().for_each(|entry| entry.meters.closes.want());
+    }
     // The journal reports a failed disk to the root, which does not exist yet.
     let root_slot = RootSlot::default();
     let journal_args = JournalArgs {
         store: spec.store,
         on_fatal: report_to(&root_slot),
         progress: spec.shared.progress.clone(),
+        meters: spec.shared.meters.clone(),
         faults: spec.shared.faults.clone(),
     };
     let clock_args = CompetitionClockArgs {
@@ -104,9 +135,11 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
         line_every: spec.heartbeat_every,
         beat_every: spec.beat_every,
         board: board.clone(),
+        journal: JournalHandle::new(journal.clone()),
         wall: spec.wall.clone(),
         progress: spec.shared.progress.clone(),
         workers: spec.shared.workers.clone(),
+        arming: spec.shared.arming.clone(),
         admission: spec.shared.admission.clone(),
         faults: spec.shared.faults.clone(),
     };
@@ -129,7 +162,7 @@ pub async fn start(spec: NodeSpec) -> Result<RunningNode, ractor::SpawnErr> {
     };
     let (root, ended) = Actor::spawn(None, RootSupervisor, args).await?;
     root_slot.store(Some(Arc::new(root.clone())));
-    Ok(RunningNode { root, ended, done, board })
+    Ok(RunningNode { root, ended, done, board, journal: JournalHandle::new(journal), flatteners })
 }
 
 /// The root, once it has been started.
@@ -176,8 +209,10 @@ fn plan(
 ) -> PipelinePlan {
     let settings = Arc::new(settings);
     let address = Address::<PipelineMsg>::new();
-    let stages = Stages::new(&settings, &ports, shared, &worker, &address, journal, holdings);
-    let slot_feed = slot_feed_spec(&settings, &ports, shared, &worker, &address, journal);
+    let meters = Arc::new(PipelineMeters::new(ports.sink.mode(), ports.job.announcer().is_some()));
+    let counted = JournalHandle::new(journal.clone()).counting(meters.clone());
+    let stages = Stages::new(&settings, &ports, shared, (&worker, &meters), &address, &counted, holdings);
+    let slot_feed = slot_feed_spec(&settings, &ports, shared, &worker, &address, counted);
     let node_started_at = ports.clock.now();
     PipelinePlan {
         status: Arc::new(ArcSwap::from_pointee(PipelineStatus::new(ports.sink.mode()))),
@@ -190,7 +225,9 @@ fn plan(
         competition: competition.clone(),
         stages,
         slot_feed,
+        meters,
         node_started_at,
+        node_started: elapsed_now(),
     }
 }
 
@@ -200,15 +237,17 @@ fn slot_feed_spec(
     shared: &NodeShared,
     worker: &Handle,
     pipeline: &Address<PipelineMsg>,
-    journal: &Address<JournalMsg>,
+    journal: JournalHandle,
 ) -> Option<ChildSpec> {
     let args = SlotFeederArgs {
         name: settings.name.clone(),
         announcer: ports.job.announcer()?.clone(),
+        account: ports.sink.account().to_owned(),
         window: settings.window,
         clock: ports.clock.clone(),
-        journal: JournalHandle::new(journal.clone()),
+        journal,
         pipeline: pipeline.clone(),
+        warm_up: WarmUp::new(settings, ports),
         faults: shared.faults.clone(),
     };
     let address = Address::<SlotFeedMsg>::new();

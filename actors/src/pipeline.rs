@@ -22,12 +22,13 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::admission::Turn;
-use crate::cycle_flow::CycleTracker;
+use crate::cycle_flow::{CycleTracker, Holder};
 use crate::domain::announced::FeedNews;
 use crate::domain::cycle::{InFlight, Stage};
 use crate::domain::time::UtcMs;
 use crate::journal::{JournalHandle, JournalMsg};
 use crate::messages::{CompetitionMsg, PipelineMsg};
+use crate::meters::PipelineMeters;
 use crate::ports::{FaultPoint, JournalWrite, elapsed_now, inject_fault};
 use crate::settings::{NodeShared, PipelinePorts, PipelineSettings};
 use crate::status::PipelineStatus;
@@ -66,16 +67,20 @@ pub struct PipelinePlan {
     pub competition: Address<CompetitionMsg>,
     pub status: Arc<ArcSwap<PipelineStatus>>,
     pub stages: Stages,
+    pub meters: Arc<PipelineMeters>,
     /// Asks for announced slots; `None` on a grid.
     pub slot_feed: Option<ChildSpec>,
     /// Schedule time at which this process started: slots before it passed while the node was down.
     pub node_started_at: UtcMs,
+    /// The same, in elapsed time.
+    pub node_started: Instant,
 }
 
 pub struct Pipeline;
 
 pub struct PipelineState {
     plan: PipelinePlan,
+    started: Instant,
     supervisor: Supervisor,
     /// Once the journal has answered.
     slots: Option<Slots>,
@@ -99,6 +104,8 @@ pub struct PipelineState {
     schedule_warned_at: Option<Instant>,
     /// When the cycle timer fires, while there is one.
     cycle_check: Instant,
+    /// Whose grace runs.
+    grace_of: Option<Holder>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,6 +176,7 @@ impl Actor for Pipeline {
         status.ended = false;
         plan.status.store(Arc::new(status.clone()));
         Ok(PipelineState {
+            started: elapsed_now(),
             supervisor,
             slots: None,
             early_news: None,
@@ -183,6 +191,7 @@ impl Actor for Pipeline {
             blocked: BTreeSet::new(),
             schedule_warned_at: None,
             cycle_check: elapsed_now(),
+            grace_of: None,
             status,
             plan,
         })

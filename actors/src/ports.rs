@@ -3,8 +3,11 @@
 //! An adapter keeps the deadline that it is given and returns an error value when it cannot. A call that does not return in
 //! time is a hang: the supervisor ends the stage that waits for it (promise 3).
 
+mod arming;
+mod disk;
 mod faults;
 mod journal;
+mod kill_switch;
 mod slots;
 
 use std::future::Future;
@@ -12,19 +15,26 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::account::AccountReport;
+use crate::domain::account_risk::AccountReading;
 use crate::domain::action::Receipt;
 use crate::domain::bar::{Bar, CleanBars, Interval, RawBar};
+use crate::domain::evidence::Grade;
 use crate::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
 use crate::domain::intent::{Intent, IntentKey, Mode};
 use crate::domain::made_bars::IncompleteBar;
 use crate::domain::order::Position;
 use crate::domain::prediction::{ModelIdentity, RawAnswer};
+use crate::domain::reason::Reason;
 use crate::domain::time::UtcMs;
 
+pub use self::arming::{Arming, NoArming, NotArmed, Taken};
+pub use self::disk::{DiskSpace, UnmeasuredDisk};
 pub use self::faults::{FaultInjector, FaultPoint, InjectedFault, NoFaults, inject_fault};
 pub use self::journal::{
-    Announced, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, Recovery, Written,
+    AccountWrite, Announced, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, Recovery, Written,
 };
+pub use self::kill_switch::{KillSwitch, NoKillSwitch};
 pub use self::slots::{Announcer, FeedAnswer, FeedError, FeedRequest, SlotFeed};
 
 /// The future of a port call.
@@ -51,6 +61,11 @@ pub trait Clock: Send + Sync {
     /// Whether time moves only when a caller waits for it, as in a replay. A pipeline then waits only between cycles,
     /// so schedule time never overtakes the work.
     fn follows_cycles(&self) -> bool {
+        false
+    }
+
+    /// Whether it shows the right time only once the feed of the pipeline's slots has answered, as a chain's clock does.
+    fn learns_time(&self) -> bool {
         false
     }
 
@@ -149,6 +164,9 @@ pub enum ModelError {
     /// It is not the configured model, or it failed a probe.
     #[error("the model failed validation: {0}")]
     Invalid(String),
+    /// Another model has taken the place of the one that was there first, or the same one answers differently.
+    #[error("the model failed validation: {0}")]
+    Changed(String),
     /// It cannot be reached now.
     #[error("the model is not available: {0}")]
     Unavailable(String),
@@ -192,14 +210,55 @@ pub enum Submission {
     },
     /// No byte left; the text is the proof.
     NeverLeft(String),
+    /// The sink did not let it out, for a reason that may pass by itself or that an operator can end. It is asked again with the
+    /// next slot.
+    Withheld {
+        why: Withheld,
+        /// What is the matter, and what to do.
+        text: String,
+    },
     /// Anything else.
     Unknown(String),
+}
+
+/// Why a sink lets nothing out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withheld {
+    /// The account may not do it there.
+    NotPermitted,
+    /// The account cannot pay.
+    Unfunded,
+    /// It would cost more than is allowed.
+    FeeCap,
+    /// Its window is closed, or too near to its end.
+    WindowClosed,
+    /// The other side cannot be asked.
+    LedgerUnavailable,
+}
+
+impl Withheld {
+    pub const ALL: [Self; 5] =
+        [Self::NotPermitted, Self::Unfunded, Self::FeeCap, Self::WindowClosed, Self::LedgerUnavailable];
+
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::NotPermitted => Reason::NotPermitted,
+            Self::Unfunded => Reason::Unfunded,
+            Self::FeeCap => Reason::FeeCap,
+            Self::WindowClosed => Reason::WindowClosed,
+            Self::LedgerUnavailable => Reason::LedgerUnavailable,
+        }
+    }
 }
 
 /// What the other side answered about an effect.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Evidence {
+    /// By the effect's own id.
     Found(Receipt),
+    /// The venue cannot be asked about an effect. These are the positions of its symbol that are open now.
+    Positions(Vec<Position>),
     Refused {
         code: Option<i64>,
         text: String,
@@ -237,8 +296,11 @@ pub trait Sink: Send + Sync {
     fn account(&self) -> &str;
 
     /// Called before `sent` is written for a key that was only planned until now. A venue that cannot be asked about its
-    /// orders can then prove that this process never handed it over.
-    fn prepare(&self, _key: &IntentKey) {}
+    /// orders can then prove that this process never handed it over. The effect ends `within` this time: no deadline of
+    /// [`Sink::submit`] is later. Returns what becomes [`Intent::venue_note`]; only a venue that reports positions may have one.
+    fn prepare(&self, _key: &IntentKey, _within: Duration) -> Option<String> {
+        None
+    }
 
     /// Hands over the effect of an intent. Called at most once per key, after `sent` is durable. A sink that waits before it
     /// leaves, for its turn or for a connection, asks `may_leave` again right before.
@@ -252,6 +314,17 @@ pub trait Sink: Send + Sync {
     /// The venue's answer about this key belonged to another order. The connection that carried it is not to be used for the next
     /// answer.
     fn disown(&self, _key: &IntentKey) {}
+
+    /// Whether it can be asked about an effect by the effect's own id. Where it can, a reply that names another order's ticket may be
+    /// that order's, come late; where it cannot, nothing will ever tell.
+    fn asks_by_id(&self) -> bool {
+        true
+    }
+
+    /// Evidence that is weaker than this leaves an intent for an operator.
+    fn least_evidence(&self) -> Grade {
+        Grade::PositionDelta
+    }
 
     /// Asks what became of an intent; sends nothing.
     fn settle<'a>(&'a self, intent: &'a Intent, deadline: Duration) -> PortFuture<'a, Evidence>;
@@ -274,6 +347,34 @@ pub trait PositionBook: BarObserver {
         slot: UtcMs,
         deadline: Duration,
     ) -> PortFuture<'a, Result<Positions, VenueError>>;
+
+    /// Whether it closes one position out of several by its ticket.
+    ///
+    /// # Errors
+    /// Why not, and what to do instead, for a person.
+    fn closes_by_ticket(&self) -> Result<(), String> {
+        Err("its venue closes no position by its ticket".to_owned())
+    }
+
+    /// What the venue says of the account, and whether it can be believed.
+    fn account_report(&self, _now: UtcMs, _deadline: Duration) -> PortFuture<'_, Result<AccountReport, VenueError>> {
+        Box::pin(std::future::ready(Ok(AccountReport::SILENT)))
+    }
+
+    /// Whether it tells balance, equity and open positions of the account.
+    fn tells_account(&self) -> bool {
+        false
+    }
+
+    /// Balance, equity and open positions of the account at one instant, as far as a replay has got at `slot`. `None`: it does not
+    /// tell them.
+    fn account_reading(
+        &self,
+        _slot: UtcMs,
+        _deadline: Duration,
+    ) -> PortFuture<'_, Result<Option<AccountReading>, VenueError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }
 
 /// Keeps inputs on which a stage failed twice.

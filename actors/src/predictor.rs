@@ -34,8 +34,14 @@ impl StageWork for Predictor {
         Box::pin(async move {
             let until = elapsed_now() + self.deadline.min(cycle.time_left());
             let time_left = || until.saturating_duration_since(elapsed_now());
-            record.model = Some(self.model.validate(time_left()).await.map_err(|error| ending(&error))?);
-            let answer = self.model.predict(&frame, time_left()).await.map_err(|error| ending(&error))?;
+            let ending = |error: ModelError| {
+                if matches!(error, ModelError::Changed(_)) {
+                    cycle.tracker.set_changed_model();
+                }
+                ending(&error)
+            };
+            record.model = Some(self.model.validate(time_left()).await.map_err(ending)?);
+            let answer = self.model.predict(&frame, time_left()).await.map_err(ending)?;
             record.raw_output = answer.rows.first().cloned();
             let prediction = Prediction::check(&answer, self.expected)
                 .map_err(|fault| Ending::new(fault.reason(), fault.to_string()))?;
@@ -46,7 +52,7 @@ impl StageWork for Predictor {
 
 fn ending(error: &ModelError) -> Ending {
     let reason = match error {
-        ModelError::Invalid(_) => Reason::ModelInvalid,
+        ModelError::Invalid(_) | ModelError::Changed(_) => Reason::ModelInvalid,
         ModelError::Unavailable(_) => Reason::ModelUnavailable,
         ModelError::Timeout(_) => Reason::ModelTimeout,
         ModelError::Status { .. } => Reason::AnswerStatus,

@@ -161,7 +161,13 @@ impl RootState {
             match event {
                 SupervisorEvent::Up { id, generation } => events::child_up(&id.to_string(), generation.0),
                 SupervisorEvent::Down { cause: ChildEnd::Stopped | ChildEnd::Finished, .. } => {}
-                SupervisorEvent::Down { id, cause, .. } => events::child_down(&id.to_string(), &cause),
+                SupervisorEvent::Down { id, cause, .. } => {
+                    match self.board.entries.get(id.as_str()) {
+                        Some(entry) => entry.meters.count_restart(None),
+                        None => self.board.meters.count_service(id.as_str()),
+                    }
+                    events::child_down(&id.to_string(), &cause);
+                }
                 SupervisorEvent::Stuck { id, .. } => events::child_stuck(&id.to_string()),
                 SupervisorEvent::Restarting { id, after } => events::child_restarting(&id.to_string(), after),
                 SupervisorEvent::Parked { id, .. } => {

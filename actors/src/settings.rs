@@ -1,7 +1,7 @@
 //! What a node is built from: the configuration of its pipelines, their adapters, and what all of them share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -13,14 +13,18 @@ use crate::domain::cycle::Stage;
 use crate::domain::decision::{DecideOn, TradePolicy};
 use crate::domain::forecast::ForecastPolicy;
 use crate::domain::freshness::Freshness;
+use crate::domain::halt::Place;
 use crate::domain::prediction::ExpectedAnswer;
 use crate::domain::risk::RiskLimits;
 use crate::domain::schedule::{Schedule, Window};
 use crate::domain::time::UtcMs;
+use crate::halts::Halts;
+use crate::meters::Meters;
 use crate::ports::{
-    Announcer, BarObserver, BarSource, Chance, Clock, FaultInjector, FeatureSet, Model, PositionBook, Quarantine, Sink,
-    SlotFeed,
+    Announcer, Arming, BarObserver, BarSource, Chance, Clock, DiskSpace, FaultInjector, FeatureSet, Model,
+    PositionBook, Quarantine, Sink, SlotFeed,
 };
+use crate::status::ClockOffsets;
 use crate::supervision::watch::Progress;
 use crate::supervision::{CrashLog, Limits};
 
@@ -38,6 +42,12 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
+    /// How late a decision may be: as far as they reach.
+    #[must_use]
+    pub fn late_after(&self) -> Duration {
+        self.lateness.saturating_add(self.cycle)
+    }
+
     /// How long a stage may work on a cycle.
     #[must_use]
     pub const fn of(&self, stage: Stage) -> Duration {
@@ -175,6 +185,18 @@ pub struct PipelinePorts {
     pub job: Job,
 }
 
+impl PipelinePorts {
+    /// Where the effects of a pipeline with these ports leave.
+    #[must_use]
+    pub fn place(&self, settings: &PipelineSettings) -> Place {
+        Place {
+            pipeline: settings.name.clone(),
+            account: self.sink.account().to_owned(),
+            symbol: settings.symbol.clone(),
+        }
+    }
+}
+
 /// The runtimes on which stages work. The stages of a pipeline share one, so that a cycle passes through them without waking
 /// another thread.
 #[derive(Debug, Clone)]
@@ -221,12 +243,24 @@ pub struct NodeShared {
     pub crashes: CrashLog,
     /// Counters for the watchdog.
     pub progress: Arc<Progress>,
+    /// Counts what a scrape shows.
+    pub meters: Arc<Meters>,
     /// Lets cycles of all pipelines begin.
     pub admission: Arc<Admission>,
     /// Budgets and timeouts of supervision.
     pub limits: Limits,
     /// After repeated crashes: no order is sent while this is set.
     pub safe_mode: Arc<AtomicBool>,
+    /// What keeps effects here until an operator lifts it.
+    pub halts: Arc<Halts>,
+    /// Grows when an operator has settled an intent while the node runs.
+    pub settled_by_hand: Arc<AtomicU64>,
+    /// What an operator has armed; asked about live pipelines only.
+    pub arming: Arc<dyn Arming>,
+    /// How full the disk with the state directory is.
+    pub disk: Arc<dyn DiskSpace>,
+    /// This machine's clock beside those of others, which the adapters hear.
+    pub clocks: Arc<ClockOffsets>,
     /// The state directory as it is written in a shell command; for the advice in log lines.
     pub state_dir: Arc<str>,
 }

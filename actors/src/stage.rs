@@ -13,7 +13,7 @@ use crate::cycle_flow::{Cycle, ExecutorInput, Undecided, Work};
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::reason::Ending;
 use crate::events;
-use crate::messages::PipelineMsg;
+use crate::messages::{Flatten, PipelineMsg};
 use crate::ports::{FaultInjector, FaultPoint, PortFuture, elapsed_now, inject_fault};
 use crate::supervision::Address;
 
@@ -21,6 +21,9 @@ use crate::supervision::Address;
 const WARM_UP_PAUSE: Duration = Duration::from_secs(15);
 /// A longer warm-up counts as a hang. No cycle waits for it, so the Pipeline would not notice.
 pub(crate) const WARM_UP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Flattening that has not ended so long after its time counts as a hang, for the same reason.
+const FLATTEN_GRACE: Duration = Duration::from_secs(5);
 
 /// What a stage does with a cycle.
 pub trait StageWork: Send + Sync + 'static {
@@ -42,6 +45,11 @@ pub trait StageWork: Send + Sync + 'static {
         false
     }
 
+    /// Closes what is open, between two cycles. Only the Executor can; who asks another stage gets no answer.
+    fn flatten(&mut self, _asked: Flatten) -> PortFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Works on one cycle. An expected failure is an `Ending`: it ends the cycle and spends no restart budget.
     fn work<'a>(
         &'a mut self,
@@ -56,6 +64,7 @@ pub enum StageMsg<L> {
     /// First message of each incarnation; repeated while there is unfinished work.
     WarmUp,
     Work(Work<L>),
+    Flatten(Flatten),
 }
 
 /// The receiver of a cycle after a stage.
@@ -167,7 +176,12 @@ impl<W: StageWork> Actor for StageActor<W> {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             StageMsg::WarmUp => tokio::time::timeout(WARM_UP_TIMEOUT, state.work.warm_up()).await?,
-            StageMsg::Work(work) => state.take(work).await,
+            // Boxed: while a stage warms up, and all of them do at the start, it has no room for a cycle.
+            StageMsg::Work(work) => Box::pin(state.take(work)).await,
+            StageMsg::Flatten(asked) => {
+                let until = asked.until + FLATTEN_GRACE;
+                tokio::time::timeout_at(until, state.work.flatten(asked)).await?;
+            }
         }
         state.schedule_warm_up(&myself);
         Ok(())

@@ -2,20 +2,35 @@
 //!
 //! Health is computed from the lateness of the next due decision (promise 4), never from the fact that something answers.
 
+mod beat;
+mod clocks;
+mod model_seen;
+mod view;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::time::Instant;
 
 use crate::domain::action::Action;
-use crate::domain::intent::{Intent, Mode};
+use crate::domain::halt::{Place, TradingState};
+use crate::domain::intent::{Intent, IntentKey, Mode};
+use crate::domain::node_view::{ArmView, BackupView, LastEnd};
 use crate::domain::overload::Overload;
 use crate::domain::reason::{Outcome, Reason};
 use crate::domain::time::UtcMs;
+use crate::halts::Halts;
+use crate::meters::{Meters, PipelineMeters};
 use crate::ports::{Clock, elapsed_now};
+use crate::supervision::watch::Progress;
+
+pub use self::beat::{Beat, ShownClock};
+pub use self::clocks::ClockOffsets;
+pub use self::model_seen::ModelSeen;
+pub use self::view::Seen;
 
 /// A pipeline's state, as of its last slot. Written by its Pipeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +57,17 @@ pub struct PipelineStatus {
     /// Since when it does not know which slots are due: at its start it waits for the journal, and later for what announces its
     /// slots; `None` while it knows. Elapsed time.
     pub waiting_since: Option<Instant>,
+    /// Why no announced slot can be used at present, and what to do.
+    pub waits_for: Option<String>,
+    /// When the next announced slot is expected to open.
+    pub next_expected: Option<UtcMs>,
+    /// Consecutive newest announced slots without a forecast that was taken up, because of a fault or a refusal.
+    pub windows_missed: u64,
+    /// For how long its account can pay, by what announces its slots; `None`: not known, or nothing is to be paid.
+    pub runway: Option<Duration>,
+    /// The newest slot whose input is in quarantine.
+    pub quarantined: Option<UtcMs>,
+    pub model: ModelSeen,
     /// Every slot up to here has ended, or is in flight. If the wall clock shows an earlier time, it was set back.
     pub accounted: Option<UtcMs>,
     /// Every slot of the competition has ended.
@@ -65,6 +91,12 @@ impl PipelineStatus {
             last_reason: None,
             next_due: None,
             waiting_since: Some(elapsed_now()),
+            waits_for: None,
+            next_expected: None,
+            windows_missed: 0,
+            runway: None,
+            quarantined: None,
+            model: ModelSeen::default(),
             accounted: None,
             ended: false,
         }
@@ -74,6 +106,14 @@ impl PipelineStatus {
     #[must_use]
     pub fn slots(&self) -> u64 {
         self.outcomes.iter().sum()
+    }
+
+    /// Those of them that were decided.
+    #[must_use]
+    pub fn decisions(&self) -> u64 {
+        let of =
+            |(outcome, count): (&Outcome, u64)| matches!(outcome, Outcome::Acted | Outcome::NoAction).then_some(count);
+        Outcome::ALL.iter().zip(self.outcomes).filter_map(of).sum()
     }
 
     /// Adds a slot that ended with `reason`. `undecided`: why it had no decision although a position was closed; that
@@ -98,6 +138,17 @@ impl PipelineStatus {
             && let Some(total) = self.outcomes.get_mut(index)
         {
             *total += count;
+        }
+    }
+
+    /// An announced slot ended with `reason`: its window does not come again. One of which nobody knows the end changes nothing.
+    pub fn count_window(&mut self, reason: Reason) {
+        match reason {
+            Reason::ForecastUnknown => {}
+            Reason::ForecastRejected => self.windows_missed += 1,
+            reason if reason.is_fault() => self.windows_missed += 1,
+            reason if matches!(reason.outcome(), Outcome::Acted | Outcome::NoAction) => self.windows_missed = 0,
+            _ => {}
         }
     }
 
@@ -134,12 +185,12 @@ impl HeldEffect {
 /// What a pipeline has at its venue, as last seen. Written by its Executor.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Holdings {
-    /// All orders that wait for an operator, who settles them while the node is down.
+    /// All orders that wait for an operator, who settles them.
     pub held: Vec<HeldEffect>,
+    /// Effects that have left and of which it is not known yet what became of them, with their slots.
+    pub in_doubt: Vec<(IntentKey, UtcMs)>,
     /// Open positions of its symbol; `None` when they are not known.
     pub open_positions: Option<usize>,
-    /// No new exposure until the next start: too many orders in a row were refused for a lasting reason.
-    pub reducing: bool,
 }
 
 /// The published state of one pipeline.
@@ -151,6 +202,12 @@ pub struct BoardEntry {
     pub holdings: Arc<ArcSwap<Holdings>>,
     /// It is beyond its restart budget and does not run until a probe succeeds. Written by the root.
     pub parked: Arc<AtomicBool>,
+    /// Where its effects leave.
+    pub place: Place,
+    /// How late one of its decisions may be: as far as its deadlines reach.
+    pub late_after: Duration,
+    /// What it has done since the process started.
+    pub meters: Arc<PipelineMeters>,
 }
 
 impl BoardEntry {
@@ -167,22 +224,46 @@ pub struct Board {
     pub entries: BTreeMap<String, BoardEntry>,
     /// After repeated crashes: no order is sent while this is set.
     pub safe_mode: Arc<AtomicBool>,
+    /// What keeps effects here until an operator lifts it.
+    pub halts: Arc<Halts>,
+    /// Grows when an operator has settled an intent of the running node.
+    pub settled_by_hand: Arc<AtomicU64>,
     pub usage: Arc<ProcessUsage>,
+    /// What the node has done since it started.
+    pub meters: Arc<Meters>,
+    /// What the watchdog sees move.
+    pub progress: Arc<Progress>,
     /// Present while slots are missed because too many are due. Written by the Heartbeat.
     pub overload: Arc<ArcSwapOption<Overload>>,
+    /// What is left of the arm, while one is needed. Written by whoever keeps it in view.
+    pub arm: Arc<ArcSwapOption<ArmView>>,
+    /// How the run before ended, when not in order. Written once, at the start.
+    pub ended_badly: Arc<OnceLock<LastEnd>>,
+    /// This machine's clock beside those of others.
+    pub clocks: Arc<ClockOffsets>,
+    /// The same clock by itself. Written by the Heartbeat.
+    pub clock: Arc<ShownClock>,
+    /// The thread of the page, which the watchdog does not see. Written by itself.
+    pub page: Arc<Beat>,
+    /// Routes of the alerts whose servers refuse what they are told. Written by the thread of the alerts.
+    pub broken_routes: Arc<ArcSwap<Vec<String>>>,
+    /// The backup of each day. Written by its thread; `None`: the node takes none.
+    pub backup: Arc<ArcSwapOption<BackupView>>,
 }
 
 /// Free disk and memory of the process, as last measured; each is unknown before the first measurement.
 #[derive(Debug, Default)]
 pub struct ProcessUsage {
     free_disk_mb: AtomicU64,
+    disk_mb: AtomicU64,
     memory_mb: AtomicU64,
 }
 
 impl ProcessUsage {
-    /// Free space on the disk of the state directory and resident memory of the process, in bytes.
-    pub fn record(&self, free_disk: Option<u64>, memory: Option<u64>) {
+    /// Free space on the disk of the state directory, its size, and resident memory of the process, in bytes.
+    pub fn record(&self, free_disk: Option<u64>, disk: Option<u64>, memory: Option<u64>) {
         self.free_disk_mb.store(free_disk.map_or(0, megabytes), Ordering::Relaxed);
+        self.disk_mb.store(disk.map_or(0, megabytes), Ordering::Relaxed);
         self.memory_mb.store(memory.map_or(0, megabytes), Ordering::Relaxed);
     }
 
@@ -190,6 +271,12 @@ impl ProcessUsage {
     #[must_use]
     pub fn free_disk_mb(&self) -> Option<u64> {
         known(&self.free_disk_mb)
+    }
+
+    /// Size of the disk of the state directory, in MB (10^6 bytes).
+    #[must_use]
+    pub fn disk_mb(&self) -> Option<u64> {
+        known(&self.disk_mb)
     }
 
     /// Resident memory of the process, in MB (10^6 bytes).
@@ -215,10 +302,10 @@ impl Board {
         self.entries.values().filter_map(|entry| entry.holdings.load().open_positions).sum()
     }
 
-    /// How many pipelines open nothing new because of refused orders; see [`Holdings::reducing`].
+    /// How many pipelines are in a state: those that are not active have a halt.
     #[must_use]
-    pub fn reducing(&self) -> usize {
-        self.entries.values().filter(|entry| entry.holdings.load().reducing).count()
+    pub fn count_in(&self, state: TradingState) -> usize {
+        self.entries.values().filter(|entry| self.halts.state_of(&entry.place) == state).count()
     }
 
     #[must_use]

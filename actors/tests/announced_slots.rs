@@ -138,7 +138,8 @@ impl Around {
         self.heard |= answers;
         self.told.extend(withdrawn.iter().cloned());
         let asked_at = answers.then_some(UtcMs(self.now));
-        let commands = self.machine.take_over(FeedNews { open, withdrawn, asked_at });
+        let commands =
+            self.machine.take_over(FeedNews { open, withdrawn, asked_at, waits_for: None, next: None, runway: None });
         self.note(&commands);
     }
 

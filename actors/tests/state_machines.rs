@@ -9,6 +9,8 @@ use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::bar::{Cleaning, DropReason, Interval, RawBar, clean};
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::cycle::{InFlight, SlotCommand, SlotEvent, SlotMachine};
+use sentinel_actors::domain::evidence::Grade;
+use sentinel_actors::domain::fact::Fact;
 use sentinel_actors::domain::freshness::Freshness;
 use sentinel_actors::domain::intent::{Basis, IntentEvent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Fill, Role, Ticket};
@@ -199,8 +201,13 @@ proptest! {
         let mut sent = 0;
         for event in events {
             let Ok(next) = state.after(&event) else { continue };
+            // What a ledger says later about a confirmed effect ends nothing and begins nothing.
+            if matches!(event, IntentEvent::Noted { .. }) {
+                prop_assert_eq!((state, next), (IntentState::Acked, IntentState::Acked));
+                continue;
+            }
             prop_assert!(!state.is_final(), "{} took {} after its end", state, event.name());
-            sent += u32::from(event == IntentEvent::Send);
+            sent += u32::from(event.is_send());
             prop_assert!(sent <= 1, "sent twice");
             // What may have left is only absent again by proof, and only acked or rejected by the venue or an operator.
             if next == IntentState::Absent && state.may_have_left() {
@@ -211,7 +218,10 @@ proptest! {
                 prop_assert!(proof, "{} became absent by {}", state, event.name());
             }
             if next == IntentState::Acked {
-                let confirmed = matches!(event, IntentEvent::Acked { .. } | IntentEvent::SettledAcked { .. });
+                let confirmed = matches!(
+                    event,
+                    IntentEvent::Acked { .. } | IntentEvent::Found { .. } | IntentEvent::SettledAcked { .. }
+                );
                 prop_assert!(confirmed && sent == 1, "acked by {}", event.name());
             }
             if state == IntentState::Held {
@@ -254,13 +264,17 @@ fn intent_event() -> impl Strategy<Value = IntentEvent> {
         IntentEvent::Send,
         IntentEvent::Abandon,
         IntentEvent::NeverLeft { evidence: text() },
+        IntentEvent::SendAfter { listed: Vec::new(), venue_note: None },
         IntentEvent::Acked { receipt: receipt.clone() },
+        IntentEvent::Found { receipt: receipt.clone(), grade: Grade::Id },
         IntentEvent::Rejected { code: None, text: text() },
         IntentEvent::LostTrack { evidence: text() },
         IntentEvent::FoundAbsent { evidence: text() },
         IntentEvent::Hold { evidence: text() },
         IntentEvent::SettledAcked { receipt, evidence: text() },
         IntentEvent::SettledAbsent { evidence: text() },
+        IntentEvent::Noted { fact: Fact::Admitted },
+        IntentEvent::Noted { fact: Fact::Scored { score: text() } },
     ])
 }
 

@@ -1,6 +1,10 @@
 //! `sentinel allora`: what can be asked about a wallet and a transaction without a network, and of the chain about a worker.
 
+mod backfill;
 mod case;
+mod doctor;
+pub mod report;
+mod standing;
 mod status;
 
 use std::io::{self, Write};
@@ -10,6 +14,8 @@ use clap::{Args, Subcommand};
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
 use self::case::{CaseError, sign};
+pub(super) use self::doctor::doctor;
+pub(super) use self::standing::Finding as Found;
 use super::{Ended, Failure, examples, exit, read_env};
 use crate::venues::allora::decimal::Dec;
 use crate::venues::allora::decoding;
@@ -55,6 +61,12 @@ pub enum AlloraCommand {
     /// It ends with 0 when nothing does, with 1 when something does, and with 69 without an answer of the chain.
     #[command(after_help = examples::ALLORA_STATUS)]
     Status(status::StatusArgs),
+    /// Sum up the windows of a worker: stored or not, missed by reason, fees and scores.
+    ///
+    /// It reads journal and outbox, beside a running node too. With --backfill, and no node running, it first asks the chain for
+    /// the proofs and scores that are missing, and keeps them in the journal.
+    #[command(after_help = examples::ALLORA_REPORT)]
+    Report(report::ReportArgs),
 }
 
 /// Runs the command.
@@ -70,6 +82,7 @@ pub fn run(args: &AlloraArgs, out: &mut impl Write) -> Ended {
         AlloraCommand::Sign { input } => json(&sign(input)?)?,
         AlloraCommand::Decode { tx } => decode(tx)?,
         AlloraCommand::Status(args) => return status::run(args, out),
+        AlloraCommand::Report(args) => return report::run(args, out),
     };
     writeln!(out, "{answer}").map_err(|error| unwritten(&error))?;
     Ok(exit::OK)

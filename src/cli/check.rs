@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::exit;
 use super::overrides::Overrides;
+use super::text::wrapped;
 use crate::config::{Config, Env, ForecastJob, JobConfig, OrderJob, PipelineConfig};
 use crate::exit::ExitError;
 
@@ -17,7 +18,7 @@ pub struct CheckArgs {
     /// The configuration.
     #[arg(long, value_name = "FILE", default_value = "config/sentinel.toml")]
     pub config: PathBuf,
-    /// Also ask what a node would ask: the vendor's newest bar, the clock, the model, the disk. Nothing is sent that could trade. 0
+    /// Also ask what a node would ask: the vendor's newest bar, the clock, the model, the disk, the chain, the gateway of a pipeline that is live. Nothing is sent that trades. 0
     /// when all is well, 69 when not.
     #[arg(long)]
     pub probe: bool,
@@ -96,12 +97,15 @@ pub fn run(args: &CheckArgs, env: &Env, validate: Validators<'_>, out: &mut dyn 
     if problems > 0 {
         return Err(CheckError::Invalid { problems, code: exit::CONFIG });
     }
+    if let Some(what) = config.plain_beyond() {
+        writeln!(out, "{}", wrapped("warning: ", "  ", &what))?;
+    }
     writeln!(out, "configuration is valid")?;
     Ok(config)
 }
 
 fn summary(pipeline: &PipelineConfig) -> String {
-    let PipelineConfig { name, symbol, interval, schedule, features, job, mode, .. } = pipeline;
+    let PipelineConfig { name, symbol, interval, slots, features, job, mode, .. } = pipeline;
     let decides = match job {
         JobConfig::Order(OrderJob { policy, .. }) => {
             format!("threshold {}, {} lots", policy.threshold, policy.volume_lots)
@@ -111,5 +115,5 @@ fn summary(pipeline: &PipelineConfig) -> String {
             format!("forecasts {horizon} ahead, at most {}", policy.max_abs)
         }
     };
-    format!("pipeline {name}: {symbol}, bars of {interval}, {schedule}, features {}, {decides}, {mode}", features.set)
+    format!("pipeline {name}: {symbol}, bars of {interval}, {slots}, features {}, {decides}, {mode}", features.set)
 }

@@ -14,6 +14,8 @@ pub enum ConfigFile {
     Local,
     /// Forecasts on a paper book.
     Forecast,
+    /// BTC/USD from Tiingo to a topic of the Allora network.
+    Allora,
     /// Every key with its default.
     Sentinel,
 }
@@ -26,6 +28,7 @@ impl ConfigFile {
             Self::Mt5 => include_str!("../../config/mt5.toml"),
             Self::Local => include_str!("../../config/local.toml"),
             Self::Forecast => include_str!("../../config/forecast.toml"),
+            Self::Allora => include_str!("../../config/allora.toml"),
             Self::Sentinel => include_str!("../../config/sentinel.toml"),
         }
     }

@@ -5,11 +5,13 @@
 //! nothing was lost, doubled or invented. Orders go to a paper gateway, a process of its own, whose ledger knows nothing of
 //! the journal; forecasts go to the node's own paper book.
 
+mod allora;
 mod job;
 mod progress;
 mod servers;
 mod summary;
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -19,17 +21,18 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::FaultInjector;
 
 pub use self::job::DemoJob;
-pub(super) use self::job::config_of;
+pub(super) use self::job::{config_of, manifest_of};
 use self::progress::{Course, Progress};
 use self::servers::{ServerError, Servers};
 use super::faults::{ChaosFaults, FaultFlags};
 use super::run::start_logging;
 use super::text::wrapped;
 use super::{Ended, Failure, exit, read_env};
+use crate::arming::{Limits, live_places};
 use crate::config::{Config, Flags, SourceConfig, Speed};
 use crate::exit::ExitError as _;
 use crate::journal::{StateDir, StateError, how_to_stop};
-use crate::node::{self, RunOptions};
+use crate::node::{self, ArmedBy, RunOptions};
 use crate::telemetry::logging::Console;
 
 /// Appended to the configuration: short deadlines and wide budgets, and nothing else.
@@ -44,7 +47,8 @@ pub struct DemoArgs {
     /// Bars per second, or 'max'.
     #[arg(long, default_value = "200", value_name = "N|max")]
     pub speed: DemoSpeed,
-    /// Decide this many bars and end; all that are recorded when left out. Hours of a closed market have slots too.
+    /// Decide this many bars, or windows of a topic, and end; all that are recorded when left out. Hours of a closed market have
+    /// slots too.
     #[arg(long, value_name = "N", value_parser = bar_count)]
     pub bars: Option<NonZeroUsize>,
     /// Where the demo keeps its state, 'state/demo' or 'state/demo-forecast' when left out; started again on it, it goes on
@@ -57,6 +61,9 @@ pub struct DemoArgs {
     /// Makes the chaos repeatable in kind.
     #[arg(long, requires = "chaos", value_name = "N")]
     pub seed: Option<u64>,
+    /// Serve the page there, as 127.0.0.1:9464; port 0 takes one that is free.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
     /// For crash tests.
     #[command(flatten)]
     pub faults: FaultFlags,
@@ -105,11 +112,14 @@ struct OtherJob {
 /// # Errors
 /// When it cannot be started or its proof cannot be read.
 pub fn run(args: &DemoArgs) -> Ended {
+    if args.job == DemoJob::Allora {
+        return allora::run(args);
+    }
     let state = args.state();
     let files = prepare(args.job, &state)?;
     let servers = match args.job {
         DemoJob::Order => Some(start_servers(&files, &state)?),
-        DemoJob::Forecast => None,
+        DemoJob::Forecast | DemoJob::Allora => None,
     };
     let mut config = read_config(args, &files, servers.as_ref())?;
     if let SourceConfig::Csv(csv) = &mut config.pipelines[0].source {
@@ -136,19 +146,21 @@ pub fn run(args: &DemoArgs) -> Ended {
         None => args.faults.injector(),
     };
     let rows_before = summary::rows(&state);
-    let schedule = config.pipelines[0].schedule.clone();
+    let schedule = config.pipelines[0].slots.grid().cloned();
     let course = move |slots: &[(String, UtcMs, Option<UtcMs>)]| {
         let (_, first, last) = slots.first()?;
-        Course::new(schedule, *first, (*last)?)
+        Course::new(schedule?, *first, (*last)?)
     };
     let progress = Progress::start(args.job.effects());
     let shown = progress.handle();
     let killer = chaos.clone();
     let options = RunOptions {
+        armed_by: armed_by(&config, servers.as_ref().map(|servers| servers.gateway.port))?,
         faults,
         recorder,
         bars: args.bars.map(NonZeroUsize::get),
         on_start: Box::new(move |running| {
+            print_page(running.page);
             shown.watch(running.board.clone(), course(&running.slots));
             if let Some(chaos) = killer {
                 chaos.kill_at_random(&running);
@@ -164,6 +176,13 @@ pub fn run(args: &DemoArgs) -> Ended {
         return Ok(report.exit_code());
     }
     summary::print(args, &config, &report, &seen, rows_before, chaos.as_deref())
+}
+
+/// Where a browser finds the node.
+fn print_page(address: Option<SocketAddr>) {
+    if let Some(address) = address {
+        println!("Page:  http://{address}/");
+    }
 }
 
 /// Unpacks the files of a job, in a state directory that is not another job's.
@@ -192,6 +211,17 @@ fn start_servers(files: &Path, state: &Path) -> Result<Servers, Failure> {
     })
 }
 
+/// The demo arms its node for the gateway that it started, and for no other place.
+fn armed_by(config: &Config, gateway: Option<u16>) -> Result<ArmedBy, Failure> {
+    let Some(port) = gateway else { return Ok(ArmedBy::default()) };
+    let own = format!("gateway 127.0.0.1:{port},");
+    if live_places(config, None).iter().any(|place| !place.goes_to.starts_with(&own)) {
+        let text = "error: the demo's configuration names another gateway than the demo has started; nothing was armed";
+        return Err(Failure { code: exit::CONFIG, text: text.to_owned() });
+    }
+    Ok(ArmedBy::Caller(Box::new(node::live_terms(config, None, Limits::default())?)))
+}
+
 fn read_config(args: &DemoArgs, files: &Path, servers: Option<&Servers>) -> Result<Config, Failure> {
     let mut text = args.job.config().to_owned();
     if args.chaos {
@@ -204,9 +234,43 @@ fn read_config(args: &DemoArgs, files: &Path, servers: Option<&Servers>) -> Resu
         dry_run: servers.is_none(),
         hub_port: servers.map(|servers| servers.hub.port),
         gtw_port: servers.map(|servers| servers.gateway.port),
+        listen: args.listen.clone(),
         ..Flags::default()
     };
     let env = read_env()?;
     Config::from_str_at(&text, "the demo's configuration", files, &env, &flags)
         .map_err(|errors| Failure { code: errors.exit_code(), text: errors.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Env;
+
+    /// The demo's configuration with an ONNX model, which needs no hub, for a gateway.
+    fn config(dir: &Path, host: &str, port: u16) -> Config {
+        DemoJob::Order.unpack(dir).unwrap();
+        let (before, rest) = DemoJob::Order.config().split_once("[pipeline.model]\n").unwrap();
+        let rest = rest.split_once("[pipeline.decision]").unwrap().1;
+        let model = "[pipeline.model]\nkind = \"onnx\"\npath = \"model.onnx\"\n";
+        let text = format!("{before}{model}[pipeline.decision]{rest}");
+        let (gtw_host, gtw_port) = (Some(host.to_owned()), Some(port));
+        let flags = Flags { live: true, gtw_host, gtw_port, ..Flags::default() };
+        Config::from_str_at(&text, "the demo's configuration", dir, &Env::default(), &flags).unwrap()
+    }
+
+    #[test]
+    fn the_demo_arms_the_gateway_that_it_started_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let ArmedBy::Caller(terms) = armed_by(&config(dir.path(), "127.0.0.1", 6001), Some(6001)).unwrap() else {
+            panic!("an operator is asked")
+        };
+        assert!(terms.pipelines.iter().all(|live| live.place.goes_to.starts_with("gateway 127.0.0.1:6001,")));
+        // On the same port elsewhere, on another port here, and on one whose number begins the same.
+        for (host, port) in [("10.0.0.7", 6001), ("broker.example", 6001), ("127.0.0.1", 6002), ("127.0.0.1", 60011)] {
+            let refused = armed_by(&config(dir.path(), host, port), Some(6001)).unwrap_err();
+            assert!(refused.code == exit::CONFIG && refused.text.contains("another gateway"), "{host}:{port}");
+        }
+        assert!(matches!(armed_by(&config(dir.path(), "127.0.0.1", 6001), None), Ok(ArmedBy::Operator { .. })));
+    }
 }

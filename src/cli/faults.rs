@@ -1,5 +1,7 @@
 //! Faults that the demo and the crash tests inject into a real node, at the fault points that every node has.
 
+use std::io;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +11,8 @@ use sentinel_actors::ports::{FaultInjector, FaultPoint, InjectedFault, NoFaults}
 use sentinel_actors::root_supervisor::RootMsg;
 
 use crate::config::Supervision;
-use crate::node::Running;
+use crate::node::disk::{MeasureDisk, by_the_system};
+use crate::node::{Running, VENUE_AGAIN};
 
 /// One in this many passes of a fault point panics.
 const PANIC_ONE_IN: u64 = 1_500;
@@ -158,6 +161,12 @@ pub struct FaultFlags {
     /// Panic at this point from the n-th pass on.
     #[arg(long, hide = true, value_name = "PLACE[:N]", conflicts_with_all = ["die_at", "hang_at"])]
     pub panic_from: Option<Passing>,
+    /// Shorten what the node waits for a venue that is not ready, as the venue's own waits are shortened.
+    #[arg(long, hide = true, value_name = "FACTOR")]
+    pub time_factor: Option<f64>,
+    /// Take the disk for one that has as many bytes free, and in all, as this file says.
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub disk_from: Option<PathBuf>,
 }
 
 impl FaultFlags {
@@ -170,6 +179,26 @@ impl FaultFlags {
             (_, _, Some(passing)) => Arc::new(PanicFrom(passing.clone())),
             _ => Arc::new(NoFaults),
         }
+    }
+
+    /// The disk that the node is to see.
+    #[must_use]
+    pub fn measure_disk(&self) -> MeasureDisk {
+        let Some(file) = self.disk_from.clone() else { return by_the_system() };
+        Arc::new(move |_| {
+            let text = std::fs::read_to_string(&file)?;
+            let numbers = text.split_whitespace().map(str::parse).collect::<Result<Vec<u64>, _>>();
+            match numbers.as_deref() {
+                Ok([free, size]) => Ok((*free, *size)),
+                _ => Err(io::ErrorKind::InvalidData.into()),
+            }
+        })
+    }
+
+    /// How soon a venue that has not said what it is is asked again.
+    #[must_use]
+    pub fn venue_again(&self) -> Duration {
+        VENUE_AGAIN.mul_f64(self.time_factor.unwrap_or(1.0).clamp(0.0, 1.0))
     }
 
     /// Shortens the watchdog for `--hang-at`.

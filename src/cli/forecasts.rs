@@ -16,9 +16,13 @@ use serde::Serialize;
 use super::proof::ProofError;
 use super::proof::venue::{self, Venue};
 use crate::config::{Config, JobConfig, ModelConfig, PipelineConfig};
+use crate::models::feature_list::FeatureList;
 use crate::models::manifest::{Manifest, ManifestError};
+use crate::operator::report::facts::Range;
+use crate::operator::report::part::Part;
 use crate::venues::forecasts::BookForecast;
 
+pub use crate::operator::report::part::Periods;
 pub use words::{beside_zero, figure};
 
 /// Fewer independent forecasts than this say nothing about a model.
@@ -71,14 +75,6 @@ pub struct Parts {
     pub unseen_from: UtcMs,
 }
 
-/// The bars that a model was trained on, and those that it never saw, by the open time of the newest bar of a forecast.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Periods {
-    /// Open time of the first bar and of the last one.
-    pub trained: (UtcMs, UtcMs),
-    pub unseen_from: UtcMs,
-}
-
 /// The periods of the models of forecast pipelines.
 pub type PeriodsOf = Vec<(Kind, Periods)>;
 
@@ -93,6 +89,27 @@ impl Periods {
         }
     }
 
+    /// Reads those of every pipeline, by name, whose local model has its manifest beside it.
+    ///
+    /// # Errors
+    /// When a manifest cannot be read.
+    pub fn by_pipeline(config: &Config) -> Result<BTreeMap<String, Self>, ManifestError> {
+        let of_pipeline = |pipeline: &PipelineConfig| {
+            let ModelConfig::Onnx { path } = &pipeline.model else { return None };
+            Some(Self::beside(path)?.map(|periods| (pipeline.name.clone(), periods)))
+        };
+        config.pipelines.iter().filter_map(of_pipeline).collect()
+    }
+
+    /// Those of the manifest beside a model; `None`: it has a list of its features in place of one.
+    fn beside(model: &Path) -> Option<Result<Self, ManifestError>> {
+        match Manifest::peek(&Manifest::path_of(model)) {
+            // Only a manifest knows them.
+            Err(ManifestError::Missing { .. }) if FeatureList::path_of(model).exists() => None,
+            manifest => Some(manifest.map(|manifest| Self::of(&manifest))),
+        }
+    }
+
     /// Reads those of every forecast pipeline whose model has its manifest beside it.
     ///
     /// # Errors
@@ -104,78 +121,119 @@ impl Periods {
             };
             let horizon_s = job.policy.horizon.as_secs().try_into().ok()?;
             let kind = Kind { account: job.account.clone(), symbol: pipeline.symbol.clone(), horizon_s };
-            Some(Manifest::peek(&Manifest::path_of(path)).map(|manifest| (kind, Self::of(&manifest))))
+            Some(Self::beside(path)?.map(|periods| (kind, periods)))
         };
         config.pipelines.iter().filter_map(of_pipeline).collect()
     }
 }
 
 impl Forecasts {
-    /// The forecasts in the records of the state directory `dir`.
+    /// The forecasts of a range in the records of the state directory `dir`, each of which is shown to `visit` with its part.
     ///
     /// # Errors
     /// When a record cannot be read.
-    pub fn read(dir: &Path, periods: &PeriodsOf) -> Result<Vec<Self>, ProofError> {
-        let mut made = Vec::new();
+    pub fn read(
+        dir: &Path,
+        periods: &PeriodsOf,
+        range: &Range,
+        mut visit: impl FnMut(&Kind, &BookForecast, Part),
+    ) -> Result<Vec<Self>, ProofError> {
+        let mut kinds = Kinds::new(periods);
         for venue in Venue::all(dir, None)? {
-            made.extend(venue.forecasts()?);
+            venue.each_forecast(range.ends(), |forecast| {
+                let (kind, part) = kinds.add(&forecast);
+                visit(&kind, &forecast, part);
+            })?;
         }
-        Ok(Self::of(&made, periods))
+        Ok(kinds.finish())
     }
 
     /// One for each kind, apart where the periods of its one model are known.
     #[must_use]
     pub fn of(made: &[BookForecast], periods: &PeriodsOf) -> Vec<Self> {
-        let mut kinds: BTreeMap<Kind, Vec<&BookForecast>> = BTreeMap::new();
+        let mut kinds = Kinds::new(periods);
         for forecast in made {
-            let (account, symbol) = (forecast.account.clone(), forecast.forecast.symbol.clone());
-            let kind = Kind { account, symbol, horizon_s: forecast.forecast.horizon_s };
-            kinds.entry(kind).or_default().push(forecast);
+            kinds.add(forecast);
         }
-        let of_kind = |(kind, made): (Kind, Vec<&BookForecast>)| {
-            let mut known = periods.iter().filter(|(of, _)| *of == kind).map(|(_, periods)| periods);
-            // The book does not know which of two models a forecast is from.
-            let parts = known.next().filter(|_| known.next().is_none()).map(|periods| Parts::of(&made, periods));
-            Self { kind, errors: Errors::of(made), parts }
-        };
-        kinds.into_iter().map(of_kind).collect()
+        kinds.finish()
     }
 }
 
-impl Parts {
-    fn of(made: &[&BookForecast], periods: &Periods) -> Self {
-        let (from, to) = periods.trained;
-        let is_unseen = |bar: UtcMs| bar >= periods.unseen_from;
-        let is_trained = |bar: UtcMs| (from..=to).contains(&bar);
-        let errors = |is_in: &dyn Fn(UtcMs) -> bool| {
-            Errors::of(made.iter().copied().filter(|made| is_in(made.forecast.reference_time)))
+/// Sums up forecasts by kind while they pass.
+struct Kinds<'p> {
+    periods: &'p PeriodsOf,
+    sums: BTreeMap<Kind, BTreeMap<Part, Sums>>,
+}
+
+impl<'p> Kinds<'p> {
+    const fn new(periods: &'p PeriodsOf) -> Self {
+        Self { periods, sums: BTreeMap::new() }
+    }
+
+    fn add(&mut self, made: &BookForecast) -> (Kind, Part) {
+        let (account, symbol) = (made.account.clone(), made.forecast.symbol.clone());
+        let kind = Kind { account, symbol, horizon_s: made.forecast.horizon_s };
+        let part = Part::of(self.periods_of(&kind), Some(made.forecast.reference_time));
+        self.sums.entry(kind.clone()).or_default().entry(part).or_default().add(made);
+        (kind, part)
+    }
+
+    /// The book does not know which of two models a forecast is from.
+    fn periods_of(&self, kind: &Kind) -> Option<&'p Periods> {
+        let mut known = self.periods.iter().filter(|(of, _)| of == kind).map(|(_, periods)| periods);
+        known.next().filter(|_| known.next().is_none())
+    }
+
+    fn finish(self) -> Vec<Forecasts> {
+        let of_kind = |(kind, sums): (&Kind, &BTreeMap<Part, Sums>)| {
+            let errors = |wanted: &dyn Fn(Part) -> bool| {
+                let mut all = Sums::default();
+                sums.iter().filter(|(part, _)| wanted(**part)).for_each(|(_, sums)| all.take_in(sums));
+                all.errors()
+            };
+            let parts = self.periods_of(kind).map(|periods| Parts {
+                trained: errors(&|part| part == Part::Training),
+                unseen: errors(&|part| part == Part::Unseen),
+                neither: errors(&|part| part == Part::Neither),
+                unseen_from: periods.unseen_from,
+            });
+            Forecasts { kind: kind.clone(), errors: errors(&|_| true), parts }
         };
-        Self {
-            trained: errors(&is_trained),
-            unseen: errors(&is_unseen),
-            neither: errors(&|bar| !is_trained(bar) && !is_unseen(bar)),
-            unseen_from: periods.unseen_from,
-        }
+        self.sums.iter().map(of_kind).collect()
     }
 }
 
-impl Errors {
-    fn of<'f>(made: impl IntoIterator<Item = &'f BookForecast>) -> Self {
-        let (mut errors, mut sum, mut sum_of_zero, mut compared) = (Self::default(), 0.0, 0.0, 0_u32);
-        let mut reaches: Vec<(UtcMs, UtcMs)> = Vec::new();
-        for BookForecast { forecast, came_true, .. } in made {
-            errors.made += 1;
-            let pair = came_true.and_then(|truth| Some((forecast.log_return.to_f64()?, truth.to_f64()?)));
-            let Some((value, came_true)) = pair else { continue };
-            compared += 1;
-            sum += (value - came_true).powi(2);
-            sum_of_zero += came_true.powi(2);
-            reaches.push((forecast.reference_time, forecast.reference_time.plus(forecast.horizon())));
-        }
-        let root = |sum: f64| (compared > 0).then(|| (sum / f64::from(compared)).sqrt());
-        (errors.rmse, errors.rmse_of_zero) = (root(sum), root(sum_of_zero));
-        (errors.compared, errors.independent) = (reaches.len(), without_overlap(reaches));
-        errors
+/// What errors are made of.
+#[derive(Default)]
+struct Sums {
+    made: usize,
+    sum: f64,
+    sum_of_zero: f64,
+    /// From where to where each compared forecast reaches.
+    reaches: Vec<(UtcMs, UtcMs)>,
+}
+
+impl Sums {
+    fn add(&mut self, BookForecast { forecast, came_true, .. }: &BookForecast) {
+        self.made += 1;
+        let pair = came_true.and_then(|truth| Some((forecast.log_return.to_f64()?, truth.to_f64()?)));
+        let Some((value, came_true)) = pair else { return };
+        self.sum += (value - came_true).powi(2);
+        self.sum_of_zero += came_true.powi(2);
+        self.reaches.push((forecast.reference_time, forecast.reference_time.plus(forecast.horizon())));
+    }
+
+    fn take_in(&mut self, other: &Self) {
+        self.made += other.made;
+        (self.sum, self.sum_of_zero) = (self.sum + other.sum, self.sum_of_zero + other.sum_of_zero);
+        self.reaches.extend(&other.reaches);
+    }
+
+    fn errors(self) -> Errors {
+        let compared = self.reaches.len();
+        let root = |sum: f64| (compared > 0).then(|| (sum / compared as f64).sqrt());
+        let (rmse, rmse_of_zero) = (root(self.sum), root(self.sum_of_zero));
+        Errors { made: self.made, compared, independent: without_overlap(self.reaches), rmse, rmse_of_zero }
     }
 }
 

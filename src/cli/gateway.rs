@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use rust_decimal::Decimal;
-use sentinel_testbed::gateway::{self, AccountMode, Fault, GatewayError, GatewayOptions};
+use sentinel_testbed::gateway::{self, AccountMode, Advisor, Fault, GatewayError, GatewayOptions, Trap};
 use sentinel_testbed::{FaultRule, shutdown_on_signal};
 
 use super::parent::ParentFlag;
@@ -62,6 +62,12 @@ pub struct GatewayArgs {
     /// Misbehave; see below.
     #[arg(long, alias = "mood", value_name = "RULE")]
     pub fault: Vec<FaultRule<Fault>>,
+    /// Lie as public gateways do, in every message; see below.
+    #[arg(long, value_name = "TRAP")]
+    pub trap: Vec<Trap>,
+    /// Play an Expert Advisor instead: newer or older.
+    #[arg(long, value_parser = advisor)]
+    pub advisor: Option<Advisor>,
     /// For the process that starts it.
     #[command(flatten)]
     pub parent: ParentFlag,
@@ -103,6 +109,8 @@ fn options(args: &GatewayArgs) -> GatewayOptions {
         balance: args.balance,
         seed: args.seed,
         faults: args.fault.clone(),
+        traps: args.trap.clone(),
+        advisor: args.advisor,
     }
 }
 
@@ -125,6 +133,11 @@ const fn exit_code(error: &GatewayError) -> u8 {
 fn account_mode(text: &str) -> Result<AccountMode, String> {
     let modes = [AccountMode::Netting, AccountMode::Hedging];
     modes.into_iter().find(|mode| mode.name() == text).ok_or_else(|| "expected netting or hedging".to_owned())
+}
+
+fn advisor(text: &str) -> Result<Advisor, String> {
+    let advisors = [Advisor::Newer, Advisor::Older];
+    advisors.into_iter().find(|advisor| advisor.name() == text).ok_or_else(|| "expected newer or older".to_owned())
 }
 
 /// `SYMBOL=VALUE`.
@@ -161,7 +174,7 @@ mod tests {
     #[test]
     fn every_argument_reaches_the_server() {
         let args = "--paper --host 0.0.0.0 --port 0 --account hedging --ledger l.db --bars EURUSD=a=b.csv --clock EURUSD=t.time --price X=2 --spread 0.1 \
-                    --slippage 0 --contract-size 1 --balance 7 --seed 3 --fault die@2 --fault refuse=-4";
+                    --slippage 0 --contract-size 1 --balance 7 --seed 3 --fault die@2 --fault refuse=-4 --trap blind --advisor older";
         let expected = GatewayOptions {
             host: "0.0.0.0".to_owned(),
             port: 0,
@@ -176,6 +189,8 @@ mod tests {
             balance: Decimal::from(7),
             seed: Some(3),
             faults: ["die@2", "refuse=-4"].map(|rule| rule.parse().unwrap()).to_vec(),
+            traps: vec![Trap::Blind],
+            advisor: Some(Advisor::Older),
         };
         assert_eq!(options(&parse(args).unwrap()), expected);
     }

@@ -1,9 +1,12 @@
-//! `sentinel health`: whether a node does useful work; for container health checks and for people.
+//! `sentinel health`: whether a node does useful work; for service managers and for people.
 
+use sentinel_actors::domain::node_view::NodeView;
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::domain::verdict::{Judgement, no_progress};
 use sentinel_actors::ports::Clock as _;
 
 use super::{Ended, Failure, StateFlag, exit};
-use crate::node::health::Health;
+use crate::node::health::read;
 use crate::system::WallClock;
 
 /// Judges a running node.
@@ -12,19 +15,40 @@ pub struct HealthArgs {
     /// Which node.
     #[command(flatten)]
     pub state: StateFlag,
+    /// Only whether all its parts make progress, for a service manager that restarts it: a restart ends neither a halt nor an
+    /// order that is held.
+    #[arg(long)]
+    pub live: bool,
 }
 
-/// One line and 0 when the node is healthy.
+/// One line, and 0 when nothing is bad.
 ///
 /// # Errors
-/// The reason, with 1, when it is not.
+/// The line, with 1, when something is.
 pub fn run(args: &HealthArgs) -> Ended {
     let state = args.state.dir()?;
-    match Health::read(&state).and_then(|health| health.judge(WallClock.now())) {
+    let view = read(&state).map_err(|reason| Failure::new(exit::FAILED, &reason, None))?;
+    match judge(&view, args.live, WallClock.now()) {
         Ok(line) => {
             println!("{line}");
             Ok(exit::OK)
         }
-        Err(reason) => Err(Failure::new(exit::FAILED, &reason, None)),
+        Err(line) => Err(Failure { code: exit::FAILED, text: line }),
     }
+}
+
+/// The verdict in one line, or in the error when it is bad.
+///
+/// # Errors
+/// When it is bad.
+pub(super) fn judge(view: &NodeView, only_live: bool, now: UtcMs) -> Result<String, String> {
+    if only_live {
+        return no_progress(view, now).map_or_else(|| Ok(format!("process {} makes progress", view.pid)), Err);
+    }
+    let judgement = Judgement::of(view, now);
+    let last = view.pipelines.values().filter_map(|pipeline| pipeline.last_slot).max();
+    let last = last.map_or_else(|| "none".to_owned(), |last| last.to_string());
+    let (pid, pipelines) = (view.pid, view.pipelines.len());
+    let line = format!("{judgement} (process {pid}, {pipelines} pipelines, last slot {last})");
+    if judgement.is_bad() { Err(line) } else { Ok(line) }
 }

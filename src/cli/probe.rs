@@ -1,6 +1,8 @@
 //! `sentinel check --probe`, the doctor: asks everything that a node would ask, and says in one line each what to do.
 //!
-//! It sends nothing that could trade: gateways are not asked.
+//! It sends nothing that could trade: a gateway is asked what it is, and then only what its dialect answers without an effect.
+
+mod gateway;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -17,6 +19,7 @@ use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{Clock, ModelError, NoFaults, elapsed_now};
 use tokio::runtime::{Builder, Runtime};
 
+use super::allora::{Found, doctor};
 use crate::config::{Config, JobConfig, ModelConfig, PipelineConfig, SourceConfig, VendorSource};
 use crate::http::Deadline;
 use crate::node::{self, OpenVendor};
@@ -69,11 +72,11 @@ pub fn run(config: &Config, clock: Arc<dyn Clock>, out: &mut dyn Write) -> io::R
             }
         }
         say(&format!("model of {name}"), model(pipeline, &runtime))?;
-        if let JobConfig::Order(_) = pipeline.job {
-            say(
-                &format!("orders of {name}"),
-                Finding::Good("not tried: this check sends nothing that could trade".to_owned()),
-            )?;
+        for (about, finding) in worker(config, pipeline, &runtime) {
+            say(&format!("{about} of {name}"), finding)?;
+        }
+        if let JobConfig::Order(job) = &pipeline.job {
+            say(&format!("orders of {name}"), gateway::orders(pipeline, job, &*clock, &runtime))?;
         }
     }
     Ok(all_good)
@@ -211,6 +214,20 @@ fn calls(vendor: &OpenVendor, now: UtcMs) -> Finding {
     }
 }
 
+/// Chain, wallet and topic of a pipeline that submits to one.
+fn worker(config: &Config, pipeline: &PipelineConfig, runtime: &Runtime) -> Vec<(String, Finding)> {
+    let (Some(allora), Some(topic), JobConfig::Forecast(job)) = (&config.allora, pipeline.topic(), &pipeline.job)
+    else {
+        return Vec::new();
+    };
+    let found = doctor(allora, topic.id, job.policy.horizon, runtime);
+    let judged = |finding: &Found| {
+        let verdict = if finding.needs_an_operator() { Finding::Bad } else { Finding::Good };
+        verdict(finding.whole())
+    };
+    found.iter().map(|finding| (finding.about.to_lowercase(), judged(finding))).collect()
+}
+
 /// Whether it answers as the pipeline expects.
 fn model(pipeline: &PipelineConfig, runtime: &Runtime) -> Finding {
     let (model, frame) = match node::open_model(pipeline, Arc::new(NoFaults)) {
@@ -241,7 +258,7 @@ fn model(pipeline: &PipelineConfig, runtime: &Runtime) -> Finding {
 }
 
 /// What to do about a model that gives no answer. It comes before what a server said, which can be long.
-fn remedy(model: &ModelConfig, error: &ModelError) -> &'static str {
+pub(super) fn remedy(model: &ModelConfig, error: &ModelError) -> &'static str {
     match (model, error) {
         (ModelConfig::Onnx { .. }, _) => "export the model anew, or choose another file with `path`",
         (_, ModelError::Status { status: 400, .. }) => {
@@ -258,6 +275,6 @@ fn remedy(model: &ModelConfig, error: &ModelError) -> &'static str {
         (_, ModelError::Status { .. } | ModelError::Unparseable(_)) => {
             "look at the model's server, and what is before it"
         }
-        (_, ModelError::Invalid(_)) => "serve a model of the kind that this pipeline needs",
+        (_, ModelError::Invalid(_) | ModelError::Changed(_)) => "serve a model of the kind that this pipeline needs",
     }
 }

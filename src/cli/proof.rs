@@ -13,16 +13,18 @@ pub mod venue;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::intent::{Intent, IntentState, Mode};
 use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
 
 use self::disagreements::{Disagreements, Kind};
 use self::ledger::LedgerError;
-use self::venue::{FORECASTS, LEDGER, Venue};
+use self::venue::{FORECASTS, Filled, LEDGER, Venue};
 use crate::exit::{self, ExitError};
-use crate::journal::{Filter, JournalError, JournalReader, Proof, Verified, proof_of};
+use crate::journal::{DueSlots, Filter, JournalError, JournalReader, Proof, Verified, proof_of};
 use crate::venues::book::BookError;
+use crate::venues::gateway::values::req_id;
 
 /// A node that orders without a pause keeps changing both records while they are read; after this many reads the last counts.
 const LOOKS: usize = 50;
@@ -57,7 +59,8 @@ impl ExitError for ProofError {
 /// Which slots of a pipeline are due.
 #[derive(Debug, Clone)]
 pub struct Due {
-    pub schedule: Schedule,
+    /// `None`: those that were announced.
+    pub schedule: Option<Schedule>,
     /// The first one; `None`: the first one that has a row.
     pub first: Option<UtcMs>,
     /// The last one, once everything was to be run; `None`: the newest one that has a row. Later rows are looked at too.
@@ -148,6 +151,22 @@ fn at_rest(reader: &JournalReader, venues: &[Venue]) -> Result<Vec<VenueProof>, 
     Ok(proofs)
 }
 
+/// Orders of dialects without a comment are named by the id of their request, or by their ticket where they have none; from here on
+/// as all others are.
+fn name_by_intent(filled: &mut [Filled], intents: &BTreeMap<String, Intent>) {
+    let ids = intents.iter().map(|(name, intent)| (req_id(&intent.key).to_string(), name));
+    let tickets = intents.iter().filter_map(|(name, intent)| {
+        let ticket = intent.receipt.as_ref().and_then(Receipt::ticket)?;
+        Some((format!("ticket {ticket}"), name))
+    });
+    let names: BTreeMap<String, &String> = ids.chain(tickets).collect();
+    for order in filled {
+        if let Some(name) = names.get(&order.comment) {
+            order.comment.clone_from(name);
+        }
+    }
+}
+
 fn look_at(reader: &JournalReader, venues: &[Venue]) -> Result<Vec<VenueProof>, ProofError> {
     let mut proofs = Vec::new();
     for venue in venues {
@@ -166,7 +185,8 @@ fn look_at(reader: &JournalReader, venues: &[Venue]) -> Result<Vec<VenueProof>, 
             let wrong = compare::compare_forecasts(&forecasts, &made);
             proofs.push(VenueProof { kind: FORECASTS, file: file.clone(), filled: made.len(), wrong });
         }
-        let filled = venue.filled()?;
+        let mut filled = venue.filled()?;
+        name_by_intent(&mut filled, &intents);
         // A live run has a paper book too, and no orders in it.
         if filled.is_empty() && intents.is_empty() {
             continue;
@@ -196,7 +216,12 @@ fn pipelines(reader: &JournalReader, due: &BTreeMap<String, Due>) -> Result<Vec<
         // Behind what retention has removed, the next due slot must have its row.
         let removed = reader.removed(&name)?.map(|removed| removed.until);
         let first = due.and_then(|due| due.first).or(removed).unwrap_or(first);
-        let slots = proof_of(reader, &name, due.map(|due| &due.schedule), first, last)?;
+        let due_slots = match due {
+            None => DueSlots::Unknown,
+            Some(Due { schedule: None, .. }) => DueSlots::Announced,
+            Some(Due { schedule: Some(schedule), .. }) => DueSlots::Grid(schedule),
+        };
+        let slots = proof_of(reader, &name, due_slots, first, last)?;
         Ok(PipelineProof { name, first, last, by_schedule: due.is_some(), slots })
     };
     spans.into_iter().map(prove).collect()
@@ -210,7 +235,8 @@ fn intents(reader: &JournalReader) -> Result<Intents, ProofError> {
     reader.each_intent_of::<ProofError>(&Filter::default(), |stored| {
         let intent = stored.record;
         *states.entry(intent.state).or_default() += 1;
-        live += u64::from(intent.mode == Mode::Live && intent.state == IntentState::Acked);
+        let is_live_order = intent.mode == Mode::Live && intent.order().is_some();
+        live += u64::from(is_live_order && intent.state == IntentState::Acked);
         let leads_to = leads_to(reader, &intent)?;
         if leads_to != Some(intent.state) {
             let leads_to = leads_to.map_or("nowhere", IntentState::code);

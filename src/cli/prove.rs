@@ -71,7 +71,7 @@ pub(super) fn load(file: &Path) -> Result<Config, Failure> {
 fn due(config: &Config, state: &Path) -> BTreeMap<String, Due> {
     let finished = read_last_exit(state).map(|exit| exit.finished).unwrap_or_default();
     let due = |pipeline: &PipelineConfig| Due {
-        schedule: pipeline.schedule.clone(),
+        schedule: pipeline.slots.grid().cloned(),
         first: None,
         last: finished.get(&pipeline.name).copied(),
     };

@@ -1,29 +1,36 @@
-//! `sentinel report`: what a node has done so far, on any state directory, running or not.
+//! `sentinel report`: what a node has done, so far or in a range of time, on any state directory, running or not.
 //!
-//! Positions and profit are those of the venue's own record, where there is one. Where there is none, positions are derived
-//! from the node's confirmed orders, as the node does it, and profit is unknown.
+//! Three forms of one thing: lines for a terminal, a document for a browser, tables for a spreadsheet. Positions and profit are those of
+//! the venue's own record, where there is one; what nobody here knows is said to be unknown.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+mod files;
+mod gather;
+mod halts;
+mod holdings;
+mod rows;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sentinel_actors::domain::action::Action;
-use sentinel_actors::domain::intent::{Intent, IntentState, Mode};
-use sentinel_actors::domain::netting::net_position;
+use sentinel_actors::domain::intent::{Intent, IntentState};
 use sentinel_actors::domain::reason::{Outcome, Reason};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Clock as _;
 use serde::Serialize;
 
+use self::gather::Asked;
+use self::halts::HaltReport;
+use self::holdings::{Holdings, Orders};
 use super::forecasts::{Forecasts, Periods, PeriodsOf};
+use super::health::judge;
 use super::proof::ProofError;
-use super::proof::ledger::Realised;
-use super::proof::venue::{OpenPosition, Venue};
 use super::prove::{Form, load};
 use super::text::{cell, labelled};
 use super::{Ended, Failure, StateFlag, demo, exit};
 use crate::journal::{Filter, JournalReader, StateDir};
-use crate::node::health::Health;
+use crate::node::health;
+use crate::operator::report::facts::Range;
 use crate::system::WallClock;
 
 /// Shows what a node has done.
@@ -39,9 +46,37 @@ pub struct ReportArgs {
     /// The ledger of the paper gateway that the orders went to.
     #[arg(long, value_name = "FILE")]
     pub ledger: Option<PathBuf>,
+    /// Only slots that were due from this time on, like 2017-06-01T13:00:00Z, and what was sent in them; positions that were closed from
+    /// then on.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<UtcMs>,
+    /// The same before this time.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<UtcMs>,
     /// The form.
     #[arg(long, value_enum, default_value_t = Form::Text)]
     pub format: Form,
+    /// Write a document for a browser into this file: it needs no other file, no script and no network. An older one is replaced.
+    #[arg(long, value_name = "FILE", conflicts_with = "format")]
+    pub html: Option<PathBuf>,
+    /// Write each table as a CSV file into this directory, which must not be there yet, or be empty.
+    #[arg(long, value_name = "DIR", conflicts_with = "format")]
+    pub csv: Option<PathBuf>,
+}
+
+impl ReportArgs {
+    fn range(&self) -> Result<Range, Failure> {
+        let range = Range { from: self.from, to: self.to };
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from >= to => Err(Failure {
+                code: exit::USAGE,
+                text: format!(
+                    "error: --from {from} is not before --to {to}\n  what to do: a range holds its first time and not its last one"
+                ),
+            }),
+            _ => Ok(range),
+        }
+    }
 }
 
 /// Slots of one pipeline.
@@ -63,19 +98,6 @@ struct ReasonCount {
     last: String,
 }
 
-/// Positions and profit from one venue's record, or derived from confirmed orders.
-#[derive(Debug, Serialize)]
-struct Holdings {
-    by: &'static str,
-    file: Option<String>,
-    mode: Mode,
-    positions: Vec<OpenPosition>,
-    /// `None` without a venue's own record.
-    realised: Option<Realised>,
-    /// Why the list of positions is incomplete, when it is.
-    unknown: Option<String>,
-}
-
 /// An order that is not final.
 #[derive(Debug, Serialize)]
 struct OpenOrder {
@@ -85,6 +107,9 @@ struct OpenOrder {
     slot: String,
     order: String,
     account: String,
+    /// What decided it.
+    #[serde(skip)]
+    decided_by: String,
     #[serde(skip)]
     confirmed_by: &'static str,
 }
@@ -100,6 +125,12 @@ struct AcceptedLosses {
 struct Report {
     state: String,
     node: String,
+    /// Included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    /// Excluded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accepted_losses: Option<AcceptedLosses>,
     pipelines: Vec<PipelineReport>,
@@ -108,72 +139,95 @@ struct Report {
     /// Of the paper book.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     forecasts: Vec<Forecasts>,
+    halts: Vec<HaltReport>,
     /// The operator must settle these.
     held: Vec<OpenOrder>,
     /// The node still asks the venue about these.
     open: Vec<OpenOrder>,
 }
 
-/// Prints the report.
+/// Prints or writes the report.
 ///
 /// # Errors
-/// When there is no journal, or something cannot be read.
+/// When there is no journal, or something cannot be read or written.
 pub fn run(args: &ReportArgs) -> Ended {
+    let range = args.range()?;
     let config = args.config.as_deref().map(load).transpose()?;
     let state = args.state.of(config.as_ref())?;
     let config = config.or_else(|| demo::config_of(&state));
-    let periods = config.as_ref().map(Periods::of_config).transpose();
-    let periods = periods.map_err(|error| Failure::new(exit::CONFIG, &error, None))?.unwrap_or_default();
-    let report = read(&state, args.ledger.as_deref(), &periods)?;
+    let (ledger, csv) = (args.ledger.as_deref(), args.csv.as_deref());
+    let asked = Asked { state: &state, ledger, config: config.as_ref(), range, csv };
+    if args.html.is_some() || csv.is_some() {
+        files::write(&asked, args.html.as_deref())?;
+        return Ok(exit::OK);
+    }
+    let report = read(&asked)?;
     match args.format {
-        Form::Text => println!("{}", text(&report)),
+        Form::Text => println!("{}", text(&report, &range)),
         Form::Json => println!("{}", serde_json::json!(report)),
     }
     Ok(exit::OK)
 }
 
-fn read(dir: &Path, ledger: Option<&Path>, periods: &PeriodsOf) -> Result<Report, ProofError> {
+/// Of forecast pipelines; no configuration knows none.
+fn periods(asked: &Asked<'_>) -> Result<PeriodsOf, Failure> {
+    let periods = asked.config.map(Periods::of_config).transpose();
+    Ok(periods.map_err(|error| Failure::new(exit::CONFIG, &error, None))?.unwrap_or_default())
+}
+
+fn read(asked: &Asked<'_>) -> Result<Report, Failure> {
+    let (dir, range) = (asked.state, &asked.range);
+    let periods = periods(asked)?;
     let reader = JournalReader::open(dir)?;
     let _still = reader.hold_still()?;
-    let mut intents = Vec::new();
+    let (mut states, mut orders) = (BTreeMap::new(), Orders::default());
+    let (mut held, mut open) = (Vec::new(), Vec::new());
     reader.each_intent_of::<ProofError>(&Filter::default(), |stored| {
-        intents.push(stored.record);
+        let intent = stored.record;
+        orders.add(&intent);
+        if range.holds(intent.slot) {
+            *states.entry(intent.state).or_default() += 1;
+        }
+        // What waits for somebody does so whatever is asked about.
+        match intent.state {
+            state if state.is_final() => {}
+            IntentState::Held => held.push(OpenOrder::from(&intent)),
+            _ => open.push(OpenOrder::from(&intent)),
+        }
         Ok(())
     })?;
-    let mut states = BTreeMap::new();
-    intents.iter().for_each(|intent| *states.entry(intent.state).or_default() += 1);
-    let not_final = |held: bool| {
-        let open = intents.iter().filter(|intent| !intent.state.is_final());
-        open.filter(|intent| (intent.state == IntentState::Held) == held).map(OpenOrder::from).collect()
-    };
     Ok(Report {
         state: dir.display().to_string(),
         node: node(dir),
+        from: range.from.map(|from| from.to_string()),
+        to: range.to.map(|to| to.to_string()),
         accepted_losses: reader
             .accepted_losses()?
             .map(|(count, last)| AcceptedLosses { count, last: last.to_string() }),
-        pipelines: pipelines(&reader)?,
+        pipelines: pipelines(&reader, range)?,
         intents: states,
-        holdings: holdings(dir, ledger, &intents)?,
-        forecasts: Forecasts::read(dir, periods)?,
-        held: not_final(true),
-        open: not_final(false),
+        holdings: holdings::read(dir, asked.ledger, &orders, range)?,
+        forecasts: Forecasts::read(dir, &periods, range, |_, _, _| ())?,
+        halts: halts::read(&reader, range)?,
+        held,
+        open,
     })
 }
 
 /// The verdict of `sentinel health`.
 fn node(dir: &Path) -> String {
     let Some(pid) = StateDir::holder(dir) else { return "not running".to_owned() };
-    match Health::read(dir).and_then(|health| health.judge(WallClock.now())) {
-        Ok(line) => line,
-        Err(reason) => format!("process {pid}, not healthy: {reason}"),
+    match health::read(dir) {
+        Ok(view) => judge(&view, false, WallClock.now()).unwrap_or_else(|line| line),
+        Err(reason) => format!("process {pid}: {reason}"),
     }
 }
 
-fn pipelines(reader: &JournalReader) -> Result<Vec<PipelineReport>, ProofError> {
+fn pipelines(reader: &JournalReader, range: &Range) -> Result<Vec<PipelineReport>, ProofError> {
     let mut reports: Vec<PipelineReport> = Vec::new();
     let mut spans: Vec<(UtcMs, UtcMs)> = Vec::new();
-    for tally in reader.slot_tallies(&Filter::default())? {
+    let filter = Filter { since: range.from, before: range.to, ..Filter::default() };
+    for tally in reader.slot_tallies(&filter)? {
         if reports.last().is_none_or(|report| report.pipeline != tally.pipeline) {
             let (pipeline, outcomes) = (tally.pipeline, BTreeMap::new());
             let (first, last, reasons) = (String::new(), String::new(), Vec::new());
@@ -192,53 +246,6 @@ fn pipelines(reader: &JournalReader) -> Result<Vec<PipelineReport>, ProofError> 
     Ok(reports)
 }
 
-fn holdings(dir: &Path, ledger: Option<&Path>, intents: &[Intent]) -> Result<Vec<Holdings>, ProofError> {
-    let mut all = Vec::new();
-    for venue in Venue::all(dir, ledger)? {
-        let (positions, (realised, _)) = (venue.open_positions()?, venue.realised(UtcMs(i64::MAX))?);
-        let mode = venue.mode();
-        let has_orders = intents.iter().any(|intent| intent.mode == mode && intent.order().is_some());
-        let is_used = !positions.is_empty() || has_orders;
-        if is_used {
-            let file = Some(venue.file().display().to_string());
-            all.push(Holdings { by: venue.kind(), file, mode, positions, realised: Some(realised), unknown: None });
-        }
-    }
-    let is_live = |intent: &&Intent| intent.mode == Mode::Live;
-    if !all.iter().any(|holdings| holdings.mode == Mode::Live)
-        && intents.iter().any(|intent| is_live(&intent) && intent.order().is_some())
-    {
-        all.push(derived(intents.iter().filter(is_live)));
-    }
-    Ok(all)
-}
-
-/// Positions as the node derives them from confirmed orders where the venue cannot report them.
-fn derived<'i>(live: impl Iterator<Item = &'i Intent>) -> Holdings {
-    let acked: Vec<&Intent> =
-        live.filter(|intent| intent.state == IntentState::Acked && intent.order().is_some()).collect();
-    let symbols: BTreeSet<(&str, &str)> =
-        acked.iter().map(|intent| (intent.account.as_str(), intent.action.symbol())).collect();
-    let (mut positions, mut unknown) = (Vec::new(), Vec::new());
-    for (account, symbol) in symbols {
-        let own = acked.iter().filter(|intent| intent.account == account && intent.action.symbol() == symbol);
-        let own: Vec<Intent> = own.copied().cloned().collect();
-        match net_position(&own) {
-            Ok(net) => positions.extend(net.map(|net| OpenPosition {
-                ticket: net.ticket.0,
-                symbol: net.symbol,
-                side: net.side.code().to_owned(),
-                volume_lots: net.volume_lots,
-                open_price: net.open_price,
-                opened_at: net.opened_at.unwrap_or_default(),
-            })),
-            Err(fault) => unknown.push(format!("{account} {symbol}: {fault}")),
-        }
-    }
-    let unknown = (!unknown.is_empty()).then(|| unknown.join("; "));
-    Holdings { by: "confirmed orders", file: None, mode: Mode::Live, positions, realised: None, unknown }
-}
-
 impl From<&Intent> for OpenOrder {
     fn from(intent: &Intent) -> Self {
         Self {
@@ -253,6 +260,11 @@ impl From<&Intent> for OpenOrder {
                 action @ Action::Forecast(_) => action.to_string(),
             },
             account: intent.account.clone(),
+            decided_by: if intent.basis.is_of_slot() {
+                format!("slot {} of {}", intent.slot, intent.pipeline)
+            } else {
+                format!("asked for by an operator at {} in {}", intent.slot, intent.pipeline)
+            },
             confirmed_by: match intent.action {
                 Action::Order(_) => "--ticket TICKET",
                 Action::Forecast(_) => "--hash HASH --height HEIGHT",
@@ -261,13 +273,16 @@ impl From<&Intent> for OpenOrder {
     }
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &Report, range: &Range) -> String {
     let mut text = labelled("State", &report.state);
     let mut line = |line: String| {
         text.push('\n');
         text.push_str(&line);
     };
     line(labelled("Node", &report.node));
+    if !range.is_all() {
+        line(labelled("Range", &range.words()));
+    }
     if let Some(AcceptedLosses { count, last }) = &report.accepted_losses {
         line(labelled("Lost", &format!("an earlier journal, accepted by the operator at {last} ({count} in all);")));
         line(labelled("", "what it recorded is not in this report"));
@@ -277,21 +292,22 @@ fn text(report: &Report) -> String {
         pipeline_text(pipeline).into_iter().for_each(&mut line);
     }
     if report.pipelines.is_empty() {
-        line(labelled("Slots", "none yet"));
+        line(labelled("Slots", if range.is_all() { "none yet" } else { "none in this range" }));
     }
     line(String::new());
     let states: Vec<String> = report.intents.iter().map(|(state, count)| format!("{count} {state}")).collect();
     let what = if report.forecasts.is_empty() { "Orders" } else { "Intents" };
     line(labelled(what, &if states.is_empty() { "none".to_owned() } else { states.join(", ") }));
     report.forecasts.iter().flat_map(Forecasts::text).for_each(&mut line);
-    report.holdings.iter().flat_map(holdings_text).for_each(&mut line);
+    report.holdings.iter().flat_map(holdings::text).for_each(&mut line);
+    halts::text(&report.halts).into_iter().for_each(&mut line);
     for order in &report.open {
         line(labelled("Open", &format!("{} {}, {}, not settled yet", order.key, order.order, order.state)));
     }
     for order in &report.held {
-        let what = format!("{} on account {}, slot {} of {}", order.order, order.account, order.slot, order.pipeline);
+        let what = format!("{} on account {}, {}", order.order, order.account, order.decided_by);
         line(labelled("HELD", &what));
-        line(labelled("", "check it in the terminal, stop the node, then run one of"));
+        line(labelled("", "check it in the terminal, then run one of"));
         for seen in [order.confirmed_by, "--absent"] {
             line(format!("  sentinel settle {} {seen} \\", order.key));
             line(format!("    --evidence 'WHO LOOKED, WHERE, WHAT WAS SEEN' --state {}", report.state));
@@ -313,34 +329,5 @@ fn pipeline_text(report: &PipelineReport) -> Vec<String> {
         let (outcome, reason) = (row.outcome.code(), cell(row.reason.code(), 26));
         lines.push(format!("  {:>9} {outcome:<10} {reason} {}", row.slots, row.last));
     }
-    lines
-}
-
-fn holdings_text(holdings: &Holdings) -> Vec<String> {
-    let mut by = format!("by {} ({})", holdings.by, holdings.mode);
-    if let Some(file) = &holdings.file {
-        let _ = write!(by, ", {file}");
-    }
-    let count = holdings.positions.len();
-    let mut lines = vec![labelled("Positions", &format!("{count} open, {by}"))];
-    if !holdings.positions.is_empty() {
-        lines.push(format!("  {:<20} {:<10} {:<4} {:>8} {:>10} opened", "ticket", "symbol", "side", "lots", "price"));
-    }
-    for open in &holdings.positions {
-        let (ticket, symbol) = (open.ticket, cell(&open.symbol, 10));
-        let (side, lots, price) = (&open.side, open.volume_lots.to_string(), open.open_price.to_string());
-        let opened_at = UtcMs::from_secs(open.opened_at.secs()); // milliseconds would not fit beside the rest
-        lines.push(format!("  {ticket:<20} {symbol} {side:<4} {lots:>8} {price:>10} {opened_at}"));
-    }
-    if let Some(unknown) = &holdings.unknown {
-        lines.push(labelled("", &format!("cannot be derived: {unknown}")));
-    }
-    lines.push(match &holdings.realised {
-        Some(realised) => {
-            let Realised { profit, closed, won } = realised;
-            labelled("Profit", &format!("{profit:+.2} in quote currency ({closed} positions closed, {won} won)"))
-        }
-        None => labelled("Profit", "not known here: ask the venue, or name its ledger with --ledger"),
-    });
     lines
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::ports::NoFaults;
+use sentinel_actors::root_supervisor::NodeEnd;
 
+use super::allora::report::at_the_end as final_report;
 use super::check::Judgement;
 use super::faults::FaultFlags;
 use super::overrides::Overrides;
@@ -14,10 +16,11 @@ use super::{Ended, Failure, exit, read_env};
 use crate::config::{Config, Flags, PipelineConfig};
 use crate::exit::ExitError;
 use crate::journal::{JournalError, JournalReader, check_state_dir, require_remembered};
-use crate::node::{self, RunOptions, RunReport};
+use crate::node::{self, ArmedBy, RunOptions, RunReport};
 use crate::telemetry::logging::{self, Console};
 use crate::telemetry::modes::Modes;
 use crate::telemetry::record::Recorder;
+use crate::venues::allora::wallet::Wallet;
 
 const NO_CONFIG: &str = "\
 no configuration was given.
@@ -59,19 +62,29 @@ pub fn run(args: &RunArgs) -> Ended {
         return Err(Failure { code: exit::USAGE, text: format!("error: {NO_CONFIG}") });
     };
     let flags = Flags { state: args.state.clone(), ..args.overrides.flags() };
-    let mut config = Config::load(file, &read_env()?, &flags)
+    let env = read_env()?;
+    let mut config = Config::load(file, &env, &flags)
         .map_err(|errors| Failure { code: errors.exit_code(), text: errors.to_string() })?;
     args.faults.shorten(&mut config.supervision);
     let recorder = start_logging(&config, Console::Error)?;
+    let command = super::arm::command(&config, file, &args.overrides, "arm");
     let options = RunOptions {
+        armed_by: ArmedBy::Operator { command },
         once: args.once,
         accept_lost_journal: args.accept_lost_journal,
+        wallet: Some(Box::new(move || Wallet::open(&env))),
         recorder,
         faults: args.faults.injector(),
+        venue_again: args.faults.venue_again(),
+        measure_disk: args.faults.measure_disk(),
         ..RunOptions::default()
     };
     let state = config.node.state.clone();
+    let with_topics = config.pipelines.iter().any(|pipeline| pipeline.topic().is_some()).then(|| config.clone());
     let report = node::run(config, options)?;
+    if let (Some(config), NodeEnd::Finished, false) = (&with_topics, &report.end, args.once) {
+        println!("{}", final_report(config, &state)?);
+    }
     if args.once && report.exit_code() == exit::OK { once_code(&state, &report) } else { Ok(report.exit_code()) }
 }
 
@@ -110,14 +123,20 @@ fn once_code(state: &Path, report: &RunReport) -> Ended {
 #[must_use]
 pub fn judge_node(config: &Config) -> Vec<String> {
     let state = &config.node.state;
+    let alerts = node::alert_settings(&config.alerts).err().unwrap_or_default();
+    let mut problems: Vec<String> = alerts.into_iter().map(text).collect();
     if let Err(error) = check_state_dir(state) {
+        problems.push(text(error));
+        return problems;
+    }
+    if let Err(error) = node::page::rules(&config.http) {
         return vec![text(error)];
     }
     // What else is wrong with a journal is for the start, which may change it.
-    match require_remembered(state) {
-        Err(error @ JournalError::Lost { .. }) => vec![text(error)],
-        _ => Vec::new(),
+    if let Err(error @ JournalError::Lost { .. }) = require_remembered(state) {
+        problems.push(text(error));
     }
+    problems
 }
 
 /// What would keep a pipeline from starting, beyond the text of its configuration, and what it would start with.
@@ -128,8 +147,9 @@ pub fn judge(pipeline: &PipelineConfig) -> Judgement {
         Ok(survey) => judgement.facts.extend(survey.map(|survey| survey.to_string())),
         Err(error) => judgement.problems.push(text(error)),
     }
-    if let Err(error) = node::try_model(pipeline, Arc::new(NoFaults)) {
-        judgement.problems.push(text(error));
+    match node::try_model(pipeline, Arc::new(NoFaults)) {
+        Ok(fact) => judgement.facts.extend(fact),
+        Err(error) => judgement.problems.push(text(error)),
     }
     judgement
 }

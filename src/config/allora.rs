@@ -13,7 +13,9 @@ use super::problem::{ConfigErrors, Location};
 use super::reader::{Reading, Section, WhenAbsent};
 use super::values::SHORT;
 use crate::http::Url;
+use crate::venues::allora::fees::FeeCaps;
 use crate::venues::allora::messages::Emissions;
+use crate::venues::allora::money::Allo;
 use crate::venues::allora::signing::TxHash;
 
 /// `[allora]`.
@@ -32,6 +34,8 @@ pub struct AlloraConfig {
     pub call_timeout: Duration,
     /// An endpoint with an older newest block is not used.
     pub stale_after: Duration,
+    /// What one transaction, and those of 24 hours, may offer as fees, in uallo.
+    pub caps: FeeCaps,
 }
 
 /// Which network; others are one of these with their own `chain_id` and `rpc`.
@@ -121,6 +125,14 @@ pub(super) fn allora(mut s: Section<'_, '_>) -> Option<AlloraConfig> {
     });
     let call_timeout = s.duration("call_timeout", Default("5s"), SHORT);
     let stale_after = s.duration("stale_after", Default("1m"), SHORT);
+    let max_fee = s.parsed::<Allo>("max_fee", Default("0.01"), "");
+    let max_fee_per_day = s.parsed::<Allo>("max_fee_per_day", Default("0.1"), "");
+    let max_registration = s.parsed::<Allo>("max_registration", Default("1"), "");
+    if let (Some(one), Some(day)) = (max_fee, max_fee_per_day)
+        && one > day
+    {
+        s.report("max_fee_per_day", format!("is less than one transaction may cost, {one}"));
+    }
     s.finish();
     Some(AlloraConfig {
         network: network?,
@@ -130,6 +142,7 @@ pub(super) fn allora(mut s: Section<'_, '_>) -> Option<AlloraConfig> {
         explorer: explorer?,
         call_timeout: call_timeout?,
         stale_after: stale_after?,
+        caps: FeeCaps { per_transaction: max_fee?.0, per_day: max_fee_per_day?.0, registration: max_registration?.0 },
     })
 }
 

@@ -33,6 +33,16 @@ pub(super) fn of_node(mut s: Section<'_, '_>) -> Option<Deadlines> {
     })
 }
 
+/// A transaction is in a block after six seconds, or after twelve, and more of them may have to be signed.
+const EXECUTE_ON_CHAIN: Duration = Duration::from_secs(60);
+
+/// What a pipeline that goes by a chain's windows has unless it says otherwise: the node's, with time for a block.
+pub(super) fn on_chain(node: Deadlines) -> Deadlines {
+    let execute = node.execute.max(EXECUTE_ON_CHAIN);
+    let stages = node.fetch + node.features + node.predict + execute;
+    Deadlines { execute, cycle: node.cycle.max(stages), ..node }
+}
+
 /// `[pipeline.deadlines]`: each key that is absent is the node's. `None` also when the node's own are wrong.
 pub(super) fn of_pipeline(mut s: Section<'_, '_>, node: Option<Deadlines>) -> Option<Deadlines> {
     let problems = s.reading.problems.len();

@@ -5,7 +5,9 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use rust_decimal::Decimal;
 use sentinel_actors::domain::decision::TradePolicy;
+use sentinel_actors::domain::evidence::Grade;
 use sentinel_actors::domain::risk::RiskLimits;
 
 use super::account::{AccountMode, judge};
@@ -109,11 +111,17 @@ pub struct GatewayConfig {
     pub account: String,
     /// The number that every order of this pipeline carries.
     pub magic: u32,
+    /// Weaker evidence of an order without a reply leaves it to the operator.
+    pub least_evidence: Grade,
     /// It is a paper gateway, so a replay may trade on it.
     pub replay: bool,
-    /// Whether positions are derived from confirmed orders: on a netting account without stops and targets. Otherwise they
-    /// are untracked.
+    /// Whether positions are derived from confirmed orders: on a netting account without stops and targets. Otherwise the
+    /// gateway reports them, or they are untracked.
     pub derives_positions: bool,
+    /// What the account does with an opposite order: it opens a position of its own.
+    pub is_hedging: bool,
+    /// Nothing is opened at a wider one. The section of the limits says it.
+    pub max_spread: Option<Decimal>,
 }
 
 impl GatewayConfig {
@@ -128,12 +136,9 @@ impl GatewayConfig {
     }
 }
 
-pub(super) fn model(mut s: Section<'_, '_>, sequence: Option<bool>, live: bool) -> Option<ModelConfig> {
+pub(super) fn model(mut s: Section<'_, '_>, sequence: Option<bool>) -> Option<ModelConfig> {
     let is_hub = s.choice("kind", WhenAbsent::Default("onnx"), &[("onnx", false), ("mlflow", true)])?;
     let model = if is_hub { hub(&mut s, sequence) } else { s.file("path").map(|path| ModelConfig::Onnx { path }) };
-    if live && let Some(ModelConfig::Hub(hub)) = &model {
-        refuse_far(&mut s, &hub.host);
-    }
     s.finish();
     model
 }
@@ -169,37 +174,45 @@ fn hub(s: &mut Section<'_, '_>, sequence: Option<bool>) -> Option<ModelConfig> {
 
 pub(super) fn venue(
     mut s: Section<'_, '_>,
+    symbol: Option<&str>,
     policy: Option<&TradePolicy>,
-    risk: Option<RiskLimits>,
+    risk: Option<&RiskLimits>,
     is_replay: bool,
     live: bool,
 ) -> Option<VenueConfig> {
     let is_gateway = s.choice("kind", WhenAbsent::Default("paper"), &[("paper", false), ("gateway", true)])?;
-    let venue = if is_gateway { gateway(&mut s, policy, risk) } else { Some(VenueConfig::Paper) };
+    let venue = if is_gateway { gateway(&mut s, symbol, policy, risk) } else { Some(VenueConfig::Paper) };
     if live {
         match &venue {
-            Some(VenueConfig::Gateway(gateway)) => {
-                refuse_far(&mut s, &gateway.host);
-                if is_replay && !gateway.replay {
-                    let what = "recorded bars would trade on this gateway; write replay = true when it is one on paper";
-                    s.report("replay", what);
-                }
+            Some(VenueConfig::Gateway(gateway)) if is_replay && !gateway.replay => {
+                let what = "recorded bars would trade on this gateway; write replay = true when it is one on paper";
+                s.report("replay", what);
             }
             Some(VenueConfig::Paper) => s.report(
                 "kind",
                 "'paper' cannot be live; --live needs kind = \"gateway\", or mode = \"dry_run\" in this pipeline",
             ),
-            None => {}
+            Some(VenueConfig::Gateway(_)) | None => {}
         }
     }
     s.finish();
     venue
 }
 
-fn gateway(s: &mut Section<'_, '_>, policy: Option<&TradePolicy>, risk: Option<RiskLimits>) -> Option<VenueConfig> {
+/// Of ZeroMQ's own encryption.
+const NO_CURVE: &str = "is not offered: the ZeroMQ that is built into this program has been built without CURVE; bind the gateway to \
+                        127.0.0.1 or to the address of a tunnel, and reach it through SSH or WireGuard: docs/gateway.md#beyond-this-machine";
+
+fn gateway(
+    s: &mut Section<'_, '_>,
+    symbol: Option<&str>,
+    policy: Option<&TradePolicy>,
+    risk: Option<&RiskLimits>,
+) -> Option<VenueConfig> {
     use WhenAbsent::{Default, Required};
     let host = host(s);
     let port = port(s, "5555");
+    s.never("curve", NO_CURVE);
     let dialects = DIALECTS.each_ref().map(|dialect| (dialect.name, dialect));
     let dialect = s.choice("dialect", Default(dialects[0].0), &dialects);
     let account = s.name("account", Required);
@@ -207,8 +220,20 @@ fn gateway(s: &mut Section<'_, '_>, policy: Option<&TradePolicy>, risk: Option<R
     let mode = s.choice("account_mode", Required, &modes);
     let magic = s.count("magic", Required, 0..=2_147_483_647);
     let replay = s.boolean("replay", Default("false"));
+    let grades = [Grade::Id, Grade::MagicAndComment, Grade::PositionDelta].map(|grade| (grade.code(), grade));
+    let least_evidence = s.choice("least_evidence", Default(Grade::Id.code()), &grades);
+    if let (Some(dialect), Some(grade)) = (dialect, least_evidence)
+        && grade != Grade::Id
+        && !dialect.evidence.contains(&grade)
+    {
+        let what = format!(
+            "{} never finds an order by the evidence '{grade}'; leave the key out: an order without a usable reply is held for you then",
+            dialect.name
+        );
+        s.report("least_evidence", what);
+    }
     let (dialect, mode, policy, risk) = (dialect?, mode?, policy?, risk?);
-    let judgement = judge(dialect, mode, policy, risk);
+    let judgement = judge(dialect, mode, symbol.unwrap_or_default(), policy, risk);
     for (key, problem) in judgement.problems {
         s.report(key, problem);
     }
@@ -219,7 +244,10 @@ fn gateway(s: &mut Section<'_, '_>, policy: Option<&TradePolicy>, risk: Option<R
         account: account?,
         magic: magic?,
         replay: replay?,
+        least_evidence: least_evidence?,
         derives_positions: judgement.derives_positions,
+        is_hedging: mode == AccountMode::Hedging,
+        max_spread: None,
     }))
 }
 
@@ -238,18 +266,8 @@ fn port(s: &mut Section<'_, '_>, default: &str) -> Option<u16> {
     s.count("port", WhenAbsent::Default(default), 1..=65_535).and_then(|port| u16::try_from(port).ok())
 }
 
-/// A live node connects to this machine only, until arming exists.
-fn refuse_far(s: &mut Section<'_, '_>, host: &str) {
-    if !is_here(host) {
-        let what = format!(
-            "'{host}' is another machine; this version has no arming yet, so --live reaches this machine only \
-             (127.0.0.1, ::1 or localhost)"
-        );
-        s.report("host", what);
-    }
-}
-
-fn is_here(host: &str) -> bool {
+/// Whether it is this machine.
+pub(super) fn is_here(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || address(host).is_some_and(|address| address.is_loopback())
 }
 

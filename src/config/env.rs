@@ -108,6 +108,24 @@ impl Env {
         self.mnemonic.as_ref().map(|Mnemonic { text, file }| (text.as_str(), file.as_deref()))
     }
 
+    /// Values that may be secret, by their names.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let by_name = self.values.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value.as_str());
+        by_name.chain(self.mnemonic().map(|(words, _)| words))
+    }
+
+    /// Files that may hold secrets: those that variables name, and the credentials of systemd.
+    #[must_use]
+    pub fn secret_files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> =
+            self.values.iter().filter(|(name, _)| name.ends_with("_FILE")).map(|(_, file)| file.into()).collect();
+        if let Some(folder) = self.get("CREDENTIALS_DIRECTORY") {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            files.extend(entries.map(|entry| entry.path()));
+        }
+        files
+    }
+
     fn extend(&mut self, pairs: impl Iterator<Item = (String, String)>) {
         for (name, value) in pairs {
             if name != MNEMONIC {
@@ -135,6 +153,14 @@ impl fmt::Debug for Env {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.values.keys()).finish()
     }
+}
+
+/// Whether a variable is named as secrets are. An address may carry one.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASS", "URL", "CREDENTIAL", "CREDENTIALS", "BEARER", "WEBHOOK"]
+        .iter()
+        .any(|word| name.split('_').any(|part| part == *word))
 }
 
 /// The value of [`MNEMONIC`] when the line sets it; `Some(None)` when its quotes are not closed. Words without quotes are taken,
@@ -170,6 +196,8 @@ pub struct Flags {
     pub live: bool,
     /// The command starts nothing: it takes a file for any start, whatever modes the pipelines have in it.
     pub reads_only: bool,
+    /// `--listen`: replaces `http.listen`.
+    pub listen: Option<String>,
     /// `--hub-host`: replaces `model.host` of every pipeline.
     pub hub_host: Option<String>,
     /// `--hub-port`: replaces `model.port` of every pipeline.
@@ -198,7 +226,8 @@ pub(super) fn overrides(env: &Env, flags: &Flags) -> BTreeMap<&'static str, Over
     let known =
         [("node.state", STATE, "--state", &flags.state), ("log.level", LOG_LEVEL, "--log-level", &flags.log_level)];
     let mode = if flags.live { Some(("--live", "live")) } else { flags.dry_run.then_some(("--dry-run", "dry_run")) };
-    let of_pipelines = [
+    let by_flags = [
+        ("http.listen", "--listen", flags.listen.clone()),
         ("pipeline.*.model.host", "--hub-host", flags.hub_host.clone()),
         ("pipeline.*.model.port", "--hub-port", flags.hub_port.map(|port| port.to_string())),
         ("pipeline.*.venue.host", "--gtw-host", flags.gtw_host.clone()),
@@ -218,7 +247,7 @@ pub(super) fn overrides(env: &Env, flags: &Flags) -> BTreeMap<&'static str, Over
             let (origin, value) = flag.or_else(variable)?;
             Some((key, Override { origin, value }))
         })
-        .chain(of_pipelines.into_iter().filter_map(by_flag))
+        .chain(by_flags.into_iter().filter_map(by_flag))
         .chain(mode.map(|(flag, mode)| ("node.mode", Override { origin: flag.to_owned(), value: mode.to_owned() })))
         .collect()
 }

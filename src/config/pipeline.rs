@@ -3,6 +3,7 @@
 //! What to trade, how much, and how far the stop lies has no default: the operator must set it. Everything else has
 //! defaults for an FX pair of five digits.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use sentinel_actors::settings::Deadlines;
 
 use super::deadlines;
 use super::endpoints::{self, ModelConfig};
-use super::job::{self, JobConfig, JobKind, OrderJob};
+use super::job::{self, ForecastJob, ForecastVenue, JobConfig, JobKind, OrderJob, TopicConfig};
 use super::problem::Location;
 use super::reader::{Section, WhenAbsent};
 use super::source::{self, SourceConfig};
@@ -41,7 +42,7 @@ pub struct PipelineConfig {
     pub deadlines: Deadlines,
     /// Bar length.
     pub interval: Interval,
-    pub schedule: Schedule,
+    pub slots: SlotsConfig,
     pub calendar: MarketCalendar,
     /// When the pipeline takes part.
     pub window: Window,
@@ -52,7 +53,54 @@ pub struct PipelineConfig {
     pub job: JobConfig,
 }
 
+/// `schedule`: which slots are due.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SlotsConfig {
+    /// A function of time.
+    Grid(Schedule),
+    /// `on worker window`: the windows that the pipeline's topic opens.
+    WorkerWindows,
+}
+
+impl SlotsConfig {
+    /// The grid, when it is one.
+    #[must_use]
+    pub const fn grid(&self) -> Option<&Schedule> {
+        match self {
+            Self::Grid(schedule) => Some(schedule),
+            Self::WorkerWindows => None,
+        }
+    }
+
+    fn parse(text: &str, interval: Interval) -> Result<Self, String> {
+        if text == WORKER_WINDOWS {
+            return Ok(Self::WorkerWindows);
+        }
+        Schedule::parse(text, interval).map(Self::Grid).map_err(|error| error.to_string())
+    }
+}
+
+const WORKER_WINDOWS: &str = "on worker window";
+
+impl fmt::Display for SlotsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Grid(schedule) => schedule.fmt(f),
+            Self::WorkerWindows => f.write_str(WORKER_WINDOWS),
+        }
+    }
+}
+
 impl PipelineConfig {
+    /// The topic that its forecasts go to, when they do.
+    #[must_use]
+    pub const fn topic(&self) -> Option<TopicConfig> {
+        match &self.job {
+            JobConfig::Forecast(ForecastJob { venue: ForecastVenue::Topic(topic), .. }) => Some(*topic),
+            JobConfig::Order(_) | JobConfig::Forecast(_) => None,
+        }
+    }
+
     /// What it has as an order pipeline.
     #[must_use]
     pub const fn order(&self) -> Option<&OrderJob> {
@@ -147,9 +195,8 @@ pub(super) fn pipeline(
     let made_from = source::made_from(&mut s, interval, source.as_ref());
     // Without an interval the schedule is still checked; one hour stands in.
     let schedule_interval = interval.or_else(|| Interval::new(Duration::from_secs(3600)))?;
-    let schedule = s.parsed_by("schedule", Default("on bar close + 2s"), "", |text| {
-        Schedule::parse(text, schedule_interval).map_err(|error| error.to_string())
-    });
+    let slots =
+        s.parsed_by("schedule", Default("on bar close + 2s"), "", |text| SlotsConfig::parse(text, schedule_interval));
     let vendor = match &source {
         Some(SourceConfig::Vendor(vendor)) => Some(vendor),
         _ => None,
@@ -157,17 +204,24 @@ pub(super) fn pipeline(
     let hours = source.as_ref().map_or(FX_CALENDAR, source::hours);
     let calendar = s.parsed::<MarketCalendar>("calendar", Default(hours), "");
     let window = window(&mut s);
-    let deadlines = deadlines::of_pipeline(s.child("deadlines"), inherited.deadlines);
+    let has_windows = slots == Some(SlotsConfig::WorkerWindows);
+    let of_node = if has_windows { inherited.deadlines.map(deadlines::on_chain) } else { inherited.deadlines };
+    let deadlines = deadlines::of_pipeline(s.child("deadlines"), of_node);
     // A bar in a file is final; only a vendor's may still change.
     let settle = if vendor.is_some() { "2s" } else { "0s" };
     let data = data(s.child("data"), schedule_interval, made_from, settle);
     let features = features(s.child("features"), made_from);
     let sequence = features.as_ref().map(|features| features.sequence);
-    let model = endpoints::model(s.child("model"), sequence, live);
+    let model = endpoints::model(s.child("model"), sequence);
     let is_replay = matches!(source, Some(SourceConfig::Csv(_)));
     let job = match kind {
-        JobKind::Order => job::order(&mut s, is_replay, live),
-        JobKind::Forecast => job::forecast(&mut s, schedule_interval, live),
+        JobKind::Order => {
+            if has_windows {
+                s.report("schedule", "'on worker window' is for forecasts that go to a topic; orders have a grid");
+            }
+            job::order(&mut s, symbol.as_deref(), is_replay, live)
+        }
+        JobKind::Forecast => job::forecast(&mut s, schedule_interval, has_windows, live),
     };
     s.finish();
     Some(PipelineConfig {
@@ -177,7 +231,7 @@ pub(super) fn pipeline(
         stays_dry,
         deadlines: deadlines?,
         interval: interval?,
-        schedule: schedule?,
+        slots: slots?,
         calendar: calendar?,
         window,
         source: source?,

@@ -93,7 +93,7 @@ impl fmt::Display for Problem {
 }
 
 /// The candidate that `word` is probably a misspelling of.
-pub(super) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
+pub(crate) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
     let word = word.to_ascii_lowercase();
     candidates
         .into_iter()

@@ -174,6 +174,11 @@ impl<'t> Section<'_, 't> {
         self.entries.is_some_and(|entries| entries.contains_key(key))
     }
 
+    /// Whether the file, the environment or a flag has the key.
+    pub(super) fn is_given(&self, key: &str) -> bool {
+        self.has(key) || self.reading.is_overridden(&self.path_of(key))
+    }
+
     pub(super) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
@@ -206,6 +211,14 @@ impl<'t> Section<'_, 't> {
         self.known.push(key);
         self.reading.known.push(self.path_of(key));
         self.entries.and_then(|entries| entries.get(key))
+    }
+
+    /// A key that is understood and never offered: why, when it stands there.
+    pub(super) fn never(&mut self, key: &'static str, why: &str) {
+        if self.entries.is_some_and(|entries| entries.contains_key(key)) {
+            self.known.push(key);
+            self.report(key, why);
+        }
     }
 
     /// Reads one value; `None` when it is absent without a default, or wrong and noted.

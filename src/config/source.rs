@@ -54,7 +54,7 @@ pub struct VendorSource {
     pub requests_per_day: Option<u32>,
 }
 
-/// Where a vendor's key is.
+/// Where a secret is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum KeyPlace {
     /// In a file that only its owner can read.
@@ -175,18 +175,22 @@ fn base_url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// Where the key is: the file that is named, the environment (or `.env`), or a credential of systemd, in this order.
-/// `Err`: what is named cannot be used, and that was said.
+/// Where the key is, as [`secret`] finds it.
 fn key(s: &mut Section<'_, '_>, vendor: Vendor) -> Result<Option<KeyPlace>, ()> {
-    let variable = vendor.key_variable();
-    let is_named = s.has("token_file");
-    let file = s.optional_file("token_file");
+    secret(s, "token_file", vendor.key_variable())
+}
+
+/// Where a secret is: the file that is named, the environment (or `.env`), or a credential of systemd, in this order.
+/// `Err`: what is named cannot be used, and that was said.
+pub(super) fn secret(s: &mut Section<'_, '_>, key: &'static str, variable: &str) -> Result<Option<KeyPlace>, ()> {
+    let is_named = s.has(key);
+    let file = s.optional_file(key);
     if is_named {
         let file = file.ok_or(())?;
         return match readable_by_others(&file) {
             None => Ok(Some(KeyPlace::File(file))),
             Some(what) => {
-                s.report("token_file", what);
+                s.report(key, what);
                 Err(())
             }
         };
@@ -198,7 +202,8 @@ fn key(s: &mut Section<'_, '_>, vendor: Vendor) -> Result<Option<KeyPlace>, ()> 
     Ok(credential.filter(|file| file.is_file()).map(KeyPlace::File))
 }
 
-fn readable_by_others(file: &Path) -> Option<String> {
+/// What is wrong with a file of a secret, when others can read it.
+pub(super) fn readable_by_others(file: &Path) -> Option<String> {
     let mode = file.metadata().ok()?.permissions().mode();
     let shown = file.display();
     (mode & 0o077 != 0).then(|| format!("'{shown}' can be read by others: chmod 600 {shown}"))

@@ -117,14 +117,15 @@ impl Section<'_, '_> {
         self.read(&Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, when_absent }, |text| exact(text, &range))
     }
 
-    /// An exact decimal or the word `none`, which must be written: leaving protection out is a decision.
+    /// An exact decimal or the word `none`.
     pub(super) fn decimal_or_none(
         &mut self,
         name: &'static str,
+        when_absent: WhenAbsent<'_>,
         range: RangeInclusive<Decimal>,
     ) -> Option<Option<Decimal>> {
         let allowed = format!("{}, or \"none\"", decimal_range(&range));
-        let key = Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, when_absent: WhenAbsent::Required };
+        let key = Key { name, kinds: NUMBER_OR_TEXT, allowed: &allowed, when_absent };
         self.read(&key, |text| if text == "none" { Ok(None) } else { exact(text, &range).map(Some) })
     }
 

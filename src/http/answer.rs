@@ -35,7 +35,7 @@ impl Answer {
     /// The server's clock when it answered, to the second. `None` also for an answer that a cache on the way has kept.
     #[must_use]
     pub fn date(&self) -> Option<UtcMs> {
-        if self.headers.contains_key(AGE) { None } else { http_date(self.text(&DATE)?) }
+        date_of(&self.headers)
     }
 
     /// The header of that name; `None` when it cannot be read.
@@ -55,6 +55,10 @@ impl Answer {
     fn text(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
+}
+
+pub(super) fn date_of(headers: &HeaderMap) -> Option<UtcMs> {
+    if headers.contains_key(AGE) { None } else { http_date(headers.get(DATE)?.to_str().ok()?) }
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.

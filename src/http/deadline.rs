@@ -28,6 +28,13 @@ impl Deadline {
         if other.until < self.until { other } else { self }
     }
 
+    /// One that ends earlier by `spare`, so that what it bounds leaves this much to the rest.
+    #[must_use]
+    pub fn less(self, spare: Duration) -> Self {
+        let until = self.until.checked_sub(spare).unwrap_or(self.until);
+        Self { until, allowed: self.allowed.saturating_sub(spare) }
+    }
+
     /// What is left of it.
     #[must_use]
     pub fn left(self) -> Duration {

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
 pub(super) const HIDDEN: &str = "***";
@@ -28,6 +29,15 @@ impl Secret {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         HEXLOWER.encode(&Sha256::digest(self.0.as_bytes())[..4])
+    }
+
+    /// The HMAC-SHA256 (RFC 2104) of a message under this secret, in 64 hexadecimal digits.
+    #[must_use]
+    pub fn hmac_sha256(&self, message: &[u8]) -> String {
+        // A key of any length is taken.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.as_bytes()) else { return String::new() };
+        mac.update(message);
+        HEXLOWER.encode(&mac.finalize().into_bytes())
     }
 
     /// The secret itself, to be sent.
@@ -57,6 +67,12 @@ impl Secrets {
     pub(super) fn new(mut secrets: Vec<Secret>) -> Self {
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.0.len()));
         Self(secrets)
+    }
+
+    /// These and more.
+    pub(super) fn and(mut self, more: Vec<Secret>) -> Self {
+        self.0.extend(more);
+        Self::new(self.0)
     }
 
     /// `text` without any of them.
@@ -97,6 +113,16 @@ mod tests {
     fn a_secret_is_stars_wherever_it_is_debugged() {
         let secret = Secret::new("t0ken".to_owned());
         assert_eq!(format!("{secret:?} {:#?} {:?}", Some(&secret), vec![&secret]), "*** Some(\n    ***,\n) [***]");
+    }
+
+    #[test]
+    fn an_hmac_is_that_of_rfc_4231() {
+        // Its test case 2.
+        let short = Secret::new("Jefe".to_owned()).hmac_sha256(b"what do ya want for nothing?");
+        assert_eq!(short, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        // A key longer than a block, as Python's hmac has it.
+        let long = Secret::new("a".repeat(131)).hmac_sha256(b"Test Using Larger Than Block-Size Key - Hash Key First");
+        assert_eq!(long, "d021303c2f34bf3ae541b4ec9c672691694c6f71c5c0c55781545a66115b14a7");
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub(super) fn shortened(text: &str) -> String {
 }
 
 /// The text without the user part of an address, and without the values of parameters such as `api_token=`.
-pub(super) fn redacted(text: &str) -> String {
+#[must_use]
+pub fn redacted(text: &str) -> String {
     without_values(&without_users(text))
 }
 

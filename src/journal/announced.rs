@@ -66,6 +66,19 @@ pub(super) fn announced(connection: &Connection, known: &Known, pipeline: &str) 
     Ok(Announced { newest, open })
 }
 
+/// The ids of the newest slots, at most `limit`, oldest first.
+pub(super) fn newest_ids(connection: &Connection, pipeline: &str, limit: u32) -> Result<Vec<String>, RowFault> {
+    let sql = format!("{} WHERE pipeline = ?1 ORDER BY slot_ms DESC LIMIT ?2", *SELECT_ANNOUNCED);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query(params![pipeline, limit])?;
+    let mut ids = Vec::new();
+    while let Some(row) = found.next()? {
+        ids.push(verified(row)?.id);
+    }
+    ids.reverse();
+    Ok(ids)
+}
+
 /// Reads an announced slot that the node acts on.
 fn verified(row: &Row<'_>) -> Result<AnnouncedSlot, RowFault> {
     ANNOUNCED.require_intact(row)?;

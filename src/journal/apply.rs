@@ -16,7 +16,9 @@ use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalWrite, Written};
 
+use super::accounts;
 use super::announced;
+use super::halts;
 use super::known::{Known, Of};
 use super::meta::{self, Meta};
 use super::retention;
@@ -60,6 +62,9 @@ pub(super) fn batch(
                 announced::announce(connection, known, &pipeline, announced, at)?;
                 Written::Done
             }
+            JournalWrite::Raise(new) => halts::raise(connection, known, *new)?,
+            JournalWrite::Lift { id, lifted } => halts::lift(connection, known, id, lifted)?,
+            JournalWrite::Account(write) => accounts::keep(connection, known, *write)?,
             JournalWrite::Plan(intent) => {
                 let contradicted = contradicted(&intent.key);
                 plan(connection, known, *intent).map_err(contradicted)?
@@ -129,7 +134,7 @@ fn miss_slots(
     Ok(Written::Done)
 }
 
-/// The intents of the slots in `(after, until]`, in one question.
+/// The intents that slots in `(after, until]` decided, in one question.
 fn intents_of(
     connection: &Connection,
     known: &Known,
@@ -137,14 +142,19 @@ fn intents_of(
     after: UtcMs,
     until: UtcMs,
 ) -> Result<BTreeMap<UtcMs, Vec<Intent>>, RowFault> {
-    let sql = format!("{} WHERE pipeline = ?1 AND slot_ms > ?2 AND slot_ms <= ?3 ORDER BY slot_ms", *SELECT_INTENTS);
+    let sql = format!(
+        "{} WHERE pipeline = ?1 AND slot_ms > ?2 AND slot_ms <= ?3 AND basis_kind <> 'operator' ORDER BY slot_ms",
+        *SELECT_INTENTS
+    );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = statement.query(params![pipeline, after.0, until.0])?;
     let mut intents = Vec::new();
     while let Some(row) = found.next()? {
         intents.push(rows::verified_intent(row)?);
     }
-    known.agree(&intents, Of::Pipeline(pipeline), |intent| after < intent.slot && intent.slot <= until)?;
+    known.agree(&intents, Of::Pipeline(pipeline), |intent| {
+        intent.basis.is_of_slot() && after < intent.slot && intent.slot <= until
+    })?;
     let mut by_slot: BTreeMap<UtcMs, Vec<Intent>> = BTreeMap::new();
     for intent in intents {
         by_slot.entry(intent.slot).or_default().push(intent);
@@ -177,7 +187,8 @@ fn find_standing(connection: &Connection, intent: &Intent) -> Result<Option<Inte
 }
 
 fn plan(connection: &Connection, known: &mut Known, mut intent: Intent) -> Result<Written, RowFault> {
-    (intent.state, intent.receipt) = (IntentState::Planned, None);
+    (intent.state, intent.receipt, intent.awaits) = (IntentState::Planned, None, None);
+    (intent.grade, intent.listed, intent.venue_note) = (None, None, None);
     let values = sealed(rows::intent_values(&intent));
     let inserted = connection.prepare_cached(&INSERT_INTENT)?.execute(params_from_iter(values))?;
     if inserted == 0 {
@@ -214,8 +225,9 @@ fn advance(
         return Ok(Written::Refused(format!("there is no intent {key}")));
     };
     let (number, last) = last_step(connection, key)?;
-    match intent.state.after(&event) {
-        Ok(next) => intent.state = next,
+    let before = intent.clone();
+    match intent.take(&event) {
+        Ok(()) => {}
         Err(_) if last.is_some_and(|last| repeats(&last, &event)) => return Ok(Written::Done),
         Err(illegal) => return Ok(Written::Refused(illegal.to_string())),
     }
@@ -223,13 +235,12 @@ fn advance(
         if !receipt.fits(&intent.action) {
             return Ok(Written::Refused(format!("{receipt} cannot be about {}", intent.action)));
         }
-        if let Some(ticket) = receipt.ticket() {
-            let confirmed = confirmed_as(connection, &intent, ticket)?;
-            if let Some(owner) = intent.ticket_owner(ticket, &confirmed) {
+        if let Some(ticket) = receipt.ticket().filter(|_| !before.is_seen_closed(&event)) {
+            let confirmed = confirmed_as(connection, &before, ticket)?;
+            if let Some(owner) = before.ticket_owner(ticket, &confirmed) {
                 return Ok(Written::TicketTaken(owner.key.clone()));
             }
         }
-        intent.receipt = Some(receipt.clone());
     }
     let values = sealed(rows::intent_values(&intent));
     connection.prepare_cached(&REPLACE_INTENT)?.execute(params_from_iter(values))?;
@@ -269,8 +280,11 @@ fn last_step(connection: &Connection, key: &IntentKey) -> Result<(i64, Option<In
 fn repeats(last: &IntentEvent, event: &IntentEvent) -> bool {
     use IntentEvent as E;
     match (last, event) {
-        (E::Send, E::Send) => false,
-        (E::Acked { .. }, E::Acked { .. }) | (E::Rejected { .. }, E::Rejected { .. }) => last == event,
+        (last, event) if last.is_send() && event.is_send() => false,
+        (E::Acked { .. }, E::Acked { .. })
+        | (E::Found { .. }, E::Found { .. })
+        | (E::Rejected { .. }, E::Rejected { .. }) => last == event,
+        (E::Noted { fact: said }, E::Noted { fact }) => said.code() == fact.code(),
         _ => last.name() == event.name(),
     }
 }

@@ -8,7 +8,9 @@ use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 
+use super::accounts;
 use super::announced;
+use super::halts;
 use super::known::Known;
 use super::queries;
 use super::rows::{self, IntentStep};
@@ -27,6 +29,8 @@ pub(super) fn audit(connection: &Connection, every_slot: bool) -> Result<Known, 
         newest_slots(connection, &mut known)?;
     }
     announced::audit(connection, &mut known)?;
+    halts::audit(connection, &mut known)?;
+    accounts::audit(connection, &mut known)?;
     for (pipeline, decided_bar) in queries::removed(connection, None)? {
         known.note_row(&pipeline, None, decided_bar);
     }
@@ -106,7 +110,7 @@ impl History<'_> {
     /// Whether the events of an intent, from its plan on, lead to where it stands and to its receipt. Says how many there are.
     fn leads_to(&mut self, intent: &Intent) -> Result<i64, RowFault> {
         let wrong = |what: String| RowFault::damaged(format!("{} {}", INTENTS.name, intent.key), what);
-        let (mut state, mut receipt, mut number) = (None, None, 0);
+        let (mut replayed, mut number) = (None::<Intent>, 0);
         loop {
             let step = match &self.next {
                 Some((key, _, _)) if *key > intent.key => break,
@@ -114,23 +118,45 @@ impl History<'_> {
                 Some((key, found, _)) => return Err(orphan(key, *found)),
                 None => break,
             };
-            state = Some(match (state, &step.event) {
-                (None, None) => IntentState::Planned,
-                (Some(state), Some(event)) => {
-                    receipt = event.receipt().cloned().or(receipt);
-                    IntentState::after(state, event).map_err(|illegal| wrong(illegal.to_string()))?
+            replayed = Some(match (replayed, &step.event) {
+                (None, None) => {
+                    let planned = intent.clone();
+                    Intent {
+                        state: IntentState::Planned,
+                        receipt: None,
+                        awaits: None,
+                        grade: None,
+                        listed: None,
+                        venue_note: None,
+                        ..planned
+                    }
+                }
+                (Some(mut after), Some(event)) => {
+                    after.take(event).map_err(|illegal| wrong(illegal.to_string()))?;
+                    after
                 }
                 _ => return Err(wrong(format!("its event {number} cannot stand where it does"))),
             });
             self.advance()?;
             number += 1;
         }
-        match state {
+        match replayed {
             None => Err(wrong("it has no events".to_owned())),
-            Some(state) if state != intent.state => {
-                Err(wrong(format!("it is {}, and its events add up to {state}", intent.state)))
+            Some(after) if after.state != intent.state => {
+                Err(wrong(format!("it is {}, and its events add up to {}", intent.state, after.state)))
             }
-            Some(_) if receipt != intent.receipt => Err(wrong("its receipt is not the one in its events".to_owned())),
+            Some(after) if after.receipt != intent.receipt => {
+                Err(wrong("its receipt is not the one in its events".to_owned()))
+            }
+            Some(after) if after.awaits != intent.awaits => {
+                Err(wrong("what it awaits is not what its events leave open".to_owned()))
+            }
+            Some(after)
+                if (after.grade, &after.listed, &after.venue_note)
+                    != (intent.grade, &intent.listed, &intent.venue_note) =>
+            {
+                Err(wrong("its evidence is not the one in its events".to_owned()))
+            }
             Some(_) => Ok(number),
         }
     }

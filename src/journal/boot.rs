@@ -11,6 +11,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use sentinel_actors::domain::node_view::LastEnd;
 use sentinel_actors::domain::time::UtcMs;
 use serde::{Deserialize, Serialize};
 
@@ -135,6 +136,13 @@ impl BootRecord {
         remove(dir, LAST_EXIT_FILE)?;
         let verdict = judge(&boots, now);
         Ok(Self { last_exit, boots, verdict })
+    }
+
+    /// How the run before ended, when it said that it did not end in order.
+    #[must_use]
+    pub fn ended_badly(&self) -> Option<LastEnd> {
+        let LastExit { code, at, .. } = self.last_exit.as_ref()?;
+        CRASHES.map(i32::from).contains(code).then_some(LastEnd { code: *code, at: *at })
     }
 
     /// Ends a safe mode, confirmed by the operator: the record of starts is removed.
@@ -287,5 +295,18 @@ mod tests {
             boots(&[(0, Some(74), 3), (1, Some(74), 3), (2, Some(74), 3), (3, Some(74), 3), (4, Some(74), 3)]);
         history[3].worked_slots = None;
         assert!(judge(&history, minute(4)).safe_mode_until.is_some());
+    }
+
+    #[test]
+    fn only_a_run_that_ended_with_a_crash_is_said_to_have_ended_badly() {
+        for (code, is_bad) in [(0, false), (64, false), (78, false), (130, false), (70, true), (74, true), (134, true)]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let state = StateDir::open(dir.path()).unwrap();
+            write_last_exit(dir.path(), code, minute(7)).unwrap();
+            let ended = BootRecord::register(&state, minute(8)).unwrap().ended_badly();
+            assert_eq!(ended, is_bad.then_some(LastEnd { code, at: minute(7) }));
+            assert_eq!(BootRecord::register(&state, minute(9)).unwrap().ended_badly(), None, "it is told once");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_READONLY_ROLLBACK;
 
 use super::tables::RowFault;
 use crate::exit::{self, ExitError};
@@ -76,6 +77,9 @@ pub enum JournalError {
     /// There is no journal to read.
     #[error("there is no journal at {}", path.display())]
     Missing { path: PathBuf },
+    /// A process ended while it opened the file for writing, and what it had begun can only be taken back by one that may write.
+    #[error("the journal {} was left half-way: whatever opened it last was ended meanwhile", path.display())]
+    HalfWay { path: PathBuf },
     /// SQLite older than the fix of a corruption bug in WAL mode.
     #[error("SQLite {have} can corrupt a journal in WAL mode; at least {need} is needed")]
     OldSqlite {
@@ -127,6 +131,9 @@ impl JournalError {
     /// Sorts an error of SQLite by what the operator can do about it.
     pub(super) fn from_sqlite(path: &Path, action: &'static str, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
+        if source.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_READONLY_ROLLBACK) {
+            return Self::HalfWay { path };
+        }
         match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Damaged { path, what: source.to_string() }
@@ -134,6 +141,12 @@ impl JournalError {
             Some(ErrorCode::DiskFull) => Self::DiskFull { path },
             _ => Self::Sqlite { path, action, source },
         }
+    }
+
+    /// Whether the reader was told to give up.
+    #[must_use]
+    pub fn was_interrupted(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::OperationInterrupted))
     }
 
     /// The same for a row: one that has no meaning was not written by a journal.
@@ -155,6 +168,7 @@ impl ExitError for JournalError {
             | Self::Sqlite { .. }
             | Self::Io { .. } => exit::IO,
             Self::Missing { .. }
+            | Self::HalfWay { .. }
             | Self::DamagedRow { .. }
             | Self::Lost { .. }
             | Self::NothingLost { .. }
@@ -171,6 +185,10 @@ impl ExitError for JournalError {
             Self::Missing { path } => {
                 let dir = path.parent().unwrap_or(path);
                 format!("give --state the directory of a node that has run; {} is not one", dir.display())
+            }
+            Self::HalfWay { .. } => {
+                "start the node once, as a user who may write there: it takes back what was left half-way, and nothing is lost"
+                    .to_owned()
             }
             Self::OldSqlite { .. } => "build sentinel with its bundled SQLite".to_owned(),
             Self::NoWal { .. } => "put the state directory on a local disk, not on a network share".to_owned(),

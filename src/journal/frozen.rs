@@ -1,6 +1,6 @@
 //! Tables as earlier versions had them. Frozen: files with these columns and checksums exist.
 
-use super::tables::{ANNOUNCED, EVENTS, INTENTS, REMOVED, SLOTS, STARTS, Table};
+use super::tables::{ACCOUNTS, ANNOUNCED, EVENTS, HALTS, INTENTS, REMOVED, SLOTS, STARTS, Table};
 
 /// Tables with checksums in version 2.
 pub(super) const OF_2: [&Table; 3] = [&SLOTS_OF_2, &INTENTS_OF_2, &EVENTS];
@@ -12,10 +12,31 @@ pub(super) const OF_3: [&Table; 5] = [&SLOTS_OF_5, &INTENTS_OF_3, &EVENTS, &STAR
 pub(super) const OF_4: [&Table; 5] = [&SLOTS_OF_5, &INTENTS_OF_4, &EVENTS, &STARTS, &REMOVED];
 
 /// Tables with checksums in version 5.
-pub(super) const OF_5: [&Table; 6] = [&SLOTS_OF_5, &INTENTS, &EVENTS, &STARTS, &REMOVED, &ANNOUNCED];
+pub(super) const OF_5: [&Table; 6] = [&SLOTS_OF_5, &INTENTS_OF_6, &EVENTS, &STARTS, &REMOVED, &ANNOUNCED];
+
+/// Tables with checksums in version 6.
+pub(super) const OF_6: [&Table; 6] = [&SLOTS_OF_6, &INTENTS_OF_6, &EVENTS, &STARTS, &REMOVED, &ANNOUNCED];
+
+/// Tables with checksums in version 7.
+pub(super) const OF_7: [&Table; 6] = [&SLOTS, &INTENTS_OF_7, &EVENTS, &STARTS, &REMOVED, &ANNOUNCED];
+
+/// Tables with checksums in version 8.
+pub(super) const OF_8: [&Table; 8] = [&SLOTS, &INTENTS_OF_8, &EVENTS, &STARTS, &REMOVED, &ANNOUNCED, &HALTS, &ACCOUNTS];
 
 /// The columns up to `start`; later versions only added some.
 const SLOTS_OF_5: Table = Table { columns: SLOTS.columns.split_at(29).0, ..SLOTS };
+
+/// The columns up to `waited_us`; later versions only added some.
+const SLOTS_OF_6: Table = Table { columns: SLOTS.columns.split_at(30).0, ..SLOTS };
+
+/// The columns up to `listed`; later versions only added some.
+const INTENTS_OF_8: Table = Table { columns: INTENTS.columns.split_at(28).0, ..INTENTS };
+
+/// The columns up to `awaits`; later versions only added some.
+const INTENTS_OF_7: Table = Table { columns: INTENTS.columns.split_at(26).0, ..INTENTS };
+
+/// The columns up to `announced_as`; later versions only added some.
+const INTENTS_OF_6: Table = Table { columns: INTENTS.columns.split_at(25).0, ..INTENTS };
 
 /// The columns up to `height`; later versions only added some.
 const INTENTS_OF_4: Table = Table { columns: INTENTS.columns.split_at(24).0, ..INTENTS };

@@ -8,15 +8,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use sentinel_actors::domain::account_risk::OrderTrace;
 use sentinel_actors::domain::announced::AnnouncedSlot;
 use sentinel_actors::domain::cycle::SlotRecord;
+use sentinel_actors::domain::halt::{Halt, HaltId};
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::Role;
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Recovery;
 
-use super::tables::{INTENTS, RowFault, SLOTS};
+use super::accounts::Losses;
+use super::tables::{HALTS, INTENTS, RowFault, SLOTS};
 
 /// How long openings are remembered; no limit looks back further than a day.
 const OPENINGS_KEPT: Duration = Duration::from_secs(2 * 86_400);
@@ -26,6 +29,11 @@ const OPENINGS_KEPT: Duration = Duration::from_secs(2 * 86_400);
 pub(super) struct Known {
     pub(super) intents: i64,
     pub(super) events: i64,
+    pub(super) halts: i64,
+    /// Halts that stand; few.
+    standing: Vec<Halt>,
+    /// What losses are counted from, and how far the orders of each account have got.
+    pub(super) losses: Losses,
     pipelines: BTreeMap<String, Pipeline>,
     accounts: BTreeMap<(String, String, &'static str), Account>,
 }
@@ -74,6 +82,9 @@ impl Known {
     /// Takes in an intent after one more event.
     pub(super) fn note_advanced(&mut self, intent: &Intent) {
         self.events += 1;
+        let open = self.pipelines.get(&intent.pipeline).into_iter().flat_map(|pipeline| &pipeline.open);
+        let before = open.into_iter().find(|open| open.key == intent.key).map(|open| open.state);
+        self.losses.note_advanced(intent, before);
         self.note(intent);
     }
 
@@ -81,6 +92,7 @@ impl Known {
     pub(super) fn note_read(&mut self, intent: &Intent, events: i64) {
         self.intents += 1;
         self.events += events;
+        self.losses.note_read(intent, events);
         self.note(intent);
     }
 
@@ -94,12 +106,8 @@ impl Known {
         } else {
             keep(&mut pipeline.open, intent);
         }
-        pipeline.first_intent = Some(pipeline.first_intent.map_or(intent.slot, |first| first.min(intent.slot)));
-        pipeline.newest_basis = pipeline.newest_basis.max(Some(intent.basis.time()));
-        match &mut pipeline.newest {
-            Some((slot, _)) if *slot > intent.slot => {}
-            Some((slot, intents)) if *slot == intent.slot => keep(intents, intent),
-            newest => *newest = Some((intent.slot, vec![intent.clone()])),
+        if intent.basis.is_of_slot() {
+            pipeline.note_of_slot(intent);
         }
         let account = (intent.account.clone(), intent.action.symbol().to_owned(), intent.mode.code());
         let account = self.accounts.entry(account).or_default();
@@ -152,6 +160,50 @@ impl Known {
         pipeline.map_or((None, Vec::new()), |pipeline| {
             (pipeline.newest_announced, pipeline.announced.values().cloned().collect())
         })
+    }
+
+    /// Takes in a halt that was written or read.
+    pub(super) fn note_halt(&mut self, halt: &Halt) {
+        self.halts += 1;
+        if halt.stands() {
+            self.standing.push(halt.clone());
+        }
+    }
+
+    /// A halt was lifted.
+    pub(super) fn note_lifted(&mut self, id: HaltId) {
+        self.standing.retain(|halt| halt.id != id);
+    }
+
+    /// Halts that stand.
+    pub(super) fn standing(&self) -> &[Halt] {
+        &self.standing
+    }
+
+    /// Compares a halt that was found with what must be there.
+    pub(super) fn agree_halt(&self, found: &Halt) -> Result<(), RowFault> {
+        let known = self.standing.iter().find(|halt| halt.id == found.id);
+        let agrees = if found.stands() { known == Some(found) } else { known.is_none() };
+        let what = || RowFault::damaged(format!("{} {}", HALTS.name, found.id.0), "it is not what was written");
+        if agrees { Ok(()) } else { Err(what()) }
+    }
+
+    /// Whether no halt has this id.
+    pub(super) fn require_no_halt(&self, id: HaltId) -> Result<(), RowFault> {
+        if i64::from(id.0) > self.halts {
+            return Ok(());
+        }
+        Err(RowFault::damaged(format!("{} {}", HALTS.name, id.0), "it was written, and is not found"))
+    }
+
+    /// How far the orders of an account have got.
+    pub(super) fn trace(&self, account: &str, mode: Mode) -> OrderTrace {
+        let mut open = self.pipelines.values().flat_map(|pipeline| &pipeline.open);
+        let is_under_way = open.any(|intent| {
+            let is_there = intent.mode == mode && intent.account == account && intent.order().is_some();
+            is_there && intent.state.may_have_left()
+        });
+        OrderTrace { steps: self.losses.steps(account, mode), is_under_way }
     }
 
     /// How many intents wait to be settled.
@@ -275,6 +327,19 @@ impl Known {
             pipeline.open.iter().chain(newest)
         });
         intents.collect()
+    }
+}
+
+impl Pipeline {
+    /// Takes in an intent that a slot decided.
+    fn note_of_slot(&mut self, intent: &Intent) {
+        self.first_intent = Some(self.first_intent.map_or(intent.slot, |first| first.min(intent.slot)));
+        self.newest_basis = self.newest_basis.max(Some(intent.basis.time()));
+        match &mut self.newest {
+            Some((slot, _)) if *slot > intent.slot => {}
+            Some((slot, intents)) if *slot == intent.slot => keep(intents, intent),
+            newest => *newest = Some((intent.slot, vec![intent.clone()])),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::files::{Durability, replace};
 
 /// The file's name in the state directory.
-pub(super) const MARK_FILE: &str = "journal.mark";
+pub const MARK_FILE: &str = "journal.mark";
 /// Where the second record begins: in another block, so that no torn block holds both.
 const SECOND_AT: u64 = 4096;
 /// A record's length, padded with spaces.

@@ -16,6 +16,10 @@ pub(super) const COMMITS: &str = "commits";
 pub(super) const INTENTS: &str = "intents";
 /// Events of intents that were written.
 pub(super) const EVENTS: &str = "intent_events";
+/// Halts that were raised.
+pub(super) const HALTS: &str = "halts";
+/// Accounts whose losses are counted.
+pub(super) const ACCOUNTS: &str = "accounts";
 /// Slots that were worked on. The boot record compares it between boots.
 pub(super) const WORKED: &str = "worked_slots";
 /// How often the operator accepted the loss of an earlier journal.

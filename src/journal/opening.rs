@@ -62,6 +62,7 @@ pub(super) fn open(dir: &Path, path: &Path, options: &StoreOptions) -> Result<(O
         all_there(&known, &meta).map_err(|fault| row_fault(path, fault))?;
     }
     recovered.open_intents = known.open_count();
+    recovered.halts = known.standing().to_vec();
     recovered.mark_was_missing = is_named && loss.is_none() && remembered.is_none();
     if !is_named || loss.is_some() {
         let accepted_at = options.accept_lost.filter(|_| loss.is_some()).map(|at| at.0);
@@ -100,7 +101,7 @@ pub fn require_remembered(dir: &Path) -> Result<(), JournalError> {
     loss.map_err(|fault| row_fault(&path, fault))?.map_or(Ok(()), |loss| Err(lost(loss)))
 }
 
-fn row_fault(path: &Path, fault: RowFault) -> JournalError {
+pub(super) fn row_fault(path: &Path, fault: RowFault) -> JournalError {
     JournalError::from_row(path, "verifying its rows", fault)
 }
 
@@ -134,14 +135,20 @@ fn missing(connection: &Connection, version: i64, remembered: Option<&Progress>)
     })
 }
 
-fn progress(meta: &Meta) -> Option<Progress> {
+pub(super) fn progress(meta: &Meta) -> Option<Progress> {
     let id = Arc::from(meta.text(meta::ID)?);
     Some(Progress { id, commits: meta.number(meta::COMMITS).unwrap_or(0) })
 }
 
 /// Rows that are gone together with their events are missed by their number.
-fn all_there(known: &Known, meta: &Meta) -> Result<(), RowFault> {
-    for (name, have) in [(meta::INTENTS, known.intents), (meta::EVENTS, known.events)] {
+pub(super) fn all_there(known: &Known, meta: &Meta) -> Result<(), RowFault> {
+    let counted = [
+        (meta::INTENTS, known.intents),
+        (meta::EVENTS, known.events),
+        (meta::HALTS, known.halts),
+        (meta::ACCOUNTS, known.losses.count()),
+    ];
+    for (name, have) in counted {
         let written = meta.number(name).unwrap_or(0);
         if written != have {
             return Err(RowFault::damaged(name, format!("{have} rows are found, {written} were written")));
@@ -161,6 +168,8 @@ fn name(
     meta.set(meta::ID, Value::Text(id));
     meta.set(meta::INTENTS, Value::Integer(known.intents));
     meta.set(meta::EVENTS, Value::Integer(known.events));
+    meta.set(meta::HALTS, Value::Integer(known.halts));
+    meta.set(meta::ACCOUNTS, Value::Integer(known.losses.count()));
     meta.add(meta::COMMITS, 1);
     if let Some(at) = loss_accepted_ms {
         meta.add(meta::LOSSES_ACCEPTED, 1);

@@ -93,17 +93,28 @@ pub fn proof(
     first: UtcMs,
     last: UtcMs,
 ) -> Result<Proof, JournalError> {
-    proof_of(&JournalReader::open(dir)?, pipeline, Some(schedule), first, last)
+    proof_of(&JournalReader::open(dir)?, pipeline, DueSlots::Grid(schedule), first, last)
 }
 
-/// The same with an open reader. Without a schedule it is not known what was due, and every row counts as due.
+/// What is known of the slots that were due.
+#[derive(Debug, Clone, Copy)]
+pub enum DueSlots<'a> {
+    /// Nothing: every row counts as due.
+    Unknown,
+    /// Those that were announced, and no others.
+    Announced,
+    /// Those of a grid.
+    Grid(&'a Schedule),
+}
+
+/// The same with an open reader.
 ///
 /// # Errors
 /// When the journal cannot be read.
 pub fn proof_of(
     reader: &JournalReader,
     pipeline: &str,
-    schedule: Option<&Schedule>,
+    due_slots: DueSlots<'_>,
     first: UtcMs,
     last: UtcMs,
 ) -> Result<Proof, JournalError> {
@@ -111,6 +122,10 @@ pub fn proof_of(
     let before_first = removed_until.unwrap_or(UtcMs(first.0.saturating_sub(1)));
     let mut proof = Proof { removed_until, ..Proof::default() };
     let mut acted = std::collections::BTreeSet::new();
+    let schedule = match due_slots {
+        DueSlots::Grid(schedule) => Some(schedule),
+        DueSlots::Unknown | DueSlots::Announced => None,
+    };
     let mut due = schedule.map(|schedule| schedule.slots(before_first, last)).into_iter().flatten().peekable();
     let announced = reader.announced_between(pipeline, UtcMs(before_first.0.saturating_add(1)), last)?;
     let over_at = |slot: &AnnouncedSlot| slot.closes.max(slot.announced_at).plus(NOTICED_WITHIN);
@@ -124,7 +139,7 @@ pub fn proof_of(
         // The primary key admits one row per slot, so that a row is the next due one, an announced one, or a stray.
         let is_due = due.next_if_eq(&slot).is_some();
         let was_announced = announced.remove(&slot).is_some();
-        if is_due || was_announced || schedule.is_none() {
+        if is_due || was_announced || matches!(due_slots, DueSlots::Unknown) {
             proof.due += 1;
         } else {
             proof.strays += 1;
@@ -150,9 +165,10 @@ pub fn proof_of(
 
     for intent in reader.intents_between(pipeline, first, last)? {
         proof.damaged += u64::from(!intent.is_intact);
-        // What a removed row said is not known any more.
-        let was_acted =
-            removed_until.is_some_and(|until| intent.record.slot <= until) || acted.contains(&intent.record.slot);
+        // What a removed row said is not known any more, and no row reports what an operator asked for.
+        let was_acted = removed_until.is_some_and(|until| intent.record.slot <= until)
+            || acted.contains(&intent.record.slot)
+            || !intent.record.basis.is_of_slot();
         proof.note_intent(intent.record, was_acted);
     }
     Ok(proof)

@@ -12,6 +12,7 @@ use sentinel_actors::domain::risk::Exposure;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{JournalAnswer, JournalRead, Recovery};
 
+use super::accounts;
 use super::announced;
 use super::known::{Known, Of};
 use super::rows;
@@ -37,8 +38,21 @@ pub(super) fn answer(connection: &Connection, known: &Known, asked: &JournalRead
         JournalRead::Announced { pipeline } => {
             JournalAnswer::Announced(announced::announced(connection, known, pipeline)?)
         }
+        JournalRead::AnnouncedIds { pipeline, limit } => {
+            JournalAnswer::Ids(announced::newest_ids(connection, pipeline, *limit)?)
+        }
+        JournalRead::AwaitingIntents { pipeline, account, limit } => {
+            // The plus keeps SQLite on the partial index of what is awaited.
+            // A score is a week away, and a window closes within minutes.
+            let condition = "WHERE pipeline = ?1 AND awaits IS NOT NULL AND +account = ?2
+                             ORDER BY awaits = 'score', slot_ms LIMIT ?3";
+            JournalAnswer::Intents(intents(connection, condition, params![pipeline, account, limit])?)
+        }
         JournalRead::Exposure { account, symbol, mode, now } => {
             JournalAnswer::Exposure(exposure(connection, known, (account, symbol, *mode), *now)?)
+        }
+        JournalRead::Account { account, mode } => {
+            JournalAnswer::Account(Box::new(accounts::record(connection, known, account, *mode)?))
         }
         JournalRead::OpenIntents { pipeline } => {
             let open = intents(
@@ -61,12 +75,13 @@ pub(super) fn answer(connection: &Connection, known: &Known, asked: &JournalRead
         JournalRead::ExistingIntents { pipeline, basis, slot } => {
             let existing = intents(
                 connection,
-                "WHERE pipeline = ?1 AND (basis_ms = ?2 AND basis_kind = ?3 OR slot_ms = ?4 AND basis_kind <> ?3)
+                "WHERE pipeline = ?1 AND (basis_ms = ?2 AND basis_kind = ?3 OR slot_ms = ?4 AND basis_kind NOT IN (?3, 'operator'))
                  ORDER BY slot_ms, key",
                 params![pipeline, basis.time().0, basis.kind().code(), slot.0],
             )?;
             known.agree(&existing, Of::Pipeline(pipeline), |intent| {
-                let of_slot = intent.slot == *slot && intent.basis.kind() != basis.kind();
+                let is_other = intent.basis.kind() != basis.kind() && intent.basis.is_of_slot();
+                let of_slot = intent.slot == *slot && is_other;
                 intent.basis == *basis || of_slot
             })?;
             JournalAnswer::Intents(existing)
@@ -77,7 +92,8 @@ pub(super) fn answer(connection: &Connection, known: &Known, asked: &JournalRead
 /// What a pipeline reads at its start.
 pub(super) fn recovery(connection: &Connection, pipeline: &str) -> Result<Recovery, RowFault> {
     let intent = |order: &str| -> Result<Option<Intent>, RowFault> {
-        let condition = format!("WHERE pipeline = ?1 ORDER BY {order} LIMIT 1");
+        // What an operator asked for says nothing of slots.
+        let condition = format!("WHERE pipeline = ?1 AND basis_kind <> 'operator' ORDER BY {order} LIMIT 1");
         Ok(intents(connection, &condition, [pipeline])?.pop())
     };
     let newest_row = newest_slot(connection, pipeline)?;

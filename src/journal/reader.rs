@@ -2,27 +2,37 @@
 //!
 //! A reader never writes, never checkpoints and needs no lock. It says of each row whether it is still what was written.
 
+mod newest;
 mod select;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, Params, Row, params};
 use sentinel_actors::domain::announced::AnnouncedSlot;
 use sentinel_actors::domain::cycle::SlotRecord;
+use sentinel_actors::domain::halt::Halt;
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Recovery;
 
+use super::accounts::KeptAccount;
 use super::meta::{self, Meta};
 use super::rows::{self, IntentStep};
 use super::tables::{
-    EVENTS, INTENTS, RowFault, SELECT_ANNOUNCED, SELECT_EVENTS, SELECT_INTENTS, SELECT_SLOTS, SELECT_STARTS, SLOTS,
-    STARTS,
+    ACCOUNTS, EVENTS, HALTS, INTENTS, RowFault, SELECT_ACCOUNTS, SELECT_ANNOUNCED, SELECT_EVENTS, SELECT_HALTS,
+    SELECT_INTENTS, SELECT_SLOTS, SELECT_STARTS, SLOTS, STARTS,
 };
-use super::{JOURNAL_FILE, JournalError, Removed, Start, queries, retention, schema};
+use super::{JOURNAL_FILE, JournalError, Removed, Start, accounts, halts, queries, retention, schema};
 
+pub use self::newest::Newest;
 pub use self::select::{Filter, IntentTally, SlotTally, Snapshot};
+
+/// Steps of a question between two looks at whether it takes too long.
+const STEPS: std::ffi::c_int = 1_000;
+/// How long a bounded reader waits for a file that is locked.
+const BUSY_FOR: Duration = Duration::from_millis(100);
 
 /// A record as it was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +72,34 @@ impl JournalReader {
     pub fn open(dir: &Path) -> Result<Self, JournalError> {
         let path = dir.join(JOURNAL_FILE);
         Ok(Self { connection: schema::open_for_reading(&path)?, path })
+    }
+
+    /// Opens it for questions that are given up when they take too long: while one is answered, the file cannot be checkpointed.
+    /// `is_over` says so; it is asked after every few steps.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_bounded(dir: &Path, is_over: impl FnMut() -> bool + Send + 'static) -> Result<Self, JournalError> {
+        let Self { mut connection, path } = Self::open(dir)?;
+        let set_up = |connection: &mut Connection| {
+            connection.pragma_update(None, "query_only", true)?;
+            // What it reads is read once, and its memory would stay with the node.
+            connection.pragma_update(None, "cache_size", -64)?;
+            connection.busy_timeout(BUSY_FOR)?;
+            connection.progress_handler(STEPS, Some(is_over))
+        };
+        set_up(&mut connection).map_err(|error| JournalError::from_sqlite(&path, "setting it up", error))?;
+        Ok(Self { connection, path })
+    }
+
+    /// Opens it also when an earlier version of this program has written it. Only what every version has may be asked of it:
+    /// [`Self::id`], [`Self::accepted_losses`], [`Self::live_effects`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_before_upgrade(dir: &Path) -> Result<Self, JournalError> {
+        let path = dir.join(JOURNAL_FILE);
+        Ok(Self { connection: schema::open_any_for_reading(&path)?.0, path })
     }
 
     #[must_use]
@@ -181,6 +219,26 @@ impl JournalReader {
         self.collect(&sql, [], rows::intent_from)
     }
 
+    /// Its id; a journal of an early version has none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn id(&self) -> Result<Option<String>, JournalError> {
+        let meta = Meta::load(&self.connection).map_err(|fault| self.fault(fault))?;
+        Ok(meta.text(meta::ID).map(str::to_owned))
+    }
+
+    /// How many live effects may have left that open a position, or are forecasts; and how many of them are neither confirmed nor
+    /// refused.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn live_effects(&self) -> Result<(u32, u32), JournalError> {
+        let sql = "SELECT count(*), coalesce(sum(state IN ('sent', 'unknown', 'held')), 0) FROM intents
+                   WHERE mode = 'live' AND role IN ('open', 'forecast') AND state NOT IN ('planned', 'absent')";
+        Ok(self.collect(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?.pop().unwrap_or_default())
+    }
+
     /// Intents whose first cycle was that of one of the slots from `first` to `last`, both included.
     ///
     /// # Errors
@@ -276,6 +334,26 @@ impl JournalReader {
             }
         }
         Ok(settled)
+    }
+
+    /// All halts, those that were lifted too, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn halts(&self) -> Result<Vec<Stored<Halt>>, JournalError> {
+        self.collect(&format!("{} ORDER BY number", *SELECT_HALTS), [], |row| {
+            Ok(Stored { record: halts::halt_from(row)?, is_intact: HALTS.is_intact(row)? })
+        })
+    }
+
+    /// What losses are counted from, of each mode and account.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn accounts(&self) -> Result<Vec<Stored<KeptAccount>>, JournalError> {
+        self.collect(&SELECT_ACCOUNTS, [], |row| {
+            Ok(Stored { record: accounts::account_from(row)?, is_intact: ACCOUNTS.is_intact(row)? })
+        })
     }
 
     /// What retention has removed of a pipeline.

@@ -8,9 +8,10 @@ use rust_decimal::Decimal;
 use sentinel_actors::domain::action::{Action, Forecast, Inclusion, Receipt};
 use sentinel_actors::domain::announced::AnnouncedSlot;
 use sentinel_actors::domain::cycle::{SlotRecord, Weighed};
-use sentinel_actors::domain::decision::DecideOn;
-use sentinel_actors::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState, Mode};
-use sentinel_actors::domain::order::{Fill, Order, Role, Side, Ticket};
+use sentinel_actors::domain::evidence::Grade;
+use sentinel_actors::domain::fact::Awaits;
+use sentinel_actors::domain::intent::{Basis, BasisKind, Intent, IntentEvent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::order::{Fill, Order, Position, Role, Side, Ticket};
 use sentinel_actors::domain::prediction::ModelIdentity;
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
@@ -20,15 +21,15 @@ use super::retention::Removed;
 use super::starts::Start;
 use super::tables::{EVENTS, INTENTS, RowFault, SLOTS};
 
-fn meaningless(column: &'static str, text: impl Into<String>) -> RowFault {
+pub(super) fn meaningless(column: &'static str, text: impl Into<String>) -> RowFault {
     RowFault::Meaningless { column, text: text.into() }
 }
 
-fn text(value: impl Into<String>) -> Value {
+pub(super) fn text(value: impl Into<String>) -> Value {
     Value::Text(value.into())
 }
 
-fn optional<T>(value: Option<T>, into: impl FnOnce(T) -> Value) -> Value {
+pub(super) fn optional<T>(value: Option<T>, into: impl FnOnce(T) -> Value) -> Value {
     value.map_or(Value::Null, into)
 }
 
@@ -36,7 +37,7 @@ fn time(value: Option<UtcMs>) -> Value {
     optional(value, |time| Value::Integer(time.0))
 }
 
-fn number(value: u64) -> Value {
+pub(super) fn number(value: u64) -> Value {
     Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
@@ -100,6 +101,7 @@ pub(super) fn slot_values(record: &SlotRecord) -> Vec<Value> {
         optional(record.weighed.as_ref(), |weighed| text(serde_json::to_string(weighed).unwrap_or_default())),
         optional(record.start, Value::Integer),
         optional(record.waited_us, number),
+        time(record.anchor),
     ]);
     values
 }
@@ -133,6 +135,7 @@ pub(super) fn slot_from(row: &Row<'_>) -> Result<SlotRecord, RowFault> {
         ended_at: UtcMs(row.get("ended_ms")?),
         stage_us: [micros("fetch_us")?, micros("features_us")?, micros("predict_us")?, micros("execute_us")?],
         waited_us: micros("waited_us")?,
+        anchor: time("anchor_ms")?,
         newest_bar: time("newest_bar_ms")?,
         bars: row.get("bars")?,
         dropped: row.get("dropped")?,
@@ -157,7 +160,7 @@ pub(super) fn verified_slot(row: &Row<'_>) -> Result<SlotRecord, RowFault> {
     slot_from(row)
 }
 
-fn mode_from(row: &Row<'_>) -> Result<Mode, RowFault> {
+pub(super) fn mode_from(row: &Row<'_>) -> Result<Mode, RowFault> {
     let code: String = row.get("mode")?;
     [Mode::DryRun, Mode::Live].into_iter().find(|mode| mode.code() == code).ok_or_else(|| meaningless("mode", code))
 }
@@ -203,6 +206,10 @@ pub(super) fn intent_values(intent: &Intent) -> Vec<Value> {
         optional(inclusion, |inclusion| text(&inclusion.hash)),
         optional(inclusion, |inclusion| number(inclusion.height)),
         optional(intent.announced_as.as_ref(), text),
+        optional(intent.awaits, |awaits| text(awaits.code())),
+        optional(intent.grade, |grade| text(grade.code())),
+        optional(intent.listed.as_ref(), |listed| text(serde_json::to_string(listed).unwrap_or_default())),
+        optional(intent.venue_note.as_ref(), text),
     ]);
     values
 }
@@ -211,7 +218,7 @@ pub(super) fn intent_values(intent: &Intent) -> Vec<Value> {
 pub(super) fn intent_from(row: &Row<'_>) -> Result<Intent, RowFault> {
     let state: String = row.get("state")?;
     let kind: String = row.get("basis_kind")?;
-    let kind = DecideOn::from_code(&kind).ok_or_else(|| meaningless("basis_kind", kind))?;
+    let kind = BasisKind::from_code(&kind).ok_or_else(|| meaningless("basis_kind", kind))?;
     Ok(Intent {
         key: IntentKey::stored(row.get("key")?),
         mode: mode_from(row)?,
@@ -223,7 +230,26 @@ pub(super) fn intent_from(row: &Row<'_>) -> Result<Intent, RowFault> {
         action: action_from(row)?,
         state: IntentState::from_code(&state).ok_or_else(|| meaningless("state", state))?,
         receipt: receipt_from(row)?,
+        awaits: awaits_from(row)?,
+        grade: grade_from(row)?,
+        listed: listed_from(row)?,
+        venue_note: row.get("venue_note")?,
     })
+}
+
+fn grade_from(row: &Row<'_>) -> Result<Option<Grade>, RowFault> {
+    let Some(code) = row.get::<_, Option<String>>("grade")? else { return Ok(None) };
+    Grade::from_code(&code).map(Some).ok_or_else(|| meaningless("grade", code))
+}
+
+fn listed_from(row: &Row<'_>) -> Result<Option<Vec<Position>>, RowFault> {
+    let Some(json) = row.get::<_, Option<String>>("listed")? else { return Ok(None) };
+    serde_json::from_str(&json).map(Some).map_err(|_| meaningless("listed", json))
+}
+
+fn awaits_from(row: &Row<'_>) -> Result<Option<Awaits>, RowFault> {
+    let Some(code) = row.get::<_, Option<String>>("awaits")? else { return Ok(None) };
+    Awaits::from_code(&code).map(Some).ok_or_else(|| meaningless("awaits", code))
 }
 
 fn action_from(row: &Row<'_>) -> Result<Action, RowFault> {
@@ -277,7 +303,7 @@ pub(super) fn verified_intent(row: &Row<'_>) -> Result<Intent, RowFault> {
     intent_from(row)
 }
 
-fn parsed<T: FromStr>(row: &Row<'_>, column: &'static str) -> Result<T, RowFault> {
+pub(super) fn parsed<T: FromStr>(row: &Row<'_>, column: &'static str) -> Result<T, RowFault> {
     let text: String = row.get(column)?;
     text.parse().map_err(|_| meaningless(column, text))
 }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use sentinel_actors::domain::halt::Halt;
+
 use super::tables::{TABLES, Table, sealed};
 use super::{JournalError, Loss, frozen};
 use crate::files::{sync_names, with_suffix};
@@ -37,11 +39,14 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("schema/0003_basis_starts_retention.sql"), sealed: &frozen::OF_3 },
     Step { sql: include_str!("schema/0004_forecasts.sql"), sealed: &frozen::OF_4 },
     Step { sql: include_str!("schema/0005_announced_slots.sql"), sealed: &frozen::OF_5 },
-    Step { sql: include_str!("schema/0006_waiting.sql"), sealed: &TABLES },
+    Step { sql: include_str!("schema/0006_waiting.sql"), sealed: &frozen::OF_6 },
+    Step { sql: include_str!("schema/0007_facts.sql"), sealed: &frozen::OF_7 },
+    Step { sql: include_str!("schema/0008_live_orders.sql"), sealed: &frozen::OF_8 },
+    Step { sql: include_str!("schema/0009_venue_note.sql"), sealed: &TABLES },
 ];
 
 /// The schema version that this program writes.
-pub const SCHEMA_VERSION: i64 = 6;
+pub const SCHEMA_VERSION: i64 = 9;
 const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize);
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,6 +59,8 @@ pub struct Recovered {
     pub checked_whole_file: bool,
     /// Intents that wait to be settled.
     pub open_intents: usize,
+    /// Halts that stand.
+    pub halts: Vec<Halt>,
     /// Number of the node's start, when there is one.
     pub start: Option<i64>,
     /// What the operator has accepted as lost.
@@ -106,6 +113,15 @@ pub(super) fn open_for_writing(
 
 /// Opens the journal for questions, beside a running node or without one.
 pub(super) fn open_for_reading(path: &Path) -> Result<Connection, JournalError> {
+    let (connection, have) = open_any_for_reading(path)?;
+    if have < SCHEMA_VERSION {
+        return Err(JournalError::OlderSchema { path: path.to_owned(), have, known: SCHEMA_VERSION });
+    }
+    Ok(connection)
+}
+
+/// The same for a journal of this version or an earlier one, which comes with it.
+pub(super) fn open_any_for_reading(path: &Path) -> Result<(Connection, i64), JournalError> {
     require_sqlite()?;
     if !path.is_file() {
         return Err(JournalError::Missing { path: path.to_owned() });
@@ -119,10 +135,7 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, JournalError> 
     let have = identify(&connection, path)?;
     match have {
         0 => Err(JournalError::Missing { path: path.to_owned() }),
-        SCHEMA_VERSION => Ok(connection),
-        older if older < SCHEMA_VERSION => {
-            Err(JournalError::OlderSchema { path: path.to_owned(), have, known: SCHEMA_VERSION })
-        }
+        known if known <= SCHEMA_VERSION => Ok((connection, known)),
         _ => Err(JournalError::NewerSchema { path: path.to_owned(), have, known: SCHEMA_VERSION }),
     }
 }

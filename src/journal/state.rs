@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::{JOURNAL_FILE, LOCK_FILE, QUARANTINE_DIR, StateError};
-use crate::files::sync_names;
+use crate::files::{create_private_dir, sync_names};
 
 /// A state directory, locked for as long as this value lives.
 #[derive(Debug)]
@@ -53,6 +53,7 @@ impl StateDir {
         let unusable = |action: &'static str| {
             move |source: io::Error| StateError::Unusable { dir: dir.to_owned(), action, source }
         };
+        create_private_dir(dir).map_err(unusable("creating it"))?;
         std::fs::create_dir_all(dir.join(QUARANTINE_DIR)).map_err(unusable("creating it"))?;
         let lock_file = OpenOptions::new()
             .create(true)

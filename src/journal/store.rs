@@ -13,7 +13,6 @@ use std::time::Duration;
 use rusqlite::TransactionBehavior;
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
-use sentinel_actors::domain::intent::IntentEvent;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{
     FaultInjector, FaultPoint, InjectedFault, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite,
@@ -199,15 +198,17 @@ impl Writer {
     }
 
     fn commit(&mut self, batch: Vec<JournalWrite>) -> Result<Vec<Written>, JournalError> {
-        let is_send = |write: &JournalWrite| matches!(write, JournalWrite::Advance { event: IntentEvent::Send, .. });
+        let is_send = |write: &JournalWrite| matches!(write, JournalWrite::Advance { event, .. } if event.is_send());
         self.opened.held.verify_log()?;
-        let is_intent = |write: &JournalWrite| matches!(write, JournalWrite::Plan(_) | JournalWrite::Advance { .. });
-        let has_intents = batch.iter().any(is_intent);
+        let is_row = |write: &JournalWrite| {
+            matches!(write, JournalWrite::EndSlot(_) | JournalWrite::MissSlots { .. } | JournalWrite::Announce { .. })
+        };
+        let has_more_than_rows = !batch.iter().all(is_row);
         let something_leaves = batch.iter().any(is_send);
         let written = self.write(batch).map_err(|fault| JournalError::from_row(&self.path, "writing it", fault))?;
         let Opened { held, mark, progress, .. } = &mut self.opened;
         // A commit into a file that was moved away does not count.
-        if has_intents { held.verify_all() } else { held.verify_journal() }?;
+        if has_more_than_rows { held.verify_all() } else { held.verify_journal() }?;
         mark.note(progress, something_leaves).map_err(|source| {
             let path = mark.path().to_owned();
             JournalError::Io { path, action: "noting a commit", source }
@@ -220,9 +221,13 @@ impl Writer {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let written = apply::batch(&transaction, (known, meta), batch, self.start, self.retention)?;
         progress.commits += 1;
-        for (name, number) in
-            [(meta::COMMITS, progress.commits), (meta::INTENTS, known.intents), (meta::EVENTS, known.events)]
-        {
+        for (name, number) in [
+            (meta::COMMITS, progress.commits),
+            (meta::INTENTS, known.intents),
+            (meta::EVENTS, known.events),
+            (meta::HALTS, known.halts),
+            (meta::ACCOUNTS, known.losses.count()),
+        ] {
             meta.set(name, Value::Integer(number));
         }
         meta.save(&transaction)?;

@@ -53,6 +53,7 @@ pub(super) const SLOTS: Table = Table {
         "weighed",
         "start",
         "waited_us",
+        "anchor_ms",
     ],
 };
 
@@ -85,6 +86,10 @@ pub(super) const INTENTS: Table = Table {
         "hash",
         "height",
         "announced_as",
+        "awaits",
+        "grade",
+        "listed",
+        "venue_note",
     ],
 };
 
@@ -100,8 +105,50 @@ pub(super) const REMOVED: Table =
 pub(super) const ANNOUNCED: Table =
     Table { name: "announced_slots", keys: 2, columns: &["pipeline", "slot_ms", "id", "closes_ms", "announced_ms"] };
 
+pub(super) const HALTS: Table = Table {
+    name: "halts",
+    keys: 1,
+    columns: &[
+        "number",
+        "request",
+        "pipeline",
+        "account",
+        "symbol",
+        "state",
+        "raised_by",
+        "who",
+        "why",
+        "evidence",
+        "since_ms",
+        "lifted_request",
+        "lifted_who",
+        "lifted_why",
+        "lifted_ms",
+    ],
+};
+
+pub(super) const ACCOUNTS: Table = Table {
+    name: "accounts",
+    keys: 2,
+    columns: &[
+        "mode",
+        "account",
+        "revision",
+        "day_ms",
+        "day_equity",
+        "peak_equity",
+        "balance",
+        "balance_since_ms",
+        "open",
+        "steps",
+        "losses_in_row",
+        "cooling_until_ms",
+        "halt",
+    ],
+};
+
 /// Every table that carries checksums. When one changes, its present form moves to [`super::frozen`].
-pub(super) const TABLES: [&Table; 6] = [&SLOTS, &INTENTS, &EVENTS, &STARTS, &REMOVED, &ANNOUNCED];
+pub(super) const TABLES: [&Table; 8] = [&SLOTS, &INTENTS, &EVENTS, &STARTS, &REMOVED, &ANNOUNCED, &HALTS, &ACCOUNTS];
 
 pub(super) static INSERT_SLOT: LazyLock<String> = LazyLock::new(|| SLOTS.insert("ON CONFLICT DO NOTHING"));
 pub(super) static INSERT_INTENT: LazyLock<String> = LazyLock::new(|| INTENTS.insert("ON CONFLICT DO NOTHING"));
@@ -110,6 +157,12 @@ pub(super) static INSERT_EVENT: LazyLock<String> = LazyLock::new(|| EVENTS.inser
 pub(super) static INSERT_START: LazyLock<String> = LazyLock::new(|| STARTS.insert(""));
 pub(super) static INSERT_REMOVED: LazyLock<String> = LazyLock::new(|| REMOVED.insert_or_replace());
 pub(super) static INSERT_ANNOUNCED: LazyLock<String> = LazyLock::new(|| ANNOUNCED.insert(""));
+pub(super) static INSERT_HALT: LazyLock<String> = LazyLock::new(|| HALTS.insert(""));
+pub(super) static REPLACE_HALT: LazyLock<String> = LazyLock::new(|| HALTS.update());
+pub(super) static SELECT_HALTS: LazyLock<String> = LazyLock::new(|| HALTS.select());
+pub(super) static INSERT_ACCOUNT: LazyLock<String> = LazyLock::new(|| ACCOUNTS.insert(""));
+pub(super) static REPLACE_ACCOUNT: LazyLock<String> = LazyLock::new(|| ACCOUNTS.update());
+pub(super) static SELECT_ACCOUNTS: LazyLock<String> = LazyLock::new(|| ACCOUNTS.select());
 pub(super) static SELECT_ANNOUNCED: LazyLock<String> = LazyLock::new(|| ANNOUNCED.select());
 pub(super) static SELECT_REMOVED: LazyLock<String> = LazyLock::new(|| REMOVED.select());
 pub(super) static SELECT_STARTS: LazyLock<String> = LazyLock::new(|| STARTS.select());

@@ -127,20 +127,26 @@ pub struct OutOfSample {
 }
 
 /// What the pipeline expects of its model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Expected {
     /// The pipeline's feature set.
     pub features: FeatureSetId,
     /// Its columns under the names used for training, in order.
     pub columns: Vec<String>,
     pub output: Output,
+    /// Rows as the pipeline could ask them. A model that has no parity rows must be able to answer these.
+    pub samples: Vec<Vec<f64>>,
 }
 
 /// Why a manifest is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// There is none.
-    #[error("the manifest {} is missing: write it beside the model with tools/export-model", path.display())]
+    #[error(
+        "the manifest {} is missing: write it beside the model with tools/export-model, or name the model's columns in \
+         features.json there",
+        path.display()
+    )]
     Missing {
         /// Where it should be.
         path: PathBuf,

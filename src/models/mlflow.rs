@@ -14,12 +14,13 @@ mod identity;
 mod json;
 mod payload;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sentinel_actors::domain::feature::{FeatureFrame, FeatureSetId};
 use sentinel_actors::domain::prediction::{ExpectedAnswer, ModelIdentity, Prediction, RawAnswer};
 use sentinel_actors::error_chain::chain;
+use sentinel_actors::meters::Calls;
 use sentinel_actors::ports::{Model, ModelError, PortFuture, elapsed_now};
 use tokio::time::Instant;
 
@@ -30,7 +31,7 @@ pub use self::payload::{FrameFault, SEQUENCE_ROWS};
 use self::payload::{Layout, Row};
 use super::Output;
 use crate::config::HubPayload;
-use crate::http::{Access, Breaker, ClientSettings, Deadline, Headers, HttpClient, Url};
+use crate::http::{Access, Breaker, ClientSettings, DateObserver, Deadline, Headers, HttpClient, Url};
 
 /// An idle connection is not used again after this: MLflow's server drops it at about 5 s.
 const IDLE_MAX: Duration = Duration::from_secs(4);
@@ -138,6 +139,24 @@ impl MlflowModel {
             state: Mutex::default(),
             identity: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Counts its calls there from now on.
+    pub fn count_in(&self, calls: Arc<Calls>) {
+        self.hub.count_in(calls);
+    }
+
+    /// Tells `dates` from now on what time the hub says it is.
+    #[must_use]
+    pub fn telling_dates(mut self, dates: DateObserver) -> Self {
+        self.hub.tell_dates(dates);
+        self
+    }
+
+    /// Where it is, host and port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.id
     }
 
     /// Connections made so far.
@@ -327,7 +346,7 @@ impl MlflowModel {
                 "the hub serves another model than at the start of the node, or the same one answers differently"
             );
         }
-        ModelError::Invalid(fault.to_string())
+        if identity.differs() { ModelError::Changed(fault.to_string()) } else { ModelError::Invalid(fault.to_string()) }
     }
 }
 

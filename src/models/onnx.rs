@@ -5,11 +5,15 @@
 //! half-written, damaged or deleted file never costs a cycle, and a model that the manifest does not describe is never
 //! asked.
 //!
+//! A model without a manifest has no hash that a half-written file would miss. A changed one is taken up when a later cycle
+//! finds the same bytes again, and it never takes the place of a model that has a manifest.
+//!
 //! The runtime's panics are not caught here: the supervision tree replaces the stage that they end.
 
 mod candidate;
 mod error;
 mod inspect;
+mod papers;
 mod session;
 
 use std::path::{Path, PathBuf};
@@ -25,10 +29,11 @@ use sentinel_actors::ports::{FaultInjector, FaultPoint, Model, ModelError, PortF
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use self::candidate::{Candidate, Stamp};
+use self::candidate::Candidate;
 pub use self::error::{Cause, Fault, OnnxError};
 pub use self::session::OnnxEngine;
 use super::manifest::{Expected, Manifest};
+use crate::files::Stamp;
 
 /// A file up to this size is read on the caller's task: that takes a few milliseconds at most, and happens once per change.
 const INLINE_BYTES_MAX: u64 = 4 << 20;
@@ -49,16 +54,18 @@ pub struct OnnxModel {
 
 /// A state of the files that was read and either taken up or refused.
 struct Judged {
-    stamps: [Stamp; 2],
+    stamps: [Stamp; 3],
     /// Two writes within one tick of the file system's clock look like one. So every new state is read a second time, a
     /// cycle later, when the tick is over; after that the stamps alone are enough.
     settled: bool,
     /// Why it was refused.
     refusal: Option<String>,
+    /// A model without a manifest that was good, and is taken up when it is found again.
+    seen: Option<ModelIdentity>,
 }
 
 impl OnnxModel {
-    /// Loads a model file and its manifest.
+    /// Loads a model file with its manifest, or with the list of its columns.
     ///
     /// # Errors
     /// When either is not there, does not pass its checks, or is not a model for `expected`.
@@ -69,7 +76,7 @@ impl OnnxModel {
         faults: Arc<dyn FaultInjector>,
     ) -> Result<Self, OnnxError> {
         // Stamped before reading: a write in between makes the next cycle look again.
-        let stamps = Stamp::pair(path);
+        let stamps = Candidate::stamps(path);
         let live = Candidate::read(path, &expected, &engine)?;
         Ok(Self {
             path: path.to_owned(),
@@ -77,7 +84,7 @@ impl OnnxModel {
             engine,
             faults,
             live: ArcSwap::from(live),
-            judged: Mutex::new(Judged { stamps, settled: false, refusal: None }),
+            judged: Mutex::new(Judged { stamps, settled: false, refusal: None, seen: None }),
             swaps: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
         })
@@ -89,10 +96,10 @@ impl OnnxModel {
         self.live.load().identity().clone()
     }
 
-    /// The manifest of the model that cycles ask now.
+    /// The manifest of the model that cycles ask now; `None`: it has none, and is not verified.
     #[must_use]
-    pub fn manifest(&self) -> Manifest {
-        self.live.load().manifest().clone()
+    pub fn manifest(&self) -> Option<Manifest> {
+        self.live.load().manifest().cloned()
     }
 
     /// How often a changed file was taken up.
@@ -111,31 +118,50 @@ impl OnnxModel {
     async fn follow_file(&self) {
         // Another pipeline is judging the change: this cycle continues with the model that it has.
         let Ok(mut judged) = self.judged.try_lock() else { return };
-        let stamps = Stamp::pair(&self.path);
+        let stamps = Candidate::stamps(&self.path);
         let same = judged.stamps == stamps;
         if same && judged.settled {
             return;
         }
-        let refusal = match self.read_candidate(stamps[0].len()).await {
-            Ok(candidate) => {
-                self.take_up(candidate).await;
-                None
+        let (mut refusal, mut seen) = (None, None);
+        match self.read_candidate(stamps[0].length()).await {
+            Ok(candidate) if self.is_unproven(&candidate, judged.seen.as_ref()) => {
+                tracing::info!(
+                    event = "model_change_seen",
+                    model = %self.path.display(),
+                    hash = candidate.identity().hash,
+                    "the model changed and has no manifest; it is used as soon as a later cycle finds the same files again"
+                );
+                seen = Some(candidate.identity().clone());
             }
+            Ok(candidate) => self.take_up(candidate).await,
             Err(error) => {
                 let text = chain(&error);
                 if !same || judged.refusal.as_ref() != Some(&text) {
                     self.report_refusal(&text);
                 }
-                Some(text)
+                refusal = Some(text);
             }
-        };
+        }
         // Only now: when this task is ended half-way, the next cycle judges the change again.
-        *judged = Judged { stamps, settled: same, refusal };
+        *judged = Judged { stamps, settled: same && seen.is_none(), refusal, seen };
+    }
+
+    /// Whether nothing says yet that its files are written completely, and belong together.
+    fn is_unproven(&self, candidate: &Candidate, seen: Option<&ModelIdentity>) -> bool {
+        candidate.manifest().is_none() && !self.live.load().is(candidate) && seen != Some(candidate.identity())
     }
 
     async fn read_candidate(&self, bytes: u64) -> Result<Arc<Candidate>, OnnxError> {
         let (path, expected, engine) = (self.path.clone(), Arc::clone(&self.expected), self.engine.clone());
-        let read = move || Candidate::read(&path, &expected, &engine);
+        let had_manifest = self.live.load().manifest().is_some();
+        let read = move || {
+            let candidate = Candidate::read(&path, &expected, &engine)?;
+            if had_manifest && candidate.manifest().is_none() {
+                return Err(OnnxError::ManifestGone { path: Manifest::path_of(&path) });
+            }
+            Ok(candidate)
+        };
         if bytes <= INLINE_BYTES_MAX {
             return read();
         }
@@ -151,7 +177,7 @@ impl OnnxModel {
 
     async fn take_up(&self, candidate: Arc<Candidate>) {
         let old = self.live.load_full();
-        if old.identity() == candidate.identity() && old.manifest() == candidate.manifest() {
+        if old.is(&candidate) {
             return;
         }
         inject_fault(&*self.faults, FaultPoint::BeforeModelSwap, "model").await;

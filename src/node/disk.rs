@@ -1,17 +1,52 @@
-//! The warning that the disk fills up, long before a commit fails.
+//! How full the disk is: measured beside the node, for the port that keeps new effects here, and the warning long before a commit
+//! fails.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
+use sentinel_actors::domain::node_view::DiskView;
 use sentinel_actors::error_chain::chain;
+use sentinel_actors::ports::DiskSpace;
 use tracing::warn;
 
-use crate::system::free_bytes;
+use crate::system::disk_bytes;
 
 const MB: u64 = 1_000_000;
+
+/// Says how many bytes are free on the disk of a path, and how many it has.
+pub type MeasureDisk = Arc<dyn Fn(&Path) -> io::Result<(u64, u64)> + Send + Sync>;
+
+/// As the system says it.
+#[must_use]
+pub fn by_the_system() -> MeasureDisk {
+    Arc::new(disk_bytes)
+}
+
+/// What was measured last.
+#[derive(Clone, Default)]
+pub(super) struct MeasuredDisk(Arc<ArcSwapOption<DiskView>>);
+
+impl MeasuredDisk {
+    /// What cannot be measured keeps nothing here.
+    pub(super) fn note(&self, measured: Option<(u64, u64)>) {
+        let view = |(free, size): (u64, u64)| Arc::new(DiskView { free_mb: free / MB, size_mb: size / MB });
+        self.0.store(measured.map(view));
+    }
+}
+
+impl DiskSpace for MeasuredDisk {
+    fn measured(&self) -> Option<DiskView> {
+        self.0.load().as_deref().copied()
+    }
+}
 
 /// Watches the free space under the state directory.
 pub(super) struct DiskWatch {
     state: PathBuf,
+    measure: MeasureDisk,
+    measured: MeasuredDisk,
     limit_mb: u64,
     /// Free space at the last warning, while there is too little.
     warned_mb: Option<u64>,
@@ -21,17 +56,26 @@ pub(super) struct DiskWatch {
 
 impl DiskWatch {
     /// Warns below `limit_mb` megabytes; 0 never warns.
-    pub(super) fn new(state: PathBuf, limit_mb: u32) -> Self {
-        Self { state, limit_mb: limit_mb.into(), warned_mb: None, unknown_logged: false }
+    pub(super) fn new(state: PathBuf, limit_mb: u32, measure: MeasureDisk, measured: MeasuredDisk) -> Self {
+        let limit_mb = limit_mb.into();
+        Self { state, measure, measured, limit_mb, warned_mb: None, unknown_logged: false }
     }
 
-    /// Reads the free space, and logs a warning when one is due.
+    /// Measures free space and size, in bytes. Asking a disk may block.
+    pub(super) fn measure(&self) -> io::Result<(u64, u64)> {
+        let measured = (self.measure)(&self.state);
+        self.measured.note(measured.as_ref().ok().copied());
+        measured
+    }
+
+    /// Measures, and logs a warning when one is due.
     pub(super) fn check(&mut self) {
+        let measured = self.measure();
         if self.limit_mb == 0 {
             return;
         }
-        match free_bytes(&self.state) {
-            Ok(bytes) => {
+        match measured {
+            Ok((bytes, _)) => {
                 let free_mb = bytes / MB;
                 if self.is_warning_due(free_mb) {
                     warn!(
@@ -72,7 +116,7 @@ mod tests {
 
     #[test]
     fn low_disk_space_warns_at_the_limit_and_at_each_further_halving() {
-        let mut watch = DiskWatch::new(PathBuf::from("."), 1024);
+        let mut watch = DiskWatch::new(PathBuf::from("."), 1024, by_the_system(), MeasuredDisk::default());
         let free = [2000, 1024, 1023, 1000, 600, 511, 300, 255, 1200, 900, 1280, 1000, 0, 0, 0];
         let warned: Vec<u64> = free.into_iter().filter(|free| watch.is_warning_due(*free)).collect();
         assert_eq!(warned, [1023, 511, 255, 1000, 0]);
@@ -81,7 +125,9 @@ mod tests {
     #[test]
     fn the_free_space_of_a_directory_is_known_and_that_of_none_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(free_bytes(dir.path()).unwrap() > 0);
-        assert!(free_bytes(&dir.path().join("missing")).is_err());
+        let measured = MeasuredDisk::default();
+        let watch = |dir: &Path| DiskWatch::new(dir.to_owned(), 0, by_the_system(), measured.clone());
+        assert!(watch(dir.path()).measure().unwrap().0 > 0 && measured.measured().is_some());
+        assert!(watch(&dir.path().join("missing")).measure().is_err() && measured.measured().is_none());
     }
 }

@@ -16,11 +16,10 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::disk::DiskWatch;
-use super::health::{HEALTH_FILE, Health, WRITTEN_EVERY};
-use super::late_after::LateAfter;
+use super::health::{self, HEALTH_FILE, WRITTEN_EVERY};
 use super::notify::{Notify, status};
 use crate::config::Config;
-use crate::system::{WallClock, free_bytes, resident_bytes};
+use crate::system::{WallClock, resident_bytes};
 
 /// Updates that may be queued.
 const QUEUE: usize = 64;
@@ -50,14 +49,15 @@ pub(super) struct HealthReporter(SyncSender<HealthUpdate>);
 
 impl HealthReporter {
     /// Starts the thread. A `health.json` of an earlier run is removed: that process is gone.
-    pub(super) fn start(config: &Config, state: &Path) -> Self {
+    pub(super) fn start(config: &Config, state: &Path, mut disk: DiskWatch) -> Self {
         let _ = std::fs::remove_file(state.join(HEALTH_FILE));
+        // Before anything can leave.
+        disk.check();
         let (updates, inbox) = sync_channel(QUEUE);
         let reporter = ReporterThread {
             notify: Notify::from_env(),
             state: state.to_owned(),
-            disk: DiskWatch::new(state.to_owned(), config.node.disk_warning_mb),
-            late_after: LateAfter::of(config),
+            disk,
             ping_every: config.supervision.ping_every,
             began: elapsed_now(),
             running: None,
@@ -104,7 +104,6 @@ struct ReporterThread {
     notify: Option<Notify>,
     state: PathBuf,
     disk: DiskWatch,
-    late_after: LateAfter,
     ping_every: Duration,
     began: Instant,
     running: Option<(Board, UtcMs)>,
@@ -190,9 +189,9 @@ impl ReporterThread {
         if !self.has_progress || !is_due {
             return;
         }
-        let health = Health::new(board, *started_at, WallClock.now(), &self.late_after, self.ping_every);
+        let view = health::view(board, *started_at, WallClock.now(), self.ping_every);
         (self.has_progress, self.wrote) = (false, Some(elapsed_now()));
-        match health.write(&self.state) {
+        match health::write(&view, &self.state) {
             Ok(()) => self.failure_logged = false,
             Err(error) => {
                 if !std::mem::replace(&mut self.failure_logged, true) {
@@ -204,7 +203,8 @@ impl ReporterThread {
 
     /// On this thread and not in the heartbeat: asking a disk may block.
     fn note_machine(&self, board: &Board) {
-        board.usage.record(free_bytes(&self.state).ok(), resident_bytes());
+        let (free, size) = self.disk.measure().ok().unzip();
+        board.usage.record(free, size, resident_bytes());
     }
 
     /// An idle journal shows progress only when it is pinged.

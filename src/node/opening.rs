@@ -4,19 +4,29 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use sentinel_actors::domain::intent::Mode;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::wiring::WiredPipeline;
-use crate::config::{Config, ForecastJob, JobConfig, ModelConfig, OrderJob, PipelineConfig, SourceConfig, VenueConfig};
+use crate::arming::ArmId;
+use crate::config::{
+    Config, ForecastJob, ForecastVenue, JobConfig, ModelConfig, OrderJob, PipelineConfig, SlotsConfig, SourceConfig,
+    VenueConfig,
+};
 
 /// More pipelines than this are counted and not named: the log file has all of them, at debug.
 const NAMED_MAX: usize = 4;
 
-/// Logs how the node is set up.
-pub(super) fn log(config: &Config, state: &Path, digest: &str, wired: &[WiredPipeline]) {
+/// Logs how the node is set up: with the digest of its configuration, and what an operator has armed of it.
+pub(super) fn log(
+    config: &Config,
+    state: &Path,
+    (digest, armed): (&str, Option<(ArmId, Option<String>)>),
+    wired: &[WiredPipeline],
+) {
     for line in config.banner() {
         debug!(event = "configuration", setting = line, "a setting, its value, and where the value comes from");
     }
+    let (arm, arm_left) = armed.map_or((None, None), |(arm, left)| (Some(arm.to_string()), left));
     info!(
         event = "starting",
         about = "mode",
@@ -24,9 +34,14 @@ pub(super) fn log(config: &Config, state: &Path, digest: &str, wired: &[WiredPip
         pid = std::process::id(),
         state = %state.canonicalize().unwrap_or_else(|_| state.to_owned()).display(),
         config = digest,
+        arm,
+        arm_left,
         "{}",
         mode(config)
     );
+    if let Some(what) = config.plain_beyond() {
+        warn!(event = "plain_endpoint", what, "orders or questions leave this machine in plain text");
+    }
     let each = |text: fn(&PipelineConfig) -> String| {
         listed(config.pipelines.iter().map(|pipeline| (pipeline.name.as_str(), text(pipeline))))
     };
@@ -40,7 +55,7 @@ pub(super) fn log(config: &Config, state: &Path, digest: &str, wired: &[WiredPip
 /// Of each pipeline when they differ: a dry run in a live node must not pass for armed, nor the other way round.
 fn mode(config: &Config) -> String {
     let text = |pipeline: &PipelineConfig| match pipeline.mode {
-        Mode::DryRun => "dry run: orders go to a local paper book, nothing leaves this node",
+        Mode::DryRun => "dry run: nothing leaves this node; orders and forecasts go to a local paper book",
         Mode::Live => "LIVE: orders leave this node",
     };
     match config.pipelines.as_slice() {
@@ -103,6 +118,9 @@ fn endpoints(pipeline: &PipelineConfig) -> String {
         JobConfig::Order(OrderJob { venue: VenueConfig::Gateway(gateway), .. }) if pipeline.mode == Mode::Live => {
             let _ = write!(line, ", gateway {}:{}, account {}", gateway.host, gateway.port, gateway.account);
         }
+        JobConfig::Forecast(ForecastJob { venue: ForecastVenue::Topic(topic), .. }) if pipeline.mode == Mode::Live => {
+            let _ = write!(line, ", topic {}", topic.id);
+        }
         JobConfig::Order(OrderJob { venue: VenueConfig::Gateway(_) | VenueConfig::Paper, .. })
         | JobConfig::Forecast(_) => {
             let _ = write!(line, ", paper account {}", pipeline.paper_account());
@@ -122,8 +140,11 @@ fn decision(pipeline: &PipelineConfig) -> String {
             (policy.decide_on, format!("{horizon} ahead, at most {}", policy.max_abs))
         }
     };
-    let PipelineConfig { symbol, interval, schedule, .. } = pipeline;
-    format!("{symbol} once per {interval} {} ({schedule}), {how}", decide_on.code())
+    let PipelineConfig { symbol, interval, slots, .. } = pipeline;
+    match slots {
+        SlotsConfig::Grid(schedule) => format!("{symbol} once per {interval} {} ({schedule}), {how}", decide_on.code()),
+        SlotsConfig::WorkerWindows => format!("{symbol} once per window of its topic, {how}"),
+    }
 }
 
 fn competition(pipeline: &WiredPipeline) -> String {

@@ -1,5 +1,6 @@
 //! Configuration → ports: which adapter stands behind which port of which pipeline.
 
+mod chain;
 mod feeds;
 mod model;
 mod recorded;
@@ -7,23 +8,36 @@ mod source;
 mod venue;
 
 use std::cell::LazyCell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::meters::Upstream;
+use sentinel_actors::ports::Clock as _;
 use sentinel_actors::settings::{PipelinePorts, PipelineSettings};
+use sentinel_actors::status::ClockOffsets;
 use sentinel_actors::supervision::Limits;
 use sentinel_actors::supervision::backoff::Backoff;
 use sentinel_actors::supervision::budget::Limit;
 
+use self::chain::Chain;
+pub use self::chain::ChainPace;
 use self::feeds::Feeds;
 pub use self::feeds::{OpenVendor, open_vendor};
 pub use self::model::{open_model, try_model};
 pub use self::source::survey_bars;
-use self::source::{RunSlots, Source, slots_of_run};
+use self::source::{RunSlots, Source, slots_of_run, windows_of_run};
+use self::venue::Wired;
+pub use self::venue::open_gateway;
 use super::{NodeError, RunOptions};
+use crate::arming::{Watch, WatchedModel};
 use crate::config::{self, Config, PipelineConfig};
+use crate::http::{DATE_RESOLUTION, DateObserver};
 use crate::journal::StateDir;
 use crate::models::onnx::OnnxEngine;
+use crate::system::WallClock;
 use crate::venues::book::{BOOK_FILE, Book};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -37,17 +51,34 @@ pub struct WiredPipeline {
     pub last_slot: Option<UtcMs>,
 }
 
-/// Builds every pipeline of the configuration.
+/// Builds every pipeline of the configuration. `watch` is the arm of the live ones.
 ///
 /// # Errors
 /// When bars, model or book cannot be used.
-pub fn wire(config: &Config, state: &StateDir, options: &RunOptions) -> Result<Vec<WiredPipeline>, NodeError> {
+pub fn wire(
+    config: &Config,
+    state: &StateDir,
+    options: &RunOptions,
+    watch: Option<&Arc<Watch>>,
+    safe_mode: &Arc<AtomicBool>,
+) -> Result<Vec<WiredPipeline>, NodeError> {
     // Shared by all local models, and not started for none.
     let engine: LazyCell<OnnxEngine> = LazyCell::new(OnnxEngine::new);
     let book = Book::open(&state.path().join(BOOK_FILE))?;
-    let mut feeds = Feeds::open(config, state, options.clock.clone())?;
-    let wire = |pipeline| wire_one(pipeline, state, &engine, &book, feeds.as_mut(), options);
+    let chain = Chain::open(config, state, options, (watch, safe_mode))?;
+    // Vendors are asked by the clock of those who want their bars.
+    let by_chain = config.pipelines.iter().all(|pipeline| pipeline.topic().is_some());
+    let clock = chain.as_ref().filter(|_| by_chain).map_or_else(|| options.clock.clone(), Chain::clock);
+    let told = (options.clocks.clone(), options.meters.calls(Upstream::Feed).clone());
+    let mut feeds = Feeds::open(config, state, clock, told)?;
+    let wire = |pipeline| wire_one(pipeline, state, &engine, &book, feeds.as_mut(), chain.as_ref(), (options, watch));
     config.pipelines.iter().map(wire).collect()
+}
+
+/// Notes what time the server `source` says it is.
+fn dates_of(source: &str, clocks: &Arc<ClockOffsets>) -> DateObserver {
+    let (source, clocks) = (source.to_owned(), clocks.clone());
+    Arc::new(move |date, way| clocks.note(&source, date, DATE_RESOLUTION, way, WallClock.now()))
 }
 
 fn wire_one(
@@ -56,20 +87,30 @@ fn wire_one(
     engine: &LazyCell<OnnxEngine>,
     book: &Book,
     feeds: Option<&mut Feeds>,
-    options: &RunOptions,
+    chain: Option<&Chain>,
+    (options, watch): (&RunOptions, Option<&Arc<Watch>>),
 ) -> Result<WiredPipeline, NodeError> {
     let features = pipeline.features.build();
-    let model = model::model(pipeline, engine, options.faults.clone())?;
+    let told = (&options.clocks, options.meters.calls(Upstream::Hub));
+    let mut model = model::model(pipeline, engine, options.faults.clone(), Some(told))?;
+    if let Some(watch) = watch.filter(|_| pipeline.mode == Mode::Live) {
+        model = Arc::new(WatchedModel { model, pipeline: pipeline.name.clone(), watch: watch.clone() });
+    }
+    let chain_clock = pipeline.topic().and(chain).map(Chain::clock);
     let Source { source, clock, accounted, span } =
-        source::source(pipeline, state, feeds, features.clone(), model.clone(), options)?;
-    let (sink, job) = venue::sink_and_job(pipeline, book, &options.faults);
-    let RunSlots { window, first, any_lateness } =
-        slots_of_run(pipeline.window, &pipeline.schedule, accounted, span, options.once, options.at_once);
-    let first_slot = span.map(|span| span.first).or(first).unwrap_or_else(|| pipeline.schedule.after(accounted));
-    let last_slot = window.end.map(|end| pipeline.schedule.newest_due(end.before()));
-    let mut deadlines = pipeline.deadlines;
-    if any_lateness {
-        deadlines.lateness = deadlines.lateness.max(pipeline.schedule.period());
+        source::source(pipeline, state, feeds, (features.clone(), model.clone()), chain_clock, options)?;
+    let Wired { sink, job, only } = venue::sink_and_job(pipeline, book, chain, options)?;
+    let RunSlots { window, first, any_lateness } = match pipeline.slots.grid() {
+        Some(schedule) => slots_of_run(pipeline.window, schedule, accounted, span, options.once, options.at_once),
+        None => windows_of_run(pipeline.window, only),
+    };
+    let (mut first_slot, mut last_slot, mut deadlines) = (accounted, None, pipeline.deadlines);
+    if let Some(schedule) = pipeline.slots.grid() {
+        first_slot = span.map(|span| span.first).or(first).unwrap_or_else(|| schedule.after(accounted));
+        last_slot = window.end.map(|end| schedule.newest_due(end.before()));
+        if any_lateness {
+            deadlines.lateness = deadlines.lateness.max(schedule.period());
+        }
     }
     let settings = PipelineSettings {
         name: pipeline.name.clone(),

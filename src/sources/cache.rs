@@ -329,7 +329,7 @@ fn open(path: &Path) -> Result<Connection, CacheError> {
     // A cache may lose its last moments to a power failure, and never its order.
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "cache_size", -512)?;
+    connection.pragma_update(None, "cache_size", -128)?;
     let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if check == "ok" { Ok(connection) } else { Err(CacheError::Damaged(check)) }
 }

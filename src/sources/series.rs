@@ -151,7 +151,7 @@ impl Series {
         let loaded = tokio::task::spawn_blocking(move || cache.load(id, from)).await;
         let stored = loaded.map_err(|_| SourceError::Failed("the bar cache was closed".to_owned()))?;
         let stored = stored.map_err(failed_cache)?;
-        state.bars.merge(&stored.bars, self.clock.now());
+        state.bars.merge(stored.bars, self.clock.now());
         state.covered = stored.covered.filter(|(_, last)| *last >= from).map(|(first, last)| (first.max(from), last));
         state.is_loaded = true;
         Ok(())
@@ -213,7 +213,7 @@ impl Series {
         if !bars.is_sorted_by_key(|bar| bar.time) {
             bars.sort_by_key(|bar| bar.time);
         }
-        let merged = state.bars.merge(&bars, at);
+        let merged = state.bars.merge(bars, at);
         let (first, last) = joined((first, closed), state.covered, began, interval);
         state.covered = Some((first, last));
         tracing::debug!(

@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use sentinel_actors::domain::bar::{Interval, RawBar};
 use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::meters::Calls;
 use sentinel_actors::ports::{Chance, Clock, SourceError};
 
 use self::refusal::Refusal;
 use super::cache::{BarCache, CacheError, Limit, Spent};
 use crate::http::{
-    Access, Answer, CallError, ClientSettings, Deadline, Headers, HttpClient, HttpError, RetryAfter, Url,
+    Access, Answer, CallError, ClientSettings, DateObserver, Deadline, Headers, HttpClient, HttpError, RetryAfter, Url,
 };
 
 /// Bytes of an answer.
@@ -196,6 +197,16 @@ impl VendorClient {
             body_max: ANSWER_MAX,
         })?;
         Ok(Self { vendor, base_url, http, account, limits, cache, clock, chance, seen: Mutex::default() })
+    }
+
+    /// Counts its calls there from now on.
+    pub fn count_in(&self, calls: Arc<Calls>) {
+        self.http.count_in(calls);
+    }
+
+    /// Tells `dates` from now on what time the vendor says it is.
+    pub fn tell_dates(&mut self, dates: DateObserver) {
+        self.http.tell_dates(dates);
     }
 
     #[must_use]

@@ -12,10 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rust_decimal::Decimal;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
 use tokio::sync::{mpsc, oneshot};
 
+use super::exits::Terms;
 pub use super::ledger::BookError;
 use super::ledger::{Ledger, OpenPosition};
 
@@ -57,6 +59,15 @@ struct Owner {
     questions: Option<mpsc::Sender<Question>>,
     thread: Option<JoinHandle<()>>,
     view: Arc<View>,
+    /// What the open positions of a holding are worth at the newest bar that this process has seen.
+    prices: Mutex<BTreeMap<Holding, Priced>>,
+}
+
+/// The newest price of a symbol, and on which terms a position of it is closed.
+#[derive(Clone)]
+pub(super) struct Priced {
+    pub(super) mid: Decimal,
+    pub(super) terms: Arc<Terms>,
 }
 
 /// What is open, as of the last commit; a holding that is not here has nothing.
@@ -182,7 +193,7 @@ impl Book {
             .name("paper-book".to_owned())
             .spawn(move || keep(ledger, queue, &shown))
             .map_err(BookError::Thread)?;
-        Ok(Self(Arc::new(Owner { questions: Some(questions), thread: Some(thread), view })))
+        Ok(Self(Arc::new(Owner { questions: Some(questions), thread: Some(thread), view, prices: Mutex::default() })))
     }
 
     /// What is open, when that is certain without asking: nothing is on its way that may change it.
@@ -193,6 +204,18 @@ impl Book {
     /// What was open at a slot, when that is certain without asking.
     pub(super) fn known_open_at(&self, holding: &Holding, slot: UtcMs) -> Option<Arc<[OpenPosition]>> {
         self.0.view.known(holding).filter(|shown| shown.holds_from <= slot)?.open
+    }
+
+    pub(super) fn show_price(&self, holding: Holding, priced: Priced) {
+        self.prices().insert(holding, priced);
+    }
+
+    pub(super) fn price(&self, holding: &Holding) -> Option<Priced> {
+        self.prices().get(holding).cloned()
+    }
+
+    fn prices(&self) -> MutexGuard<'_, BTreeMap<Holding, Priced>> {
+        self.0.prices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks about what the book has, and waits for the answer, at most `deadline`.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Row};
 use rust_decimal::Decimal;
 use sentinel_actors::domain::intent::IntentKey;
 use sentinel_actors::domain::order::{Side, Ticket};
@@ -133,9 +133,31 @@ impl BookReader {
     /// # Errors
     /// When the book cannot be read.
     pub fn forecasts(&self) -> Result<Vec<BookForecast>, BookError> {
-        // A book of an earlier version that no node has opened since has none.
+        let mut all = Vec::new();
+        self.each_forecast((UtcMs(i64::MIN), UtcMs(i64::MAX)), |forecast| all.push(forecast))?;
+        Ok(all)
+    }
+
+    /// Visits the forecasts that were made from `from` on and before `to`, oldest first.
+    ///
+    /// # Errors
+    /// When the book cannot be read.
+    pub fn each_forecast(&self, range: (UtcMs, UtcMs), visit: impl FnMut(BookForecast)) -> Result<(), BookError> {
+        if self.has_forecasts()? { forecasts::each(&self.connection, range, visit) } else { Ok(()) }
+    }
+
+    /// What came true of the forecast with this key; `None` as long as it is not known, or when there is no such forecast.
+    ///
+    /// # Errors
+    /// When the book cannot be read.
+    pub fn came_true(&self, key: &IntentKey) -> Result<Option<Decimal>, BookError> {
+        if self.has_forecasts()? { forecasts::came_true(&self.connection, key) } else { Ok(None) }
+    }
+
+    /// A book of an earlier version that no node has opened since has none.
+    fn has_forecasts(&self) -> Result<bool, BookError> {
         let version: i32 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version < 2 { Ok(Vec::new()) } else { forecasts::read(&self.connection) }
+        Ok(version >= 2)
     }
 
     /// Every position, oldest first.
@@ -143,41 +165,34 @@ impl BookReader {
     /// # Errors
     /// When the book cannot be read.
     pub fn positions(&self) -> Result<Vec<BookPosition>, BookError> {
-        let mut query = self.connection.prepare(
-            "SELECT ticket, account, symbol, side, volume, open_price, stop, target, opened_at, open_key,
-                    closed_at, close_price, close_reason, close_key, profit FROM positions ORDER BY ticket",
-        )?;
+        let mut query = self.connection.prepare(&format!("{POSITIONS} ORDER BY ticket"))?;
         let mut rows = query.query([])?;
         let mut positions = Vec::new();
         while let Some(row) = rows.next()? {
-            let closing = match row.get::<_, Option<i64>>(10)? {
-                None => None,
-                Some(at) => {
-                    let reason: String = row.get(12)?;
-                    Some(Closing {
-                        at: UtcMs(at),
-                        price: decimal(row, 11)?,
-                        reason: CloseReason::from_code(&reason).ok_or_else(|| corrupt("a reason", reason))?,
-                        key: row.get::<_, Option<String>>(13)?.map(IntentKey::stored),
-                        profit: decimal(row, 14)?,
-                    })
-                }
-            };
-            positions.push(BookPosition {
-                ticket: ticket(row, 0)?,
-                account: row.get(1)?,
-                symbol: row.get(2)?,
-                side: side(row, 3)?,
-                volume_lots: decimal(row, 4)?,
-                open_price: decimal(row, 5)?,
-                stop: optional_decimal(row, 6)?,
-                target: optional_decimal(row, 7)?,
-                opened_at: UtcMs(row.get(8)?),
-                open_key: IntentKey::stored(row.get(9)?),
-                closing,
-            });
+            positions.push(position(row)?);
         }
         Ok(positions)
+    }
+
+    /// Visits the positions that were closed from `from` on and before `to`, in the order of their ends.
+    ///
+    /// # Errors
+    /// When the book cannot be read.
+    pub fn each_closed(
+        &self,
+        (from, to): (UtcMs, UtcMs),
+        mut visit: impl FnMut(BookPosition, Closing),
+    ) -> Result<(), BookError> {
+        let sql = format!("{POSITIONS} WHERE closed_at >= ?1 AND closed_at < ?2 ORDER BY closed_at, ticket");
+        let mut query = self.connection.prepare(&sql)?;
+        let mut rows = query.query([from.0, to.0])?;
+        while let Some(row) = rows.next()? {
+            let mut position = position(row)?;
+            if let Some(closing) = position.closing.take() {
+                visit(position, closing);
+            }
+        }
+        Ok(())
     }
 
     /// Realised profit of positions opened before `boundary`, and of those opened at or after it.
@@ -205,4 +220,36 @@ impl BookReader {
             self.connection.query_row("SELECT value FROM meta WHERE name = 'double_submits'", [], |row| row.get(0))?;
         u64::try_from(count).map_err(|_| corrupt("a count", count))
     }
+}
+
+const POSITIONS: &str = "SELECT ticket, account, symbol, side, volume, open_price, stop, target, opened_at, open_key,
+                                closed_at, close_price, close_reason, close_key, profit FROM positions";
+
+fn position(row: &Row<'_>) -> Result<BookPosition, BookError> {
+    let closing = match row.get::<_, Option<i64>>(10)? {
+        None => None,
+        Some(at) => {
+            let reason: String = row.get(12)?;
+            Some(Closing {
+                at: UtcMs(at),
+                price: decimal(row, 11)?,
+                reason: CloseReason::from_code(&reason).ok_or_else(|| corrupt("a reason", reason))?,
+                key: row.get::<_, Option<String>>(13)?.map(IntentKey::stored),
+                profit: decimal(row, 14)?,
+            })
+        }
+    };
+    Ok(BookPosition {
+        ticket: ticket(row, 0)?,
+        account: row.get(1)?,
+        symbol: row.get(2)?,
+        side: side(row, 3)?,
+        volume_lots: decimal(row, 4)?,
+        open_price: decimal(row, 5)?,
+        stop: optional_decimal(row, 6)?,
+        target: optional_decimal(row, 7)?,
+        opened_at: UtcMs(row.get(8)?),
+        open_key: IntentKey::stored(row.get(9)?),
+        closing,
+    })
 }

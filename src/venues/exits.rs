@@ -7,7 +7,7 @@
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 use sentinel_actors::domain::bar::{Bar, Interval};
-use sentinel_actors::domain::order::Side;
+use sentinel_actors::domain::order::{Position, Side};
 use sentinel_actors::domain::time::UtcMs;
 
 /// What a price may differ by when it is compared as a float.
@@ -22,6 +22,8 @@ pub struct Terms {
     pub spread: Decimal,
     /// Units of the base currency in one lot.
     pub contract_size: Decimal,
+    /// What the account began with, in the currency in which its symbols are quoted.
+    pub balance: Decimal,
     /// Length of the bars that the venue is shown.
     pub interval: Interval,
 }
@@ -44,6 +46,12 @@ impl Terms {
     #[must_use]
     pub fn exposed_from(&self, now: UtcMs) -> UtcMs {
         self.interval.close_of(self.interval.newest_closed(now))
+    }
+
+    /// What an open position would earn if it were closed at this mid price.
+    pub(super) fn worth(&self, position: &Position, mid: Decimal) -> Option<Decimal> {
+        let exit = self.fill(position.side.opposite(), mid);
+        self.profit(position.side, position.open_price, exit, position.volume_lots)
     }
 
     /// What a position earned, in quote currency; `None` when the number does not fit.
@@ -151,7 +159,7 @@ fn exit_in(levels: &Levels, bar: &Bar, terms: &Terms) -> Option<(CloseReason, De
 }
 
 /// The decimal that a vendor's price was before it became a binary float: its shortest text.
-fn decimal(price: f64) -> Option<Decimal> {
+pub(super) fn decimal(price: f64) -> Option<Decimal> {
     price.to_string().parse().ok()
 }
 
@@ -163,7 +171,13 @@ mod tests {
 
     fn terms() -> Terms {
         let interval = Interval::new(Duration::from_secs(3600)).unwrap();
-        Terms { account: "paper".to_owned(), spread: d("0.0002"), contract_size: d("100000"), interval }
+        Terms {
+            account: "paper".to_owned(),
+            spread: d("0.0002"),
+            contract_size: d("100000"),
+            balance: d("10000"),
+            interval,
+        }
     }
 
     fn d(text: &str) -> Decimal {

@@ -199,18 +199,19 @@ impl Ledger {
     }
 }
 
-/// All forecasts of a book, oldest first.
-pub(super) fn read(connection: &Connection) -> Result<Vec<BookForecast>, BookError> {
+/// Visits the forecasts of a book that were made from `from` on and before `to`, oldest first.
+pub(super) fn each(
+    connection: &Connection,
+    (from, to): (UtcMs, UtcMs),
+    mut visit: impl FnMut(BookForecast),
+) -> Result<(), BookError> {
     let mut query = connection.prepare(
         "SELECT key, account, symbol, log_return, horizon_s, reference_price, reference_ms, at_ms, came_true
-         FROM forecasts ORDER BY number",
+         FROM forecasts WHERE at_ms >= ?1 AND at_ms < ?2 ORDER BY number",
     )?;
-    let mut rows = query.query([])?;
-    let mut forecasts = Vec::new();
+    let mut rows = query.query([from.0, to.0])?;
     while let Some(row) = rows.next()? {
-        let came_true: Option<String> = row.get(8)?;
-        let came_true = came_true.map(|text| text.parse().map_err(|_| corrupt("a log return", text))).transpose()?;
-        forecasts.push(BookForecast {
+        visit(BookForecast {
             key: IntentKey::stored(row.get(0)?),
             account: row.get(1)?,
             forecast: Forecast {
@@ -221,10 +222,21 @@ pub(super) fn read(connection: &Connection) -> Result<Vec<BookForecast>, BookErr
                 reference_time: UtcMs(row.get(6)?),
             },
             at: UtcMs(row.get(7)?),
-            came_true,
+            came_true: truth(row.get(8)?)?,
         });
     }
-    Ok(forecasts)
+    Ok(())
+}
+
+/// What came true of the forecast with this key.
+pub(super) fn came_true(connection: &Connection, key: &IntentKey) -> Result<Option<Decimal>, BookError> {
+    let mut query = connection.prepare_cached("SELECT came_true FROM forecasts WHERE key = ?1")?;
+    let text: Option<Option<String>> = query.query_row([key.as_str()], |row| row.get(0)).optional()?;
+    truth(text.flatten())
+}
+
+fn truth(text: Option<String>) -> Result<Option<Decimal>, BookError> {
+    text.map(|text| text.parse().map_err(|_| corrupt("a log return", text))).transpose()
 }
 
 /// The book is a ledger of its own: an entry's number is its height.

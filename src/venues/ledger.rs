@@ -246,6 +246,23 @@ impl Ledger {
         self.select_open(open, params![account, symbol, slot.0])
     }
 
+    /// What the positions of an account have earned that had ended at a slot, and those that were open then.
+    pub(super) fn account_at(&self, account: &str, slot: UtcMs) -> Result<(Decimal, Vec<Position>), BookError> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT ticket, profit FROM positions
+             WHERE account = ?1 AND (closed_at <= ?2 OR close_reason = 'order')",
+        )?;
+        let mut rows = query.query(params![account, slot.0])?;
+        let mut earned = Decimal::ZERO;
+        while let Some(row) = rows.next()? {
+            let (ticket, profit) = (ticket(row, 0)?, decimal(row, 1)?);
+            earned = earned.checked_add(profit).ok_or(BookError::Overflow(ticket))?;
+        }
+        let open = "WHERE account = ?1 AND (closed_at IS NULL OR (closed_at > ?2 AND close_reason <> 'order'))";
+        let open = self.select_open(open, params![account, slot.0])?;
+        Ok((earned, open.into_iter().map(|open| open.position).collect()))
+    }
+
     /// From here on nothing but what is open now counts as open: no bar that the book was shown has ended a position later.
     pub(super) fn ended_until(&self, holding: &Holding) -> UtcMs {
         self.ended_until.get(holding).copied().unwrap_or(UtcMs(i64::MIN))

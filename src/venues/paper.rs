@@ -7,9 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rust_decimal::Decimal;
+use sentinel_actors::domain::account_risk::AccountReading;
 use sentinel_actors::domain::action::Action;
 use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, Mode};
+use sentinel_actors::domain::order::{Position, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{
@@ -17,9 +20,9 @@ use sentinel_actors::ports::{
     VenueError, inject_fault,
 };
 
-use super::book::{Book, BookError, Holding};
-use super::exits::first_exit;
+use super::book::{Book, BookError, Holding, Priced};
 pub use super::exits::{CloseReason, Terms};
+use super::exits::{decimal, first_exit};
 use super::ledger::{BookRequest, Ledger, OpenPosition};
 pub use super::ledger::{CODE_DOUBLE_SUBMIT, CODE_INVALID, CODE_NOT_OPEN};
 
@@ -40,6 +43,24 @@ impl PaperVenue {
     #[must_use]
     pub fn new(book: Book, terms: Terms, faults: Arc<dyn FaultInjector>, who: &str) -> Self {
         Self { book, terms: Arc::new(terms), faults, who: who.to_owned() }
+    }
+
+    /// Positions of other symbols count too, at the price that their pipelines have seen.
+    fn money(&self, earned: Decimal, open: &[Position]) -> Result<AccountReading, VenueError> {
+        let too_large = || VenueError("what the account has does not fit a decimal".to_owned());
+        let balance = self.terms.balance.checked_add(earned).ok_or_else(too_large)?;
+        let mut equity = balance;
+        for position in open {
+            let symbol = &position.symbol;
+            let Priced { mid, terms } = self.book.price(&self.holding(symbol)).ok_or_else(|| {
+                VenueError(format!("no price of {symbol}, which is open on the account, was seen since the start"))
+            })?;
+            let worth = terms.worth(position, mid).and_then(|worth| equity.checked_add(worth));
+            equity = worth.ok_or_else(too_large)?;
+        }
+        let mut open: Vec<Ticket> = open.iter().map(|position| position.ticket).collect();
+        open.sort_unstable();
+        Ok(AccountReading { balance: balance.normalize(), equity: equity.normalize(), open })
     }
 
     fn holding(&self, symbol: &str) -> Holding {
@@ -111,6 +132,23 @@ impl PositionBook for PaperVenue {
             Ok(Positions::Reported(ours.collect()))
         })
     }
+
+    fn tells_account(&self) -> bool {
+        true
+    }
+
+    fn account_reading(
+        &self,
+        slot: UtcMs,
+        deadline: Duration,
+    ) -> PortFuture<'_, Result<Option<AccountReading>, VenueError>> {
+        Box::pin(async move {
+            let account = self.terms.account.clone();
+            let answer = self.book.read(deadline, move |ledger| ledger.account_at(&account, slot)).await;
+            let (earned, open) = answer.map_err(|error| VenueError(chain(&error)))?;
+            self.money(earned, &open).map(Some)
+        })
+    }
 }
 
 impl BarObserver for PaperVenue {
@@ -118,6 +156,9 @@ impl BarObserver for PaperVenue {
         Box::pin(async move {
             let no_exit = |open: &OpenPosition| first_exit(&open.levels, &bars.bars, &self.terms).is_none();
             let holding = self.holding(symbol);
+            if let Some(mid) = bars.newest().and_then(|newest| decimal(newest.close)) {
+                self.book.show_price(holding.clone(), Priced { mid, terms: self.terms.clone() });
+            }
             if let Some(open) = self.book.known_open(&holding)
                 && open.iter().all(no_exit)
             {

@@ -311,6 +311,13 @@ impl Chain {
         self.shared.world().truth()
     }
 
+    /// How often a worker's inference was kept when its window closed, by the chain's own count.
+    #[must_use]
+    pub fn inclusions(&self, topic: u64, worker: &str) -> u64 {
+        let world = self.shared.world();
+        world.state.topics.get(&topic).and_then(|topic| topic.inclusions.get(worker).copied()).unwrap_or_default()
+    }
+
     /// All requests in the order in which they came.
     #[must_use]
     pub fn log(&self) -> Vec<Asked> {

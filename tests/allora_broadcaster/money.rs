@@ -6,7 +6,7 @@ use sentinel::venues::allora::broadcaster::{Message, NotSent, Outcome, Request};
 use sentinel::venues::allora::errors::Class;
 use sentinel::venues::allora::fees::{FeeCaps, FeeError};
 
-use super::support::{RICH, SOON, Site, address, included, inference, submission, until};
+use super::support::{CAPS, RICH, SOON, Site, address, included, inference, submission, until};
 
 fn required(site: &Site, index: usize) -> u128 {
     let truth = site.truth();
@@ -123,7 +123,8 @@ async fn a_fee_above_a_cap_is_not_offered() {
     assert_eq!(
         error.to_string(),
         format!(
-            "it would cost {fee} uallo, and one transaction may cost 4000000: wait for a lower price, or raise the cap"
+            "it would cost {fee} uallo, and one transaction may cost 4000000: wait for a lower price, or raise max_fee in \
+             [allora]"
         )
     );
     assert_eq!(site.offers(), []);
@@ -140,10 +141,26 @@ async fn a_days_cap_counts_what_was_spent_before_a_restart() {
     let outcome = site.broadcaster().submit(&register, until(SOON)).await;
     let spent = site.truth().fees(&address());
     assert!(
-        matches!(outcome, Outcome::NotSent(NotSent::Fee(FeeError::AboveDaysCap { spent: counted, .. })) if counted == spent),
+        matches!(outcome, Outcome::NotSent(NotSent::Fee(FeeError::AboveDaysCap { spent: counted, .. })) if counted == spent + 10),
         "{outcome:?} {spent}"
     );
     assert_eq!(site.offers().len(), 1);
+}
+
+#[tokio::test]
+async fn a_topic_that_takes_too_much_gets_neither_a_registration_nor_a_forecast() {
+    let site = Site::new();
+    site.chain.script(0, &["Simulate:unknown", "Simulate:unknown"]).unwrap();
+    site.chain.rules(|rules| (rules.registration_fee, rules.data_sending_fee) = (1_001, CAPS.per_transaction));
+    let broadcaster = site.broadcaster();
+    let data = inference();
+    let register = Request { key: "registration", message: Message::Register { topic_id: 68 }, ..submission(&data) };
+    let outcome = broadcaster.submit(&register, until(SOON)).await;
+    let above = FeeError::AboveRegistrationCap { needed: 1_001, cap: 1_000 };
+    assert!(matches!(outcome, Outcome::NotSent(NotSent::Fee(error)) if error == above), "{outcome:?}");
+    let outcome = broadcaster.submit(&submission(&data), until(SOON)).await;
+    assert!(matches!(outcome, Outcome::NotSent(NotSent::Fee(FeeError::AboveCap { .. }))), "{outcome:?}");
+    assert_eq!(site.offers(), []);
 }
 
 #[tokio::test]

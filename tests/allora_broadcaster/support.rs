@@ -24,7 +24,7 @@ pub const TOPIC: u64 = 67;
 pub const RICH: u128 = 1_000_000_000_000;
 pub const SOON: Duration = Duration::from_secs(20);
 /// What the default price asks for.
-pub const CAPS: FeeCaps = FeeCaps { per_transaction: 20_000_000, per_day: 1_000_000_000 };
+pub const CAPS: FeeCaps = FeeCaps { per_transaction: 20_000_000, per_day: 1_000_000_000, registration: 1_000 };
 
 /// Each test has a chain of its own, by name too: a wallet is locked per chain.
 fn next_chain_id() -> String {
@@ -85,7 +85,7 @@ impl Site {
         let settings = EndpointSettings {
             chain_id: self.chain_id.clone(),
             rpc,
-            call_max: Duration::from_secs(2),
+            call_max: Duration::from_secs(5),
             stale_after: Duration::from_secs(60),
             survey_every: Duration::from_millis(20),
             cool_down: CoolDown { first: Duration::from_millis(20), max: Duration::from_millis(100) },

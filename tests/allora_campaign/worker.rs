@@ -57,7 +57,7 @@ fn client(chain_id: &str, urls: &[String]) -> Arc<Client> {
 }
 
 fn broadcaster(client: Arc<Client>, state_dir: &Path, faults: Arc<dyn FaultInjector>) -> Broadcaster {
-    let caps = FeeCaps { per_transaction: 1 << 40, per_day: 1 << 60 };
+    let caps = FeeCaps { per_transaction: 1 << 40, per_day: 1 << 60, registration: 1 << 60 };
     let pace = Pace { look: Duration::from_millis(10), refresh: Duration::from_millis(30) };
     let clock = Arc::new(WallClock);
     Broadcaster::open(Parts { client, wallet: wallet(), state_dir, caps, pace, clock, faults }).unwrap()
@@ -116,7 +116,7 @@ fn the_process_under_test() {
     let urls: Vec<_> = argument("SENTINEL_TEST_RPC").unwrap().split(' ').map(str::to_owned).collect();
     let dir = argument("SENTINEL_TEST_DIR").unwrap();
     let die_at = argument("SENTINEL_TEST_DIE_AT").map(|place| place.parse().unwrap());
-    let faults = FaultFlags { die_at, hang_at: None, panic_from: None }.injector();
+    let faults = FaultFlags { die_at, ..FaultFlags::default() }.injector();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = client(&chain_id, &urls);

@@ -1,11 +1,15 @@
 //! Several endpoints: who is asked, who is left alone, and what is said when nobody can be.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sentinel::http::Deadline;
+use sentinel::venues::allora::chain_clock::ChainClock;
+use sentinel::venues::allora::clocks::Disagreement;
 use sentinel::venues::allora::endpoints::{Endpoints, EndpointsError};
-use sentinel::venues::allora::health::{CoolDown, Trouble};
-use sentinel_actors::ports::elapsed_now;
+use sentinel::venues::allora::health::{ClockOf, CoolDown, Trouble};
+use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::ports::{Clock as _, elapsed_now};
 use serde_json::json;
 
 use super::node::{Node, Reply, query_answer, status, status_of};
@@ -91,6 +95,58 @@ async fn rest_ends_and_an_answer_to_a_question_ends_the_failures() {
     node.follow(|method, _| (method == "abci_query").then(|| query_answer(100, &[7])));
     assert_eq!(read(&endpoints).await, Ok(vec![7]));
     assert_eq!(endpoints.health()[0].failures, 0);
+}
+
+#[tokio::test]
+async fn the_only_endpoint_is_used_soon_after_it_is_back_however_long_it_was_down() {
+    let node = Node::with(100, |_, _| Some(Reply::Raw("502 x", "", String::new())));
+    let first = Duration::from_millis(100);
+    let mut settings = settings(&[&node]);
+    settings.cool_down = CoolDown { first, max: 100 * LONG };
+    let endpoints = Endpoints::new(settings, clock(), chance()).unwrap();
+    let began = elapsed_now();
+    while endpoints.health()[0].failures < 9 {
+        assert!(endpoints.latest(until()).await.is_err());
+        assert!(began.elapsed() < LONG / 2, "it is not asked any more");
+        tokio::time::sleep(first / 20).await;
+    }
+    assert!(began.elapsed() >= 6 * first, "it is asked all the time");
+    assert!(matches!(trouble(&endpoints, 0), Some(Trouble::Resting { left, .. }) if left > LONG / 2));
+    node.follow(|_, _| None);
+    let back = elapsed_now();
+    while endpoints.latest(until()).await.is_err() {
+        assert!(back.elapsed() < LONG / 4, "it is back, and still not asked");
+        tokio::time::sleep(first / 20).await;
+    }
+    assert_eq!((trouble(&endpoints, 0), endpoints.health()[0].failures), (None, 0));
+}
+
+#[tokio::test]
+async fn a_failed_question_does_not_make_the_only_endpoint_unusable() {
+    let node = failing(100, Reply::Raw("502 x", "", String::new()));
+    let elsewhere = answering(100, 1);
+    elsewhere.follow(|method, _| (method == "status").then(|| Reply::Result(status_of("other-1", 100, LATEST, false))));
+    for nodes in [&[&node][..], &[&node, &elsewhere]] {
+        node.follow(|method, _| (method != "status").then(|| Reply::Raw("502 x", "", String::new())));
+        let endpoints = endpoints(nodes);
+        let error = read(&endpoints).await.unwrap_err();
+        assert!(matches!(error, EndpointsError::NoneAnswered { .. }), "{error}");
+        assert_eq!(endpoints.latest(until()).await.unwrap().height, 100);
+        assert_eq!((trouble(&endpoints, 0), endpoints.health()[0].failures), (None, 1));
+        node.follow(|method, _| (method == "abci_query").then(|| query_answer(100, &[7])));
+        assert_eq!(read(&endpoints).await, Ok(vec![7]));
+    }
+}
+
+#[tokio::test]
+async fn the_only_endpoint_is_left_alone_while_it_asks_for_that() {
+    let node = failing(100, Reply::Raw("429 x", "Retry-After: 120\r\n", String::new()));
+    let endpoints = endpoints(&[&node]);
+    for _ in 0..3 {
+        assert!(read(&endpoints).await.is_err());
+    }
+    assert_eq!((node.asked("abci_query"), node.asked("status")), (1, 1));
+    assert!(matches!(trouble(&endpoints, 0), Some(Trouble::Resting { .. })));
 }
 
 #[tokio::test]
@@ -200,4 +256,38 @@ async fn the_time_at_a_height_comes_from_an_endpoint_that_has_the_block() {
     let endpoints = endpoints(&[&pruned, &whole]);
     assert_eq!(endpoints.header(9, until()).await.unwrap().time.0, 1_800_000_000_000 - 3_599_500);
     assert_eq!(trouble(&endpoints, 0), None);
+}
+
+/// A sound node whose answers are dated by a clock that is an hour ahead of the tests' one.
+fn an_hour_ahead(height: u64, block: &'static str, date: &'static str) -> Node {
+    Node::with(height, move |method, _| {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "result": status_of(CHAIN, height, block, false) }).to_string();
+        (method == "status").then_some(Reply::Raw("200 OK", date, body))
+    })
+}
+
+#[tokio::test]
+async fn a_wrong_clock_of_this_machine_makes_no_endpoint_unusable_and_is_named() {
+    let sound = an_hour_ahead(100, "2027-01-15T08:59:55Z", "Date: Fri, 15 Jan 2027 09:00:00 GMT\r\n");
+    let stuck = an_hour_ahead(99, "2027-01-15T08:58:00Z", "Date: Fri, 15 Jan 2027 09:00:00 GMT\r\n");
+    let endpoints = endpoints(&[&sound, &stuck]);
+    assert_eq!(endpoints.clocks(), None);
+    assert_eq!(endpoints.latest(until()).await.unwrap().height, 100);
+    assert_eq!(trouble(&endpoints, 0), None);
+    let by_its_own = Trouble::Stuck { height: 99, age: Duration::from_secs(120), clock: ClockOf::Endpoint };
+    assert_eq!(trouble(&endpoints, 1), Some(by_its_own));
+    let (_, apart) = endpoints.clocks().unwrap();
+    assert_eq!(apart, Some(Disagreement::Machine { ahead_ms: -3_600_000 }));
+}
+
+#[tokio::test]
+async fn the_chain_s_clock_follows_the_newest_block_whatever_this_machine_s_clock_says() {
+    let node = an_hour_ahead(100, "2027-01-15T08:59:55Z", "Date: Fri, 15 Jan 2027 09:00:00 GMT\r\n");
+    let chain_clock = Arc::new(ChainClock::new(clock()));
+    let noted = chain_clock.clone();
+    let endpoints = endpoints(&[&node]).observed_by(Arc::new(move |tip| noted.note(tip)));
+    assert!(!chain_clock.is_of_chain());
+    endpoints.latest(until()).await.unwrap();
+    let ahead_ms = chain_clock.now().0 - "2027-01-15T08:59:55Z".parse::<UtcMs>().unwrap().0;
+    assert!((0..20_000).contains(&ahead_ms), "{ahead_ms}");
 }

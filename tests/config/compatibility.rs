@@ -89,8 +89,8 @@ fn the_first_health_file_can_be_read_and_its_fields_are_still_written() {
         "faults_in_a_row":0,"last_reason":"hold","ended":false}}}"#;
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join(sentinel::node::health::HEALTH_FILE), old_file).unwrap();
-    let health = sentinel::node::health::Health::read(dir.path()).unwrap();
-    health.write(dir.path()).unwrap();
+    let view = sentinel::node::health::read(dir.path()).unwrap();
+    sentinel::node::health::write(&view, dir.path()).unwrap();
     let text = std::fs::read_to_string(dir.path().join(sentinel::node::health::HEALTH_FILE)).unwrap();
     let new: serde_json::Value = serde_json::from_str(&text).unwrap();
     let fields = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();

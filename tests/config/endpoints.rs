@@ -1,6 +1,7 @@
 //! Model servers and gateways: what a configuration may ask of them, and what `--live` may reach.
 
 use sentinel::config::{GatewayConfig, HubAccess, HubConfig, HubPayload, VenueConfig};
+use sentinel_actors::domain::evidence::Grade;
 use sentinel_actors::domain::intent::Mode;
 
 use super::*;
@@ -35,7 +36,7 @@ fn the_example_of_a_gateway_states_the_defaults_of_its_two_sections() {
     let config = read(MT5).unwrap();
     let (kept, dropped) = (
         ["account = ", "account_mode", "magic", "kind = \"mlflow\"", "kind = \"gateway\""],
-        ["host", "port", "payload", "tls", "dialect"],
+        ["host", "port", "payload", "tls", "dialect", "least_evidence"],
     );
     let short: Vec<&str> = MT5.lines().filter(|line| !dropped.iter().any(|key| line.starts_with(key))).collect();
     assert!(kept.iter().all(|key| short.iter().any(|line| line.contains(key))));
@@ -56,6 +57,35 @@ fn a_netting_account_without_stops_is_counted_and_nothing_else_is() {
     assert!(!gateway(&read(&with_stop).unwrap()).derives_positions);
     let hedging = with_stop.replace("\"netting\" #", "\"hedging\" #");
     assert!(!gateway(&read(&hedging).unwrap()).derives_positions);
+}
+
+/// The gateway may list a position of one under the name of the other.
+#[test]
+fn two_names_of_one_symbol_do_not_share_an_account() {
+    let one = mt5("dialect = \"order-send\"", "dialect = \"command\"");
+    let pipeline = &one[one.find("[[pipeline]]").unwrap()..];
+    let name = pipeline.lines().find(|line| line.starts_with("name = ")).unwrap();
+    let second = pipeline.replacen(name, "name = \"second\"", 1);
+    for suffixed in ["EURUSD.m", "EURUSDm"] {
+        let second = second.replace("symbol = \"EURUSD\"", &format!("symbol = \"{suffixed}\""));
+        check_refused(&format!("{one}\n{second}"), "cannot tell their positions apart");
+    }
+}
+
+#[test]
+fn the_size_of_a_position_and_the_hours_of_new_exposure_are_limits_too() {
+    let limits = |limits: &str| format!("{MT5}\n[pipeline.risk]\n{limits}\n");
+    let read = read(&limits("max_position_lots = \"0.30\"\nhours = \"Europe/London; Mon 08:00-Fri 20:00\"")).unwrap();
+    let risk = &read.pipelines[0].order().unwrap().risk;
+    assert_eq!(risk.max_position_lots, Some("0.30".parse().unwrap()));
+    let [sunday, monday] = ["2026-07-05T12:00:00Z", "2026-07-06T12:00:00Z"].map(|time| time.parse().unwrap());
+    assert!(!risk.hours.is_open(sunday) && risk.hours.is_open(monday));
+    check_refused(&limits("hours = \"by day\""), "risk.hours: ");
+    check_refused(&limits("max_position_lots = 0"), "risk.max_position_lots: ");
+    let untracked = mt5("stop_distance = \"none\"", "stop_distance = \"0.0050\"");
+    let untracked = untracked.replace("on_opposite = \"reverse\"", "on_opposite = \"ignore\"");
+    let sized = "\n[pipeline.risk]\nmax_open_positions = \"none\"\nmax_position_lots = \"0.30\"\n";
+    check_refused(&(untracked + sized), "it needs risk.max_position_lots = \"none\"");
 }
 
 #[test]
@@ -80,6 +110,80 @@ on_opposite",
         ),
         "max_holding cannot be kept",
     );
+}
+
+/// The example in another dialect.
+fn speaking(dialect: &str, text: &str) -> String {
+    text.replacen("dialect = \"order-send\"", &format!("dialect = \"{dialect}\""), 1)
+}
+
+#[test]
+fn a_dialect_that_reports_positions_may_leave_stops_and_hedge() {
+    let command = speaking("command", MT5);
+    assert!(!gateway(&read(&command).unwrap()).derives_positions);
+    read(&command.replacen("stop_distance = \"none\"", "stop_distance = \"0.0050\"", 1)).unwrap();
+    let hedging = command.replace("\"netting\" #", "\"hedging\" #");
+    read(&(hedging + "\n[pipeline.risk]\nmax_open_positions = 3\n")).unwrap();
+    let both = two_of_them().replace("dialect = \"order-send\"", "dialect = \"command\"");
+    check_refused(&both, "command cannot tell their positions apart");
+}
+
+#[test]
+fn sentinel_reports_positions_tells_the_account_and_sees_spreads() {
+    let sentinel = speaking("sentinel", MT5);
+    assert!(!gateway(&read(&sentinel).unwrap()).derives_positions);
+    let hedging = sentinel.replace("\"netting\" #", "\"hedging\" #");
+    let limited =
+        hedging + "\n[pipeline.risk]\nmax_open_positions = 3\nmax_daily_loss = \"200\"\nmax_spread = \"0.00020\"\n";
+    let limited = read(&limited).unwrap();
+    assert_eq!((gateway(&limited).is_hedging, gateway(&limited).max_spread), (true, Some("0.00020".parse().unwrap())));
+}
+
+#[test]
+fn curve_is_never_offered_and_the_message_names_the_way_out() {
+    let curve = mt5("magic = 2017", "curve = \"client.key\"\nmagic = 2017");
+    check_refused(&curve, "has been built without CURVE");
+    check_refused(&curve, "through SSH or WireGuard");
+}
+
+#[test]
+fn a_stop_that_an_advisor_would_ignore_is_refused_with_the_way_out() {
+    let advisor = speaking("expert-advisor", MT5);
+    assert!(gateway(&read(&advisor).unwrap()).derives_positions);
+    for exit in ["stop_distance", "target_distance"] {
+        let text = advisor.replacen(&format!("{exit} = \"none\""), &format!("{exit} = \"0.0050\""), 1);
+        check_refused(&text, "expert-advisor ignores a stop and a target");
+        check_refused(&text, "write stop_distance = \"none\" and target_distance = \"none\"");
+    }
+    check_refused(&advisor.replace("\"netting\" #", "\"hedging\" #"), "nothing ever ends one");
+}
+
+#[test]
+fn evidence_that_a_dialect_cannot_give_is_refused() {
+    let wanting = |dialect: &str, grade: &str| {
+        speaking(dialect, &mt5("least_evidence = \"id\"", &format!("least_evidence = \"{grade}\"")))
+    };
+    assert_eq!(gateway(&read(MT5).unwrap()).least_evidence, Grade::Id);
+    assert_eq!(gateway(&read(&wanting("command", "position delta")).unwrap()).least_evidence, Grade::PositionDelta);
+    for dialect in ["order-send", "command", "expert-advisor"] {
+        read(&wanting(dialect, "id")).unwrap();
+        check_refused(
+            &wanting(dialect, "magic and comment"),
+            "never finds an order by the evidence 'magic and comment'",
+        );
+    }
+    for dialect in ["order-send", "expert-advisor"] {
+        check_refused(&wanting(dialect, "position delta"), "leave the key out");
+    }
+}
+
+#[test]
+fn a_symbol_that_an_advisor_would_take_for_a_command_is_refused() {
+    for symbol in ["TRADEX", "Fraction", "magic7"] {
+        let named = mt5("symbol = \"EURUSD\"", &format!("symbol = \"{symbol}\""));
+        check_refused(&speaking("expert-advisor", &named), "for a command wherever it stands");
+        read(&speaking("command", &named)).unwrap();
+    }
 }
 
 #[test]
@@ -153,21 +257,26 @@ fn two_dry_runs_of_one_symbol_on_one_paper_account_are_refused() {
 }
 
 #[test]
-fn live_is_said_at_the_start_and_reaches_this_machine_only() {
+fn live_is_said_at_the_start_and_what_leaves_this_machine_in_plain_text_is_said() {
     check_refused(&mt5("[node]", "[node]\nmode = \"live\""), "with the flag --live, and never by a file alone");
     for host in ["127.0.0.1", "127.8.8.8", "::1", "localhost"] {
         let flags = Flags { gtw_host: Some(host.to_owned()), ..Flags::default() };
-        assert_eq!(read_live(MT5, flags).unwrap().node.mode, Mode::Live);
+        let config = read_live(MT5, flags).unwrap();
+        assert_eq!((config.node.mode, config.plain_beyond()), (Mode::Live, None));
     }
     for host in ["10.0.0.7", "broker.example", "0.0.0.0", "localhost.example"] {
         let gateway = Flags { gtw_host: Some(host.to_owned()), ..Flags::default() };
         let hub = Flags { hub_host: Some(host.to_owned()), ..Flags::default() };
-        for flags in [gateway, hub] {
-            let message = read_live(MT5, flags.clone()).unwrap_err().to_string();
-            assert!(message.contains(host) && message.contains("no arming yet"), "{message}");
-            read_with(MT5, directory().path(), &Env::default(), &flags).unwrap();
+        for (what, flags) in [("gateway", gateway), ("hub", hub)] {
+            let said = read_live(MT5, flags.clone()).unwrap().plain_beyond().unwrap();
+            assert!(said.contains(&format!("{what} {host}:")) && said.contains("WireGuard or SSH"), "{said}");
+            let dry = read_with(MT5, directory().path(), &Env::default(), &flags).unwrap();
+            assert_eq!(dry.plain_beyond(), None, "no order of a dry run leaves");
         }
     }
+    let flags = Flags { hub_host: Some("hub.example".to_owned()), ..Flags::default() };
+    let by_https = MT5.replace("tls = false", "tls = true");
+    assert_eq!(read_live(&by_https, flags).unwrap().plain_beyond(), None);
     let message = read_live(&mt5("replay = true", "replay = false"), Flags::default()).unwrap_err().to_string();
     assert!(message.contains("recorded bars would trade on this gateway"), "{message}");
     let message = read_live(MINIMAL, Flags::default()).unwrap_err().to_string();

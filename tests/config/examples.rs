@@ -14,7 +14,7 @@ fn read(text: &str) -> Config {
         std::fs::write(dir.path().join(name), "x").unwrap();
         std::fs::set_permissions(dir.path().join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let env: Env = [("EODHD_API_TOKEN", "k3y")].into_iter().collect();
+    let env: Env = [("EODHD_API_TOKEN", "k3y"), ("TIINGO_API_KEY", "k3y")].into_iter().collect();
     let read = Config::from_str_at(text, "mt5.toml", dir.path(), &env, &Flags::default());
     read.unwrap_or_else(|errors| panic!("{errors}"))
 }
@@ -45,9 +45,13 @@ fn the_file_for_metatrader_has_the_old_daemons_defaults() {
 #[test]
 fn the_files_to_begin_with_are_listed_with_what_each_is_for() {
     let list = list();
-    for (name, purpose) in
-        [("mt5", "EODHD"), ("local", "Recorded"), ("forecast", "paper book"), ("sentinel", "Every key")]
-    {
+    for (name, purpose) in [
+        ("mt5", "EODHD"),
+        ("local", "Recorded"),
+        ("forecast", "paper book"),
+        ("allora", "Tiingo"),
+        ("sentinel", "Every key"),
+    ] {
         let line = list.lines().find(|line| line.split_whitespace().next() == Some(name));
         assert!(line.is_some_and(|line| line.contains(purpose)), "{name} in {list}");
     }
@@ -98,4 +102,45 @@ fn the_file_for_metatrader_names_every_option_with_its_default() {
     without.model.clone_from(&with.model);
     with.source.clone_from(&without.source);
     assert_eq!(without, with);
+}
+
+#[test]
+fn the_file_for_allora_is_the_old_daemons_competition_on_the_chains_own_windows() {
+    let text = ConfigFile::Allora.text();
+    let config = read(text);
+    let banner: Vec<String> = config.banner().collect();
+    for expected in [
+        "node.mode = dry_run (default)",
+        "allora.network = testnet",
+        "pipeline.btcusd.schedule = on worker window",
+        "pipeline.btcusd.source.kind = tiingo",
+        "pipeline.btcusd.features.set = btc9",
+        "pipeline.btcusd.forecast.horizon = 168h",
+        "pipeline.btcusd.venue.topic = 67",
+    ] {
+        assert!(banner.iter().any(|line| line == expected), "no '{expected}' in {banner:#?}");
+    }
+    // Its dates are examples: they are over, and would keep a newcomer's node from forecasting.
+    assert_eq!((config.pipelines[0].window.start, config.pipelines[0].window.end), (None, None));
+    let dated = read(&text.replace("# start = ", "start = ").replace("# end = ", "end = ")).pipelines.remove(0);
+    let shown = [dated.window.start, dated.window.end].map(|time| time.unwrap().to_string());
+    assert_eq!(shown, ["2025-09-16T13:00:00Z", "2025-12-15T13:00:00Z"]);
+    // What is commented out and is not an example is the default.
+    let open = [
+        "max_fee",
+        "max_fee_per_day",
+        "max_registration",
+        "margin_blocks",
+        "requests_per_hour",
+        "requests_per_day",
+        "ticker",
+        "rpc",
+    ];
+    let opened =
+        open.iter().fold(text.to_owned(), |text, key| text.replace(&format!("# {key} = "), &format!("{key} = ")));
+    let (mut with, mut without) = (read(&opened), read(text));
+    assert_eq!(with.allora, without.allora);
+    let (mut with, without) = (with.pipelines.remove(0), without.pipelines.remove(0));
+    with.source.clone_from(&without.source);
+    assert_eq!(with, without);
 }

@@ -6,17 +6,23 @@
     reason = "a test stops at the first surprise; clippy exempts the tests but not their helpers"
 )]
 
+mod alerts;
 mod allora;
+mod backup;
 mod compatibility;
 mod endpoints;
 mod examples;
 mod help;
 mod hostile;
+mod http;
 mod jobs;
+mod losses;
 mod per_pipeline;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +30,8 @@ use rust_decimal::Decimal;
 use sentinel::cli::check::{self, CheckArgs, CheckError, Judgement, Validators};
 use sentinel::cli::overrides::Overrides;
 use sentinel::config::{
-    AlloraConfig, Config, ConfigErrors, Env, Flags, LogLevel, ModelConfig, Origin, PipelineConfig, SourceConfig, Speed,
+    AlertsConfig, AlloraConfig, Config, ConfigErrors, Env, Flags, LogLevel, ModelConfig, Origin, PipelineConfig,
+    SourceConfig, Speed,
 };
 use sentinel::exit::ExitError as _;
 use sentinel_actors::domain::decision::OnOpposite;
@@ -55,7 +62,17 @@ fn directory() -> tempfile::TempDir {
     ] {
         std::fs::write(dir.path().join(name), "").unwrap();
     }
+    private(&dir.path().join("http.token"), "");
+    for name in ["telegram.token", "webhook.url", "webhook.secret", "dead_man.url"] {
+        alerts::write_secret(&dir.path().join(name), "c4n4ry");
+    }
     dir
+}
+
+/// A file that only its owner can read.
+fn private(file: &Path, text: &str) {
+    std::fs::write(file, text).unwrap();
+    std::fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
 }
 
 fn read_with(text: &str, dir: &Path, env: &Env, flags: &Flags) -> Result<Config, ConfigErrors> {
@@ -116,12 +133,17 @@ fn the_annotated_example_writes_every_key_out() {
     let expected = ["data.least_parts".to_owned()].into_iter().chain(deadlines.map(|key| format!("deadlines.{key}")));
     let expected =
         expected.chain(["decision.max_holding", "end", "made_from", "mode", "source.bars", "start"].map(str::to_owned));
-    let allora = ["call_timeout", "chain_id", "emissions_version", "explorer", "network", "rpc", "stale_after"];
-    let expected = allora
-        .map(|key| format!("allora.{key}"))
-        .into_iter()
-        .chain(expected.map(|key| format!("pipeline.eurusd.{key}")));
-    assert_eq!(optional, expected.collect::<Vec<_>>());
+    let allora = ["call_timeout", "chain_id", "emissions_version", "explorer", "max_fee", "max_fee_per_day"];
+    let allora = allora.into_iter().chain(["max_registration", "network", "rpc", "stale_after"]);
+    let expected =
+        allora.map(|key| format!("allora.{key}")).chain(expected.map(|key| format!("pipeline.eurusd.{key}")));
+    let http = ["hosts", "listen", "token_file"].map(|key| format!("http.{key}"));
+    let expected = expected.collect::<Vec<_>>();
+    let alerts = alerts::EXAMPLE_KEYS.map(|key| format!("alerts.{key}"));
+    let backup = ["daily_at", "dir", "keep"].map(|key| format!("backup.{key}"));
+    assert_eq!(optional, [&alerts[..], &expected[..10], &backup, &http, &expected[10..]].concat());
+    alerts::check_example(&all.alerts);
+    assert_eq!(config.alerts, AlertsConfig::default());
     assert_eq!(all.allora, Some(AlloraConfig::of_network("testnet").unwrap()), "the example states the defaults");
     assert_eq!(config.allora, None);
     assert_eq!(all.pipelines[0].deadlines, config.deadlines, "the example repeats the node's deadlines");
@@ -204,7 +226,7 @@ node.toml:39: pipeline.eurusd.decision.volume_lots: is missing and has no defaul
 node.toml:39: pipeline.eurusd.decision.stop_distance: is missing and has no default; allowed: a decimal like 0.0050, from 0.00000001 to 1000000, or "none"
 node.toml:39: pipeline.eurusd.decision.target_distance: is missing and has no default; allowed: a decimal like 0.0050, from 0.00000001 to 1000000, or "none"
 node.toml:40: pipeline.eurusd.name: 'eurusd' is already the pipeline of line 18
-node.toml:42: pipelines: unknown key; allowed: node, log, supervision, deadlines, allora, pipeline; did you mean 'pipeline'?"#;
+node.toml:42: pipelines: unknown key; allowed: node, log, http, supervision, deadlines, alerts, backup, allora, pipeline; did you mean 'pipeline'?"#;
     assert_eq!(message, expected);
 }
 

@@ -1,6 +1,5 @@
 //! What one pipeline may have otherwise than its node: mode and deadlines.
 
-use sentinel::node::late_after::LateAfter;
 use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::settings::Deadlines;
 
@@ -68,11 +67,10 @@ fn a_command_that_starts_nothing_reads_a_file_with_a_live_pipeline() {
 /// What only a live pipeline may not do, one in dry run may, whatever the node is.
 #[test]
 fn the_rules_for_live_are_those_of_the_pipeline() {
-    let far = MT5.replacen("host = \"127.0.0.1\"       # the flag --gtw", "host = \"broker.example\" # ", 1);
-    let far = far.replace("replay = true", "replay = false");
-    let message = load(&far, &live()).unwrap_err().to_string();
-    assert!(message.contains("no arming yet") && message.contains("recorded bars"), "{message}");
-    load(&saying(&far, "dry_run"), &live()).unwrap();
+    let recorded = MT5.replace("replay = true", "replay = false");
+    let message = load(&recorded, &live()).unwrap_err().to_string();
+    assert!(message.contains("recorded bars"), "{message}");
+    load(&saying(&recorded, "dry_run"), &live()).unwrap();
     let message = load(MINIMAL, &live()).unwrap_err().to_string();
     assert!(message.contains("or mode = \"dry_run\" in this pipeline"), "{message}");
     load(&saying(MINIMAL, "dry_run"), &live()).unwrap();
@@ -105,8 +103,8 @@ fn each_deadline_is_the_nodes_unless_the_pipeline_has_its_own() {
     assert_eq!((config.pipelines[0].deadlines, config.pipelines[1].deadlines), (expected, config.deadlines));
     assert!(config.banner().any(|line| line == "pipeline.eurusd.deadlines.fetch = 1s"));
     // What counts as late follows from them.
-    let late = LateAfter::of(&config);
-    assert_eq!((late.node, late.of_pipelines), (seconds(40), BTreeMap::from([("eurusd".to_owned(), seconds(27))])));
+    let late = config.pipelines.iter().map(|pipeline| pipeline.deadlines.late_after());
+    assert_eq!(late.collect::<Vec<_>>(), [seconds(27), seconds(40)]);
 }
 
 #[test]

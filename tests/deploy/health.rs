@@ -16,7 +16,7 @@ fn a_node_at_work_is_healthy_and_one_that_has_ended_is_not() {
     run(site.path(), ASK).expect(1).complains(&["health.json is missing"]);
     let mut node = Node::start(site.path(), site.args());
     node.wait_for("a health file", |_| site.state().join("health.json").exists());
-    run(site.path(), ASK).expect(0).says(&["healthy: process ", "1 pipelines", "last slot 2017-01-"]);
+    run(site.path(), ASK).expect(0).says(&["working", "1 pipelines", "last slot 2017-01-"]);
     node.signal(Signal::TERM);
     node.end().expect(0);
     run(site.path(), ASK).expect(1).complains(&["health.json is missing"]);
@@ -32,7 +32,7 @@ fn a_node_that_stands_still_is_not_healthy_for_long() {
         let answer = run(site.path(), ASK);
         (answer.status.code() == Some(1)).then_some(answer)
     };
-    wait_for("verdict", LONG, ask, String::new).complains(&["has shown no progress for 15s"]);
+    wait_for("verdict", LONG, ask, String::new).complains(&["has shown no progress for 15 s"]);
     node.signal(Signal::CONT);
     wait_for(
         "recovery",

@@ -9,6 +9,7 @@
     reason = "a test of real processes waits in real time and reads its own settings"
 )]
 
+mod completions;
 mod health;
 mod log_file;
 #[path = "../process/node.rs"]

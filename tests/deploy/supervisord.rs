@@ -1,4 +1,4 @@
-//! A real supervisord with the repository's own program file, in which only paths are replaced.
+//! A real supervisord with the repository's own program files, in which only paths are replaced.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -40,11 +40,15 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    /// `binary` is what the program file's binary path is replaced with.
+    /// One node. `binary` is what the program file's binary path is replaced with.
     fn start(site: Site, binary: &Path) -> Self {
+        Self::start_with("sentinel.conf", site, binary)
+    }
+
+    fn start_with(programs: &str, site: Site, binary: &Path) -> Self {
         let supervisord = find("supervisord", "SENTINEL_SUPERVISORD");
         let dir = site.path();
-        let text = fs::read_to_string(repository_file("deploy/supervisord/sentinel.conf")).unwrap();
+        let text = fs::read_to_string(repository_file("deploy/supervisord").join(programs)).unwrap();
         let text = [
             ("/usr/local/bin/sentinel", binary),
             ("/etc/sentinel", dir),
@@ -75,13 +79,13 @@ impl Supervisor {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The process as supervisord sees it.
-    fn pid(&self) -> Option<Pid> {
-        self.control(&["pid", "sentinel"]).trim().parse().ok().and_then(Pid::from_raw)
+    /// The process of a program as supervisord sees it.
+    fn pid(&self, program: &str) -> Option<Pid> {
+        self.control(&["pid", program]).trim().parse().ok().and_then(Pid::from_raw)
     }
 
     fn said(&self) -> String {
-        ["supervisord.log", "sentinel.err.log"]
+        ["supervisord.log", "sentinel.err.log", "sentinel-fx.err.log", "sentinel-crypto.err.log"]
             .map(|name| fs::read_to_string(self.site.path().join(name)).unwrap_or_default())
             .join("\n")
     }
@@ -97,11 +101,15 @@ impl Supervisor {
 
     /// The node has decided something, and is another process than `before`.
     fn wait_for_work(&self, before: Option<Pid>) -> Pid {
-        let health = self.site.state().join("health.json");
+        self.wait_for_work_of("sentinel", &self.site.state(), before)
+    }
+
+    fn wait_for_work_of(&self, program: &str, state: &Path, before: Option<Pid>) -> Pid {
+        let health = state.join("health.json");
         self.wait_for("work", || {
             let of = |pid: &Pid| format!("\"pid\":{},", pid.as_raw_nonzero());
             let text = fs::read_to_string(&health).unwrap_or_default();
-            self.pid().filter(|pid| Some(*pid) != before && text.contains(&of(pid)))
+            self.pid(program).filter(|pid| Some(*pid) != before && text.contains(&of(pid)))
         })
     }
 
@@ -164,4 +172,52 @@ fn after_each_meltdown_the_node_is_started_again_and_waits_longer() {
     let waits = || log.lines().filter(|line| line.contains("boot_backoff"));
     assert!(waits().next().unwrap().contains("crashes=1") && waits().nth(1).unwrap().contains("crashes=2"), "{log}");
     assert!(log.contains("meltdown"), "{log}");
+}
+
+/// A program's section with its name left out.
+fn section(text: &str, name: &str) -> String {
+    let (_, rest) = text.split_once(&format!("[program:{name}]\n")).unwrap();
+    rest.split("\n[").next().unwrap().trim().to_owned()
+}
+
+#[test]
+#[cfg_attr(not(has_program = "supervisord"), ignore = "needs supervisord: see CONTRIBUTING.md")]
+fn two_nodes_of_a_group_restart_apart_and_stop_together() {
+    let site = Site::long();
+    for name in ["fx.toml", "crypto.toml"] {
+        fs::copy(site.path().join("sentinel.toml"), site.path().join(name)).unwrap();
+    }
+    let supervisor = Supervisor::start_with("sentinel-nodes.conf", site, Path::new(SENTINEL));
+    let state = |name: &str| supervisor.site.state().join(name);
+    let fx = supervisor.wait_for_work_of("sentinel:fx", &state("fx"), None);
+    let crypto = supervisor.wait_for_work_of("sentinel:crypto", &state("crypto"), None);
+    kill_process(fx, Signal::KILL).unwrap();
+    supervisor.wait_for_work_of("sentinel:fx", &state("fx"), Some(fx));
+    assert_eq!(supervisor.pid("sentinel:crypto"), Some(crypto), "{}", supervisor.said());
+
+    let stopped = supervisor.control(&["stop", "sentinel:"]);
+    assert!(
+        ["sentinel:fx: stopped", "sentinel:crypto: stopped"].iter().all(|line| stopped.contains(line)),
+        "{stopped}"
+    );
+    for name in ["fx", "crypto"] {
+        supervisor.wait_for_line(&format!("stopped: {name} (exit status 0)"), 1);
+    }
+}
+
+#[test]
+fn the_nodes_of_a_group_are_run_as_a_single_node_is() {
+    let read = |name: &str| fs::read_to_string(repository_file("deploy/supervisord").join(name)).unwrap();
+    let keys = |section: String| {
+        let lines = section.lines().filter(|line| !line.starts_with("; ")).map(str::to_owned);
+        lines.collect::<Vec<_>>()
+    };
+    let (single, group) = (keys(section(&read("sentinel.conf"), "sentinel")), read("sentinel-nodes.conf"));
+    for name in ["fx", "crypto"] {
+        let own = section(&group, name)
+            .replace("/%(program_name)s.toml", "/sentinel.toml")
+            .replace("/%(program_name)s", "")
+            .replace("-%(program_name)s", "");
+        assert_eq!(keys(own), single, "{name}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The unit file, judged by systemd itself, without a systemd that runs; and the node, by what it would be denied.
+//! The unit files, judged by systemd itself, without a systemd that runs; and the node, by what it would be denied.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,6 +10,10 @@ use super::outside::{find, repository_file};
 use super::site::Site;
 
 const UNIT: &str = "deploy/systemd/sentinel.service";
+/// For several nodes.
+const TEMPLATE: &str = "deploy/systemd/sentinel@.service";
+/// A drop-in of either.
+const FORMER_LIMITS: &str = "deploy/systemd/former-limits.conf";
 /// Exposure times ten. What remains is what a daemon with a network and a manager's socket must have.
 const EXPOSURE_MAX: &str = "12";
 
@@ -21,33 +25,98 @@ fn analyze(args: &[&str]) -> String {
     said
 }
 
-#[test]
-#[cfg_attr(not(has_program = "systemd-analyze"), ignore = "needs systemd-analyze: see CONTRIBUTING.md")]
-fn the_unit_is_understood_without_a_warning() {
+/// What systemd has to say about a unit of this text, and about its drop-in.
+fn verified(name: &str, text: &str, drop_in: Option<&str>) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let binary = dir.path().join("sentinel");
     fs::write(&binary, "").unwrap();
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
-    let text = fs::read_to_string(repository_file(UNIT)).unwrap();
-    let unit = dir.path().join("sentinel.service");
-    fs::write(&unit, text.replace("/usr/local/bin/sentinel", binary.to_str().unwrap())).unwrap();
+    let start = format!("ExecStart={} run ", binary.display());
+    assert_eq!(text.matches("ExecStart=sentinel run ").count(), 1);
+    let unit = dir.path().join(name);
+    fs::write(&unit, text.replace("ExecStart=sentinel run ", &start)).unwrap();
+    if let Some(drop_in) = drop_in {
+        let folder = dir.path().join(format!("{name}.d"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("limits.conf"), drop_in).unwrap();
+    }
     let said = analyze(&["verify", "--man=no", unit.to_str().unwrap()]);
-    let ours: Vec<_> = said.lines().filter(|line| line.contains("sentinel")).collect();
-    assert!(ours.is_empty(), "{ours:#?}");
+    said.lines().filter(|line| line.contains("sentinel") || line.contains("limits.conf")).map(str::to_owned).collect()
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(repository_file(path)).unwrap()
 }
 
 #[test]
 #[cfg_attr(not(has_program = "systemd-analyze"), ignore = "needs systemd-analyze: see CONTRIBUTING.md")]
-fn the_unit_leaves_the_process_little_to_do_harm_with() {
-    let unit = repository_file(UNIT);
-    let threshold = format!("--threshold={EXPOSURE_MAX}");
-    let said = analyze(&["security", "--offline=true", &threshold, unit.to_str().unwrap()]);
-    assert!(said.contains("Overall exposure level"), "{said}");
+fn the_units_are_understood_without_a_warning() {
+    for (name, path) in [("sentinel.service", UNIT), ("sentinel@fx.service", TEMPLATE)] {
+        let text = text(path);
+        // Every credential that is shown in a comment, too.
+        let shown = text.replace("\n#LoadCredential=", "\nLoadCredential=");
+        assert!(shown != text, "{path} shows no credential");
+        for text in [&text, &shown] {
+            assert_eq!(verified(name, text, None), Vec::<String>::new(), "{path}");
+        }
+        let misspelt = verified(name, &text.replace("MemoryMax=", "MemoryMaximum="), None);
+        assert!(misspelt.iter().any(|line| line.contains("MemoryMaximum")), "a mistake goes unnoticed: {misspelt:?}");
+    }
+}
+
+#[test]
+#[cfg_attr(not(has_program = "systemd-analyze"), ignore = "needs systemd-analyze: see CONTRIBUTING.md")]
+fn the_units_leave_the_process_little_to_do_harm_with() {
+    for path in [UNIT, TEMPLATE] {
+        let unit = repository_file(path);
+        let threshold = format!("--threshold={EXPOSURE_MAX}");
+        let said = analyze(&["security", "--offline=true", &threshold, unit.to_str().unwrap()]);
+        assert!(said.contains("Overall exposure level"), "{said}");
+    }
+}
+
+/// The settings of a unit, without its comments.
+fn settings(path: &str) -> Vec<String> {
+    let text = text(path);
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_unit_for_several_nodes_differs_from_the_other_in_names_and_memory_alone() {
+    let single = settings(UNIT);
+    let own: Vec<String> = settings(TEMPLATE)
+        .into_iter()
+        .filter(|line| line != "EnvironmentFile=-/etc/sentinel/%i.env")
+        .map(|line| {
+            line.replace("Sentinel node %i:", "Sentinel:")
+                .replace("/%i.toml", "/sentinel.toml")
+                .replace("sentinel/%i", "sentinel")
+                .replace("MemoryMax=256M", "MemoryMax=512M")
+        })
+        .collect();
+    assert_eq!(own, single);
+    // Nothing that belongs to one of them is another one's.
+    let start = "ExecStart=sentinel run --config /etc/sentinel/%i.toml --state /var/lib/sentinel/%i";
+    for line in [start, "StateDirectory=sentinel/%i"] {
+        assert!(settings(TEMPLATE).iter().any(|own| own == line), "{line} is missing");
+    }
+}
+
+#[test]
+#[cfg_attr(not(has_program = "systemd-analyze"), ignore = "needs systemd-analyze: see CONTRIBUTING.md")]
+fn the_former_daemons_limits_are_a_drop_in_of_either_unit() {
+    let limits = settings(FORMER_LIMITS);
+    assert_eq!(limits, ["[Service]", "MemoryMax=2G", "CPUQuota=50%"]);
+    for (name, path) in [("sentinel.service", UNIT), ("sentinel@fx.service", TEMPLATE)] {
+        assert_eq!(verified(name, &text(path), Some(&text(FORMER_LIMITS))), Vec::<String>::new(), "{path}");
+    }
+    let misspelt = verified("sentinel.service", &text(UNIT), Some("[Service]\nCPUQuotum=50%\n"));
+    assert!(misspelt.iter().any(|line| line.contains("CPUQuotum")), "the drop-in is not read: {misspelt:?}");
 }
 
 #[test]
 fn the_unit_restarts_what_a_restart_can_help() {
-    let text = fs::read_to_string(repository_file(UNIT)).unwrap();
+    let text = text(UNIT);
     for line in ["Type=notify", "Restart=on-failure", "RestartPreventExitStatus=64 78", "StartLimitIntervalSec=0"] {
         assert!(text.lines().any(|own| own == line), "{line} is missing");
     }
@@ -69,7 +138,7 @@ fn calls(set: &str) -> BTreeSet<String> {
 
 /// What the unit's filter lets pass.
 fn allowed() -> BTreeSet<String> {
-    let unit = fs::read_to_string(repository_file(UNIT)).unwrap();
+    let unit = text(UNIT);
     let mut allowed = calls("@default");
     for line in unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter=")) {
         for set in line.trim_start_matches('~').split(' ') {

@@ -43,8 +43,8 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("SENTINEL_DAMAGED_BYTES=300 cargo test --test process damage", ".ci/nightly", "SENTINEL_DAMAGED_BYTES=${"),
     ("SENTINEL_SLOW_FSYNCS=1000 cargo test --test process faulty_disk", ".ci/nightly", "SENTINEL_SLOW_FSYNCS=${"),
     // No systemd runs in CI: its own tools judge the unit, and the node is run under a notification socket.
-    ("systemd-sysusers", "tests/deploy/systemd.rs", "the_unit_is_understood_without_a_warning"),
-    ("systemctl daemon-reload", "tests/deploy/systemd.rs", "the_unit_is_understood_without_a_warning"),
+    ("systemd-sysusers", "tests/deploy/systemd.rs", "the_units_are_understood_without_a_warning"),
+    ("systemctl daemon-reload", "tests/deploy/systemd.rs", "the_units_are_understood_without_a_warning"),
     (
         "systemctl enable --now sentinel",
         "tests/deploy/notify.rs",
@@ -55,6 +55,16 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "tests/deploy/supervisord.rs",
         "a_killed_node_is_started_again_and_a_stop_ends_it_in_order",
     ),
+    // They are followed in a fresh Debian.
+    ("apt-get install --yes adduser ca-certificates curl supervisor", ".ci/guides.sh", "debootstrap "),
+    ("adduser --system ", ".ci/guides.sh", "guide=docs/quick-start.md"),
+    ("sed -i 's/^;user=/user=/' ", ".ci/guides.sh", "guide=docs/quick-start.md"),
+    ("service supervisor start", ".ci/guides.sh", "guide=docs/quick-start.md"),
+    ("supervisorctl status sentinel", ".ci/guides.sh", "guide=docs/quick-start.md"),
+    ("curl --fail ", ".ci/guides.sh", "guide=docs/quick-start.md"),
+    ("cargo install --locked cargo-deb", ".ci/run", "cargo install --quiet --locked --version"),
+    ("cargo deb", ".ci/debian.sh", "--no-build --locked"),
+    ("apt install ./target/debian/sentinel_", ".ci/debian.sh", "dpkg_ --install /packages/sentinel.deb"),
     // No docker runs in CI: buildah builds the image, and it is started with the same restrictions.
     ("docker build ", ".ci/container.sh", "buildah_ build"),
     ("docker run ", ".ci/container.sh", "--no-new-privs"),
@@ -74,7 +84,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
 ];
 
 /// The commands of a document's blocks: one per line, without comments, continued lines joined.
-fn shown(text: &str) -> Vec<String> {
+pub fn shown(text: &str) -> Vec<String> {
     let blocks = text.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sh\n"));
     let lines = blocks.map(|block| block.replace("\\\n", " ")).collect::<Vec<_>>().join("\n");
     let lines = lines.lines().map(|line| line.split(" #").next().unwrap());
@@ -87,13 +97,13 @@ fn is_sentinel(line: &str) -> bool {
 }
 
 /// What puts files into place is run with other directories.
-fn is_installation(line: &str) -> bool {
+pub fn is_installation(line: &str) -> bool {
     line.starts_with("install ") || line.starts_with("mkdir ")
 }
 
 /// A command of `sentinel`, with what a test adds to it.
 fn shortened(line: &str, site: &Site) -> String {
-    let mut line = line.replace("cargo run --release -- ", "sentinel ");
+    let mut line = line.replace("cargo run --release -- ", "sentinel ").replace("127.0.0.1:9464", "127.0.0.1:0");
     if line.starts_with("sentinel demo") {
         line += if line.contains("--speed") { " --bars 500" } else { " --bars 500 --speed max" };
     }
@@ -104,7 +114,7 @@ fn shortened(line: &str, site: &Site) -> String {
 }
 
 /// What became of a command.
-enum Followed {
+pub enum Followed {
     /// It is still to be run as it stands.
     Run,
     /// It was run.
@@ -112,7 +122,7 @@ enum Followed {
 }
 
 /// Follows a document. `each` may run a command in its own way.
-fn follow(document: &str, site: &mut Site, mut each: impl FnMut(&mut Site, &str) -> Followed) {
+pub fn follow(document: &str, site: &mut Site, mut each: impl FnMut(&mut Site, &str) -> Followed) {
     let folder = Path::new(document).parent().unwrap().to_owned();
     let folder = if folder.starts_with("tools") { folder } else { PathBuf::new() };
     let mut count = 0;
@@ -130,7 +140,7 @@ fn follow(document: &str, site: &mut Site, mut each: impl FnMut(&mut Site, &str)
 }
 
 /// The first block of this kind.
-fn block<'t>(text: &'t str, kind: &str) -> &'t str {
+pub fn block<'t>(text: &'t str, kind: &str) -> &'t str {
     let (_, rest) = text.split_once(&format!("```{kind}\n")).unwrap();
     rest.split("```").next().unwrap()
 }
@@ -152,7 +162,7 @@ fn shape(text: &str) -> String {
 
 /// Each line of an example, but "...", is one of the output.
 #[track_caller]
-fn check_example(example: &str, output: &str) {
+pub fn check_example(example: &str, output: &str) {
     let output = shape(output);
     for line in example.lines().filter(|line| !line.trim().is_empty() && *line != "...") {
         let line = shape(&line.replace("target/release/", ""));
@@ -194,6 +204,13 @@ fn the_gateway_document_can_be_followed() {
             "hub" => site.serve(line),
             // The first order is only placed, which asking cannot settle.
             "gateway" => site.serve(&format!("{line} --fault placed@1")),
+            "arm" => {
+                // As a person does it: look, then type.
+                let command = shortened(line, site);
+                let said = site.run(Path::new(""), &format!("sh -c '{command} || true'")).out;
+                let id = said.split("Type ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+                site.run(Path::new(""), &format!("{command} --yes {id}"));
+            }
             "run" => site.start(&shortened(line, site), "event=order_held"),
             "journal" => {
                 site.stop("sentinel run");
@@ -221,7 +238,7 @@ fn the_operations_document_can_be_followed_beside_a_running_node() {
     follow("docs/operations.md", &mut site, |site, line| {
         if line == "sentinel health" {
             // The slot that `why` asks about has ended.
-            site.start("sentinel run --config sentinel.toml", "slot=2017-01-20T02:00:02Z");
+            site.start("sentinel run --config sentinel.toml", "slot=2017-01-20T03:00:02Z outcome=");
         }
         if line.ends_with("--accept-lost-journal") {
             site.stop("sentinel run");
@@ -316,9 +333,15 @@ fn every_shown_command_is_run_here_or_named_with_what_runs_it() {
         "README.md",
         "CONTRIBUTING.md",
         "docs/allora.md",
+        "docs/competition-end.md",
+        "docs/from-the-python-daemons.md",
         "docs/gateway.md",
         "docs/market-data.md",
         "docs/operations.md",
+        "docs/production-checklist.md",
+        "docs/quick-start.md",
+        "docs/troubleshooting.md",
+        "docs/ways-to-run.md",
         "tools/export-model/README.md",
     ];
     let mut used = BTreeSet::new();
@@ -367,7 +390,9 @@ fn commands_in_comments_are_those_of_the_documents() {
 fn what_the_documents_install_is_where_they_say() {
     let site = Site::new();
     let target = site.path().join("root");
-    for folder in ["usr/local/bin", "etc/sysusers.d", "etc/systemd/system", "etc/supervisor/conf.d", "var/log"] {
+    for folder in
+        ["usr/local/bin", "usr/share", "etc/sysusers.d", "etc/systemd/system", "etc/supervisor/conf.d", "var/log"]
+    {
         fs::create_dir_all(target.join(folder)).unwrap();
     }
     let lines: Vec<String> =
@@ -375,17 +400,23 @@ fn what_the_documents_install_is_where_they_say() {
     assert!(lines.len() >= 5, "{lines:?}");
     for line in lines {
         let line = line.replace(" target/dist/sentinel ", &format!(" {} ", super::node::SENTINEL));
-        let line = ["/usr/local", "/etc", "/var"].iter().fold(line, |line, folder| {
+        let line = ["/usr/local", "/usr/share", "/etc", "/var"].iter().fold(line, |line, folder| {
             line.replace(&format!(" {folder}/"), &format!(" {}{folder}/", target.display()))
         });
         site.run(Path::new(""), &line);
     }
-    for file in ["usr/local/bin/sentinel", "etc/systemd/system/sentinel.service", "etc/supervisor/conf.d/sentinel.conf"]
-    {
+    for file in [
+        "usr/local/bin/sentinel",
+        "etc/systemd/system/sentinel.service",
+        "etc/systemd/system/sentinel@.service",
+        "etc/systemd/system/sentinel.service.d/limits.conf",
+        "etc/supervisor/conf.d/sentinel.conf",
+        "usr/share/bash-completion/completions/sentinel",
+    ] {
         assert!(target.join(file).is_file(), "{file} is missing");
     }
     let unit = read("deploy/systemd/sentinel.service");
-    assert!(unit.contains("ExecStart=/usr/local/bin/sentinel run --config /etc/sentinel/sentinel.toml"));
+    assert!(unit.contains("ExecStart=sentinel run --config /etc/sentinel/sentinel.toml"));
     assert!(target.join("var/log/supervisor").is_dir());
 }
 
@@ -404,6 +435,7 @@ fn docker_run_and_the_compose_file_say_the_same() {
         ("--tmpfs /tmp", "tmpfs: [\"/tmp"),
         ("--memory 512m", "mem_limit: 512m"),
         ("--pids-limit 64", "pids_limit: 64"),
+        ("-p 127.0.0.1:9464:9464", "ports: [\"127.0.0.1:9464:9464\"]"),
         (":/etc/sentinel:ro", ":/etc/sentinel:ro"),
         (":/var/lib/sentinel", ":/var/lib/sentinel"),
     ] {

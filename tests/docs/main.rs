@@ -9,9 +9,13 @@
 )]
 
 mod commands;
+mod dialects;
+mod guides;
 #[path = "../process/node.rs"]
 #[allow(dead_code, reason = "shared with the tests of the process, which need more of it")]
 mod node;
+mod report;
+mod runbook;
 mod site;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +24,6 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Parser as _};
 use sentinel::cli::{Cli, exit};
-use sentinel::venues::gateway::dialect::{DIALECTS, Dialect};
 use sentinel_actors::domain::bar::DropReason;
 use sentinel_actors::domain::reason::{Outcome, Reason};
 
@@ -70,19 +73,14 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-#[test]
-fn the_table_of_dialects_is_the_one_in_the_code() {
-    let text = read("docs/gateway.md");
-    let is = |able: bool| if able { "yes" } else { "no" };
-    let expected = DIALECTS.each_ref().map(|dialect| {
-        let Dialect { name, protocol: _, reports_positions, closes_by_ticket, has_order_ids, has_quotes, lots } =
-            dialect;
-        let able = [*reports_positions, *closes_by_ticket, *has_order_ids, *has_quotes].map(is).join("|");
-        format!("`{name}`|{able}|{} to {}, {} decimals", lots.least, lots.most, lots.decimals)
-    });
-    let found: Vec<String> =
-        rows(section(&text, "What a dialect can do")).iter().map(|cells| cells.join("|")).collect();
-    assert_eq!(found, expected);
+/// A whole file that is generated; `SENTINEL_BLESS` writes it.
+fn generated(name: &str, expected: &str) {
+    let path = root().join(name);
+    if std::env::var("SENTINEL_BLESS").is_ok() {
+        std::fs::write(&path, expected).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(committed, expected, "run SENTINEL_BLESS=1 cargo test --test docs and look at the difference");
 }
 
 #[test]
@@ -119,12 +117,7 @@ A slot's row counts the delivered bars that were not used, by these codes (`drop
     for reason in DropReason::ALL {
         writeln!(expected, "| `{}` | {} |", reason.code(), reason.meaning()).unwrap();
     }
-    let path = root().join("docs/reasons.md");
-    if std::env::var("SENTINEL_BLESS").is_ok() {
-        std::fs::write(&path, &expected).unwrap();
-    }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(committed, expected, "run SENTINEL_BLESS=1 cargo test --test docs and look at the difference");
+    generated("docs/reasons.md", &expected);
 }
 
 /// Names and levels of all log lines in the code.
@@ -207,8 +200,16 @@ fn every_test_that_is_named_as_proof_of_a_promise_is_in_its_file() {
 #[test]
 fn every_test_and_path_that_a_document_quotes_exists() {
     let code = sources(&["src", "tests", "benches", "actors", "testbed"]);
+    // Metrics are compared with their document in tests/metrics.
+    let is_metric = |name: &str| sentinel::operator::metrics::FAMILIES.iter().any(|family| family.name == name);
+    // And the columns of a report with theirs in report.rs.
+    let tables = sentinel::operator::report::tables::ALL;
+    let is_column = |name: &str| tables.iter().any(|table| table.columns.iter().any(|(column, _)| *column == name));
     let is_test = |name: &str| {
-        name.matches('_').count() >= 4 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        !is_metric(name)
+            && !is_column(name)
+            && name.matches('_').count() >= 4
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
     };
     let folders = ["actors/", "src/", "testbed/", "tests/", "config/", "deploy/", "docs/", "tools/", ".ci/"];
     let mut found = 0;
@@ -242,6 +243,7 @@ fn the_documents_and_the_help_name_the_same_exit_codes() {
         exit::SOFTWARE,
         exit::IO,
         exit::TEMPORARY,
+        exit::UNDETERMINED,
         exit::CONFIG,
     ] {
         assert!(of_help.contains(&code), "{code} is not documented");

@@ -21,7 +21,7 @@ pub struct Site {
 impl Site {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        for folder in ["config", "deploy/systemd", "deploy/supervisord"] {
+        for folder in ["config", "deploy/completions", "deploy/supervisord", "deploy/systemd"] {
             copy(&root().join(folder), &dir.path().join(folder));
         }
         fs::create_dir_all(dir.path().join("tools/export-model")).unwrap();
@@ -79,14 +79,21 @@ impl Site {
         format!(" --hub-port {} --gtw-port {}", self.ports[0], self.ports[1])
     }
 
+    /// Waits until what was started with this line has said `sign`.
+    pub fn wait_for(&mut self, line: &str, sign: &str) {
+        let (_, node) = self.running.iter_mut().find(|(own, _)| own == line).unwrap();
+        node.wait_for(sign, |node| node.said().1.contains(sign));
+    }
+
     /// Ends what was started with a line that begins so, in order.
     #[track_caller]
-    pub fn stop(&mut self, beginning: &str) {
+    pub fn stop(&mut self, beginning: &str) -> Ended {
         let at = self.running.iter().position(|(line, _)| line.starts_with(beginning)).unwrap();
         let (line, mut node) = self.running.remove(at);
         node.signal(rustix::process::Signal::TERM);
         let ended = node.ended_within(LONG).unwrap_or_else(|| panic!("{line} does not end"));
         assert_eq!(ended.status.code(), Some(0), "{line}\n{}", ended.err);
+        ended
     }
 
     /// Puts a directory back as it is now, later.

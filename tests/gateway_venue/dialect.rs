@@ -5,8 +5,10 @@ use std::ops::RangeInclusive;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use sentinel::venues::gateway::Exits;
-use sentinel::venues::gateway::order_send::{Unsendable, comment, order_request, read, status_request};
-use sentinel::venues::gateway::retcode::{Class, class, meaning};
+use sentinel::venues::gateway::order_send::{order_request, read, status_request};
+use sentinel::venues::gateway::retcode::{Class, class, class_of_text, meaning};
+use sentinel::venues::gateway::speech::{Terms, Unsendable};
+use sentinel::venues::gateway::values::comment;
 use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::intent::IntentKey;
 use sentinel_actors::domain::order::{Order, Role, Side, Ticket};
@@ -40,6 +42,10 @@ fn expected(retcode: i64) -> Class {
     }
 }
 
+fn terms(exits: Exits) -> Terms {
+    Terms { magic: MAGIC, exits, now: NOW }
+}
+
 fn reply(retcode: i64, ticket: u64, error: bool, text: &str, data: &Value) -> String {
     json!({"error": error, "ticket": ticket, "msg": text, "retcode": retcode, "data": data}).to_string()
 }
@@ -71,6 +77,32 @@ fn the_gateways_minus_one_is_a_refusal_only_without_a_word_of_time() {
     for text in ["JSON parse error", "", "Invalid request"] {
         assert_eq!(class(-1, text), Class::Refused { lasting: true }, "{text}");
     }
+}
+
+#[test]
+fn an_error_without_a_code_is_a_refusal_only_where_it_says_that_nothing_was_asked() {
+    for text in [
+        "",
+        "IPC timeout",
+        "order_send returned None",
+        "Unhandled Exception",
+        "status unknown",
+        "(-10004, 'No IPC')",
+        "Trade server: no connection (10031)",
+        "Request processing error",
+        "(-1, 'Terminal: Call failed')",
+        "disconnected",
+        "result is null",
+        "10012 then 10018",
+        "Invalid volume, or a timeout",
+        "error 10009",
+    ] {
+        assert_eq!(class_of_text(text), Class::Unknown, "{text}");
+    }
+    for text in ["Symbol EURUSD not found", "Invalid volume", "Market closed", "order failed: 10014"] {
+        assert_eq!(class_of_text(text), Class::Refused { lasting: true }, "{text}");
+    }
+    assert_eq!(class_of_text("order failed, retcode=10018"), Class::Refused { lasting: false });
 }
 
 #[test]
@@ -147,9 +179,9 @@ fn a_comment_fits_the_terminal_whatever_the_key_is() {
 #[test]
 fn a_close_is_the_opposite_order_where_positions_net() {
     let close = Order { role: Role::Close(Ticket(5)), side: Side::Sell, ..order() };
-    let request = order_request(&key(9), &close, MAGIC, Exits::ByOrders, NOW).unwrap();
+    let request = order_request(&key(9), &close, &terms(Exits::ByOrders)).unwrap();
     assert!(request.contains(r#""type":"OP_SELL","volume":0.10,"#), "{request}");
-    assert_eq!(order_request(&key(9), &close, MAGIC, Exits::AtBroker, NOW), Err(Unsendable::Close(Ticket(5))));
+    assert_eq!(order_request(&key(9), &close, &terms(Exits::AtBroker)), Err(Unsendable::Close(Ticket(5))));
 }
 
 #[test]
@@ -158,7 +190,7 @@ fn a_level_at_or_below_zero_is_not_written_because_zero_means_none() {
         let stopped = Order { stop_price: Some(level), ..order() };
         let aimed = Order { target_price: Some(level), ..order() };
         for order in [stopped, aimed] {
-            assert_eq!(order_request(&key(9), &order, MAGIC, Exits::AtBroker, NOW), Err(Unsendable::Level(level)));
+            assert_eq!(order_request(&key(9), &order, &terms(Exits::AtBroker)), Err(Unsendable::Level(level)));
         }
     }
 }
@@ -195,7 +227,7 @@ fn may_settle(bytes: &[u8], submission: &Submission, exits: Exits) -> bool {
             *code == Some(retcode) && ticket == 0 && expected(retcode) == Class::Refused { lasting: *lasting }
         }
         Submission::Unknown(_) => true,
-        Submission::Acked(Receipt::Inclusion(_)) | Submission::NeverLeft(_) => false,
+        Submission::Acked(Receipt::Inclusion(_)) | Submission::NeverLeft(_) | Submission::Withheld { .. } => false,
     }
 }
 
@@ -262,7 +294,7 @@ proptest! {
         let lots = Decimal::new(units, scale);
         let in_hundredths = lots * Decimal::ONE_HUNDRED;
         let fits = in_hundredths.fract().is_zero() && in_hundredths >= Decimal::ONE && lots <= Decimal::ONE_HUNDRED;
-        let asked = order_request(&key(9), &Order { volume_lots: lots, ..order() }, MAGIC, Exits::ByOrders, NOW);
+        let asked = order_request(&key(9), &Order { volume_lots: lots, ..order() }, &terms(Exits::ByOrders));
         match asked {
             Err(error) => {
                 prop_assert!(!fits);

@@ -3,7 +3,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking too")]
 
+mod command;
+mod command_orders;
 mod dialect;
+mod expert_advisor;
 
 mod logged;
 mod one_owner;
@@ -11,6 +14,8 @@ mod orders;
 mod other_orders;
 mod peer;
 mod pyzmq;
+mod pyzmq_traps;
+mod sentinel_dialect;
 mod settling;
 mod trouble;
 
@@ -18,8 +23,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
+use sentinel::venues::gateway::dialect::{DIALECTS, Dialect, Talk};
+use sentinel::venues::gateway::speech::Speech;
 use sentinel::venues::gateway::{Exits, GatewayAddress, GatewaySettings, GatewayVenue, Link, link};
 use sentinel_actors::domain::action::Receipt;
+use sentinel_actors::domain::evidence::Grade;
 use sentinel_actors::domain::intent::{Basis, Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Fill, Order, Role, Side};
 use sentinel_actors::domain::time::UtcMs;
@@ -30,6 +38,8 @@ const SOON: Duration = Duration::from_secs(5);
 /// Of an exchange that does not.
 const SHORT: Duration = Duration::from_millis(500);
 
+/// Within which an order ends that is prepared: longer than it can be good for.
+const LIFE: Duration = Duration::from_secs(3600);
 const MAGIC: u32 = 20_260_101;
 const NOW: UtcMs = UtcMs(1_767_225_600_250);
 
@@ -69,6 +79,10 @@ fn intent_of(key: &IntentKey, order: Order) -> Intent {
         action: order.into(),
         state: IntentState::Unknown,
         receipt: None,
+        awaits: None,
+        grade: None,
+        listed: None,
+        venue_note: None,
     }
 }
 
@@ -81,12 +95,34 @@ fn venue(port: u16) -> GatewayVenue {
 }
 
 fn venue_with(port: u16, exits: Exits, faults: Arc<dyn FaultInjector>) -> GatewayVenue {
-    let settings = GatewaySettings { account: "demo-1".to_owned(), magic: MAGIC, exits };
-    GatewayVenue::new(link_to(port), settings, faults, "eurusd/executor")
+    speaking("order-send", port, exits, faults)
+}
+
+/// A venue in this dialect.
+fn speaking(dialect: &str, port: u16, exits: Exits, faults: Arc<dyn FaultInjector>) -> GatewayVenue {
+    let dialect = DIALECTS.iter().find(|known| known.name == dialect).unwrap();
+    let settings = GatewaySettings {
+        dialect,
+        account: "demo-1".to_owned(),
+        magic: MAGIC,
+        exits,
+        is_hedging: false,
+        max_spread: None,
+        least_evidence: Grade::Id,
+    };
+    GatewayVenue::new(link_to(port), speech(dialect), settings, faults, "eurusd/executor")
+}
+
+/// What writes and reads a dialect whose requests stand alone.
+fn speech(dialect: &Dialect) -> &'static dyn Speech {
+    match dialect.talk {
+        Talk::Requests(speech) => speech,
+        Talk::Sessions => panic!("{} talks in sessions", dialect.name),
+    }
 }
 
 async fn submit(venue: &GatewayVenue, key: &IntentKey, deadline: Duration) -> Submission {
-    venue.prepare(key);
+    venue.prepare(key, crate::LIFE);
     venue.submit(&intent(key), deadline, &|| true).await
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sentinel::venues::gateway::GatewayAddress;
 use sentinel::venues::gateway::link::Exchange;
-use sentinel::venues::gateway::order_send::req_id;
+use sentinel::venues::gateway::values::req_id;
 use sentinel_actors::ports::{Sink as _, elapsed_now};
 
 use super::logged::Log;

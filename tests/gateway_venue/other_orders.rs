@@ -68,7 +68,7 @@ async fn a_reply_that_names_another_order_confirms_nothing() {
     let echo = |id: &str, data: &str| {
         format!(r#"{{"error":false,"ticket":7,"msg":"ok","retcode":10009,"req_id":{id},"data":{data}}}"#)
     };
-    let own = format!("\"{}\"", sentinel::venues::gateway::order_send::req_id(&key(9)));
+    let own = format!("\"{}\"", sentinel::venues::gateway::values::req_id(&key(9)));
     let others = [
         ("\"00000000-0000-0000-0000-000000000000\"", "null"),
         ("null", r#"{"symbol":"GBPUSD"}"#),

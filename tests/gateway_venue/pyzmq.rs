@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use sentinel::venues::gateway::order_send::req_id;
+use sentinel::venues::gateway::values::req_id;
 use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::order::Ticket;
 use sentinel_actors::ports::{Evidence, Sink as _, Submission};
@@ -19,8 +19,8 @@ fn python() -> OsString {
     std::env::var_os("SENTINEL_PYTHON").unwrap_or_else(|| "python3".into())
 }
 
-struct Gateway {
-    port: u16,
+pub struct Gateway {
+    pub port: u16,
     process: Child,
     /// Its end is the gateway's.
     input: Option<ChildStdin>,
@@ -28,7 +28,7 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn start(arguments: &[&str]) -> Self {
+    pub fn start(arguments: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateway_venue/gateway.py");
         let mut command = Command::new(python());
         command.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -41,7 +41,7 @@ impl Gateway {
     }
 
     /// Ends it and returns which orders it carried out.
-    fn orders(mut self) -> Vec<String> {
+    pub fn orders(mut self) -> Vec<String> {
         drop(self.input.take());
         self.output.by_ref().map(Result::unwrap).collect()
     }
@@ -100,13 +100,16 @@ async fn a_restarted_gateway_has_forgotten_and_the_operator_decides() {
 async fn pyzmq_refuses_what_is_out_of_its_range() {
     let gateway = Gateway::start(&["0"]);
     let settings = sentinel::venues::gateway::GatewaySettings {
+        dialect: &sentinel::venues::gateway::dialect::DIALECTS[0],
         account: "demo-1".to_owned(),
         magic: u32::MAX,
+        least_evidence: sentinel_actors::domain::evidence::Grade::Id,
         exits: sentinel::venues::gateway::Exits::ByOrders,
+        is_hedging: false,
+        max_spread: None,
     };
     let faults = std::sync::Arc::new(sentinel_actors::ports::NoFaults);
-    let venue =
-        sentinel::venues::gateway::GatewayVenue::new(super::link_to(gateway.port), settings, faults, "eurusd/executor");
+    let venue = sentinel::venues::gateway::open(super::link_to(gateway.port), settings, faults, "eurusd/executor");
     let submission = venue.submit(&super::intent(&key(9)), SOON, &|| true).await;
     assert!(matches!(submission, Submission::Rejected { code: Some(-3), lasting: true, .. }), "{submission:?}");
     assert_eq!(gateway.orders(), Vec::<String>::new());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sentinel::venues::gateway::Exits;
-use sentinel::venues::gateway::order_send::comment;
+use sentinel::venues::gateway::values::comment;
 use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::order::Ticket;
 use sentinel_actors::ports::{Evidence, FaultInjector, FaultPoint, InjectedFault, NoFaults, Sink as _, Submission};
@@ -27,7 +27,7 @@ impl FaultInjector for HangAt {
 async fn a_prepared_order_is_absent_without_asking_and_is_never_sent() {
     let gateway = Peer::start(|number, _| say(number, filled(1)));
     let venue = venue(gateway.port);
-    venue.prepare(&key(1));
+    venue.prepare(&key(1), crate::LIFE);
     for _ in 0..2 {
         assert!(matches!(settle(&venue, &key(1), SOON).await, Evidence::Absent(_)));
     }
@@ -39,7 +39,7 @@ async fn a_prepared_order_is_absent_without_asking_and_is_never_sent() {
 async fn what_another_process_prepared_has_to_be_asked_about() {
     let gateway = Peer::start(|number, _| say(number, cached(5)));
     let (before, after) = (venue(gateway.port), venue(gateway.port));
-    before.prepare(&key(1));
+    before.prepare(&key(1), crate::LIFE);
     assert!(matches!(settle(&after, &key(1), SOON).await, Evidence::Found(_)));
 }
 

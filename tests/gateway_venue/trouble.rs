@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sentinel::venues::gateway::Exits;
-use sentinel::venues::gateway::order_send::req_id;
+use sentinel::venues::gateway::values::req_id;
 use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::ports::{Evidence, FaultInjector, FaultPoint, InjectedFault, Sink as _, Submission, elapsed_now};
 
@@ -104,7 +104,7 @@ async fn an_order_to_an_absent_gateway_never_leaves_even_when_one_comes_up_later
 async fn an_order_that_becomes_too_old_while_it_waits_for_a_gateway_never_leaves() {
     let (port, is_young) = (free_port(), AtomicBool::new(true));
     let (venue, intent) = (venue(port), intent(&key(1)));
-    venue.prepare(&intent.key);
+    venue.prepare(&intent.key, crate::LIFE);
     let may_leave = || is_young.load(Ordering::Acquire);
     let mut waiting = venue.submit(&intent, SOON, &may_leave);
     tokio::select! {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use sentinel::journal::{JournalReader, SqliteJournal, StateDir, StoreOptions, proof_of};
+use sentinel::journal::{DueSlots, JournalReader, SqliteJournal, StateDir, StoreOptions, proof_of};
 use sentinel_actors::domain::announced::{AnnouncedSlot, Announcement};
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
@@ -98,7 +98,7 @@ async fn the_proof_counts_announced_slots_and_finds_those_without_a_row() {
     let ends = [1, 3, 10].map(|n| end(ended(n, Reason::ForecastAcked)));
     node.write([vec![announce(&windows)], ends.to_vec()].concat()).await;
     let reader = JournalReader::open(dir.path()).unwrap();
-    let proof = |until| proof_of(&reader, "eurusd", None, minute(1), until).unwrap();
+    let proof = |until| proof_of(&reader, "eurusd", DueSlots::Announced, minute(1), until).unwrap();
     let found = proof(minute(30));
     assert_eq!((found.holds(), found.due, found.rows, found.holes), (false, 4, 3, 1));
     assert_eq!((found.first_holes, found.announced_open), (vec![minute(2)], 1));
@@ -120,7 +120,7 @@ async fn a_slot_that_was_announced_just_before_the_end_of_a_process_is_no_hole()
     let late = JournalWrite::Announce { pipeline: "eurusd".into(), announced: vec![window(1, 2)], at: minute(20) };
     node.write(vec![late, announce(&[window(20, 5)]), end(ended(20, Reason::ForecastAcked))]).await;
     let reader = JournalReader::open(dir.path()).unwrap();
-    let proof = || proof_of(&reader, "eurusd", None, minute(1), minute(30)).unwrap();
+    let proof = || proof_of(&reader, "eurusd", DueSlots::Announced, minute(1), minute(30)).unwrap();
     assert_eq!((proof().holds(), proof().announced_open), (true, 1), "the next start ends it");
     node.write(vec![announce(&[window(22, 1)]), end(ended(22, Reason::ForecastAcked))]).await;
     assert_eq!((proof().holds(), proof().first_holes), (false, vec![minute(1)]), "nobody has ended it");
@@ -140,8 +140,10 @@ async fn beside_a_grid_announced_slots_are_due_and_other_rows_are_strays() {
     let rows = [row(minute(1), Reason::Hold), row(minute(2), Reason::Hold), row(between(2), Reason::ForecastAcked)];
     node.write([vec![announce(&[off_grid])], rows.to_vec()].concat()).await;
     let reader = JournalReader::open(dir.path()).unwrap();
-    let proof =
-        || proof_of(&reader, "eurusd", Some(&minutely()), minute(1), minute(2).plus(Duration::from_secs(45))).unwrap();
+    let proof = || {
+        proof_of(&reader, "eurusd", DueSlots::Grid(&minutely()), minute(1), minute(2).plus(Duration::from_secs(45)))
+            .unwrap()
+    };
     assert_eq!((proof().holds(), proof().due, proof().strays), (true, 3, 0));
     node.write(vec![row(between(1), Reason::Hold)]).await;
     assert_eq!((proof().holds(), proof().due, proof().strays), (false, 3, 1));

@@ -63,6 +63,16 @@ fn every_row_of_version_5_is_shown_as_version_5_showed_it() {
     assert_shown_as_by(5, [114, 18]);
 }
 
+#[test]
+fn every_window_and_forecast_of_version_7_is_shown_as_version_7_showed_it() {
+    assert_shown_as_by(7, [30, 30]);
+}
+
+#[test]
+fn every_live_order_of_version_8_is_shown_as_version_8_showed_it() {
+    assert_shown_as_by(8, [162, 3]);
+}
+
 /// The old state directory after its upgrade.
 fn upgraded() -> TempDir {
     let dir = old_state();

@@ -1,7 +1,8 @@
 //! Forecasts in the journal, beside orders.
 
-use sentinel::journal::proof;
+use sentinel::journal::{JournalReader, proof};
 use sentinel_actors::domain::action::{Action, Forecast, Inclusion};
+use sentinel_actors::domain::fact::{Awaits, Fact};
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::Role;
 use sentinel_actors::domain::reason::Reason;
@@ -128,4 +129,90 @@ async fn a_forecast_that_turns_up_later_is_shown_as_confirmed_later() {
     assert!(!why().contains("later confirmed"), "{}", why());
     node.write(vec![step(&intent, included())]).await;
     assert!(why().contains("it acted, later confirmed"), "{}", why());
+}
+
+fn noted(of: &Intent, fact: Fact) -> JournalWrite {
+    step(of, IntentEvent::Noted { fact })
+}
+
+fn stored() -> Fact {
+    Fact::Stored { value: "-0.0125".into(), evidence: "seen in its window".into(), inclusions: Some(7) }
+}
+
+async fn awaiting(node: &Node, account: &str) -> Vec<(IntentKey, Option<Awaits>)> {
+    let query = JournalRead::AwaitingIntents { pipeline: "eurusd".into(), account: account.into(), limit: 10 };
+    let JournalAnswer::Intents(intents) = node.journal.read(query).await.unwrap() else { panic!("no intents") };
+    intents.into_iter().map(|intent| (intent.key, intent.awaits)).collect()
+}
+
+#[tokio::test]
+async fn what_the_ledger_says_later_stands_on_the_intent_and_ends_what_is_awaited() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    let live = Intent { mode: Mode::Live, ..forecast(1) };
+    let dry = forecast(2);
+    for intent in [&live, &dry] {
+        let plan = JournalWrite::Plan(Box::new(intent.clone()));
+        node.write(vec![plan, step(intent, IntentEvent::Send), step(intent, included())]).await;
+    }
+    let account = live.account.clone();
+    assert_eq!(awaiting(&node, &account).await, [(live.key.clone(), Some(Awaits::Admission))], "paper says no more");
+    assert_eq!(awaiting(&node, "another").await, []);
+    let steps = vec![noted(&live, Fact::Admitted), noted(&live, Fact::Admitted), noted(&live, stored())];
+    assert_eq!(node.write(steps).await, [Written::Done, Written::Done, Written::Done]);
+    assert_eq!(awaiting(&node, &account).await, [(live.key.clone(), Some(Awaits::Score))]);
+    let early = node.write(vec![noted(&live, Fact::Evicted { evidence: "late".into() })]).await;
+    assert!(matches!(early[..], [Written::Refused(_)]), "{early:?}");
+    node.write(vec![noted(&live, Fact::Scored { score: "0.5".into() })]).await;
+    assert_eq!(awaiting(&node, &account).await, []);
+    drop(node);
+    let node = open(dir.path()); // its events lead to where it stands
+    assert_eq!(awaiting(&node, &account).await, []);
+    let facts: Vec<Fact> = JournalReader::open(dir.path())
+        .unwrap()
+        .steps(&live.key)
+        .unwrap()
+        .into_iter()
+        .filter_map(|step| match step.record.event? {
+            IntentEvent::Noted { fact } => Some(fact),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(facts, [Fact::Admitted, stored(), Fact::Scored { score: "0.5".into() }], "each once");
+}
+
+#[tokio::test]
+async fn a_fact_about_a_forecast_that_is_not_confirmed_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    let intent = Intent { mode: Mode::Live, ..forecast(1) };
+    node.write(vec![JournalWrite::Plan(Box::new(intent.clone())), step(&intent, IntentEvent::Send)]).await;
+    let refused = node.write(vec![noted(&intent, Fact::Admitted)]).await;
+    assert!(matches!(refused[..], [Written::Refused(_)]), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_time_that_a_forecast_counts_from_stands_in_its_row() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    let mut record = ended(1, Reason::ForecastAcked);
+    record.anchor = Some(minute(1));
+    node.write(vec![end(record)]).await;
+    let row = JournalReader::open(dir.path()).unwrap().slot("eurusd", minute(1)).unwrap().unwrap();
+    assert_eq!(row.record.anchor, Some(minute(1)));
+}
+
+#[tokio::test]
+async fn what_awaits_only_its_score_comes_after_what_awaits_its_window() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    let live = |n| Intent { mode: Mode::Live, ..forecast(n) };
+    for intent in [live(1), live(2)] {
+        let plan = JournalWrite::Plan(Box::new(intent.clone()));
+        node.write(vec![plan, step(&intent, IntentEvent::Send), step(&intent, included())]).await;
+    }
+    node.write(vec![noted(&live(1), stored())]).await;
+    let account = live(1).account;
+    let expected = [(live(2).key, Some(Awaits::Admission)), (live(1).key, Some(Awaits::Score))];
+    assert_eq!(awaiting(&node, &account).await, expected);
 }

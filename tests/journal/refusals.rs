@@ -32,6 +32,30 @@ fn a_database_of_another_program_is_refused_and_left_alone() {
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
+/// As `kill -9` leaves it while a node begins its journal, before the write-ahead log.
+#[tokio::test]
+async fn a_journal_that_was_left_half_way_says_so_and_the_next_node_mends_it() {
+    let dir = TempDir::new().unwrap();
+    open(dir.path()).write(vec![miss(0, 2000)]).await;
+    let last_slot = || JournalReader::open(dir.path()).map(|reader| reader.last_slot("eurusd").unwrap());
+    let before = last_slot().unwrap();
+    let (path, half) = (dir.path().join("journal.db"), dir.path().join("journal.db-journal"));
+    let kept = {
+        let killed = Connection::open(&path).unwrap();
+        // Without waiting for the disk, so that what is to be taken back counts at once.
+        let begun = "PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF; BEGIN; PRAGMA user_version = 99";
+        killed.execute_batch(begun).unwrap();
+        std::fs::read(&half).unwrap()
+    };
+    std::fs::write(&half, kept).unwrap();
+    let error = last_slot().expect_err("only a writer can take back what was begun");
+    assert!(matches!(error, JournalError::HalfWay { .. }), "{error:?}");
+    assert_eq!(error.exit_code(), 78);
+    assert!(error.advice().unwrap().contains("start the node once"));
+    drop(open(dir.path()));
+    assert!(before.is_some() && last_slot().unwrap() == before);
+}
+
 #[tokio::test]
 async fn a_damaged_file_is_refused_with_advice() {
     let dir = TempDir::new().unwrap();

@@ -132,6 +132,10 @@ pub(crate) fn intent(n: i64, role: Role) -> Intent {
         }),
         state: IntentState::Planned,
         receipt: None,
+        awaits: None,
+        grade: None,
+        listed: None,
+        venue_note: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use sentinel::journal::{JournalReader, proof};
 use sentinel_actors::domain::action::Action;
 use sentinel_actors::domain::cycle::SlotRecord;
-use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
+use sentinel_actors::domain::intent::{Basis, Intent, IntentEvent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Fill, Role, Side, Ticket};
 use sentinel_actors::domain::reason::{Outcome, Reason};
 use sentinel_actors::domain::time::UtcMs;
@@ -44,6 +44,40 @@ async fn the_first_row_of_a_slot_stands() {
     node.write(vec![miss(0, 1)]).await;
     assert_eq!(slots(dir.path()), [ended(1, Reason::Hold)]);
     assert_eq!(JournalReader::open(dir.path()).unwrap().worked_slots().unwrap(), 1);
+}
+
+/// It comes between two slots, or at the very time of one.
+#[tokio::test]
+async fn what_an_operator_asked_for_is_no_slot_s_and_changes_none() {
+    let dir = TempDir::new().unwrap();
+    let node = open(dir.path());
+    let close = |at: UtcMs| {
+        let (basis, role) = (Basis::Operator(at), Role::Close(Ticket(7)));
+        let key = IntentKey::derive(Mode::DryRun, "demo", "eurusd", basis, role);
+        Intent { key, slot: at, basis, ..intent(1, role) }
+    };
+    let of_slot = close(minute(3));
+    let before_all = close(UtcMs(minute(2).0 - 1));
+    assert_ne!(of_slot.key, intent(3, Role::Close(Ticket(7))).key);
+    for asked in [&before_all, &of_slot] {
+        let advance = |event| JournalWrite::Advance { key: asked.key.clone(), event, at: asked.slot };
+        node.write(vec![JournalWrite::Plan(Box::new(asked.clone())), advance(IntentEvent::Send)]).await;
+        assert_eq!(node.recovery().await, Recovery::default(), "it says nothing of slots");
+        node.write(vec![advance(lost())]).await;
+    }
+    node.write(vec![miss(1, 3), end(ended(4, Reason::Hold))]).await;
+    let open_of = node.exposure(minute(5)).await.open_intents;
+    assert_eq!(open_of.len(), 2, "as any order that is open it blocks new ones");
+    let recovery = Recovery { last_slot: Some(minute(4)), ..Recovery::default() };
+    assert_eq!(node.recovery().await, recovery);
+    drop(node);
+    let node = open(dir.path());
+    assert_eq!(node.recovery().await, recovery);
+    drop(node);
+    let rows = slots(dir.path());
+    assert!(rows.iter().all(|row| row.intents.is_empty() && row.outcome() != Outcome::Acted), "{rows:?}");
+    let proof = proof(dir.path(), "eurusd", &minutely(), minute(2), minute(4)).unwrap();
+    assert_eq!((proof.contradictions, proof.open, proof.holes), (0, 1, 0));
 }
 
 #[tokio::test]

@@ -1,6 +1,11 @@
 //! What live bars cost: figures to print, with the limits that they must keep. They are taken in release:
 //! `cargo test --release --test live -- --ignored --nocapture --test-threads 1 figures`.
+//!
+//! Limits of processor time are those of an idle machine of 2025. What a shared one takes longer for the same work of others, it may
+//! take longer for ours, see [`slowness`].
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -19,6 +24,35 @@ use super::support::*;
 fn process_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
+}
+
+/// Processor time of [`work_of_others`] on the machine for which the limits were set.
+const WORK_OF_OTHERS: Duration = Duration::from_millis(350);
+
+/// SQLite and nothing of ours: many small transactions in a file, which are system calls, copies and comparisons.
+fn work_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = rusqlite::Connection::open(dir.path().join("work.db")).unwrap();
+    database.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, text TEXT)").unwrap();
+    let mut insert = database.prepare("INSERT INTO t (text) VALUES (printf('%0800d', ?1))").unwrap();
+    for id in 0..4_000 {
+        insert.execute([id]).unwrap();
+    }
+    let sum = "SELECT sum(length(a.text) * (b.id % 7)) FROM t a JOIN t b ON b.id % 61 = a.id % 61 WHERE a.id < 300";
+    database.query_row(sum, [], |row| row.get::<_, i64>(0)).unwrap();
+}
+
+/// How many times longer than the machine of the limits this one takes now; at least 1. A neighbour on the same processor makes
+/// every program slower, and is no regression.
+fn slowness() -> f64 {
+    let times = (0..3).map(|_| {
+        let before = process_cpu();
+        work_of_others();
+        process_cpu().saturating_sub(before)
+    });
+    let slowness = times.min().unwrap().as_secs_f64() / WORK_OF_OTHERS.as_secs_f64();
+    println!("this machine takes {slowness:.2} times as long as that of the limits");
+    slowness.max(1.0)
 }
 
 /// A clock that calls `each` with the number of the slot that is waited for.
@@ -75,6 +109,7 @@ fn measured(
 #[test]
 #[ignore = "prints figures; run it in release"]
 fn figures_of_the_work_in_a_cycle() {
+    let slowness = slowness();
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::new(at("2017-06-04T23:30:00Z"));
     let vendor = Arc::new(vendor(market(), &clock, no_fault));
@@ -95,8 +130,8 @@ fn figures_of_the_work_in_a_cycle() {
         sorted[sorted.len() / 2],
         sorted[sorted.len() - 1]
     );
-    assert!(mean <= Duration::from_millis(2), "{mean:?}");
-    assert!(cycles[0] <= Duration::from_millis(50), "{:?}", cycles[0]);
+    assert!(mean <= Duration::from_millis(2).mul_f64(slowness), "{mean:?}");
+    assert!(cycles[0] <= Duration::from_millis(50).mul_f64(slowness), "{:?}", cycles[0]);
 }
 
 /// Resident bytes of this process before cycles 100 and 500: its growth is that of the node, because the vendor's is over by then.
@@ -118,8 +153,39 @@ fn figures_of_growth() {
     assert!(late.saturating_sub(early) <= 1_000_000);
 }
 
-/// Resident bytes of a node as its own process, when each of its pipelines has decided.
-fn resident(pipelines: usize) -> u64 {
+/// What a node as its own process was seen to take.
+struct Taken {
+    /// Resident bytes when each of its pipelines had decided.
+    resident: u64,
+    /// Its share of the machine's memory when its page and its metrics had then been asked for, in bytes: pages of libraries that other
+    /// programs use too count in part.
+    share: u64,
+    /// How long the page and the metrics took while cycles ran, the shortest first.
+    page: Vec<Duration>,
+    metrics: Vec<Duration>,
+}
+
+/// How long an answer takes from the first byte that is asked to the last one that comes.
+fn ask(page: SocketAddr, path: &str) -> Duration {
+    let began = elapsed_now();
+    let mut stream = TcpStream::connect(page).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {page}\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let took = began.elapsed();
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..answer.len().min(300)]));
+    took
+}
+
+/// The first number behind `name` in a file of the process, which counts in kB.
+fn kilobytes(process: u32, file: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/{file}")).unwrap();
+    let number = text.split_once(name).unwrap().1.split_whitespace().next().unwrap();
+    number.parse::<u64>().unwrap() * 1024
+}
+
+/// A node with so many pipelines, which each decide every five seconds. Without a question it has no page.
+fn taken(pipelines: usize, questions: usize) -> Taken {
     let dir = tempfile::tempdir().unwrap();
     let now = || WallClock.now().0;
     let market = Market::plain("EURUSD.FOREX", 1.1, 5);
@@ -133,9 +199,12 @@ fn resident(pipelines: usize) -> u64 {
     };
     let text = format!("[log]\nfile = \"none\"\nlevel = \"error\"\n{}", (0..pipelines).map(one).collect::<String>());
     std::fs::write(dir.path().join("node.toml"), text).unwrap();
+    // Free at this moment.
+    let page = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
     let mut node = Command::new(env!("CARGO_BIN_EXE_sentinel"))
         .current_dir(dir.path())
         .args(["run", "--config", "node.toml"])
+        .args((questions > 0).then(|| format!("--listen={page}")))
         .env("EODHD_API_TOKEN", KEY)
         .spawn()
         .unwrap();
@@ -149,30 +218,45 @@ fn resident(pipelines: usize) -> u64 {
         assert!(began.elapsed() < Duration::from_secs(90), "{} of {pipelines} have decided", decided());
         std::thread::sleep(Duration::from_millis(500));
     }
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.id())).unwrap();
+    let resident = kilobytes(node.id(), "status", "VmRSS:");
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..questions {
+        for (path, times) in ["/", "/metrics"].iter().zip(&mut times) {
+            times.push(ask(page, path));
+            // So that they meet every moment of the five seconds between two cycles.
+            std::thread::sleep(Duration::from_millis(70));
+        }
+    }
+    let share = kilobytes(node.id(), "smaps_rollup", "\nPss:");
     node.kill().unwrap();
     node.wait().unwrap();
-    let kb = status.split_once("VmRSS:").unwrap().1.split_whitespace().next().unwrap();
     assert_eq!(vendor.log().all().len(), 1, "one request for all");
-    kb.parse::<u64>().unwrap() * 1024
+    let [page, metrics] = times.map(|mut times| {
+        times.sort();
+        times
+    });
+    Taken { resident, share, page, metrics }
 }
 
 #[test]
 #[ignore = "prints figures; run it in release"]
 fn figures_of_memory() {
-    let one = resident(1);
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    let one = taken(1, 0).resident;
+    println!("one pipeline: {:.1} MB resident", mb(one));
     assert!(one <= 25_000_000, "{one}");
+    let Taken { resident, share, .. } = taken(1, 20);
+    println!(
+        "with page and metrics: {:.1} MB resident at first, {:.1} MB of the machine at last",
+        mb(resident),
+        mb(share)
+    );
+    assert!(share <= 25_000_000, "{share}");
     // What else the machine does moves it by a few KB; a figure that is above the limit three times is.
     let is_small = (0..3).any(|_| {
-        let thousand = resident(1000);
+        let thousand = taken(1000, 0).resident;
         let each = thousand.saturating_sub(one) / 999;
-        let mb = |bytes: u64| bytes as f64 / 1e6;
-        println!(
-            "one pipeline: {:.1} MB; 1,000: {:.1} MB, {:.1} KB for each further one",
-            mb(one),
-            mb(thousand),
-            each as f64 / 1e3
-        );
+        println!("1,000 pipelines: {:.1} MB, {:.1} KB for each further one", mb(thousand), each as f64 / 1e3);
         each <= 100_000
     });
     assert!(is_small);
@@ -180,7 +264,21 @@ fn figures_of_memory() {
 
 #[test]
 #[ignore = "prints figures; run it in release"]
+fn figures_of_page_and_metrics_of_a_thousand_pipelines_at_work() {
+    let slowness = slowness();
+    let Taken { resident, share, page, metrics } = taken(1000, 100);
+    for (name, times) in [("page", &page), ("metrics", &metrics)] {
+        let p99 = times[times.len() * 99 / 100 - 1];
+        println!("{name} of 1,000 pipelines at work: median {:?}, p99 {p99:?}", times[times.len() / 2]);
+        assert!(p99 <= Duration::from_millis(200).mul_f64(slowness), "{name}: {p99:?}");
+    }
+    println!("{:.1} MB resident at first, {:.1} MB of the machine at last", resident as f64 / 1e6, share as f64 / 1e6);
+}
+
+#[test]
+#[ignore = "prints figures; run it in release"]
 fn figures_of_a_start_with_a_warm_cache() {
+    let slowness = slowness();
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::new(at("2017-06-04T23:30:00Z"));
     let vendor = Arc::new(vendor(market(), &clock, no_fault));
@@ -193,7 +291,7 @@ fn figures_of_a_start_with_a_warm_cache() {
     }
     times.sort();
     println!("start, one decision and end with a warm cache: median {:?}, worst {:?}", times[5], times[9]);
-    assert!(times[5] <= Duration::from_millis(150), "{times:?}");
+    assert!(times[5] <= Duration::from_millis(150).mul_f64(slowness), "{times:?}");
 }
 
 /// Processor time in clock ticks and thread switches of a process, summed over its threads.
@@ -241,7 +339,8 @@ fn figures_of_a_replay() {
     };
     // What else the machine does counts too; a figure that is above the limit three times is.
     assert!((0..3).any(|_| {
+        let slowness = slowness();
         let (cpu_ms, switches) = measured();
-        cpu_ms <= 0.15 && switches <= 5.0
+        cpu_ms <= 0.15 * slowness && switches <= 5.0
     }));
 }

@@ -1,10 +1,12 @@
 //! A node that is killed again and again while it fetches, writes its cache and sees bars revised: no slot sees half a bar, and each
 //! sees what was there.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use sentinel::journal::JournalReader;
 use sentinel_testbed::vendors::Market;
 
 use super::bad_week::{native, truth};
@@ -28,7 +30,7 @@ fn market() -> Market {
 
 /// Runs the node from where its journal ends, with a vendor of its own.
 fn child(dir: &Path) {
-    let reached = if dir.join("state/journal.db").exists() { newest_slot(dir) } else { None };
+    let reached = newest_slot(dir);
     let clock = TestClock::new(reached.unwrap_or(at(BEGIN) - 30 * MINUTE));
     let vendor = vendor(market(), &clock, no_fault);
     let keys = "made_from = \"native\"\nend = \"2017-07-08T00:00:00Z\"";
@@ -38,8 +40,10 @@ fn child(dir: &Path) {
     run(&config(&text, dir), &clock);
 }
 
+/// A node that is killed while it begins its journal leaves a file that nobody can read before the next node has mended it.
 fn newest_slot(dir: &Path) -> Option<i64> {
-    rows(dir, "eurusd").last().map(|row| row.slot)
+    let journal = JournalReader::open(&dir.join("state")).ok()?;
+    journal.last_slot("eurusd").unwrap().map(|slot| slot.0)
 }
 
 #[test]
@@ -48,18 +52,18 @@ fn a_node_that_is_killed_while_it_fetches_decides_on_whole_bars_only() {
         return child(Path::new(&dir));
     }
     let dir = tempfile::tempdir().unwrap();
-    let mut kills = 0;
+    let (mut kills, said) = (0, dir.path().join("said.txt"));
     for round in 0_u64..400 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "killed::a_node_that_is_killed_while_it_fetches_decides_on_whole_bars_only"])
             .env(CHILD, dir.path())
-            .stdout(Stdio::null())
+            .stdout(File::create(&said).unwrap())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         // Longer from round to round, so that a slow machine gets to the end too.
         let patience = Duration::from_millis(50 + (round * 37) % 90 + round * 2);
-        let ended = wait(&mut child, patience);
+        let ended = wait(&mut child, patience, &said);
         if ended {
             break;
         }
@@ -85,11 +89,11 @@ fn a_node_that_is_killed_while_it_fetches_decides_on_whole_bars_only() {
 }
 
 /// Whether the process ends by itself within `patience`.
-fn wait(child: &mut std::process::Child, patience: Duration) -> bool {
+fn wait(child: &mut std::process::Child, patience: Duration, said: &Path) -> bool {
     let began = sentinel_actors::ports::elapsed_now();
     while began.elapsed() < patience {
         if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.success(), "{status}");
+            assert!(status.success(), "{status}: {}", std::fs::read_to_string(said).unwrap());
             return true;
         }
         std::thread::sleep(Duration::from_millis(2));

@@ -4,6 +4,7 @@
 mod bad_week;
 mod bars;
 mod commands;
+mod connections;
 mod figures;
 mod killed;
 mod overload;

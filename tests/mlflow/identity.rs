@@ -81,10 +81,10 @@ async fn a_model_that_is_swapped_behind_a_kept_connection_answers_no_question() 
     predict(&model).await.unwrap();
     hub.serve(1);
     let refused = predict(&model).await;
-    assert!(matches!(refused, Err(ModelError::Invalid(_))), "{refused:?}");
+    assert!(matches!(refused, Err(ModelError::Changed(_))), "{refused:?}");
     assert_eq!((hub.server.connections(), log.events()), (1, vec!["hub_model_changed".to_owned()]));
     assert!(matches!(predict(&model).await, Err(ModelError::Invalid(_))), "nor without a validation in between");
-    assert!(matches!(validate(&model).await, Err(ModelError::Invalid(_))));
+    assert!(matches!(validate(&model).await, Err(ModelError::Changed(_))));
     hub.serve(0);
     validate(&model).await.unwrap();
     assert_eq!(predict(&model).await.unwrap(), [[0.001, 0.3, 0.699]]);
@@ -120,7 +120,7 @@ async fn a_hub_that_takes_one_row_is_asked_the_probes_before_every_question() {
         assert_eq!(predict(&model).await.unwrap(), [[0.001, 0.3, 0.699]]);
         assert_eq!(hub.asked(&mut seen), [[1.0]]);
         hub.serve(1);
-        assert!(matches!(validate(&model).await, Err(ModelError::Invalid(_))));
+        assert!(matches!(validate(&model).await, Err(ModelError::Changed(_))));
     }
 }
 
@@ -131,7 +131,7 @@ async fn a_model_swapped_before_the_first_question_is_not_mistaken_for_one_row()
     validate(&model).await.unwrap();
     hub.serve(1);
     let refused = predict(&model).await;
-    assert!(matches!(refused, Err(ModelError::Invalid(_))), "{refused:?}");
+    assert!(matches!(refused, Err(ModelError::Changed(_))), "{refused:?}");
 }
 
 /// An answer that cannot be decided on keeps the reason that the domain has for it, and a row that belongs to a probe is no
@@ -166,10 +166,10 @@ async fn another_model_is_refused_until_the_recorded_one_is_back() {
     let identity = validate(&model).await.unwrap();
     predict(&model).await.unwrap();
     hub.serve(1);
-    assert!(matches!(predict(&model).await, Err(ModelError::Invalid(_))));
+    assert!(matches!(predict(&model).await, Err(ModelError::Changed(_))));
     for _ in 0..3 {
         match validate(&model).await {
-            Err(ModelError::Invalid(text)) => {
+            Err(ModelError::Changed(text)) => {
                 assert!(text.contains("restart the node when that is intended"), "{text}")
             }
             other => panic!("{other:?}"),
@@ -195,7 +195,7 @@ async fn a_server_that_came_back_with_another_model_answers_no_question() {
     validate(&model).await.unwrap();
     predict(&model).await.unwrap();
     hub.serve(1);
-    assert!(matches!(predict(&model).await, Err(ModelError::Invalid(_))));
+    assert!(matches!(predict(&model).await, Err(ModelError::Changed(_))));
     assert_eq!((model.connects(), model.retries()), (2, 1));
 }
 

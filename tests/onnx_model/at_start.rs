@@ -8,7 +8,7 @@ use super::*;
 async fn a_good_model_is_loaded_and_answers_as_its_manifest_says() {
     let files = Files::with("good_a");
     let model = files.load().unwrap();
-    let manifest = model.manifest();
+    let manifest = model.manifest().unwrap();
     for probe in &manifest.probe {
         for (have, want) in answer(&model, &probe.row).await.iter().zip(&probe.expected) {
             assert!((have - want).abs() < 1e-5, "{have} is not {want}");
@@ -206,7 +206,12 @@ fn a_regression_is_a_model_for_its_own_horizon_and_job_only() {
     let set = SetInfo::find("btc9").unwrap();
     let load = |output: Output| {
         let features = FeatureSetId { name: "btc9".to_owned(), window: 200, made_from: None };
-        let expected = Expected { features, columns: set.columns.iter().map(ToString::to_string).collect(), output };
+        let expected = Expected {
+            features,
+            columns: set.columns.iter().map(ToString::to_string).collect(),
+            output,
+            samples: Vec::new(),
+        };
         OnnxModel::load(&path, expected, OnnxEngine::new(), Arc::new(NoFaults)).map(drop).map_err(|error| chain(&error))
     };
     let hours = |hours: u64| Output::Value { horizon: Duration::from_secs(hours * 3600) };

@@ -5,6 +5,7 @@
 
 mod at_start;
 mod when_the_file_changes;
+mod without_manifest;
 
 use std::error::Error;
 use std::fs;
@@ -14,11 +15,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sentinel::cli::features::{Window, rows};
+use sentinel::cli::forecasts::Periods;
+use sentinel::cli::run::judge;
+use sentinel::config::{Config, Env, Flags};
 use sentinel::features::SetInfo;
 use sentinel::features::fx23::COLUMNS;
 use sentinel::models::Output;
 use sentinel::models::manifest::Expected;
 use sentinel::models::onnx::{Fault, OnnxEngine, OnnxError, OnnxModel};
+use sentinel::node::open_model;
 use sentinel::sources::csv::read_bars;
 use sentinel_actors::domain::bar::{Cleaning, clean};
 use sentinel_actors::domain::feature::{FeatureFrame, FeatureSetId};
@@ -121,6 +126,7 @@ fn expected() -> Expected {
         features: features(),
         columns: ["feature_0", "feature_1", "feature_2"].map(String::from).to_vec(),
         output: Output::Classes(["SELL", "HOLD", "BUY"].map(String::from).to_vec()),
+        samples: vec![vec![0.5, -1.0, 2.0], vec![-0.25, 0.75, 0.125]],
     }
 }
 
@@ -195,7 +201,7 @@ async fn the_demo_model_acts_on_some_of_its_bars_but_not_on_many() {
         let answer = model.predict(&frame, Duration::from_secs(1)).await.unwrap();
         let (class, confidence) = Probabilities::check(&answer, 3).unwrap().winner();
         if class != 1 && confidence > 0.6 {
-            let behind_the_split = bar.time.timestamp() >= model.manifest().out_of_sample.from;
+            let behind_the_split = bar.time.timestamp() >= model.manifest().unwrap().out_of_sample.from;
             *if behind_the_split { &mut unseen } else { &mut seen } += 1;
         }
     }

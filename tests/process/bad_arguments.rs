@@ -21,7 +21,7 @@ fn wrong_words_are_named_with_what_would_be_right_and_end_64() {
         (&["demo", "--speed", "0"], &["--speed", "a number above 0", "'max'"]),
         (&["demo", "--bars", "0"], &["--bars", "1 up"]),
         (&["demo", "--seed", "3"], &["--chaos"]),
-        (&["demo", "--job", "forcast"], &["forcast", "order, forecast"]),
+        (&["demo", "--job", "forcast"], &["forcast", "order, forecast, allora"]),
         (&["demo", "--die-at", "lunch"], &["no such fault point", "after-sent"]),
         (&["why", "eurusd", "yesterday"], &["yesterday", "2017-06-01T13:00:00Z"]),
         (

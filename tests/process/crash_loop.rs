@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::config::Site;
 use super::facts::Facts;
-use super::node::{LONG, Node, run};
+use super::node::{Node, run};
 
 /// Five crashes, one minute apart, the last of them this many minutes ago: long enough that the next start does not wait,
 /// and not so long that the safe mode is over.
@@ -106,7 +106,7 @@ fn seven_times_kill_9_before_the_first_slot_make_each_start_wait_longer() {
 
     // Stopping a node that waits is not a crash.
     node.signal(Signal::TERM);
-    node.ended_within(LONG / 6).expect("a node that waits does not hear the signal").expect(0);
+    node.ended_within(Duration::from_secs(15)).expect("a node that waits does not hear the signal").expect(0);
     let exit = fs::read_to_string(site.state().join("last_exit")).unwrap();
     assert!(exit.contains("\"code\":0"), "{exit}");
 }

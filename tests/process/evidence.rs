@@ -34,8 +34,14 @@ pub fn accept(state: &Path, span: Span) -> Facts {
 
 /// Everything that is wrong with a run that is over.
 pub fn faults(facts: &Facts, span: Span) -> Vec<String> {
-    let mut faults = facts.damage.clone();
+    let mut faults = order_faults(facts);
     slots(&facts.slots, span, &mut faults);
+    faults
+}
+
+/// Everything that is wrong with its orders, whatever slots were due.
+pub fn order_faults(facts: &Facts) -> Vec<String> {
+    let mut faults = facts.damage.clone();
     intents(facts, &mut faults);
     one_to_one(facts, &mut faults);
     match (facts.net_lots, &facts.hedged) {
@@ -44,7 +50,7 @@ pub fn faults(facts: &Facts, span: Span) -> Vec<String> {
         (None, None) => positions(&facts.positions, &facts.orders, &mut faults),
     }
     if facts.double_submits != 0 {
-        faults.push(format!("{} orders came to the book twice", facts.double_submits));
+        faults.push(format!("doubled: {} orders came to the book twice", facts.double_submits));
     }
     faults
 }
@@ -80,12 +86,14 @@ fn slots(slots: &[Slot], span: Span, faults: &mut Vec<String>) {
 fn intents(facts: &Facts, faults: &mut Vec<String>) {
     let rows: BTreeMap<i64, &Slot> = facts.slots.iter().map(|slot| (slot.at_ms, slot)).collect();
     for intent in &facts.intents {
-        let steps: Vec<&str> = intent.history.split(' ').collect();
+        // Where the venue lists positions, they are noted with the same step.
+        let history = intent.history.replace("send_after", "send");
+        let steps: Vec<&str> = history.split(' ').collect();
         let sent = steps.iter().filter(|step| **step == "send").count();
         let ends_right = match intent.state.as_str() {
             "planned" => steps == ["planned"],
             "sent" => steps == ["planned", "send"],
-            "acked" => sent == 1 && matches!(steps.last(), Some(&("acked" | "settled_acked"))),
+            "acked" => sent == 1 && matches!(steps.last(), Some(&("acked" | "found" | "settled_acked"))),
             "rejected" => sent == 1 && steps.last() == Some(&"rejected"),
             "absent" => matches!(steps.last(), Some(&("abandon" | "never_left" | "found_absent" | "settled_absent"))),
             "unknown" | "held" => sent == 1,
@@ -105,9 +113,11 @@ fn intents(facts: &Facts, faults: &mut Vec<String>) {
     for slot in &facts.slots {
         let intents: Vec<&Intent> = facts.intents.iter().filter(|intent| intent.slot_ms == slot.at_ms).collect();
         let states: Vec<&str> = intents.iter().map(|intent| &*intent.state).collect();
-        // The row stays as it was when asking proves later that the venue never had the order; that nothing left is known
-        // at once, and no reason for a doubt.
-        let found_absent = || intents.iter().any(|intent| intent.history.ends_with("found_absent"));
+        // The row stays as it was when asking proves later that the venue never had the order, or a person says so; that
+        // nothing left is known at once, and no reason for a doubt.
+        let ends_absent =
+            |intent: &&Intent| ["found_absent", "settled_absent"].iter().any(|end| intent.history.ends_with(end));
+        let found_absent = || intents.iter().any(ends_absent);
         let is_reported = match slot.reason.as_str() {
             "order_acked" => states.contains(&"acked"),
             "order_unknown" => {
@@ -127,18 +137,20 @@ fn one_to_one(facts: &Facts, faults: &mut Vec<String>) {
     let intents: BTreeMap<&str, &Intent> = facts.intents.iter().map(|intent| (&*intent.key, intent)).collect();
     let orders: BTreeMap<&str, &Order> = facts.orders.iter().map(|order| (&*order.key, order)).collect();
     if intents.len() != facts.intents.len() || orders.len() != facts.orders.len() {
-        faults.push("a key stands twice".to_owned());
+        faults.push("doubled: a key stands twice".to_owned());
     }
     for order in &facts.orders {
         match intents.get(&*order.key) {
-            None => faults.push(format!("sent without an intent: {order:?}")),
+            None => faults.push(format!("invented: sent without an intent: {order:?}")),
             Some(intent) if !["acked", "sent", "unknown", "held"].contains(&&*intent.state) => {
                 faults.push(format!("lost: the book has {order:?}, the journal {intent:?}"));
             }
             Some(intent) => {
                 let differences = differences(order, intent);
                 if !differences.is_empty() {
-                    faults.push(format!("not the order that was intended, in {differences:?}: {order:?}, {intent:?}"));
+                    faults.push(format!(
+                        "wrong: not the order that was intended, in {differences:?}: {order:?}, {intent:?}"
+                    ));
                 }
             }
         }
@@ -159,7 +171,7 @@ fn differences(order: &Order, intent: &Intent) -> Vec<&'static str> {
         ("volume", lots(Some(&intent.volume)) == lots(Some(&order.volume))),
         ("stop", lots(intent.stop.as_deref()) == lots(order.stop.as_deref())),
         ("target", lots(intent.target.as_deref()) == lots(order.target.as_deref())),
-        ("magic", order.magic.is_none_or(|magic| MAGICS.contains(&(&*intent.account, magic)))),
+        ("magic", carries_the_number(order, intent)),
         ("role", intent.role.split('/').next() == Some(&order.role)),
         ("price", is_near(order, intent)),
         ("ticket", !is_acked || intent.ticket == Some(order.ticket.to_string())),
@@ -169,9 +181,18 @@ fn differences(order: &Order, intent: &Intent) -> Vec<&'static str> {
             "fill price",
             !is_acked || intent.price.is_none() || lots(intent.price.as_deref()) == lots(Some(&order.price)),
         ),
-        ("time", if order.magic.is_none() { order.at_ms == intent.slot_ms } else { order.at_ms >= intent.slot_ms }),
+        ("time", if order.dialect.is_none() { order.at_ms == intent.slot_ms } else { order.at_ms >= intent.slot_ms }),
     ];
     same.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
+}
+
+/// Only one dialect has a place for the pipeline's number.
+fn carries_the_number(order: &Order, intent: &Intent) -> bool {
+    match order.dialect.as_deref() {
+        None => true,
+        Some("order-send") => MAGICS.contains(&(&*intent.account, order.magic)),
+        Some(_) => order.magic == 0,
+    }
 }
 
 /// Whether the fill lies where the market was when the order was decided, against the trader by half a spread and at most
@@ -194,7 +215,7 @@ fn net_position(intents: &[Intent], net: Decimal, faults: &mut Vec<String>) {
     let signed = |intent: &Intent| if intent.side == "buy" { filled(intent) } else { -filled(intent) };
     let sum: Decimal = intents.iter().map(signed).sum();
     if sum != net {
-        faults.push(format!("the journal's fills add up to {sum} lots, the gateway's position is {net}"));
+        faults.push(format!("wrong: the journal's fills add up to {sum} lots, the gateway's position is {net}"));
     }
 }
 
@@ -213,7 +234,7 @@ fn hedged_positions(facts: &Facts, hedged: &[Hedged], faults: &mut Vec<String>) 
                 && (lots(order.stop.as_deref()), lots(order.target.as_deref())) == (position.stop, position.target)
         });
         if !same {
-            faults.push(format!("not the position of its order: {position:?}, {order:?}"));
+            faults.push(format!("wrong: not the position of its order: {position:?}, {order:?}"));
         }
         let ends_right = position.closed.as_ref().is_none_or(|(at_ms, price, reason)| {
             let long = position.side == "buy";
@@ -228,7 +249,7 @@ fn hedged_positions(facts: &Facts, hedged: &[Hedged], faults: &mut Vec<String>) 
                 }
         });
         if !ends_right {
-            faults.push(format!("neither its stop nor its target ended {position:?}"));
+            faults.push(format!("wrong: neither its stop nor its target ended {position:?}"));
         }
     }
     for intent in facts.intents.iter().filter(|intent| intent.role == "open") {
@@ -237,7 +258,7 @@ fn hedged_positions(facts: &Facts, hedged: &[Hedged], faults: &mut Vec<String>) 
         };
         if (distance(&intent.stop), distance(&intent.target)) != (Some(Decimal::new(50, 4)), Some(Decimal::new(100, 4)))
         {
-            faults.push(format!("its levels are not where the configuration puts them: {intent:?}"));
+            faults.push(format!("wrong: its levels are not where the configuration puts them: {intent:?}"));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, Row};
 use rust_decimal::Decimal;
+use uuid::Uuid;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slot {
@@ -57,8 +58,10 @@ pub struct Order {
     pub price: String,
     pub stop: Option<String>,
     pub target: Option<String>,
-    /// Of an order in the gateway's ledger.
-    pub magic: Option<i64>,
+    /// In which dialect the gateway was asked for it; `None` of an order in a paper book.
+    pub dialect: Option<String>,
+    /// Of an order in the gateway's ledger; 0 in a dialect that has none.
+    pub magic: i64,
     /// When the book says that it was filled; in the gateway's ledger by the market's own time.
     pub at_ms: i64,
 }
@@ -132,7 +135,7 @@ impl Facts {
         let (journal, ledger) = (open(&state.join("journal.db")), open(ledger));
         let intents = intents(&journal);
         let orders = ledger_orders(&ledger, &intents);
-        let double_submits = "SELECT count(*) FROM (SELECT 1 FROM orders GROUP BY comment HAVING count(*) > 1)";
+        let double_submits = "SELECT count(*) FROM (SELECT 1 FROM orders GROUP BY req_id HAVING count(*) > 1)";
         let is_hedging = "SELECT mode = 'hedging' FROM account";
         let is_hedging: bool = ledger.query_row(is_hedging, [], |row| row.get(0)).unwrap();
         let double_submits = ledger.query_row(double_submits, [], |row| row.get(0)).unwrap();
@@ -169,6 +172,16 @@ impl Facts {
         slots(&open(&state.join("journal.db")))
     }
 
+    /// Every intent of a journal, oldest first.
+    pub fn intents_in(state: &Path) -> Vec<Intent> {
+        intents(&open(&state.join("journal.db")))
+    }
+
+    /// What SQLite says about a journal's integrity, when it is not "ok".
+    pub fn damage_in(state: &Path) -> Vec<String> {
+        damage([&open(&state.join("journal.db"))])
+    }
+
     /// The state of each intent by its key, whatever it stands for.
     pub fn states(state: &Path) -> BTreeMap<String, String> {
         let journal = open(&state.join("journal.db"));
@@ -184,13 +197,22 @@ impl Facts {
 
     /// Rows in a journal that a node may be writing; none before there is one.
     pub fn rows_so_far(state: &Path) -> i64 {
+        Self::counted_so_far(state, "SELECT count(*) FROM slots")
+    }
+
+    /// Intents in a journal that a node may be writing; none before there is one.
+    pub fn intents_so_far(state: &Path) -> i64 {
+        Self::counted_so_far(state, "SELECT count(*) FROM intents")
+    }
+
+    fn counted_so_far(state: &Path, sql: &str) -> i64 {
         let path = state.join("journal.db");
         let Ok(connection) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY) else { return 0 };
-        connection.query_row("SELECT count(*) FROM slots", [], |row| row.get(0)).unwrap_or(0)
+        connection.query_row(sql, [], |row| row.get(0)).unwrap_or(0)
     }
 }
 
-fn damage(files: [&Connection; 2]) -> Vec<String> {
+fn damage<const N: usize>(files: [&Connection; N]) -> Vec<String> {
     let verdicts = files.map(|file| all(file, "PRAGMA integrity_check", |row| row.get::<_, String>(0)));
     verdicts.into_iter().flatten().filter(|verdict| verdict != "ok").collect()
 }
@@ -265,7 +287,8 @@ fn book_orders(book: &Connection) -> Vec<Order> {
                 symbol: row.get(8)?,
                 stop: row.get(9)?,
                 target: row.get(10)?,
-                magic: None,
+                dialect: None,
+                magic: 0,
             })
         },
     )
@@ -291,26 +314,41 @@ fn book_positions(book: &Connection) -> Vec<Position> {
     )
 }
 
-/// Orders that the gateway filled or took. Their comment carries the beginning of the key; one that no intent has keeps it.
+/// The namespace of request ids, as the node's own documentation gives it.
+const NAMESPACE: Uuid = Uuid::from_u128(0x308e_1ce2_3f4c_42f9_a2e3_1b75_9ac4_a078);
+
+/// The id under which a gateway is asked for the order of an intent.
+pub fn request_id(key: &str) -> String {
+    Uuid::new_v5(&NAMESPACE, key.as_bytes()).to_string()
+}
+
+/// Orders that the gateway filled or took. Their comment carries the beginning of the key, and in a dialect without comments their
+/// id is that of the key; one that no intent has keeps it.
 fn ledger_orders(ledger: &Connection, intents: &[Intent]) -> Vec<Order> {
-    let sql = "SELECT comment, ticket, side, volume, coalesce(price, ''), market_ms, filled, symbol, sl, tp, magic
-               FROM orders ORDER BY ticket";
+    let sql = "SELECT comment, coalesce(o.req_id, ''), o.ticket, side, volume, coalesce(price, ''), o.market_ms, filled, symbol, sl,
+                      tp, magic, dialect
+               FROM orders AS o JOIN requests AS r ON r.seq = o.seq ORDER BY o.ticket";
     all(ledger, sql, |row| {
-        let comment: String = row.get(0)?;
-        let intent = intents.iter().find(|intent| comment.strip_prefix("sn:") == intent.key.get(..20));
+        let (comment, id): (String, String) = (row.get(0)?, row.get(1)?);
+        let is_of = |intent: &&Intent| match comment.strip_prefix("sn:") {
+            Some(beginning) => Some(beginning) == intent.key.get(..20),
+            None => comment.is_empty() && id == request_id(&intent.key),
+        };
+        let intent = intents.iter().find(is_of);
         Ok(Order {
             role: intent.and_then(|intent| intent.role.split('/').next()).unwrap_or("none").to_owned(),
-            key: intent.map_or(comment, |intent| intent.key.clone()),
-            ticket: row.get(1)?,
-            side: row.get(2)?,
-            volume: row.get(3)?,
-            price: row.get(4)?,
-            at_ms: row.get(5)?,
-            filled: row.get(6)?,
-            symbol: row.get(7)?,
-            stop: row.get(8)?,
-            target: row.get(9)?,
-            magic: row.get(10)?,
+            key: intent.map_or(format!("{comment} {id}"), |intent| intent.key.clone()),
+            ticket: row.get(2)?,
+            side: row.get(3)?,
+            volume: row.get(4)?,
+            price: row.get(5)?,
+            at_ms: row.get(6)?,
+            filled: row.get(7)?,
+            symbol: row.get(8)?,
+            stop: row.get(9)?,
+            target: row.get(10)?,
+            magic: row.get(11)?,
+            dialect: row.get(12)?,
         })
     })
 }

@@ -176,7 +176,7 @@ fn a_reply_for_another_order_confirms_nothing_and_the_gateway_is_asked() {
         let ended = site.start_live(&[]).end().expect(0);
         let (facts, books) = accept_live(&site, demo_span(BARS));
         assert!(books.fills >= 6 && books.held + books.open + books.absent == 0, "{fault}: {books:?}");
-        let asked = facts.intents.iter().filter(|intent| intent.history.contains("lost_track acked")).count();
+        let asked = facts.intents.iter().filter(|intent| intent.history.contains("lost_track found")).count();
         assert!(asked >= 3, "{fault}: {:?}", facts.intents);
         assert_eq!(ended.err.matches("receipt_disowned").count(), asked, "{fault}");
     }
@@ -191,7 +191,7 @@ fn a_refusal_that_belongs_to_another_order_loses_no_order() {
     site.start_live(&[]).end().expect(0);
     let (facts, books) = accept_live(&site, demo_span(BARS));
     assert_eq!((first(&facts).state.as_str(), books.held), ("rejected", 0));
-    assert!(facts.intents.iter().any(|intent| intent.history.contains("lost_track acked")), "{:?}", facts.intents);
+    assert!(facts.intents.iter().any(|intent| intent.history.contains("lost_track found")), "{:?}", facts.intents);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn a_late_confirmation_of_a_frozen_gateway_is_logged_as_an_error() {
     let (facts, books) = accept_live(&site, demo_span(BARS));
     assert_eq!((books.held, books.open), (0, 0), "{books:?}");
     let late: Vec<&Intent> =
-        facts.intents.iter().filter(|intent| intent.history.contains("lost_track acked")).collect();
+        facts.intents.iter().filter(|intent| intent.history.contains("lost_track found")).collect();
     assert!(!late.is_empty(), "{:?}", facts.intents);
     for intent in late {
         let is_about = |line: &&str| line.contains("order_confirmed_late") && line.contains(&intent.key);

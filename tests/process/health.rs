@@ -40,7 +40,7 @@ fn a_replay_whose_only_pipeline_is_parked_is_unhealthy_and_says_so() {
         "[supervision]\nchild_restarts = 1\npipeline_failures = 1\nbackoff_max = \"100ms\"\n\n[[pipeline]]";
     let site = Site::new().with("[[pipeline]]", supervision);
     let mut node = site.start(&["--panic-from", "predictor"]);
-    wait_until_unhealthy(&mut node, site.path(), &["no useful work is done", "eurusd is parked"]);
+    wait_until_unhealthy(&mut node, site.path(), &["not working", "eurusd is parked"]);
     node.signal(Signal::TERM);
     node.end();
 }

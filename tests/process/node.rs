@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than any run of these tests takes on a busy machine.
-pub const LONG: Duration = Duration::from_secs(90);
+pub const LONG: Duration = Duration::from_secs(240);
 const LOOK_EVERY: Duration = Duration::from_millis(3);
 static STARTED: AtomicU64 = AtomicU64::new(0);
 
 /// A running process.
 pub struct Node {
     child: Child,
+    dir: PathBuf,
     output: [PathBuf; 2],
     began: Instant,
 }
@@ -58,7 +59,7 @@ impl Node {
         let output = ["out", "err"].map(|name| dir.join(format!("{number}.{name}")));
         let [out, err] = output.each_ref().map(|path| File::create(path).unwrap());
         let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap();
-        Self { child, output, began: Instant::now() }
+        Self { child, dir: dir.to_owned(), output, began: Instant::now() }
     }
 
     pub fn id(&self) -> u32 {
@@ -75,10 +76,15 @@ impl Node {
         (String::from_utf8_lossy(&out).into_owned(), String::from_utf8_lossy(&err).into_owned())
     }
 
-    /// The end of what it said to standard error.
+    /// The end of what it said to standard error, and of its log file where that is at its usual place.
     fn last_words(&self) -> String {
-        let lines: Vec<String> = self.said().1.lines().rev().take(20).map(str::to_owned).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+        let log = fs::read(self.dir.join("state/logs/sentinel.log")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log).into_owned();
+        let end = |text: &str| {
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(40)..].join("\n")
+        };
+        format!("{}\nits log ends with\n{}", end(&self.said().1), end(&log))
     }
 
     /// Waits until `is_there`, while the process lives.
@@ -108,6 +114,15 @@ impl Node {
 
     pub fn end(mut self) -> Ended {
         self.ended_within(LONG).unwrap_or_else(|| panic!("still running after {LONG:?}: {}", self.last_words()))
+    }
+
+    /// Waits until `is_there`, or until the process has ended.
+    pub fn until(&mut self, mut is_there: impl FnMut() -> bool) {
+        let deadline = Instant::now() + LONG;
+        while !is_there() && self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "it stands still: {}", self.last_words());
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// Kills the process after `delay`, unless it has ended by itself.

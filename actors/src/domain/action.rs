@@ -6,7 +6,7 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::order::{Fill, Order, Ticket};
+use super::order::{Fill, Order, Role, Ticket};
 use super::reason::Reason;
 use super::time::UtcMs;
 
@@ -81,6 +81,12 @@ impl Action {
             Self::Order(_) => None,
             Self::Forecast(forecast) => Some(forecast),
         }
+    }
+
+    /// Whether it only ends what an earlier effect began.
+    #[must_use]
+    pub const fn only_closes(&self) -> bool {
+        matches!(self, Self::Order(Order { role: Role::Close(_), .. }))
     }
 
     /// The reason of a slot whose effect ended like this.

@@ -68,7 +68,7 @@ fn end_as_intents(record: &mut SlotRecord, intents: &[Intent]) {
 const fn decided_bar(intent: &Intent) -> Option<UtcMs> {
     match intent.basis {
         Basis::Bar(bar) => Some(bar),
-        Basis::Slot(_) => None,
+        Basis::Slot(_) | Basis::Operator(_) => None,
     }
 }
 
@@ -104,6 +104,10 @@ mod tests {
             }),
             state,
             receipt: None,
+            awaits: None,
+            grade: None,
+            listed: None,
+            venue_note: None,
         }
     }
 

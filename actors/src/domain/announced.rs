@@ -5,6 +5,7 @@
 //! its window is open: nobody announces it again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::cycle::{CycleInFlight, InFlight, SlotCommand, SlotEvent};
 use super::reason::Reason;
@@ -86,8 +87,14 @@ pub struct FeedNews {
     pub open: Vec<AnnouncedSlot>,
     /// Ids that must not be worked on any more.
     pub withdrawn: BTreeSet<String>,
-    /// Schedule time at which the feed was asked; `None`: it did not answer, and only what was known before is here.
+    /// Every slot that opened until then is known; `None`: the feed did not answer, and only what was known before is here.
     pub asked_at: Option<UtcMs>,
+    /// Why no slot can be used at present, and what to do.
+    pub waits_for: Option<String>,
+    /// When the next slot is expected to open.
+    pub next: Option<UtcMs>,
+    /// For how long the account can pay; `None`: nothing new is known of it.
+    pub runway: Option<Duration>,
 }
 
 /// Which announced slots wait, and which one is in flight. Knows no clock: time comes in events.
@@ -169,10 +176,22 @@ impl AnnouncedSlots {
         !self.waiting.is_empty() || !all_known
     }
 
+    /// Whether the feed has answered since the start.
+    #[must_use]
+    pub const fn has_asked(&self) -> bool {
+        self.asked_at.is_some()
+    }
+
+    /// Corrects when node and pipeline were started, by a clock that has learnt the time since.
+    pub const fn started(&mut self, node_started_at: UtcMs, started_at: UtcMs) {
+        self.node_started_at = node_started_at;
+        self.started_at = started_at;
+    }
+
     /// Takes over what the feed says. Saying it again changes nothing.
     #[must_use]
     pub fn take_over(&mut self, news: FeedNews) -> Vec<SlotCommand> {
-        let FeedNews { open, withdrawn, asked_at } = news;
+        let FeedNews { open, withdrawn, asked_at, .. } = news;
         self.asked_at = self.asked_at.max(asked_at);
         self.ended.retain(|ended| open.iter().any(|slot| slot.slot == *ended));
         let current = self.current.as_ref().map(|current| current.slot);
@@ -236,8 +255,8 @@ impl AnnouncedSlots {
     fn end_without_cycle(&self, slot: &AnnouncedSlot, now: UtcMs) -> Option<Reason> {
         let closes = slot.closes;
         if closes >= now {
-            let is_due = self.window.contains(slot.slot) && !self.window.is_over(now);
-            return (!is_due).then_some(Reason::CompetitionOver);
+            // What opens before the end is used until it closes.
+            return (!self.window.contains(slot.slot)).then_some(Reason::CompetitionOver);
         }
         Some(match () {
             () if closes < self.node_started_at => Reason::NodeDown,
@@ -265,7 +284,7 @@ mod tests {
 
     fn news(open: &[AnnouncedSlot], withdrawn: &[i64]) -> FeedNews {
         let withdrawn = withdrawn.iter().map(i64::to_string).collect();
-        FeedNews { open: open.to_vec(), withdrawn, asked_at: Some(UtcMs(0)) }
+        FeedNews { open: open.to_vec(), withdrawn, asked_at: Some(UtcMs(0)), waits_for: None, next: None, runway: None }
     }
 
     fn at(now: i64) -> SlotEvent {
@@ -367,10 +386,27 @@ mod tests {
         let mut machine = AnnouncedSlots::new(window, UtcMs(0), UtcMs(100), None);
         assert!(machine.has_slots_left());
         let _ = machine.take_over(FeedNews { asked_at: Some(UtcMs(499)), ..news(&[slot(400, 900)], &[]) });
-        assert_eq!(machine.on(at(500)), [end(400, Reason::CompetitionOver)]);
+        assert_eq!(machine.on(at(500)), [begin(400)], "it opened in the competition");
+        assert_eq!(machine.on(ended(400)), [SlotCommand::Finish { slot: UtcMs(400) }]);
         assert!(machine.has_slots_left(), "one may have been announced since");
         let _ = machine.take_over(FeedNews { asked_at: Some(UtcMs(500)), ..news(&[], &[]) });
         assert!(!machine.has_slots_left());
+    }
+
+    #[test]
+    fn a_window_that_opens_at_the_end_of_the_competition_is_not_used() {
+        let window = Window { start: Some(UtcMs(200)), end: Some(UtcMs(500)) };
+        let mut machine = AnnouncedSlots::new(window, UtcMs(0), UtcMs(100), None);
+        let _ = machine.take_over(news(&[slot(199, 900), slot(500, 900)], &[]));
+        assert_eq!(machine.on(at(500)), [end(199, Reason::CompetitionOver), end(500, Reason::CompetitionOver)]);
+    }
+
+    #[test]
+    fn a_start_that_a_clock_learns_late_tells_what_passed_while_the_node_was_down() {
+        let mut machine = machine();
+        machine.started(UtcMs(450), UtcMs(500));
+        let _ = machine.take_over(news(&[slot(400, 449), slot(460, 499)], &[]));
+        assert_eq!(machine.on(at(510)), [end(400, Reason::NodeDown), end(460, Reason::PipelineDown)]);
     }
 
     #[test]

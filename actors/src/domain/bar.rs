@@ -237,24 +237,24 @@ pub fn clean(delivered: &[RawBar], how: &Cleaning) -> CleanBars {
             Err(reason) => *dropped.entry(reason).or_default() += 1,
         }
     }
-    // Stable: among equal times the last received comes last.
-    bars.sort_by_key(|bar| bar.time);
-    let mut unique: Vec<Bar> = Vec::with_capacity(bars.len());
-    for bar in bars {
-        match unique.last_mut() {
-            Some(last) if last.time == bar.time => {
-                *dropped.entry(DropReason::Duplicate).or_default() += 1;
-                *last = bar;
-            }
-            _ => unique.push(bar),
+    if !bars.is_sorted_by_key(|bar| bar.time) {
+        // Stable: among equal times the last received comes last.
+        bars.sort_by_key(|bar| bar.time);
+    }
+    bars.dedup_by(|bar, last| {
+        let is_same = bar.time == last.time;
+        if is_same {
+            *dropped.entry(DropReason::Duplicate).or_default() += 1;
+            *last = *bar;
         }
-    }
+        is_same
+    });
     if let Some(window) = how.window
-        && unique.len() > window
+        && bars.len() > window
     {
-        unique.drain(..unique.len() - window);
+        bars.drain(..bars.len() - window);
     }
-    CleanBars { bars: unique, dropped, newest_delivered }
+    CleanBars { bars, dropped, newest_delivered }
 }
 
 fn check(raw: &RawBar, tick: f64) -> Result<Bar, DropReason> {

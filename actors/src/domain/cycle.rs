@@ -91,6 +91,8 @@ pub struct SlotRecord {
     pub signal: Option<String>,
     /// The winner's probability.
     pub confidence: Option<f64>,
+    /// What a forecast counts from, when that is not the close of its bar: the time of an announced slot, floored to the minute.
+    pub anchor: Option<UtcMs>,
     /// Open time of the bar that was decided; `None` when no decision was reached.
     pub decided_bar: Option<UtcMs>,
     pub intents: Vec<IntentKey>,
@@ -156,6 +158,7 @@ impl SlotRecord {
             raw_output: None,
             signal: None,
             confidence: None,
+            anchor: None,
             decided_bar: None,
             intents: Vec::new(),
             weighed: None,

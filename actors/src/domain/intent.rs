@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::action::{Action, Receipt};
-use super::decision::DecideOn;
-use super::order::{Order, Ticket};
+pub use super::basis::{Basis, BasisKind};
+use super::evidence::Grade;
+use super::fact::{Awaits, Fact, OutOfTurn};
+use super::order::{Order, Position, Role, Ticket};
 use super::time::UtcMs;
 
 /// Bumped when the derivation of keys changes; keys of different versions never meet. Version 1 did not distinguish a
@@ -45,43 +47,6 @@ impl Mode {
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
-    }
-}
-
-/// What was decided, once. A bar and a slot of the same time are two decisions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Basis {
-    /// The closed bar that opened then.
-    Bar(UtcMs),
-    /// The slot that was due then.
-    Slot(UtcMs),
-}
-
-impl Basis {
-    /// From its parts, as the journal keeps them.
-    #[must_use]
-    pub const fn new(kind: DecideOn, time: UtcMs) -> Self {
-        match kind {
-            DecideOn::Bar => Self::Bar(time),
-            DecideOn::Slot => Self::Slot(time),
-        }
-    }
-
-    #[must_use]
-    pub const fn kind(self) -> DecideOn {
-        match self {
-            Self::Bar(_) => DecideOn::Bar,
-            Self::Slot(_) => DecideOn::Slot,
-        }
-    }
-
-    /// Open time of the bar, or due time of the slot.
-    #[must_use]
-    pub const fn time(self) -> UtcMs {
-        match self {
-            Self::Bar(time) | Self::Slot(time) => time,
-        }
     }
 }
 
@@ -178,16 +143,17 @@ impl IntentState {
     pub fn after(self, event: &IntentEvent) -> Result<Self, IllegalTransition> {
         use IntentEvent as E;
         let next = match (self, event) {
-            (Self::Planned, E::Send) => Self::Sent,
+            (Self::Planned, E::Send | E::SendAfter { .. }) => Self::Sent,
             (Self::Planned, E::Abandon) => Self::Absent,
             (Self::Sent, E::NeverLeft { .. }) => Self::Absent,
-            (Self::Sent | Self::Unknown, E::Acked { .. }) => Self::Acked,
+            (Self::Sent | Self::Unknown, E::Acked { .. } | E::Found { .. }) => Self::Acked,
             (Self::Sent | Self::Unknown, E::Rejected { .. }) => Self::Rejected,
             (Self::Sent, E::LostTrack { .. }) => Self::Unknown,
             (Self::Unknown, E::FoundAbsent { .. }) => Self::Absent,
             (Self::Unknown, E::Hold { .. }) => Self::Held,
             (Self::Held, E::SettledAcked { .. }) => Self::Acked,
             (Self::Held, E::SettledAbsent { .. }) => Self::Absent,
+            (Self::Acked, E::Noted { .. }) => Self::Acked,
             _ => return Err(IllegalTransition { from: self, event: event.name() }),
         };
         Ok(next)
@@ -206,15 +172,21 @@ impl fmt::Display for IntentState {
 pub enum IntentEvent {
     /// The node is about to hand the bytes over.
     Send,
+    /// The same, at a venue that lists positions: these were open before.
+    SendAfter {
+        listed: Vec<Position>,
+        /// As [`Intent::venue_note`].
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        venue_note: Option<String>,
+    },
     /// Planned, and will not be sent: the node knows that nothing left.
     Abandon,
     /// The transport proves that no byte left.
-    NeverLeft {
-        evidence: String,
-    },
-    Acked {
-        receipt: Receipt,
-    },
+    NeverLeft { evidence: String },
+    /// Its own reply confirmed it.
+    Acked { receipt: Receipt },
+    /// There was no reply, and the venue shows that it was done.
+    Found { receipt: Receipt, grade: Grade },
     Rejected {
         /// Its code, when it has one.
         code: Option<i64>,
@@ -227,9 +199,7 @@ pub enum IntentEvent {
         evidence: String,
     },
     /// The venue was asked and provably does not have it.
-    FoundAbsent {
-        evidence: String,
-    },
+    FoundAbsent { evidence: String },
     /// The venue cannot settle it; an operator must.
     Hold {
         /// Why not.
@@ -247,6 +217,11 @@ pub enum IntentEvent {
         /// Who looked, and what they saw.
         evidence: String,
     },
+    /// Its ledger says what became of a confirmed forecast. The state stays.
+    Noted {
+        #[serde(flatten)]
+        fact: Fact,
+    },
 }
 
 impl IntentEvent {
@@ -254,24 +229,42 @@ impl IntentEvent {
     #[must_use]
     pub const fn receipt(&self) -> Option<&Receipt> {
         match self {
-            Self::Acked { receipt } | Self::SettledAcked { receipt, .. } => Some(receipt),
+            Self::Acked { receipt } | Self::Found { receipt, .. } | Self::SettledAcked { receipt, .. } => Some(receipt),
             _ => None,
         }
+    }
+
+    /// How surely it is known. A reply of its own needs none.
+    #[must_use]
+    pub const fn grade(&self) -> Option<Grade> {
+        match self {
+            Self::Found { grade, .. } => Some(*grade),
+            Self::SettledAcked { .. } => Some(Grade::Operator),
+            _ => None,
+        }
+    }
+
+    /// Whether the effect leaves after it.
+    #[must_use]
+    pub const fn is_send(&self) -> bool {
+        matches!(self, Self::Send | Self::SendAfter { .. })
     }
 
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Send => "send",
+            Self::Send | Self::SendAfter { .. } => "send",
             Self::Abandon => "abandon",
             Self::NeverLeft { .. } => "never_left",
             Self::Acked { .. } => "acked",
+            Self::Found { .. } => "found",
             Self::Rejected { .. } => "rejected",
             Self::LostTrack { .. } => "lost_track",
             Self::FoundAbsent { .. } => "found_absent",
             Self::Hold { .. } => "hold",
             Self::SettledAcked { .. } => "settled_acked",
             Self::SettledAbsent { .. } => "settled_absent",
+            Self::Noted { .. } => "noted",
         }
     }
 }
@@ -297,12 +290,12 @@ pub struct Intent {
     pub account: String,
     /// Pipeline that decided it.
     pub pipeline: String,
-    /// Slot whose cycle wrote it first.
+    /// Slot whose cycle wrote it first; of what an operator asked for, the time of the command.
     pub slot: UtcMs,
     /// What that slot was announced as, such as a nonce; `None` on a grid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub announced_as: Option<String>,
-    /// Bar or slot that was decided.
+    /// What was decided.
     pub basis: Basis,
     /// What is done; a re-run that would do something else does not replace it.
     #[serde(flatten)]
@@ -310,13 +303,67 @@ pub struct Intent {
     pub state: IntentState,
     /// The confirmation, once acked.
     pub receipt: Option<Receipt>,
+    /// What its ledger has still to say about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub awaits: Option<Awaits>,
+    /// How surely it is known that it was done; `None`: by its own reply, or it is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub grade: Option<Grade>,
+    /// The positions of the symbol that the venue listed before it left.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub listed: Option<Vec<Position>>,
+    /// What the venue has to be told again when it is asked about the effect, in words of its own. Written with `sent`, so that it
+    /// outlives the process that sent it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub venue_note: Option<String>,
 }
 
 impl Intent {
+    /// State, confirmation and what is awaited after `event`.
+    ///
+    /// # Errors
+    /// When there is no such transition; nothing was changed then.
+    pub fn take(&mut self, event: &IntentEvent) -> Result<(), IllegalTransition> {
+        let state = self.state.after(event)?;
+        let out_of_turn = |OutOfTurn| IllegalTransition { from: self.state, event: event.name() };
+        self.awaits = match event {
+            IntentEvent::Noted { fact } => {
+                self.awaits.ok_or(OutOfTurn).and_then(|awaits| awaits.after(fact)).map_err(out_of_turn)?
+            }
+            IntentEvent::Acked { .. } | IntentEvent::Found { .. } | IntentEvent::SettledAcked { .. } => {
+                Awaits::of_confirmed(self.mode == Mode::Live, self.action.forecast().is_some())
+            }
+            _ => self.awaits,
+        };
+        self.state = state;
+        if let Some(receipt) = event.receipt() {
+            self.receipt = Some(receipt.clone());
+            self.grade = event.grade();
+        }
+        if let IntentEvent::SendAfter { listed, venue_note } = event {
+            self.listed = Some(listed.clone());
+            self.venue_note.clone_from(venue_note);
+        }
+        Ok(())
+    }
+
     /// The order, when it is one.
     #[must_use]
     pub const fn order(&self) -> Option<&Order> {
         self.action.order()
+    }
+
+    /// Whether `event` says that the position which this order closes is gone, as the venue's list shows it or, at a venue with such
+    /// a list, as a person has seen it. It has no ticket of its own then.
+    #[must_use]
+    pub fn is_seen_closed(&self, event: &IntentEvent) -> bool {
+        let receipt = match event {
+            IntentEvent::Found { receipt, grade: Grade::PositionDelta } => receipt,
+            IntentEvent::SettledAcked { receipt, .. } if self.listed.is_some() => receipt,
+            _ => return false,
+        };
+        let role = self.order().map(|order| order.role);
+        receipt.ticket().is_some_and(|ticket| role == Some(Role::Close(ticket)))
     }
 
     /// The other order of the same account that `ticket` confirmed already, among `confirmed`. An answer that names it is

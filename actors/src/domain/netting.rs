@@ -89,6 +89,10 @@ mod tests {
             }),
             state: IntentState::Acked,
             receipt: Some(Fill { ticket, volume_lots, price: None, text: String::new() }.into()),
+            awaits: None,
+            grade: None,
+            listed: None,
+            venue_note: None,
         }
     }
 

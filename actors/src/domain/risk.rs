@@ -3,19 +3,28 @@
 
 use rust_decimal::Decimal;
 
+use super::account_risk::AccountLimits;
+use super::calendar::MarketCalendar;
 use super::intent::Intent;
 use super::order::{Order, Position, Role};
-use super::reason::Reason;
+use super::reason::{Ending, Reason};
+use super::time::UtcMs;
 
 /// Configured limits of one pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RiskLimits {
     /// Open positions of the symbol; `None`: no limit, the only choice where they are unknown.
     pub max_open_positions: Option<u32>,
+    /// Lots that may be open in one direction; `None`: no limit, the only choice where positions are unknown.
+    pub max_position_lots: Option<Decimal>,
+    /// When new exposure may be opened.
+    pub hours: MarketCalendar,
     /// Orders sent in the last hour of schedule time.
     pub max_orders_per_hour: u32,
     /// Orders sent in the last 24 hours of schedule time.
     pub max_orders_per_day: u32,
+    /// The same for all pipelines of one account.
+    pub account: AccountLimits,
 }
 
 /// What the journal knows about an account and symbol right before an order.
@@ -105,23 +114,42 @@ pub fn check_limits(
     order: &Order,
     positions: &[Position],
     exposure: &Exposure,
-) -> Result<(), Reason> {
+    now: UtcMs,
+) -> Result<(), Ending> {
+    let refused = |reason| Err(Ending::new(reason, ""));
     if !exposure.open_intents.is_empty() {
-        return Err(Reason::IntentOpen);
+        let open: Vec<&str> = exposure.open_intents.iter().map(|intent| intent.key.as_str()).collect();
+        return Err(Ending::new(Reason::IntentOpen, open.join(" ")));
     }
     if matches!(order.role, Role::Close(_)) {
         return Ok(());
     }
-    if limits.max_open_positions.is_some_and(|limit| positions.len() >= limit as usize) {
-        return Err(Reason::RiskMaxPositions);
+    if !limits.hours.is_open(now) {
+        return Err(Ending::new(Reason::RiskHours, format!("new exposure is allowed in {}", limits.hours)));
     }
+    if limits.max_open_positions.is_some_and(|limit| positions.len() >= limit as usize) {
+        return refused(Reason::RiskMaxPositions);
+    }
+    check_size(limits, order, positions)?;
     if exposure.orders_last_hour >= limits.max_orders_per_hour {
-        return Err(Reason::RiskOrdersPerHour);
+        return refused(Reason::RiskOrdersPerHour);
     }
     if exposure.orders_last_day >= limits.max_orders_per_day {
-        return Err(Reason::RiskOrdersPerDay);
+        return refused(Reason::RiskOrdersPerDay);
     }
     Ok(())
+}
+
+fn check_size(limits: &RiskLimits, order: &Order, positions: &[Position]) -> Result<(), Ending> {
+    let Some(limit) = limits.max_position_lots else { return Ok(()) };
+    let same_side = positions.iter().filter(|position| position.side == order.side);
+    let open: Decimal = same_side.map(|position| position.volume_lots).fold(Decimal::ZERO, Decimal::saturating_add);
+    if open.saturating_add(order.volume_lots) <= limit {
+        return Ok(());
+    }
+    let [open, more, limit] = [open, order.volume_lots, limit].map(|lots| lots.normalize());
+    let detail = format!("{open} lots are open, and this order would add {more}; max_position_lots is {limit}");
+    Err(Ending::new(Reason::RiskPositionSize, detail))
 }
 
 #[cfg(test)]
@@ -131,8 +159,31 @@ mod tests {
     use super::super::time::UtcMs;
     use super::*;
 
-    const LIMITS: RiskLimits =
-        RiskLimits { max_open_positions: Some(1), max_orders_per_hour: 2, max_orders_per_day: 3 };
+    fn limits() -> RiskLimits {
+        RiskLimits {
+            max_open_positions: Some(1),
+            max_position_lots: None,
+            hours: "UTC; Mon 08:00-Mon 20:00".parse().unwrap(),
+            max_orders_per_hour: 2,
+            max_orders_per_day: 3,
+            account: AccountLimits::default(),
+        }
+    }
+
+    /// A Monday.
+    fn noon() -> UtcMs {
+        "2026-07-06T12:00:00Z".parse().unwrap()
+    }
+
+    fn reason(
+        limits: &RiskLimits,
+        order: &Order,
+        positions: &[Position],
+        exposure: &Exposure,
+        now: UtcMs,
+    ) -> Result<(), Reason> {
+        check_limits(limits, order, positions, exposure, now).map_err(|ending| ending.reason)
+    }
 
     fn order(role: Role) -> Order {
         Order {
@@ -169,6 +220,10 @@ mod tests {
             action: order(Role::Open).into(),
             state: IntentState::Unknown,
             receipt: None,
+            awaits: None,
+            grade: None,
+            listed: None,
+            venue_note: None,
         }
     }
 
@@ -177,7 +232,7 @@ mod tests {
         let judge = |positions: &[Position], hour, day, open: bool| {
             let open_intents = if open { vec![open_intent()] } else { vec![] };
             let exposure = Exposure { open_intents, orders_last_hour: hour, orders_last_day: day };
-            check_limits(&LIMITS, &order(Role::Open), positions, &exposure)
+            reason(&limits(), &order(Role::Open), positions, &exposure, noon())
         };
         assert_eq!(judge(&[], 1, 2, false), Ok(()));
         assert_eq!(judge(&[position()], 0, 0, false), Err(Reason::RiskMaxPositions));
@@ -190,8 +245,37 @@ mod tests {
     fn closing_spends_no_budget_but_waits_for_open_intents() {
         let spent = Exposure { open_intents: vec![], orders_last_hour: 9, orders_last_day: 9 };
         let close = order(Role::Close(Ticket(1)));
-        assert_eq!(check_limits(&LIMITS, &close, &[position()], &spent), Ok(()));
+        let night = noon().plus(std::time::Duration::from_secs(12 * 3_600));
+        let none = RiskLimits { max_position_lots: Some(Decimal::ZERO), ..limits() };
+        assert_eq!(reason(&none, &close, &[position()], &spent, night), Ok(()));
         let unsettled = Exposure { open_intents: vec![open_intent()], ..Exposure::default() };
-        assert_eq!(check_limits(&LIMITS, &close, &[position()], &unsettled), Err(Reason::IntentOpen));
+        assert_eq!(reason(&limits(), &close, &[position()], &unsettled, noon()), Err(Reason::IntentOpen));
+    }
+
+    #[test]
+    fn new_exposure_keeps_to_the_allowed_hours() {
+        let at = |hours: u64| noon().plus(std::time::Duration::from_secs(hours * 3_600));
+        let judge = |now| reason(&limits(), &order(Role::Open), &[], &Exposure::default(), now);
+        assert_eq!(judge(at(7)), Ok(()));
+        assert_eq!(judge(at(8)), Err(Reason::RiskHours));
+        let said = check_limits(&limits(), &order(Role::Open), &[], &Exposure::default(), at(8)).unwrap_err();
+        assert!(said.detail.contains("Mon 08:00-Mon 20:00"), "{said:?}");
+    }
+
+    #[test]
+    fn what_is_open_in_one_direction_stays_at_the_limit_of_its_size() {
+        let lots = |tenths| Decimal::new(tenths, 1);
+        let judge = |limit, open: &[(Side, i64)]| {
+            let limits = RiskLimits { max_open_positions: None, max_position_lots: Some(lots(limit)), ..limits() };
+            let position =
+                |(side, tenths): &(Side, i64)| Position { side: *side, volume_lots: lots(*tenths), ..position() };
+            let positions: Vec<Position> = open.iter().map(position).collect();
+            reason(&limits, &order(Role::Open), &positions, &Exposure::default(), noon())
+        };
+        assert_eq!(judge(10, &[]), Ok(()), "the limit itself is allowed");
+        assert_eq!(judge(9, &[]), Err(Reason::RiskPositionSize));
+        assert_eq!(judge(17, &[(Side::Buy, 3), (Side::Buy, 4)]), Ok(()));
+        assert_eq!(judge(16, &[(Side::Buy, 3), (Side::Buy, 4)]), Err(Reason::RiskPositionSize));
+        assert_eq!(judge(10, &[(Side::Sell, 9)]), Ok(()), "the other direction is another position");
     }
 }

@@ -45,6 +45,12 @@ impl UtcMs {
         Self(self.0.saturating_sub(1))
     }
 
+    /// The full minute that it lies in.
+    #[must_use]
+    pub const fn floor_to_minute(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(60_000))
+    }
+
     /// How far `self` lies after `earlier`; zero when it lies before.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -19,18 +19,22 @@ impl Refusals {
     /// With this many, no new exposure is opened: an operator has to correct something.
     const MAX: u32 = 3;
 
-    /// Counts the result of one more order.
-    pub(super) fn record(&self, submission: &Submission) {
+    /// Counts the result of one more order. Says whether it is one refusal too many; the next row begins then.
+    pub(super) fn record(&self, submission: &Submission) -> bool {
         match submission {
-            Submission::Rejected { lasting: true, .. } => drop(self.0.fetch_add(1, Ordering::Relaxed)),
-            Submission::Acked(_) => self.0.store(0, Ordering::Relaxed),
-            _ => {}
+            Submission::Rejected { lasting: true, .. } => {
+                let are_too_many = self.0.fetch_add(1, Ordering::Relaxed) + 1 >= Self::MAX;
+                if are_too_many {
+                    self.0.store(0, Ordering::Relaxed);
+                }
+                are_too_many
+            }
+            Submission::Acked(_) => {
+                self.0.store(0, Ordering::Relaxed);
+                false
+            }
+            _ => false,
         }
-    }
-
-    /// Whether no new exposure may be opened in this process.
-    pub(super) fn are_too_many(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Self::MAX
     }
 }
 
@@ -114,6 +118,11 @@ pub(super) fn outcome(intent: &Intent, submission: Submission) -> (IntentEvent, 
         }
         Submission::NeverLeft(evidence) => {
             let ending = Ending::new(action.reason(EffectEnd::NeverLeft), format!("{action}: {evidence}"));
+            (IntentEvent::NeverLeft { evidence }, Effect::Nothing(ending))
+        }
+        Submission::Withheld { why, text } => {
+            let ending = Ending::new(why.reason(), format!("{action}: {text}"));
+            let evidence = format!("{}: {text}", why.reason());
             (IntentEvent::NeverLeft { evidence }, Effect::Nothing(ending))
         }
         Submission::Unknown(evidence) => {

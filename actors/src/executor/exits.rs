@@ -68,6 +68,10 @@ impl TradeStrategy {
         if orders.is_empty() {
             return Ok(None);
         }
+        if self.reads_account(protocol) {
+            // So that what ended before is counted apart from what ends here. A close waits for no account that can be read.
+            let _ = Box::pin(self.watch_account(protocol, cycle.slot)).await;
+        }
         let mut tally = Tally { ended: Ending::new(why.reason, ""), acted: false };
         for order in orders {
             let effect = self.place_order(protocol, cycle, record, Basis::Slot(cycle.slot), order, None).await;
@@ -80,7 +84,7 @@ impl TradeStrategy {
 
     /// The closing order. A live venue fills at the market whatever the reference price, so the entry price will do. A paper
     /// book fills at the reference price, so it needs a price from a bar.
-    fn exit(&self, mode: Mode, position: &Position) -> Result<Order, Ending> {
+    pub(super) fn exit(&self, mode: Mode, position: &Position) -> Result<Order, Ending> {
         let entry = || (mode == Mode::Live).then_some(position.open_price);
         let price: Option<Decimal> = self.last_price.or_else(entry);
         let price = price.ok_or_else(|| Ending::new(Reason::StaleData, "no price is known since the start"))?;

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use super::IntentProtocol;
 use super::effect::{Effect, existing_effect};
 use crate::cycle_flow::Cycle;
-use crate::domain::action::Forecast;
+use crate::domain::action::{Action, Forecast};
 use crate::domain::bar::CleanBars;
 use crate::domain::cycle::SlotRecord;
 use crate::domain::decision::DecideOn;
@@ -69,8 +69,9 @@ impl ForecastStrategy {
             Some(effect) => effect,
             None => {
                 let identity = protocol.identity(basis, Forecast::ROLE, earlier);
-                match self.may_forecast(protocol, cycle).await {
-                    Ok(()) => protocol.carry_out(cycle, record, identity, forecast.into()).await,
+                let action = Action::from(forecast);
+                match self.may_forecast(protocol, cycle, &action).await {
+                    Ok(()) => protocol.carry_out(cycle, record, identity, action, None).await,
                     Err(ending) => Effect::Nothing(ending),
                 }
             }
@@ -82,11 +83,12 @@ impl ForecastStrategy {
         }
     }
 
-    /// What became of an earlier forecast has to be known first, or an operator has to have looked.
-    async fn may_forecast(&self, protocol: &mut IntentProtocol, cycle: &Cycle) -> Result<(), Ending> {
-        protocol.may_act(cycle).await?;
-        if protocol.refusals.are_too_many() {
-            return Err(Ending::new(Reason::Reducing, "find out why, then start the node again"));
+    /// On a grid, what became of an earlier forecast has to be known first, or an operator has to have looked. An announced slot is a
+    /// question of its own, which closes: an answer to another one, wherever it is, can be neither its first nor its second.
+    async fn may_forecast(&self, protocol: &mut IntentProtocol, cycle: &Cycle, action: &Action) -> Result<(), Ending> {
+        protocol.may_act(cycle, action).await?;
+        if cycle.announced.is_some() {
+            return Ok(());
         }
         let open = protocol.open_before(cycle.slot).await;
         let open = open.map_err(|error| Ending::new(Reason::JournalUnavailable, error.to_string()))?;

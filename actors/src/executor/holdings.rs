@@ -3,27 +3,21 @@
 use std::sync::Arc;
 
 use super::{IntentProtocol, TradeStrategy};
-use crate::domain::intent::Intent;
+use crate::domain::intent::{Intent, IntentKey};
+use crate::domain::time::UtcMs;
 use crate::events;
 use crate::status::{HeldEffect, Holdings};
 
 impl IntentProtocol {
     /// `held`: all orders of this pipeline that wait for an operator. Each is logged here once per process, and again with
-    /// every heartbeat.
-    pub(super) fn show_held(&self, held: Vec<Intent>) {
+    /// every heartbeat. `in_doubt`: those that are asked about again, with their slots.
+    pub(super) fn show_open(&self, held: Vec<Intent>, in_doubt: Vec<(IntentKey, UtcMs)>) {
         let before = self.holdings.load_full();
         let held: Vec<HeldEffect> = held.into_iter().map(|intent| HeldEffect::new(intent, &self.state_dir)).collect();
         for order in held.iter().filter(|order| !before.held.contains(order)) {
             events::effect_held(order);
         }
-        self.holdings.store(Arc::new(Holdings { held, ..Holdings::clone(&before) }));
-    }
-
-    pub(super) fn show_refusals(&self) {
-        let (before, reducing) = (self.holdings.load_full(), self.refusals.are_too_many());
-        if before.reducing != reducing {
-            self.holdings.store(Arc::new(Holdings { reducing, ..Holdings::clone(&before) }));
-        }
+        self.holdings.store(Arc::new(Holdings { held, in_doubt, ..Holdings::clone(&before) }));
     }
 }
 

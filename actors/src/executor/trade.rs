@@ -8,11 +8,13 @@ use rust_decimal::Decimal;
 use super::IntentProtocol;
 use super::effect::{Effect, Tally, existing_effect};
 use crate::cycle_flow::Cycle;
+use crate::domain::action::Action;
 use crate::domain::bar::CleanBars;
 use crate::domain::calendar::MarketCalendar;
 use crate::domain::cycle::{SlotRecord, Weighed, WeighedRisk};
 use crate::domain::decision::{DecideOn, Decision, Situation, TradePolicy};
-use crate::domain::intent::{Basis, Intent, IntentKey};
+use crate::domain::explained::Unexplained;
+use crate::domain::intent::{Basis, Intent, IntentKey, Mode};
 use crate::domain::order::{Order, Position, Role};
 use crate::domain::prediction::Probabilities;
 use crate::domain::reason::{Ending, Reason};
@@ -30,8 +32,16 @@ pub struct TradeStrategy {
     /// The position that the confirmed orders add up to, for venues that cannot report it, and the number of changes of intents
     /// that it includes.
     pub derived: Option<(u64, Vec<Position>)>,
+    /// Confirmed orders, as they were read last.
+    pub acked: Vec<Intent>,
+    /// The positions that no order explains, as they were logged last.
+    pub unexplained: Vec<Unexplained>,
     /// Close of the newest bar that this incarnation has seen.
     pub last_price: Option<Decimal>,
+    /// What keeps new exposure here since the account was read last.
+    pub kept: Option<Ending>,
+    /// Trades in a row that had lost by then.
+    pub losses_in_row: u32,
     /// Published for status and heartbeat.
     pub holdings: Arc<ArcSwap<Holdings>>,
 }
@@ -90,9 +100,17 @@ impl TradeStrategy {
         record.weighed = Some(Weighed {
             decide_on: self.policy.decide_on,
             threshold: self.policy.threshold,
-            open_positions: count(open.positions.len()),
+            open_positions: count(open.count()),
             risk: None,
         });
+        // Boxed, because most cycles of a dry run do not need it.
+        (self.kept, self.losses_in_row) = (None, 0);
+        if self.reads_account(protocol) {
+            match Box::pin(self.watch_account(protocol, cycle.slot)).await {
+                Ok(losses_in_row) => self.losses_in_row = losses_in_row,
+                Err(ending) => self.kept = Some(ending),
+            }
+        }
         self.act(protocol, cycle, record, basis, decision, existing).await
     }
 
@@ -121,6 +139,9 @@ impl TradeStrategy {
             }
         }
         for order in decision.orders {
+            if tally.acted {
+                self.wait_for_the_result_of_a_close();
+            }
             let earlier = existing.iter().find(|done| is_of(done, order.role));
             let effect = match earlier.and_then(|intent| existing_effect(intent, cycle.slot)) {
                 Some(effect) => effect,
@@ -131,6 +152,16 @@ impl TradeStrategy {
             }
         }
         tally.ended
+    }
+
+    /// What was closed in this cycle may have lost, and be the loss after which nothing is opened.
+    fn wait_for_the_result_of_a_close(&mut self) {
+        let losses = self.losses_in_row.saturating_add(1);
+        if self.risk.account.cool_down.is_some_and(|rule| losses >= rule.after_losses) {
+            let why =
+                format!("until the next decision: if what was just closed has lost, it is number {losses} in a row");
+            self.kept.get_or_insert(Ending::new(Reason::RiskCoolDown, why));
+        }
     }
 
     /// Sends one order, if every check allows it. `earlier` is its intent when an earlier run has planned it.
@@ -147,13 +178,16 @@ impl TradeStrategy {
             return Effect::Nothing(Ending::new(fault.reason(), fault.to_string()));
         }
         let (key, basis) = protocol.identity(basis, order.role, earlier);
-        let may_act = protocol.may_act(cycle).await;
-        if let Err(ending) = may_act.and(self.check_risk(protocol, cycle, record, &key, &order).await) {
-            return Effect::Nothing(ending);
+        let action = Action::from(order.clone());
+        let may_act = protocol.may_act(cycle, &action).await;
+        match may_act.and(self.check_risk(protocol, cycle, record, &key, &order).await) {
+            // Boxed, as other rare steps are: the future of every cycle would have the size of all that it could do.
+            Ok(listed) => Box::pin(protocol.carry_out(cycle, record, (key, basis), action, listed)).await,
+            Err(ending) => Effect::Nothing(ending),
         }
-        protocol.carry_out(cycle, record, (key, basis), order.into()).await
     }
 
+    /// Returns the positions that the venue lists, where it does, and where another hand may trade.
     async fn check_risk(
         &mut self,
         protocol: &mut IntentProtocol,
@@ -161,10 +195,7 @@ impl TradeStrategy {
         record: &mut SlotRecord,
         own: &IntentKey,
         order: &Order,
-    ) -> Result<(), Ending> {
-        if order.role == Role::Open && protocol.refusals.are_too_many() {
-            return Err(Ending::new(Reason::Reducing, "find out why, then start the node again"));
-        }
+    ) -> Result<Option<Vec<Position>>, Ending> {
         let unavailable = |error: JournalUnavailable| Ending::new(Reason::JournalUnavailable, error.to_string());
         let (account, mode) = (protocol.sink.account().to_owned(), protocol.sink.mode());
         let mut exposure =
@@ -174,7 +205,7 @@ impl TradeStrategy {
         let open = self.positions(protocol, cycle.slot).await?;
         if let Some(weighed) = &mut record.weighed {
             weighed.risk = Some(WeighedRisk {
-                open_positions: count(open.positions.len()),
+                open_positions: count(open.count()),
                 max_open_positions: self.risk.max_open_positions,
                 orders_last_hour: exposure.orders_last_hour,
                 max_orders_per_hour: self.risk.max_orders_per_hour,
@@ -183,15 +214,19 @@ impl TradeStrategy {
                 open_intents: count(exposure.open_intents.len()),
             });
         }
-        check_limits(&self.risk, order, &open.positions, &exposure).map_err(|reason| {
-            let open: Vec<&str> = exposure.open_intents.iter().map(|intent| intent.key.as_str()).collect();
-            Ending::new(reason, open.join(" "))
-        })?;
+        if order.role == Role::Open && exposure.open_intents.is_empty() && !open.unexplained.is_empty() {
+            let named: Vec<String> = open.unexplained.iter().map(ToString::to_string).collect();
+            return Err(Ending::new(Reason::UnexplainedPosition, named.join("; ")));
+        }
+        check_limits(&self.risk, order, &open.positions, &exposure, cycle.slot)?;
+        if let Some(kept) = self.kept.as_ref().filter(|_| order.role == Role::Open) {
+            return Err(kept.clone());
+        }
         if open.is_derived && outgrows_one_order(order, &open.positions, self.policy.volume_lots) {
             let why = "one order closes a derived position, so it may not grow larger than volume_lots";
             return Err(Ending::new(Reason::RiskMaxPositions, why));
         }
-        Ok(())
+        Ok(open.listed().filter(|_| mode == Mode::Live))
     }
 }
 

@@ -1,16 +1,20 @@
 //! The client side of the Journal: calls with a deadline, made again when the Journal was replaced meanwhile.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::RpcReplyPort;
 use tokio::time::Instant;
 
 use super::JournalMsg;
+use crate::domain::account_risk::AccountRecord;
 use crate::domain::announced::Announcement;
+use crate::domain::halt::{Halt, HaltId, Lifted, NewHalt};
 use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, Mode};
 use crate::domain::risk::Exposure;
 use crate::domain::time::UtcMs;
-use crate::ports::{Announced, JournalAnswer, JournalRead, JournalWrite, Recovery, Written, elapsed_now};
+use crate::meters::PipelineMeters;
+use crate::ports::{AccountWrite, Announced, JournalAnswer, JournalRead, JournalWrite, Recovery, Written, elapsed_now};
 use crate::supervision::{Address, CallError};
 
 /// Longest wait for a commit; a slower disk counts as failed.
@@ -34,12 +38,20 @@ pub enum JournalUnavailable {
 pub struct JournalHandle {
     address: Address<JournalMsg>,
     until: Option<Instant>,
+    /// Where what happens to intents is counted.
+    meters: Option<Arc<PipelineMeters>>,
 }
 
 impl JournalHandle {
     #[must_use]
     pub const fn new(address: Address<JournalMsg>) -> Self {
-        Self { address, until: None }
+        Self { address, until: None, meters: None }
+    }
+
+    /// What happens to intents through this handle is counted there.
+    #[must_use]
+    pub fn counting(self, meters: Arc<PipelineMeters>) -> Self {
+        Self { meters: Some(meters), ..self }
     }
 
     /// From now on every call ends by then, because the caller itself has to answer by then.
@@ -60,17 +72,99 @@ impl JournalHandle {
     /// # Errors
     /// When it was not confirmed; it may be written.
     pub async fn advance(&self, key: &IntentKey, event: IntentEvent, at: UtcMs) -> Result<Written, JournalUnavailable> {
-        self.write(JournalWrite::Advance { key: key.clone(), event, at }).await
+        let written = self.write(JournalWrite::Advance { key: key.clone(), event: event.clone(), at }).await?;
+        self.count(&event, &written);
+        Ok(written)
     }
 
     /// Moves an intent, after all earlier writes, and does not wait. The change is lost when the Journal ends before it.
     pub fn advance_without_waiting(&self, key: &IntentKey, event: IntentEvent, at: UtcMs) {
-        let write = JournalWrite::Advance { key: key.clone(), event, at };
-        let _ = self.address.send(JournalMsg::Record(write, Box::new(|| {})));
+        let write = JournalWrite::Advance { key: key.clone(), event: event.clone(), at };
+        let meters = self.meters.clone();
+        let done = move || meters.iter().for_each(|meters| meters.count_event(&event));
+        let _ = self.address.send(JournalMsg::Record(write, Box::new(done)));
+    }
+
+    /// What was refused, because it has happened before, is not counted again.
+    fn count(&self, event: &IntentEvent, written: &Written) {
+        if let (Some(meters), Written::Done) = (&self.meters, written) {
+            meters.count_event(event);
+        }
+    }
+
+    /// Writes a halt durably, or finds the one of the same request.
+    ///
+    /// # Errors
+    /// When it was not confirmed; it may be written.
+    pub async fn halt(&self, new: NewHalt) -> Result<Halt, JournalUnavailable> {
+        match self.write(JournalWrite::Raise(Box::new(new))).await? {
+            Written::Halt(halt) => Ok(*halt),
+            _ => Err(JournalUnavailable::WrongAnswer),
+        }
+    }
+
+    /// Lifts a halt durably. `None`: there is no such halt.
+    ///
+    /// # Errors
+    /// When it was not confirmed; it may be lifted.
+    pub async fn lift(&self, id: HaltId, lifted: Lifted) -> Result<Option<Halt>, JournalUnavailable> {
+        match self.write(JournalWrite::Lift { id, lifted }).await? {
+            Written::Halt(halt) => Ok(Some(*halt)),
+            Written::Refused(_) => Ok(None),
+            _ => Err(JournalUnavailable::WrongAnswer),
+        }
+    }
+
+    /// Applies an event to an intent, and raises a halt because of it, in one transaction.
+    ///
+    /// # Errors
+    /// When it was not confirmed; both may be written.
+    pub async fn advance_and_halt(
+        &self,
+        key: &IntentKey,
+        event: IntentEvent,
+        at: UtcMs,
+        new: NewHalt,
+    ) -> Result<(Written, Halt), JournalUnavailable> {
+        let advance = JournalWrite::Advance { key: key.clone(), event: event.clone(), at };
+        match <[Written; 2]>::try_from(self.write_all(vec![advance, JournalWrite::Raise(Box::new(new))]).await?) {
+            Ok([written, Written::Halt(halt)]) => {
+                self.count(&event, &written);
+                Ok((written, *halt))
+            }
+            _ => Err(JournalUnavailable::WrongAnswer),
+        }
+    }
+
+    /// What losses of an account are counted from, and how far its orders have got.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn account(&self, account: &str, mode: Mode) -> Result<AccountRecord, JournalUnavailable> {
+        match self.read(JournalRead::Account { account: account.to_owned(), mode }).await? {
+            JournalAnswer::Account(record) => Ok(*record),
+            _ => Err(JournalUnavailable::WrongAnswer),
+        }
+    }
+
+    /// Writes what losses of an account are counted from, durably, and the halt that comes with it.
+    ///
+    /// # Errors
+    /// When it was not confirmed; it may be written.
+    pub async fn keep_account(&self, write: AccountWrite) -> Result<Written, JournalUnavailable> {
+        self.write(JournalWrite::Account(Box::new(write))).await
+    }
+
+    /// Writes in order, in one transaction.
+    ///
+    /// # Errors
+    /// When it was not confirmed; all of it may be written.
+    pub async fn write_all(&self, writes: Vec<JournalWrite>) -> Result<Vec<Written>, JournalUnavailable> {
+        self.ask(|reply| JournalMsg::Write(writes.clone(), reply)).await
     }
 
     async fn write(&self, write: JournalWrite) -> Result<Written, JournalUnavailable> {
-        let written = self.ask(|reply| JournalMsg::Write(vec![write.clone()], reply)).await?;
+        let written = self.write_all(vec![write]).await?;
         written.into_iter().next().ok_or(JournalUnavailable::WrongAnswer)
     }
 
@@ -127,6 +221,32 @@ impl JournalHandle {
             JournalAnswer::Announced(announced) => Ok(announced),
             _ => Err(JournalUnavailable::WrongAnswer),
         }
+    }
+
+    /// The ids of the newest announced slots, at most `limit`, oldest first.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn announced_ids(&self, pipeline: &str, limit: u32) -> Result<Vec<String>, JournalUnavailable> {
+        match self.read(JournalRead::AnnouncedIds { pipeline: pipeline.to_owned(), limit }).await? {
+            JournalAnswer::Ids(ids) => Ok(ids),
+            _ => Err(JournalUnavailable::WrongAnswer),
+        }
+    }
+
+    /// Confirmed forecasts about which their ledger has more to say, at most `limit`; those that await only their
+    /// score come last.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    pub async fn awaiting_intents(
+        &self,
+        pipeline: &str,
+        account: &str,
+        limit: u32,
+    ) -> Result<Vec<Intent>, JournalUnavailable> {
+        let (pipeline, account) = (pipeline.to_owned(), account.to_owned());
+        self.intents(JournalRead::AwaitingIntents { pipeline, account, limit }).await
     }
 
     /// Open intents and recent orders of an account and symbol.

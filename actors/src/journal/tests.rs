@@ -48,6 +48,7 @@ async fn journal(store: &Store) -> ActorRef<JournalMsg> {
     let args = JournalArgs {
         store: Arc::new(store.clone()),
         on_fatal: Arc::new(|_| ()),
+        meters: Arc::default(),
         progress: Arc::default(),
         faults: Arc::new(NoFaults),
     };

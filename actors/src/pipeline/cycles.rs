@@ -81,6 +81,7 @@ impl PipelineState {
             last_decided_bar: self.last_decided_bar,
             deadline: cycle.deadline,
             tracker: tracker.clone(),
+            is_operators: false,
         };
         if cycle.is_withdrawn {
             tracker.withdraw();
@@ -139,15 +140,26 @@ impl PipelineState {
         }
         let cycle = self.cycle.take();
         record.waited_us = cycle.as_ref().map(RunningCycle::waited_us);
-        let undecided = cycle.and_then(|cycle| cycle.tracker?.undecided());
+        let tracker = cycle.and_then(|cycle| cycle.tracker);
+        let undecided = tracker.as_ref().and_then(|tracker| tracker.undecided());
+        self.note_model(&record, tracker.is_some_and(|tracker| tracker.has_changed_model()));
         record.ended_at = self.plan.ports.clock.now();
         self.plan.shared.admission.count_cycle(&record);
+        self.plan.shared.meters.count_stages(&record);
         inject_fault(&*self.plan.shared.faults, FaultPoint::BeforeEndSlot, &self.plan.settings.name).await;
         if record.outcome() == Outcome::Acted {
             self.status.effects += u64::try_from(record.intents.len()).unwrap_or(0);
         }
         self.end_slot(myself, record, undecided);
         self.after_cycle(myself);
+    }
+
+    fn note_model(&mut self, record: &SlotRecord, has_changed: bool) {
+        if has_changed {
+            self.status.model.refused(&record.detail, record.ended_at);
+        } else if let Some(model) = &record.model {
+            self.status.model.used(&model.hash, record.ended_at);
+        }
     }
 
     fn abort(&mut self, myself: &ActorRef<PipelineMsg>, slot: UtcMs, reason: Reason) {
@@ -191,7 +203,14 @@ impl PipelineState {
     }
 
     /// `undecided`: why the slot had no decision, even if an order closed a position.
-    fn end_slot(&mut self, myself: &ActorRef<PipelineMsg>, record: SlotRecord, undecided: Option<Reason>) {
+    fn end_slot(&mut self, myself: &ActorRef<PipelineMsg>, mut record: SlotRecord, undecided: Option<Reason>) {
+        if self.plan.ports.job.announcer().is_some() {
+            record.anchor = Some(record.slot.floor_to_minute());
+            self.status.count_window(record.reason);
+        }
+        if record.reason == Reason::PoisonInput {
+            self.status.quarantined = Some(record.slot);
+        }
         self.record_displaced(myself);
         let next_slot = self.slots.as_ref().and_then(Slots::next_due);
         events::slot_ended(&record, self.status.slots() + 1, next_slot, self.status.last_reason, undecided);
@@ -200,6 +219,7 @@ impl PipelineState {
         self.status.last_slot = Some(record.slot);
         self.status.last_reason = Some(record.reason);
         self.status.count_slot(record.reason, undecided);
+        self.plan.meters.count_slots(record.reason, 1);
         self.outbox.push(JournalWrite::EndSlot(Box::new(record)), myself);
         for row in std::mem::take(&mut self.overruns) {
             self.outbox.push(row, myself);
@@ -236,6 +256,7 @@ impl PipelineState {
         let (settings, Some(schedule)) = (&self.plan.settings, self.plan.ports.job.schedule()) else { return };
         events::slots_missed(&settings.name, after, until, count, reason);
         self.status.count(reason, count);
+        self.plan.meters.count_slots(reason, count);
         self.status.last_slot = Some(until);
         self.status.last_reason = Some(reason);
         let write = JournalWrite::MissSlots {

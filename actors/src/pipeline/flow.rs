@@ -98,6 +98,14 @@ impl PipelineState {
                     Some(_) => None,
                     None => self.status.waiting_since.or_else(|| Some(elapsed_now())),
                 };
+                if news.asked_at.is_some() && !machine.has_asked() && self.plan.ports.clock.learns_time() {
+                    let (now, elapsed) = (self.plan.ports.clock.now(), elapsed_now());
+                    let ago = |instant| now.minus(elapsed.saturating_duration_since(instant));
+                    machine.started(ago(self.plan.node_started), ago(self.started));
+                }
+                self.status.waits_for.clone_from(&news.waits_for);
+                self.status.next_expected = news.next;
+                self.status.runway = news.runway.or(self.status.runway);
                 let commands = machine.take_over(*news);
                 self.carry_out(myself, commands);
                 self.tick(myself);
@@ -275,6 +283,7 @@ impl PipelineState {
                 SupervisorEvent::Down { id, cause, .. } => {
                     events::child_down(&format!("{name}/{id}"), &cause);
                     self.status.restarts += 1;
+                    self.plan.meters.count_restart(Some(id.as_str()));
                     if self.blocked.remove(&id) {
                         self.plan.shared.progress.worker_freed();
                     }

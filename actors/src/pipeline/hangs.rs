@@ -164,11 +164,13 @@ impl PipelineState {
         });
     }
 
-    /// Waits once more, in turns of the runtime on which the stage runs: what is ready to run there has run by then.
+    /// Waits once more, in turns of the runtime on which the stage runs: what is ready to run there has run by then. The grace of a
+    /// stage that has handed the cycle on meanwhile ends: it would keep the next one from being looked at.
     fn give_grace(&mut self, myself: &ActorRef<PipelineMsg>, attempt: u32, holder: Holder) {
-        if self.timers.contains_key(&Timer::Grace) {
+        if self.grace_of == Some(holder) && self.timers.contains_key(&Timer::Grace) {
             return;
         }
+        self.grace_of = Some(holder);
         let grace = self.plan.settings.deadlines.grace(holder.stage);
         let (worker, myself) = (self.plan.worker.clone(), myself.clone());
         self.set_timer(Timer::Grace, async move {
@@ -195,7 +197,9 @@ impl PipelineState {
         overdue: &Holder,
         has_run: bool,
     ) -> Result<(), ActorProcessingErr> {
-        self.end_timer(Timer::Grace);
+        if self.grace_of == Some(*overdue) {
+            self.end_timer(Timer::Grace);
+        }
         let Some(cycle) = self.cycle.as_ref().filter(|cycle| cycle.attempt == attempt) else { return Ok(()) };
         let holds = |tracker: &&Arc<CycleTracker>| tracker.holder() == *overdue && (has_run || tracker.is_running());
         let (slot, id) = (cycle.slot, child_id(overdue.stage));

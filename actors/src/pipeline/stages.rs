@@ -1,17 +1,21 @@
 //! Which stages a pipeline has and how they are linked.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 
-use crate::cycle_flow::{Cycle, Undecided};
+use crate::cycle_flow::{Cycle, ExecutorInput, Undecided};
 use crate::data_fetcher::DataFetcher;
 use crate::domain::cycle::{SlotRecord, Stage};
-use crate::executor::{Executor, ForecastStrategy, IntentProtocol, Refusals, Strategy, TradeStrategy};
+use crate::executor::{Executor, ForecastStrategy, IntentProtocol, Refusals, SettledByHand, Strategy, TradeStrategy};
 use crate::feature_builder::FeatureBuilder;
-use crate::journal::{JournalHandle, JournalMsg};
+use crate::flattener::Flattener;
+use crate::journal::JournalHandle;
 use crate::messages::PipelineMsg;
+use crate::meters::PipelineMeters;
 use crate::ports::elapsed_now;
 use crate::predictor::Predictor;
 use crate::settings::{Job, NodeShared, PipelinePorts, PipelineSettings};
@@ -23,6 +27,7 @@ use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
 #[derive(Clone)]
 pub struct Stages {
     first: Address<StageMsg<()>>,
+    executor: Address<StageMsg<ExecutorInput>>,
     specs: Vec<ChildSpec>,
 }
 
@@ -39,9 +44,9 @@ impl Stages {
         settings: &Arc<PipelineSettings>,
         ports: &PipelinePorts,
         shared: &NodeShared,
-        worker: &Handle,
+        (worker, meters): (&Handle, &Arc<PipelineMeters>),
         pipeline: &Address<PipelineMsg>,
-        journal: &Address<JournalMsg>,
+        journal: &JournalHandle,
         holdings: &Arc<ArcSwap<Holdings>>,
     ) -> Self {
         let (fetcher, builder) = (Address::new(), Address::new());
@@ -54,7 +59,7 @@ impl Stages {
         };
         let specs = vec![
             spec(worker, &fetcher, (Stage::FeatureBuilder, builder.clone()), links(Stage::DataFetcher), {
-                let (settings, source) = (settings.clone(), ports.source.clone());
+                let (settings, source, meters) = (settings.clone(), ports.source.clone(), meters.clone());
                 let decide_on = ports.job.decide_on();
                 let window = ports.features.id().window;
                 move || DataFetcher {
@@ -65,6 +70,7 @@ impl Stages {
                     window,
                     decide_on,
                     deadline: settings.deadlines.fetch,
+                    meters: meters.clone(),
                 }
             }),
             spec(worker, &builder, (Stage::Predictor, predictor.clone()), links(Stage::FeatureBuilder), {
@@ -77,17 +83,23 @@ impl Stages {
             }),
             spec(worker, &executor, (), links(Stage::Executor), {
                 let (settings, ports, shared) = (settings.clone(), ports.clone(), shared.clone());
-                let journal = JournalHandle::new(journal.clone());
+                let (journal, meters) = (journal.clone(), meters.clone());
                 let (refusals, holdings) = (Refusals::default(), holdings.clone());
-                move || new_executor(&settings, &ports, &shared, &journal, &refusals, &holdings)
+                move || new_executor(&settings, &ports, &shared, (&journal, &meters), &refusals, &holdings)
             }),
         ];
-        Self { first: fetcher, specs }
+        Self { first: fetcher, executor, specs }
     }
 
     #[must_use]
     pub fn specs(&self) -> Vec<ChildSpec> {
         self.specs.clone()
+    }
+
+    /// Where an operator has everything closed.
+    #[must_use]
+    pub fn flattener(&self, ports: &PipelinePorts, cycle: Duration) -> Flattener {
+        Flattener::new(self.executor.clone(), ports, cycle)
     }
 
     /// Hands a new cycle to the first stage; `false` when it is not running.
@@ -102,25 +114,32 @@ fn new_executor(
     settings: &PipelineSettings,
     ports: &PipelinePorts,
     shared: &NodeShared,
-    journal: &JournalHandle,
+    (journal, meters): (&JournalHandle, &Arc<PipelineMeters>),
     refusals: &Refusals,
     holdings: &Arc<ArcSwap<Holdings>>,
 ) -> Executor {
     let protocol = IntentProtocol {
         pipeline: settings.name.clone(),
+        place: ports.place(settings),
         path: format!("{}/{}", settings.name, Stage::Executor),
         competition: settings.competition,
         clock: ports.clock.clone(),
         sink: ports.sink.clone(),
         journal: journal.clone(),
         safe_mode: shared.safe_mode.clone(),
+        halts: shared.halts.clone(),
+        arming: shared.arming.clone(),
+        disk: shared.disk.clone(),
         faults: shared.faults.clone(),
         deadlines: settings.deadlines,
         venue_until: elapsed_now(),
         settled: false,
+        settled_by_hand: SettledByHand::new(shared.settled_by_hand.clone()),
         changes: 0,
         refusals: refusals.clone(),
         newest_at_start: None,
+        asked_since: HashMap::new(),
+        meters: meters.clone(),
         holdings: holdings.clone(),
         state_dir: shared.state_dir.clone(),
     };
@@ -133,7 +152,11 @@ fn new_executor(
             calendar: settings.freshness.calendar.clone(),
             book: positions,
             derived: None,
+            acked: Vec::new(),
+            unexplained: Vec::new(),
             last_price: None,
+            kept: None,
+            losses_in_row: 0,
             holdings: holdings.clone(),
         })),
         Job::Forecast { policy, observer, .. } => Strategy::Forecast(ForecastStrategy { symbol, policy, observer }),

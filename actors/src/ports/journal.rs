@@ -1,8 +1,10 @@
 //! The journal's storage: what is written, what is asked, and what the answers mean.
 
 use super::PortFuture;
+use crate::domain::account_risk::{AccountBaselines, AccountRecord};
 use crate::domain::announced::{AnnouncedSlot, Announcement};
 use crate::domain::cycle::SlotRecord;
+use crate::domain::halt::{Halt, HaltId, Lifted, NewHalt};
 use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, Mode};
 use crate::domain::reason::Reason;
 use crate::domain::risk::Exposure;
@@ -39,6 +41,24 @@ pub enum JournalWrite {
     Plan(Box<Intent>),
     /// A transition of an intent.
     Advance { key: IntentKey, event: IntentEvent, at: UtcMs },
+    /// A new halt. The answer is the halt of this request, also when an earlier one has raised it.
+    Raise(Box<NewHalt>),
+    /// The end of a halt. The answer is the halt, with who has lifted it first.
+    Lift { id: HaltId, lifted: Lifted },
+    /// What losses of an account are counted from.
+    Account(Box<AccountWrite>),
+}
+
+/// New baselines of an account, and the halt that they call for. Both are written, or neither: nothing when the baselines are not of
+/// the revision that they were made from. Writing the same again changes nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccountWrite {
+    pub mode: Mode,
+    pub account: String,
+    /// The revision that these were made from; `None`: there were none.
+    pub from: Option<u64>,
+    pub baselines: AccountBaselines,
+    pub halt: Option<NewHalt>,
 }
 
 impl JournalWrite {
@@ -48,7 +68,8 @@ impl JournalWrite {
         match self {
             Self::MissSlots { schedule, after, until, .. } => schedule.count(*after, *until),
             Self::Announce { announced, .. } => announced.len() as u64,
-            Self::EndSlot(_) | Self::Plan(_) | Self::Advance { .. } => 1,
+            Self::EndSlot(_) | Self::Plan(_) | Self::Advance { .. } | Self::Raise(_) | Self::Lift { .. } => 1,
+            Self::Account(write) => 1 + u64::from(write.halt.is_some()),
         }
     }
 }
@@ -63,6 +84,8 @@ pub enum Written {
     Refused(String),
     /// The receipt's ticket already confirmed the order of this key, so it confirms nothing; nothing was changed.
     TicketTaken(IntentKey),
+    /// The halt as it is now.
+    Halt(Box<Halt>),
 }
 
 /// A query to the journal. Reads see every write that was queued before them.
@@ -72,12 +95,25 @@ pub enum JournalRead {
     Recovery { pipeline: String },
     /// Announced slots of a pipeline.
     Announced { pipeline: String },
+    /// The ids of its newest announced slots, at most so many, oldest first.
+    AnnouncedIds { pipeline: String, limit: u32 },
     /// Open intents and recent orders of an account and symbol.
     Exposure { account: String, symbol: String, mode: Mode, now: UtcMs },
     /// Intents of a pipeline that are not final.
     OpenIntents { pipeline: String },
+    /// Confirmed forecasts of a pipeline about which their ledger has more to say: those that await only their score come last, and
+    /// older ones before newer ones.
+    AwaitingIntents {
+        pipeline: String,
+        /// That of the sink: a pipeline that has changed its account leaves those of the other one alone.
+        account: String,
+        /// At most so many.
+        limit: u32,
+    },
     /// Confirmed orders of an account and symbol, oldest first: what a position is derived from.
     AckedIntents { account: String, symbol: String, mode: Mode },
+    /// What losses of an account are counted from, and how far its orders have got.
+    Account { account: String, mode: Mode },
     /// Intents of one decision, in any state, written by an earlier run of the same cycle. Includes those that the cycle of the
     /// same slot wrote with the other kind of basis: a slot acts once, even if the configuration changed in between.
     ExistingIntents {
@@ -126,8 +162,11 @@ pub struct Announced {
 pub enum JournalAnswer {
     Recovery(Recovery),
     Announced(Announced),
+    /// To [`JournalRead::AnnouncedIds`].
+    Ids(Vec<String>),
     Exposure(Exposure),
-    /// To [`JournalRead::OpenIntents`], [`JournalRead::AckedIntents`] and [`JournalRead::ExistingIntents`].
+    Account(Box<AccountRecord>),
+    /// To [`JournalRead::OpenIntents`], [`JournalRead::AwaitingIntents`], [`JournalRead::AckedIntents`] and [`JournalRead::ExistingIntents`].
     Intents(Vec<Intent>),
 }
 

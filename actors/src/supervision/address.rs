@@ -54,6 +54,12 @@ impl<M: Message> Address<M> {
         Self { current: Arc::new(ArcSwapOption::empty()) }
     }
 
+    /// The address of an actor that is never replaced.
+    #[must_use]
+    pub fn of(actor: ActorRef<M>) -> Self {
+        Self { current: Arc::new(ArcSwapOption::from_pointee((Generation(0), actor))) }
+    }
+
     /// Sends to the running incarnation and says which that is. `Ok` means accepted, never handled: a mailbox is dropped
     /// with its actor.
     ///

@@ -27,7 +27,8 @@ enum Phase {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RestartPolicy {
     limits: Limits,
-    children: BTreeMap<ChildId, Child>,
+    /// Boxed: a map has room for eleven at a time, and a pipeline has four.
+    children: BTreeMap<ChildId, Box<Child>>,
     /// When something is due for which child.
     agenda: BTreeSet<(Duration, ChildId)>,
     next_wake: Option<Duration>,
@@ -45,7 +46,7 @@ impl RestartPolicy {
     #[must_use]
     pub fn new(limits: Limits, plans: Vec<Plan>) -> Self {
         let pipelines = plans.iter().filter(|plan| plan.class == ChildClass::Pipeline).count();
-        let children = plans.into_iter().map(|plan| (plan.id.clone(), Child::new(plan, &limits))).collect();
+        let children = plans.into_iter().map(|plan| (plan.id.clone(), Box::new(Child::new(plan, &limits)))).collect();
         Self {
             children,
             agenda: BTreeSet::new(),
@@ -103,7 +104,7 @@ impl RestartPolicy {
     }
 
     fn live(&mut self, id: &ChildId, generation: Generation) -> Option<&mut Child> {
-        self.children.get_mut(id).filter(|child| child.generation == generation && child.is_live())
+        self.children.get_mut(id).map(Box::as_mut).filter(|child| child.generation == generation && child.is_live())
     }
 
     fn started(&mut self, now: Duration, id: &ChildId, generation: Generation, out: &mut Vec<Command>) {
@@ -308,7 +309,7 @@ impl RestartPolicy {
 
     fn open_next(&mut self, now: Duration, out: &mut Vec<Command>) {
         let idle = |child: &&Child| child.state == State::Idle;
-        let Some(tier) = self.children.values().filter(idle).map(|child| child.plan.tier).min() else {
+        let Some(tier) = self.children.values().map(Box::as_ref).filter(idle).map(|child| child.plan.tier).min() else {
             self.phase = Phase::Open;
             return;
         };
@@ -397,7 +398,7 @@ impl RestartPolicy {
     fn close_next(&mut self, now: Duration, out: &mut Vec<Command>) {
         let Some(tier) = self.children.values().filter(|child| child.holds_shutdown()).map(|c| c.plan.tier).max()
         else {
-            if !self.children.values().any(Child::is_live) {
+            if !self.children.values().any(|child| child.is_live()) {
                 self.phase = Phase::Closed;
                 out.push(Command::Notify(SupervisorEvent::AllStopped));
             }

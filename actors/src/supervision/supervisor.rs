@@ -43,7 +43,8 @@ pub struct Supervisor {
     policy: RestartPolicy,
     since: tokio::time::Instant,
     ping_every: Duration,
-    children: BTreeMap<ChildId, Slot>,
+    /// Boxed, as those of the policy.
+    children: BTreeMap<ChildId, Box<Slot>>,
     /// Only looked up, never iterated: actor ids differ from run to run.
     by_actor: BTreeMap<ActorId, (ChildId, Generation)>,
     /// What ractor said about actors whose `Ended` is still to come.
@@ -77,7 +78,7 @@ impl Supervisor {
         let policy = RestartPolicy::new(limits, specs.iter().map(ChildSpec::plan).collect());
         let children = specs
             .into_iter()
-            .map(|spec| (spec.id().clone(), Slot { spec, start: None, cell: None, ping: None }))
+            .map(|spec| (spec.id().clone(), Box::new(Slot { spec, start: None, cell: None, ping: None })))
             .collect();
         Self {
             chance,

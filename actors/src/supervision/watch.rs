@@ -9,28 +9,50 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::ports::elapsed_now;
+
 const POLL_EVERY: Duration = Duration::from_millis(250);
 
 /// Counters that move while the node works.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
+    began: tokio::time::Instant,
     control: AtomicU64,
     worker: AtomicU64,
     journal: AtomicU64,
+    /// When each of the three last moved, in milliseconds after `began`.
+    moved_ms: [AtomicU64; 3],
     blocked_workers: AtomicU64,
+}
+
+/// The names of what is counted, in the order of [`Progress::ages`].
+pub const PARTS: [&str; 3] = ["control", "workers", "journal"];
+
+impl Default for Progress {
+    /// A node that starts counts as one that has just moved.
+    fn default() -> Self {
+        Self {
+            began: elapsed_now(),
+            control: AtomicU64::new(0),
+            worker: AtomicU64::new(0),
+            journal: AtomicU64::new(0),
+            moved_ms: Default::default(),
+            blocked_workers: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Progress {
     /// The control runtime handled a tick.
     pub fn beat_control(&self) {
-        self.control.fetch_add(1, Ordering::Relaxed);
+        self.moved(0, &self.control);
     }
 
     /// The worker runtime ran a task. Does not count while one of its threads is blocked: only the end of the process frees
     /// that thread.
     pub fn beat_worker(&self) {
         if self.blocked_workers.load(Ordering::Relaxed) == 0 {
-            self.worker.fetch_add(1, Ordering::Relaxed);
+            self.moved(1, &self.worker);
         }
     }
 
@@ -44,12 +66,30 @@ impl Progress {
         self.blocked_workers.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The journal committed, or had nothing to do.
+    /// The journal committed, answered, or had nothing to do.
     pub fn beat_journal(&self) {
-        self.journal.fetch_add(1, Ordering::Relaxed);
+        self.moved(2, &self.journal);
     }
 
-    fn read(&self) -> [u64; 3] {
+    fn moved(&self, part: usize, counter: &AtomicU64) {
+        self.moved_ms[part].store(self.now_ms(), Ordering::Relaxed);
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(elapsed_now().saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long ago each part last moved, in elapsed time.
+    #[must_use]
+    pub fn ages(&self) -> [Duration; 3] {
+        let now = self.now_ms();
+        self.moved_ms.each_ref().map(|moved| Duration::from_millis(now.saturating_sub(moved.load(Ordering::Relaxed))))
+    }
+
+    /// Control, workers and journal.
+    #[must_use]
+    pub fn read(&self) -> [u64; 3] {
         [&self.control, &self.worker, &self.journal].map(|counter| counter.load(Ordering::Relaxed))
     }
 }
@@ -218,6 +258,18 @@ mod tests {
         progress.worker_freed();
         progress.beat_worker();
         assert_eq!(progress.read()[1], 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_part_says_how_long_ago_it_moved() {
+        let progress = Progress::default();
+        tokio::time::advance(Duration::from_secs(30)).await;
+        progress.beat_control();
+        progress.worker_blocked();
+        progress.beat_worker();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        progress.beat_journal();
+        assert_eq!(progress.ages(), [1, 31, 0].map(Duration::from_secs));
     }
 
     #[test]

@@ -130,6 +130,8 @@ fn wrong_basis(inner: &Inner, pipeline: &PipelineOptions, record: &SlotRecord) -
             slot == record.slot && intent.order().is_some_and(|order| matches!(order.role, Role::Close(_)))
         }
         (DecideOn::Slot, basis) => basis == Basis::Slot(record.slot),
+        // No operator gives commands here.
+        (_, Basis::Operator(_)) => false,
     };
     let is_bar = record.decided_bar.is_none_or(|bar| {
         let length = i64::try_from(pipeline.interval.as_millis()).unwrap();

@@ -169,8 +169,9 @@ pub fn works(reason: Reason) -> bool {
                 | Reason::RiskOrdersPerHour
                 | Reason::RiskOrdersPerDay
                 | Reason::IntentOpen
-                // After lasting refusals it waits for an operator, who starts it again.
+                // After lasting refusals, or when two orders were given one ticket, it waits for an operator, who starts it again.
                 | Reason::Reducing
+                | Reason::Halted
         )
 }
 

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sentinel_actors::domain::account_risk::{AccountBaselines, AccountRecord, OrderTrace};
 use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::amend::{amend_ended, amend_missed};
 use sentinel_actors::domain::announced::{AnnouncedSlot, Announcement};
 use sentinel_actors::domain::cycle::SlotRecord;
+use sentinel_actors::domain::halt::{Halt, HaltId, Lifted, NewHalt};
 use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Role, Ticket};
 use sentinel_actors::domain::reason::{Outcome, Reason};
 use sentinel_actors::domain::risk::Exposure;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{
-    Announced, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, PortFuture, Recovery, Written,
+    AccountWrite, Announced, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, PortFuture,
+    Recovery, Written,
 };
 
 use crate::books;
@@ -28,6 +31,9 @@ pub struct Disk {
     pub rows: BTreeMap<(String, UtcMs), SlotRecord>,
     pub intents: BTreeMap<IntentKey, Stored>,
     pub announced: BTreeMap<(String, UtcMs), AnnouncedSlot>,
+    pub halts: Vec<Halt>,
+    /// What losses are counted from, by mode and account.
+    pub baselines: BTreeMap<(&'static str, String), AccountBaselines>,
     by_slot: BTreeMap<(String, UtcMs), Vec<IntentKey>>,
     /// Keys that are not final, by pipeline.
     pub open: BTreeMap<String, Vec<IntentKey>>,
@@ -106,6 +112,16 @@ impl Disk {
     pub fn intents_of(&self, pipeline: &str, slot: UtcMs) -> Vec<Intent> {
         let keys = self.by_slot.get(&(pipeline.to_owned(), slot)).into_iter().flatten();
         keys.filter_map(|key| self.intents.get(key)).map(|stored| stored.intent.clone()).collect()
+    }
+
+    fn trace(&self, account: &str, mode: Mode) -> OrderTrace {
+        let is_there = |stored: &&Stored| {
+            (stored.intent.account.as_str(), stored.intent.mode) == (account, mode) && stored.intent.order().is_some()
+        };
+        let stored = self.intents.values().filter(is_there);
+        let has_left = stored.filter(|stored| stored.states.contains(&IntentState::Sent));
+        let steps = has_left.clone().map(|stored| stored.states.len() as u64 - 1).sum();
+        OrderTrace { steps, is_under_way: has_left.into_iter().any(|stored| !stored.intent.state.is_final()) }
     }
 
     fn open_intents(&self, pipeline: &str) -> Vec<Intent> {
@@ -216,6 +232,15 @@ impl SimStore {
                 let open = all.filter(|(key, _)| !disk.rows.contains_key(key)).map(|(_, slot)| slot.clone());
                 JournalAnswer::Announced(Announced { newest, open: open.collect() })
             }
+            JournalRead::AnnouncedIds { pipeline, limit } => {
+                let range = (pipeline.clone(), UtcMs(i64::MIN))..=(pipeline, UtcMs(i64::MAX));
+                let newest = disk.announced.range(range).rev().take(limit as usize).map(|(_, slot)| slot.id.clone());
+                let mut ids: Vec<String> = newest.collect();
+                ids.reverse();
+                JournalAnswer::Ids(ids)
+            }
+            // The simulated ledger says nothing about forecasts after it has confirmed them.
+            JournalRead::AwaitingIntents { .. } => JournalAnswer::Intents(Vec::new()),
             JournalRead::ExistingIntents { pipeline, basis, slot } => {
                 let stands = |intent: &&Intent| {
                     intent.basis == basis || intent.slot == slot && intent.basis.kind() != basis.kind()
@@ -236,6 +261,10 @@ impl SimStore {
                 intents.sort_by(|a, b| (a.slot, &a.key).cmp(&(b.slot, &b.key)));
                 ledger::judge_count(inner, &symbol, &intents);
                 JournalAnswer::Intents(intents)
+            }
+            JournalRead::Account { account, mode } => {
+                let baselines = disk.baselines.get(&(mode.code(), account.clone())).cloned();
+                JournalAnswer::Account(Box::new(AccountRecord { baselines, orders: disk.trace(&account, mode) }))
             }
             JournalRead::OpenIntents { pipeline } => JournalAnswer::Intents(disk.open_intents(&pipeline)),
             JournalRead::Exposure { account, symbol, mode, now } => {
@@ -321,6 +350,46 @@ fn one(inner: &mut Inner, write: JournalWrite) -> Written {
         JournalWrite::Announce { pipeline, announced, at } => announce(inner, &pipeline, announced, at),
         JournalWrite::Plan(intent) => plan(inner, *intent),
         JournalWrite::Advance { key, event, at: _ } => advance(inner, &key, event),
+        JournalWrite::Account(write) => keep_account(inner, *write),
+        JournalWrite::Raise(new) => Written::Halt(Box::new(raise(inner, *new))),
+        // Here the operator lifts halts while the node is down.
+        JournalWrite::Lift { id, .. } => Written::Refused(format!("nobody asked to lift {id}")),
+    }
+}
+
+fn keep_account(inner: &mut Inner, write: AccountWrite) -> Written {
+    let AccountWrite { mode, account, from, baselines, halt } = write;
+    let stored = inner.disk.baselines.get(&(mode.code(), account.clone()));
+    if stored != Some(&baselines) {
+        if stored.map(|stored| stored.revision) != from {
+            inner.count("baselines_refused");
+            return Written::Refused("the account has other baselines by now".to_owned());
+        }
+        inner.disk.baselines.insert((mode.code(), account), baselines);
+    }
+    halt.map_or(Written::Done, |halt| Written::Halt(Box::new(raise(inner, halt))))
+}
+
+fn raise(inner: &mut Inner, new: NewHalt) -> Halt {
+    if let Some(halt) = inner.disk.halts.iter().find(|halt| halt.raised.request == new.request) {
+        return halt.clone();
+    }
+    let halt = Halt { id: HaltId(u32::try_from(inner.disk.halts.len()).unwrap() + 1), raised: new, lifted: None };
+    inner.count("halt_raised");
+    inner.tracker(format!("raised {}", halt.id));
+    inner.disk.halts.push(halt.clone());
+    halt
+}
+
+/// An operator has looked, and lifts what stands.
+pub fn lift_halts(inner: &mut Inner) {
+    let at = inner.now();
+    let who = "the operator of the simulation".to_owned();
+    let lifted = Lifted { request: "by hand".to_owned(), who, why: String::new(), at };
+    let standing = inner.disk.halts.iter_mut().filter(|halt| halt.stands());
+    let lifted = standing.map(|halt| halt.lifted = Some(lifted.clone())).count();
+    for _ in 0..lifted {
+        inner.count("halt_lifted");
     }
 }
 
@@ -393,7 +462,7 @@ fn plan(inner: &mut Inner, mut intent: Intent) -> Written {
         inner.violation(format!("{} plans for {} after that slot has ended", intent.pipeline, intent.slot));
     }
     inner.tracker(format!("plan {} {} {}", intent.pipeline, intent.slot, intent.action.role()));
-    (intent.state, intent.receipt) = (IntentState::Planned, None);
+    (intent.state, intent.receipt, intent.awaits) = (IntentState::Planned, None, None);
     inner.disk.open.entry(intent.pipeline.clone()).or_default().push(intent.key.clone());
     let slot = (intent.pipeline.clone(), intent.slot);
     inner.disk.by_slot.entry(slot).or_default().push(intent.key.clone());
@@ -406,8 +475,9 @@ pub fn advance(inner: &mut Inner, key: &IntentKey, event: IntentEvent) -> Writte
         return Written::Refused(format!("there is no intent {key}"));
     };
     let before = stored.intent.state;
-    let next = match before.after(&event) {
-        Ok(next) => next,
+    let mut after = stored.intent.clone();
+    let next = match after.take(&event) {
+        Ok(()) => after.state,
         Err(_) if stored.last.as_ref().is_some_and(|last| repeats(last, &event)) => return Written::Done,
         Err(illegal) => {
             let line = format!("refused {key}: {illegal}");
@@ -437,10 +507,7 @@ pub fn advance(inner: &mut Inner, key: &IntentKey, event: IntentEvent) -> Writte
         inner.disk.open.entry(pipeline).or_default().retain(|open| open != key);
     }
     let Some(stored) = inner.disk.intents.get_mut(key) else { return Written::Done };
-    if let Some(receipt) = event.receipt() {
-        stored.intent.receipt = Some(receipt.clone());
-    }
-    stored.intent.state = next;
+    stored.intent = after;
     stored.states.push(next);
     stored.last = Some(event.clone());
     let intent = stored.intent.clone();
@@ -451,8 +518,8 @@ pub fn advance(inner: &mut Inner, key: &IntentKey, event: IntentEvent) -> Writte
 /// A second `send` is no repetition: it would be the licence to submit twice.
 fn repeats(last: &IntentEvent, event: &IntentEvent) -> bool {
     match event {
-        IntentEvent::Send => false,
-        IntentEvent::Acked { .. } | IntentEvent::Rejected { .. } => last == event,
+        IntentEvent::Send | IntentEvent::SendAfter { .. } => false,
+        IntentEvent::Acked { .. } | IntentEvent::Found { .. } | IntentEvent::Rejected { .. } => last == event,
         _ => last.name() == event.name(),
     }
 }

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 use sentinel_actors::admission::Admission;
+use sentinel_actors::domain::account_risk::AccountLimits;
 use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::decision::{Signal, TradePolicy};
 use sentinel_actors::domain::feature::FeatureSetId;
 use sentinel_actors::domain::freshness::Freshness;
+use sentinel_actors::domain::halt::Halt;
 use sentinel_actors::domain::risk::RiskLimits;
+use sentinel_actors::halts::Halts;
 use sentinel_actors::node::{self, NodeSpec, RunningNode};
-use sentinel_actors::ports::elapsed_now;
+use sentinel_actors::ports::{NoArming, NoKillSwitch, UnmeasuredDisk, elapsed_now};
 use sentinel_actors::root_supervisor::{NodeEnd, RootMsg};
 use sentinel_actors::settings::{Deadlines, Job, NodeShared, PipelinePorts, PipelineSettings};
 use sentinel_actors::supervision::watch::Progress;
@@ -23,7 +26,7 @@ use tokio::task::JoinSet;
 
 use crate::checks;
 use crate::clock::{self, SimClock};
-use crate::disk::{SimStore, settle_held};
+use crate::disk::{SimStore, lift_halts, settle_held};
 use crate::faults::{SimChance, SimFaults};
 use crate::forecasts;
 use crate::inputs::{SimFeatures, SimModel, SimQuarantine, SimSource, WINDOW};
@@ -117,9 +120,12 @@ fn trading(options: &PipelineOptions, index: usize, venue: Arc<SimVenue>) -> Job
             max_holding: options.max_holding,
         },
         risk: RiskLimits {
+            max_position_lots: None,
+            hours: MarketCalendar::always(),
             max_open_positions: Some(options.max_positions),
             max_orders_per_hour: options.orders_per_hour,
             max_orders_per_day: options.orders_per_hour.saturating_mul(12),
+            account: AccountLimits::default(),
         },
         positions: venue,
     }
@@ -128,6 +134,11 @@ fn trading(options: &PipelineOptions, index: usize, venue: Arc<SimVenue>) -> Job
 pub fn spec(world: &Shared) -> NodeSpec {
     let handle = Handle::current();
     let pipelines = &world.options.pipelines;
+    let (safe_mode, recorded) = {
+        let inner = world.lock();
+        (inner.safe_mode, inner.disk.halts.clone())
+    };
+    let halts = Arc::new(Halts::new(recorded, Arc::new(NoKillSwitch)));
     NodeSpec {
         pipelines: (0..pipelines.len()).map(|index| (settings(&pipelines[index]), ports(world, index))).collect(),
         store: Arc::new(SimStore { world: world.clone() }),
@@ -139,9 +150,15 @@ pub fn spec(world: &Shared) -> NodeSpec {
             quarantine: Arc::new(SimQuarantine(world.clone())),
             crashes: CrashLog::install(),
             progress: Arc::new(Progress::default()),
+            meters: Arc::default(),
             admission: Arc::new(Admission::new(world.options.cycles_at_work)),
             limits: Limits::default(),
-            safe_mode: Arc::new(AtomicBool::new(world.lock().safe_mode)),
+            safe_mode: Arc::new(AtomicBool::new(safe_mode)),
+            halts,
+            settled_by_hand: Arc::default(),
+            arming: Arc::new(NoArming),
+            disk: Arc::new(UnmeasuredDisk),
+            clocks: Arc::default(),
             state_dir: "state".into(),
         },
         wall: Arc::new(SimClock(world.clone())),
@@ -174,6 +191,9 @@ pub fn run(world: &Shared) {
         inner.disk.reopen();
         if std::mem::take(&mut inner.settle_when_down) {
             settle_held(&mut inner);
+        }
+        if inner.disk.halts.iter().any(Halt::stands) && inner.stream("lift", "node").f64() < 0.7 {
+            lift_halts(&mut inner);
         }
         let random = inner.faults_on && world.options.node_faults;
         let down = match random {

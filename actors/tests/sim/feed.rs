@@ -124,7 +124,7 @@ impl SimAnnouncer {
             inner.withdrawn_told.entry((options.name.clone(), id.clone())).or_insert(elapsed);
         }
         inner.count("feed_answers");
-        Ok(FeedAnswer { announced, withdrawn, ask_again: ASK_AGAIN })
+        Ok(FeedAnswer { announced, withdrawn, ask_again: ASK_AGAIN, ..FeedAnswer::default() })
     }
 }
 

@@ -73,7 +73,7 @@ pub fn judge(inner: &mut Inner, options: &PipelineOptions, forecast: &Forecast, 
         DecideOn::Bar => bar,
         DecideOn::Slot => slot,
     };
-    if (basis.kind(), basis.time()) != (options.decide_on, decided) {
+    if (basis.kind().code(), basis.time()) != (options.decide_on.code(), decided) {
         inner.violation(format!("{of} was decided about {basis:?}"));
     }
     if !inner.ledger.forecast.insert((forecast.symbol.clone(), decided)) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use sentinel_actors::domain::action::{Action, Inclusion, Receipt};
 use sentinel_actors::domain::bar::CleanBars;
+use sentinel_actors::domain::halt::{Place, Standing};
 use sentinel_actors::domain::intent::{Intent, IntentKey, IntentState, Mode};
 use sentinel_actors::domain::order::{Fill, Order, Role, Ticket};
 use sentinel_actors::domain::time::UtcMs;
@@ -95,8 +96,11 @@ impl SimVenue {
                     inner.violation(format!("{key} goes to a venue of another mode"));
                 }
                 let open = inner.disk.open.get(&intent.pipeline).cloned().unwrap_or_default();
+                // Each announced slot is a question of its own.
                 let blocked = open.iter().filter(|other| *other != key).find(|other| {
-                    inner.disk.intents.get(other).is_some_and(|other| other.intent.state.may_have_left())
+                    let other = inner.disk.intents.get(other).map(|other| &other.intent);
+                    let other = other.filter(|other| !options.is_announced || other.slot == slot);
+                    other.is_some_and(|other| other.state.may_have_left())
                 });
                 if let Some(other) = blocked {
                     inner.violation(format!("{key} leaves while {other} is open"));
@@ -107,7 +111,18 @@ impl SimVenue {
         if inner.safe_mode {
             inner.violation(format!("{key} leaves in safe mode"));
         }
-        if !options.window.contains(now) {
+        let place = Place {
+            pipeline: options.name.clone(),
+            account: self.account().to_owned(),
+            symbol: action.symbol().to_owned(),
+        };
+        let standing = Standing::new(inner.disk.halts.clone());
+        if let Some(cover) = standing.strictest(&place)
+            && cover.state.forbids(action.only_closes()).is_some()
+        {
+            inner.violation(format!("{key} leaves under {}", cover.text));
+        }
+        if !options.window.contains(if options.is_announced { slot } else { now }) {
             inner.violation(format!("{key} leaves outside the competition, at {now}"));
         }
         let fetched = inner.alive.fetched.get(&options.name).filter(|(fetched, _)| *fetched == slot);

@@ -6,9 +6,10 @@ use std::time::Duration;
 use sentinel_actors::domain::announced::{AnnouncedSlot, Announcement};
 use sentinel_actors::domain::decision::DecideOn;
 use sentinel_actors::domain::forecast::ForecastPolicy;
+use sentinel_actors::domain::intent::IntentState;
 use sentinel_actors::domain::reason::Reason;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{FeedError, SlotFeed};
+use sentinel_actors::ports::{FeedError, SlotFeed, Submission};
 
 use crate::harness::{HOUR, START, World};
 use crate::test_pipeline::{TestPipeline, settings};
@@ -16,7 +17,7 @@ use crate::test_pipeline::{TestPipeline, settings};
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A pipeline that forecasts once per announced slot.
-fn announced(world: &World) -> TestPipeline {
+pub fn announced(world: &World) -> TestPipeline {
     let mut settings = settings();
     settings.slots = SlotFeed::Announced(Arc::new(world.clone()));
     settings.forecasts = Some(ForecastPolicy { horizon: 168 * HOUR, max_abs: 1.5, decide_on: DecideOn::Slot });
@@ -64,6 +65,17 @@ async fn each_announced_window_gets_one_forecast_that_names_it() {
     for (slot, id) in ids {
         assert_eq!(id, Some(format!("nonce {}", (slot.0 - START.0) / 60_000)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forecast_in_doubt_keeps_no_later_window_from_being_used() {
+    let world = forecasting().with(|inner| inner.replies = vec![Submission::Unknown("no reply".to_owned())]);
+    world.announce(&[window(1, 3), window(10, 12)]);
+    let _node = world.run(announced(&world), 15 * MINUTE).await;
+    assert_eq!(world.ends(), [(1, Reason::ForecastUnknown), (10, Reason::ForecastAcked)]);
+    assert_eq!(world.lock().forecasts.len(), 2, "each window once");
+    let open: Vec<_> = world.lock().intents.values().filter(|intent| intent.slot == at(1)).cloned().collect();
+    assert_eq!(open[0].state, IntentState::Unknown, "an operator still sees it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,4 +170,28 @@ async fn a_competition_ends_when_the_feed_was_asked_after_its_end() {
     let mut node = world.run(settings, 11 * MINUTE).await;
     assert_eq!(world.ends(), [(1, Reason::ForecastAcked), (5, Reason::ForecastAcked)], "the third opens after the end");
     assert!(node.done.try_recv().is_ok(), "the node has ended by itself");
+}
+
+/// Only then can it tell what became durable from what was lost on the way.
+#[tokio::test(start_paused = true)]
+async fn an_announcer_is_told_what_is_durable_until_it_announces_nothing_new() {
+    let world = forecasting();
+    world.announce(&[window(1, 3)]);
+    let _node = world.run(announced(&world), 5 * MINUTE).await;
+    let repeated = world.lock().feed_requests.last().unwrap().known.clone();
+    assert_eq!(repeated, ["nonce 1"], "it announces it with every answer");
+    world.lock().feed.as_mut().unwrap().announced.clear();
+    tokio::time::sleep(MINUTE).await;
+    assert!(world.lock().feed_requests.last().unwrap().known.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_announcer_is_told_which_effects_nobody_knows_the_outcome_of() {
+    let world = forecasting().with(|inner| inner.replies = vec![Submission::Unknown("no reply".to_owned())]);
+    world.announce(&[window(1, 3)]);
+    let _node = world.run(announced(&world), 2 * MINUTE).await;
+    let inner = world.lock();
+    let told = inner.feed_requests.last().unwrap().unsettled.clone();
+    let open: Vec<_> = inner.intents.values().filter(|intent| !intent.state.is_final()).cloned().collect();
+    assert!(open.len() == 1 && told == open, "{told:?}");
 }

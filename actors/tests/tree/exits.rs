@@ -50,7 +50,10 @@ fn position() -> Position {
 
 /// A world with that position and a hub at 500.
 fn holding_without_a_hub() -> World {
-    World::new().with(|inner| (inner.positions, inner.answer) = (Some(vec![position()]), Err(hub_at_500())))
+    World::new().with(|inner| {
+        inner.holds(vec![position()]);
+        inner.answer = Err(hub_at_500());
+    })
 }
 
 /// The closes that left: slot and reference price.
@@ -119,7 +122,8 @@ async fn a_closed_market_sends_nothing_and_the_first_bar_after_it_closes() {
 #[tokio::test(start_paused = true)]
 async fn a_slot_on_a_decided_bar_still_closes_a_position_held_too_long() {
     let world = World::new().with(|inner| {
-        (inner.positions, inner.answer) = (Some(vec![position()]), Ok(vec![0.1, 0.8, 0.1]));
+        inner.holds(vec![position()]);
+        inner.answer = Ok(vec![0.1, 0.8, 0.1]);
     });
     let _node = world.run(every_minute(holding(2 * HOUR + 10 * Duration::from_secs(60))), HOUR / 2).await;
     let at: Vec<UtcMs> = closes(&world).iter().map(|close| close.0).collect();

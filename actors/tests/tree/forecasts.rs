@@ -84,7 +84,7 @@ async fn the_receipt_of_an_order_confirms_no_forecast() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_three_lasting_refusals_nothing_is_forecast_until_the_next_start() {
+async fn after_three_lasting_refusals_nothing_is_forecast_until_an_operator_lifts_the_halt() {
     let refusal = Submission::Rejected { code: Some(1), text: "not registered".to_owned(), lasting: true };
     let world = answering(0.01).with(|inner| inner.replies = vec![refusal; 4]);
     let _node = world.run(forecasting(DecideOn::Bar), 5 * HOUR).await;

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use sentinel_actors::domain::account_risk::{AccountRecord, OrderTrace};
+use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::announced::AnnouncedSlot;
 use sentinel_actors::domain::cycle::SlotRecord;
-use sentinel_actors::domain::intent::{Intent, IntentEvent, IntentState};
+use sentinel_actors::domain::intent::{Intent, IntentState};
 use sentinel_actors::domain::risk::Exposure;
 use sentinel_actors::ports::{
-    Announced, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, PortFuture, Recovery, Written,
+    AccountWrite, Announced, JournalAnswer, JournalFatal, JournalRead, JournalStore, JournalWrite, PortFuture,
+    Recovery, Written,
 };
 
+use crate::halts;
 use crate::harness::{Inner, World};
 
 impl JournalStore for World {
@@ -67,18 +71,38 @@ impl Inner {
                 self.intents.insert(intent.key.clone(), *intent);
             }
             JournalWrite::Advance { key, event, .. } => {
-                if event == IntentEvent::Send {
+                self.steps += 1;
+                if event.is_send() {
                     self.offset_ms += self.jump_ms.in_commit_of_sent;
+                    self.switch = self.thrown_after_send.take().or(self.switch.take());
+                }
+                let before = &self.intents[&key];
+                let receipt = event.receipt().filter(|_| !before.is_seen_closed(&event));
+                if let Some(ticket) = receipt.and_then(Receipt::ticket) {
+                    let confirmed: Vec<Intent> = self.intents.values().chain(&self.earlier).cloned().collect();
+                    if let Some(owner) = before.ticket_owner(ticket, &confirmed) {
+                        return Written::TicketTaken(owner.key.clone());
+                    }
                 }
                 let intent = self.intents.get_mut(&key).unwrap();
-                match intent.state.after(&event) {
-                    Ok(next) => intent.state = next,
-                    Err(illegal) => return Written::Refused(illegal.to_string()),
-                }
-                if let IntentEvent::Acked { receipt } = event {
-                    intent.receipt = Some(receipt);
+                if let Err(illegal) = intent.take(&event) {
+                    return Written::Refused(illegal.to_string());
                 }
             }
+            JournalWrite::Raise(new) => return Written::Halt(Box::new(halts::raise(&mut self.halted, *new))),
+            JournalWrite::Account(write) => {
+                let AccountWrite { from, baselines, halt, .. } = *write;
+                if self.baselines.as_ref() != Some(&baselines) {
+                    if self.baselines.as_ref().map(|stored| stored.revision) != from {
+                        return Written::Refused("it has others".to_owned());
+                    }
+                    self.baselines = Some(baselines);
+                }
+                if let Some(halt) = halt {
+                    return Written::Halt(Box::new(halts::raise(&mut self.halted, halt)));
+                }
+            }
+            JournalWrite::Lift { id, lifted } => return halts::lift(&mut self.halted, id, lifted),
         }
         Written::Done
     }
@@ -98,14 +122,29 @@ impl Inner {
                 newest: self.announced.keys().next_back().copied(),
                 open: self.announced.values().filter(|slot| !self.rows.contains_key(&slot.slot)).cloned().collect(),
             }),
+            JournalRead::AnnouncedIds { .. } => {
+                JournalAnswer::Ids(self.announced.values().map(|slot| slot.id.clone()).collect())
+            }
+            JournalRead::AwaitingIntents { account, .. } => {
+                JournalAnswer::Intents(chosen(&|intent| intent.awaits.is_some() && intent.account == *account))
+            }
             JournalRead::Exposure { .. } => JournalAnswer::Exposure(Exposure {
                 open_intents: chosen(&|intent| !intent.state.is_final()),
                 orders_last_hour: 0,
                 orders_last_day: 0,
             }),
+            JournalRead::Account { .. } => {
+                let is_under_way = |intent: &Intent| {
+                    intent.state.may_have_left() && !intent.state.is_final() && intent.order().is_some()
+                };
+                let orders = OrderTrace { steps: self.steps, is_under_way: self.intents.values().any(is_under_way) };
+                JournalAnswer::Account(Box::new(AccountRecord { baselines: self.baselines.clone(), orders }))
+            }
             JournalRead::OpenIntents { .. } => JournalAnswer::Intents(chosen(&|intent| !intent.state.is_final())),
             JournalRead::AckedIntents { .. } => {
-                JournalAnswer::Intents(chosen(&|intent| intent.state == IntentState::Acked))
+                let mut acked = self.earlier.clone();
+                acked.extend(chosen(&|intent| intent.state == IntentState::Acked));
+                JournalAnswer::Intents(acked)
             }
             JournalRead::ExistingIntents { basis, slot, .. } => JournalAnswer::Intents(chosen(&|intent| {
                 intent.basis == *basis || intent.slot == *slot && intent.basis.kind() != basis.kind()

@@ -120,6 +120,18 @@ async fn a_stage_that_blocks_its_thread_hangs() {
     assert_eq!(world.left(), 1, "its cycle was run again, once");
 }
 
+/// The source is overdue and answers within its grace, and the model after it never answers.
+#[tokio::test(start_paused = true)]
+async fn a_stage_that_hangs_is_noticed_in_its_own_time_after_one_that_was_overdue() {
+    let (late, never) = (Duration::from_millis(10_500), Duration::from_secs(3_600));
+    let world = World::new().with(|inner| (inner.fetches_for, inner.thinks_for) = (late, never));
+    let node = world.start(once()).await;
+    until(|| world.lock().asked_for_models > 0).await;
+    assert_eq!(restarts(&node), 0);
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
+    assert_eq!(restarts(&node), 1, "a second, and a fifth of it as its grace");
+}
+
 /// A world whose only turn somebody else has, until it is dropped.
 fn full() -> (World, Turn) {
     let admission = Arc::new(Admission::new(1));

@@ -7,18 +7,29 @@
     reason = "a failing test should panic"
 )]
 
+mod account;
 mod announced;
+mod arming;
+mod by_hand;
+mod by_positions;
 mod clock;
+mod competition_end;
+mod disk;
 mod exits;
+mod flatten;
 mod forecasts;
+mod halts;
 mod harness;
 mod incomplete_bars;
 mod journal;
 mod load;
+mod needs;
 mod once;
 mod outage;
 mod replay;
 mod sizes;
 mod source_errors;
+mod stalls;
 mod stray_bars;
 mod test_pipeline;
+mod year;

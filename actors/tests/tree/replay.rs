@@ -33,7 +33,13 @@ fn a_replay() -> (World, TestPipeline) {
 impl FaultInjector for World {
     fn at(&self, point: FaultPoint, who: &str) -> InjectedFault {
         let hangs = point == FaultPoint::PostStop && who.contains('/') && self.lock().stages_hang_at_their_end;
-        if hangs { InjectedFault::Hang } else { InjectedFault::None }
+        let is_dead = point == FaultPoint::PreStart && self.lock().dead.is_some_and(|dead| who.ends_with(dead));
+        let is_hung = point == FaultPoint::HeartbeatHandle && self.lock().hung.is_some_and(|hung| who.ends_with(hung));
+        match () {
+            () if hangs || is_hung => InjectedFault::Hang,
+            () if is_dead => InjectedFault::Panic,
+            () => InjectedFault::None,
+        }
     }
 }
 

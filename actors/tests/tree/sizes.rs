@@ -37,6 +37,10 @@ fn acked(number: i64, side: Side, volume_lots: Decimal) -> Intent {
         action: order.into(),
         state: IntentState::Acked,
         receipt: Some(fill.into()),
+        awaits: None,
+        grade: None,
+        listed: None,
+        venue_note: None,
     }
 }
 
@@ -87,7 +91,7 @@ fn a_derived_position_above_the_volume_is_not_closed_and_says_so() {
 fn a_reported_position_larger_than_the_volume_is_not_closed() {
     let large = position(7, Side::Buy, Decimal::new(20, 2));
     let world = World::new().with(|inner| {
-        inner.positions = Some(vec![large]);
+        inner.holds(vec![large]);
         inner.answer = Ok(SELL.to_vec());
     });
     let (left, reason, _) = first_slot(&world, settings());
@@ -100,7 +104,7 @@ fn a_counted_position_never_grows_beyond_what_one_order_may_close() {
     let world = counting(&[(Side::Buy, Decimal::new(10, 2))]);
     let (left, reason, _) = first_slot(&world, settings());
     assert_eq!((left, reason), (vec![], Reason::RiskMaxPositions));
-    let reported = World::new().with(|inner| inner.positions = Some(vec![position(7, Side::Buy, Decimal::new(10, 2))]));
+    let reported = World::new().with(|inner| inner.holds(vec![position(7, Side::Buy, Decimal::new(10, 2))]));
     assert_eq!(
         first_slot(&reported, settings()).0.len(),
         1,
@@ -154,7 +158,7 @@ proptest! {
             counting(&holdings)
         } else {
             let reported = (1..).zip(&holdings).map(|(ticket, (side, lots))| position(ticket, *side, *lots));
-            World::new().with(|inner| inner.positions = Some(reported.collect()))
+            World::new().with(|inner| inner.holds(reported.collect()))
         };
         let answer = if buys { [0.1, 0.2, 0.7] } else { SELL };
         let world = world.with(|inner| {

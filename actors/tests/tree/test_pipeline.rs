@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use rust_decimal::Decimal;
+use sentinel_actors::domain::account_risk::AccountLimits;
 use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::decision::{DecideOn, OnOpposite, Signal, TradePolicy};
@@ -80,7 +81,14 @@ pub fn settings() -> TestPipeline {
             on_opposite: OnOpposite::Reverse,
             max_holding: None,
         },
-        risk: RiskLimits { max_open_positions: None, max_orders_per_hour: 1000, max_orders_per_day: 1000 },
+        risk: RiskLimits {
+            max_open_positions: None,
+            max_position_lots: None,
+            hours: MarketCalendar::always(),
+            max_orders_per_hour: 1000,
+            max_orders_per_day: 1000,
+            account: AccountLimits::default(),
+        },
         forecasts: None,
     }
 }

@@ -1,7 +1,7 @@
 //! The jobs that the demo shows, each with its configuration and the files that it works on, all built into the program.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Env, Flags};
 use crate::files::{Durability, replace};
@@ -13,10 +13,13 @@ pub enum DemoJob {
     Order,
     /// Forecast BTCUSD a week ahead, in this one process.
     Forecast,
+    /// Forecast it as a worker on the Allora network, whose chain is played in this process.
+    Allora,
 }
 
 impl DemoJob {
-    const ALL: [Self; 2] = [Self::Order, Self::Forecast];
+    /// A worker has what a forecast has, and more.
+    const ALL: [Self; 3] = [Self::Order, Self::Allora, Self::Forecast];
 
     /// The demo that has its files in a state directory.
     #[must_use]
@@ -31,6 +34,7 @@ impl DemoJob {
         match self {
             Self::Order => "order",
             Self::Forecast => "forecast",
+            Self::Allora => "allora",
         }
     }
 
@@ -40,6 +44,7 @@ impl DemoJob {
         match self {
             Self::Order => "state/demo",
             Self::Forecast => "state/demo-forecast",
+            Self::Allora => "state/demo-allora",
         }
     }
 
@@ -48,7 +53,7 @@ impl DemoJob {
     pub const fn effects(self) -> &'static str {
         match self {
             Self::Order => "orders",
-            Self::Forecast => "forecasts",
+            Self::Forecast | Self::Allora => "forecasts",
         }
     }
 
@@ -56,6 +61,7 @@ impl DemoJob {
         match self {
             Self::Order => include_str!("../../../config/demo/demo.toml"),
             Self::Forecast => include_str!("../../../config/demo/forecast.toml"),
+            Self::Allora => include_str!("../../../config/demo/allora.toml"),
         }
     }
 
@@ -63,23 +69,25 @@ impl DemoJob {
     pub(super) const fn manifest(self) -> &'static str {
         match self {
             Self::Order => "model.json",
-            Self::Forecast => "btcusd.json",
+            Self::Forecast | Self::Allora => "btcusd.json",
         }
     }
 
     /// What it works on, by file name.
-    const fn files(self) -> [(&'static str, &'static [u8]); 3] {
+    const fn files(self) -> &'static [(&'static str, &'static [u8])] {
+        const BARS: (&str, &[u8]) = ("btcusd_1h.csv", include_bytes!("../../../config/demo/btcusd_1h.csv"));
+        const MODEL: (&str, &[u8]) = ("btcusd.onnx", include_bytes!("../../../config/demo/btcusd.onnx"));
+        const MANIFEST: (&str, &[u8]) = ("btcusd.json", include_bytes!("../../../config/demo/btcusd.json"));
         match self {
-            Self::Order => [
+            Self::Order => &[
                 ("eurusd_1h_2017.csv", include_bytes!("../../../config/demo/eurusd_1h_2017.csv")),
                 ("model.onnx", include_bytes!("../../../config/demo/model.onnx")),
                 ("model.json", include_bytes!("../../../config/demo/model.json")),
             ],
-            Self::Forecast => [
-                ("btcusd_1h.csv", include_bytes!("../../../config/demo/btcusd_1h.csv")),
-                ("btcusd.onnx", include_bytes!("../../../config/demo/btcusd.onnx")),
-                ("btcusd.json", include_bytes!("../../../config/demo/btcusd.json")),
-            ],
+            Self::Forecast => &[BARS, MODEL, MANIFEST],
+            Self::Allora => {
+                &[BARS, MODEL, MANIFEST, ("allora.toml", include_bytes!("../../../config/demo/allora.toml"))]
+            }
         }
     }
 
@@ -88,13 +96,18 @@ impl DemoJob {
         std::fs::create_dir_all(dir)?;
         for (name, content) in self.files() {
             let path = dir.join(name);
-            if std::fs::read(&path).is_ok_and(|present| present == content) {
+            if std::fs::read(&path).is_ok_and(|present| present == *content) {
                 continue;
             }
             replace(&path, Durability::None, |file| file.write_all(content))?;
         }
         Ok(())
     }
+}
+
+/// The manifest of the model that a demo has in its state directory. The node asks a hub for it, so its configuration does not name it.
+pub(in crate::cli) fn manifest_of(state: &Path) -> Option<PathBuf> {
+    Some(state.join("files").join(DemoJob::of_state(state)?.manifest()))
 }
 
 /// The demo's configuration, for a state directory that a demo has left.

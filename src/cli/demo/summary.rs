@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::journal::JournalReader;
 use crate::models::manifest::Manifest;
 use crate::node::RunReport;
+use crate::operator::report::facts::Range;
 
 /// Where the bars begin that the model was not trained on.
 pub(super) fn out_of_sample_from(manifest: &Path) -> Option<UtcMs> {
@@ -48,7 +49,9 @@ pub(super) fn opening(args: &DemoArgs, servers: Option<&Servers>) -> String {
     let state = args.state();
     let quality = match args.job {
         DemoJob::Order => "The model has no edge; what is shown here is the node, not a way to earn money.".to_owned(),
-        DemoJob::Forecast => stated(&state.join("files").join(args.job.manifest())).unwrap_or_default(),
+        DemoJob::Forecast | DemoJob::Allora => {
+            stated(&state.join("files").join(args.job.manifest())).unwrap_or_default()
+        }
     };
     format!("{}\n{}\nState: {}", wrapped("", "", &what), wrapped("", "", &quality), state.display())
 }
@@ -87,7 +90,7 @@ pub(super) fn print(
         println!("The demo was stopped before its first slot; the same command goes on from there.");
         return Ok(exit::OK);
     }
-    let due = Due { schedule: pipeline.schedule.clone(), first: Some(*first), last };
+    let due = Due { schedule: pipeline.slots.grid().cloned(), first: Some(*first), last };
     let proof = prove(&state, &BTreeMap::from([(name.clone(), due)]), None)?;
     let slots = reader.slot_count().map_err(ProofError::from)?.saturating_sub(rows_before);
 
@@ -111,7 +114,7 @@ pub(super) fn print(
         DemoJob::Order => {
             proof.pipelines.first().and_then(|pipeline| pipeline.slots.acked.last()).map(|acked| acked.slot)
         }
-        DemoJob::Forecast => newest,
+        DemoJob::Forecast | DemoJob::Allora => newest,
     };
     if let Some(time) = interesting {
         let program = std::env::args().next().unwrap_or_else(|| "sentinel".to_owned());
@@ -137,9 +140,9 @@ fn results(args: &DemoArgs, config: &Config) -> Result<Vec<String>, Failure> {
                 labelled("", "The model has no edge: expect the unseen part to lose its costs."),
             ])
         }
-        DemoJob::Forecast => {
+        DemoJob::Forecast | DemoJob::Allora => {
             let periods = Periods::of_config(config).map_err(|error| Failure::new(exit::CONFIG, &error, None))?;
-            let forecasts = Forecasts::read(&state, &periods)?;
+            let forecasts = Forecasts::read(&state, &periods, &Range::default(), |_, _, _| ())?;
             let is_short = forecasts.iter().filter_map(|forecasts| forecasts.parts).all(|parts| parts.unseen.made == 0);
             let mut lines: Vec<String> = forecasts.iter().flat_map(Forecasts::text).collect();
             if args.bars.is_some() && is_short {

@@ -45,7 +45,7 @@ impl Forecasts {
     }
 
     /// How many of the compared forecasts count, those of the unseen part where it has any.
-    fn overlap(&self) -> Option<String> {
+    pub(in crate::cli) fn overlap(&self) -> Option<String> {
         let unseen = self.parts.map(|parts| parts.unseen).filter(|unseen| unseen.compared > 0);
         let (which, errors) = unseen.map_or(("", self.errors), |unseen| ("unseen ", unseen));
         let Errors { compared, independent, .. } = errors;
@@ -59,7 +59,7 @@ impl Forecasts {
     }
 
     /// What follows about the model.
-    fn verdict(&self) -> String {
+    pub(in crate::cli) fn verdict(&self) -> String {
         let Some(Parts { unseen, unseen_from, .. }) = &self.parts else {
             let few =
                 if self.errors.independent < INDEPENDENT_MIN { "They are too few to judge a model by. " } else { "" };
@@ -81,7 +81,7 @@ impl Forecasts {
         }
     }
 
-    fn reach(&self) -> String {
+    pub(in crate::cli) fn reach(&self) -> String {
         match self.kind.horizon_s {
             seconds if seconds.is_multiple_of(3600) => format!("{}{TIED}h", seconds / 3600),
             seconds => humantime::format_duration(Duration::from_secs(seconds.into())).to_string(),

@@ -2,14 +2,15 @@
 
 use sentinel_actors::domain::action::Receipt;
 use sentinel_actors::domain::cycle::SlotRecord;
+use sentinel_actors::domain::evidence::Grade;
 use sentinel_actors::domain::intent::{Intent, IntentState};
 use sentinel_actors::domain::time::UtcMs;
 use serde::Serialize;
 
 use super::{Line, ShowError};
 use crate::cli::text::{cell, wrapped};
-use crate::cli::why;
 use crate::journal::{IntentTally, JournalReader, SlotTally, Stored};
+use crate::operator::why;
 
 /// Indent of a second line.
 const INDENT: usize = 21;
@@ -210,7 +211,7 @@ pub(super) struct IntentLine {
     fill_price: Option<String>,
     receipt_text: Option<String>,
     intact: bool,
-    /// Whether `basis` is a bar or a slot.
+    /// Whether `basis` is a bar, a slot or an operator's command.
     basis_kind: &'static str,
     /// Of a forecast, as its horizon.
     log_return: Option<String>,
@@ -218,6 +219,8 @@ pub(super) struct IntentLine {
     /// Of a forecast's inclusion, as its height.
     hash: Option<String>,
     height: Option<u64>,
+    /// How surely it is known that it was done, where its own reply does not say it.
+    evidence: Option<&'static str>,
 }
 
 impl From<Stored<Intent>> for IntentLine {
@@ -249,6 +252,7 @@ impl From<Stored<Intent>> for IntentLine {
             horizon_s: forecast.map(|forecast| forecast.horizon_s),
             hash: inclusion.map(|inclusion| inclusion.hash.clone()),
             height: inclusion.map(|inclusion| inclusion.height),
+            evidence: record.grade.map(Grade::code),
             symbol: record.action.symbol().to_owned(),
             account: record.account,
             pipeline: record.pipeline,
@@ -283,6 +287,7 @@ impl Line for IntentLine {
         "horizon_s",
         "hash",
         "height",
+        "evidence",
     ];
     const NESTED: &'static [&'static str] = &[];
 

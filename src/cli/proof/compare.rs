@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use sentinel_actors::domain::action::Receipt;
+use sentinel_actors::domain::evidence::Grade;
 use sentinel_actors::domain::intent::{Intent, IntentState};
 use sentinel_actors::domain::netting::net_position;
-use sentinel_actors::domain::order::Side;
+use sentinel_actors::domain::order::{Role, Side};
 
 use super::disagreements::{Disagreements, Kind};
 use super::venue::{Filled, OpenPosition};
@@ -80,11 +81,13 @@ pub(super) fn compare_forecasts(intents: &BTreeMap<String, Intent>, made: &[Book
 fn differences(order: &Filled, intent: &Intent) -> Vec<&'static str> {
     let Some(asked) = intent.order() else { return vec!["kind"] };
     let receipt = intent.receipt.as_ref().and_then(Receipt::fill);
+    let is_seen_closed = intent.grade == Some(Grade::PositionDelta) && asked.role != Role::Open;
     let same = [
         ("symbol", order.symbol == asked.symbol),
         ("side", order.side == asked.side.code()),
         ("volume", order.ordered_lots == asked.volume_lots && order.lots <= order.ordered_lots),
-        ("ticket", receipt.is_none_or(|receipt| receipt.ticket.0 == order.ticket)),
+        // A close that was seen in the positions has the ticket of its position.
+        ("ticket", is_seen_closed || receipt.is_none_or(|receipt| receipt.ticket.0 == order.ticket)),
         ("filled volume", receipt.is_none_or(|receipt| receipt.volume_lots == order.lots)),
     ];
     same.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
@@ -148,6 +151,10 @@ mod tests {
             action: Action::Forecast(forecast),
             state,
             receipt: None,
+            awaits: None,
+            grade: None,
+            listed: None,
+            venue_note: None,
         };
         BTreeMap::from([(key.to_string(), intent)])
     }

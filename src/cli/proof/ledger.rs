@@ -2,32 +2,15 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Row};
 use rust_decimal::Decimal;
 use sentinel_actors::domain::time::UtcMs;
-use serde::Serialize;
 
-use super::venue::{Filled, OpenPosition};
+use super::venue::{ClosedPosition, Filled, OpenPosition};
+pub use crate::operator::report::facts::Realised;
 
 /// The ledger of a gateway that may be running.
 pub struct Ledger(Connection);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Realised {
-    /// Profit in the quote currency.
-    pub profit: Decimal,
-    pub closed: u64,
-    pub won: u64,
-}
-
-impl Realised {
-    /// One more position that was closed.
-    pub fn add(&mut self, profit: Decimal) {
-        self.profit += profit;
-        self.closed += 1;
-        self.won += u64::from(profit > Decimal::ZERO);
-    }
-}
 
 /// The ledger cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +32,10 @@ impl Ledger {
 
     /// Every order that was filled, oldest first.
     pub fn filled(&self) -> Result<Vec<Filled>, LedgerError> {
+        // Not every dialect carries a comment; an order without one has its request's id, or only its ticket.
         let sql =
-            "SELECT ticket, comment, symbol, side, volume, filled FROM orders WHERE state <> 'placed' ORDER BY ticket";
+            "SELECT ticket, coalesce(nullif(comment, ''), req_id, 'ticket ' || ticket), symbol, side, volume, filled
+                   FROM orders WHERE state <> 'placed' ORDER BY ticket";
         let mut query = self.0.prepare(sql)?;
         let mut rows = query.query([])?;
         let mut filled = Vec::new();
@@ -87,6 +72,25 @@ impl Ledger {
         Ok(open)
     }
 
+    /// Visits the positions that were closed from `from` on and before `to`, in the order of their ends.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn each_closed(
+        &self,
+        (from, to): (UtcMs, UtcMs),
+        mut visit: impl FnMut(ClosedPosition),
+    ) -> Result<(), LedgerError> {
+        let sql = "SELECT id, symbol, side, volume, open_price, opened_ms, close_price, closed_ms, reason, profit
+                   FROM positions WHERE closed_ms >= ?1 AND closed_ms < ?2 ORDER BY closed_ms, id";
+        let mut query = self.0.prepare(sql)?;
+        let mut rows = query.query([from.0, to.0])?;
+        while let Some(row) = rows.next()? {
+            visit(closed(row)?);
+        }
+        Ok(())
+    }
+
     /// What positions brought that were closed before `boundary`, and from then on.
     pub fn realised(&self, boundary: UtcMs) -> Result<(Realised, Realised), LedgerError> {
         let mut query = self.0.prepare("SELECT profit, closed_ms FROM positions WHERE closed_ms IS NOT NULL")?;
@@ -99,6 +103,22 @@ impl Ledger {
         }
         Ok((before, after))
     }
+}
+
+fn closed(row: &Row<'_>) -> Result<ClosedPosition, LedgerError> {
+    Ok(ClosedPosition {
+        ticket: row.get::<_, i64>(0)?.unsigned_abs(),
+        symbol: row.get(1)?,
+        side: row.get(2)?,
+        volume_lots: decimal(&row.get::<_, String>(3)?)?,
+        open_price: decimal(&row.get::<_, String>(4)?)?,
+        opened_at: UtcMs(row.get(5)?),
+        close_price: decimal(&row.get::<_, String>(6)?)?,
+        closed_at: UtcMs(row.get(7)?),
+        reason: row.get(8)?,
+        profit: decimal(&row.get::<_, String>(9)?)?,
+        opened_by: None,
+    })
 }
 
 fn decimal(text: &str) -> Result<Decimal, LedgerError> {

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use rust_decimal::Decimal;
-use sentinel_actors::domain::intent::{Intent, Mode};
+use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
 use sentinel_actors::domain::time::UtcMs;
 use serde::Serialize;
 
 use super::ProofError;
 use super::ledger::{Ledger, Realised};
 use crate::venues::book::BOOK_FILE;
-use crate::venues::book_reader::BookReader;
+use crate::venues::book_reader::{BookPosition, BookReader, Closing};
 use crate::venues::forecasts::BookForecast;
 
 /// The gateway's ledger in a state directory; only the demo puts one there.
@@ -25,7 +25,8 @@ pub const LEDGER: &str = "ledger";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filled {
     pub ticket: u64,
-    /// How the venue names it: its comment, which carries the beginning of the intent's key, or in a paper book the key.
+    /// How the venue names it: its comment, which carries the beginning of the intent's key, where there is none the id of its
+    /// request or its ticket, or in a paper book the key.
     pub comment: String,
     pub symbol: String,
     /// `buy` or `sell`.
@@ -57,6 +58,29 @@ impl OpenPosition {
     pub fn signed_lots(&self) -> Decimal {
         if self.side == "buy" { self.volume_lots } else { -self.volume_lots }
     }
+}
+
+/// A position that was closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedPosition {
+    pub ticket: u64,
+    pub symbol: String,
+    /// `buy` or `sell`.
+    pub side: String,
+    /// Volume in lots that was closed last.
+    pub volume_lots: Decimal,
+    pub open_price: Decimal,
+    /// In the market's time.
+    pub opened_at: UtcMs,
+    pub close_price: Decimal,
+    /// In the market's time.
+    pub closed_at: UtcMs,
+    /// As the venue says it.
+    pub reason: String,
+    /// In quote currency.
+    pub profit: Decimal,
+    /// The intent that opened it, where the record says so; else its ticket leads to it.
+    pub opened_by: Option<IntentKey>,
 }
 
 pub(in crate::cli) fn as_text<S: serde::Serializer>(time: &UtcMs, to: S) -> Result<S::Ok, S::Error> {
@@ -153,6 +177,55 @@ impl Venue {
             Record::Ledger(_) => Ok(Vec::new()),
             Record::Book(book) => Ok(book.forecasts()?),
         }
+    }
+
+    /// Visits the forecasts that were taken up from `from` on and before `to`, oldest first.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn each_forecast(&self, range: (UtcMs, UtcMs), visit: impl FnMut(BookForecast)) -> Result<(), ProofError> {
+        match &self.record {
+            Record::Ledger(_) => Ok(()),
+            Record::Book(book) => Ok(book.each_forecast(range, visit)?),
+        }
+    }
+
+    /// Visits the positions that were closed from `from` on and before `to`, in the order of their ends.
+    ///
+    /// # Errors
+    /// When the record cannot be read, or the visitor's own.
+    pub fn each_closed<E: From<ProofError>>(
+        &self,
+        range: (UtcMs, UtcMs),
+        mut visit: impl FnMut(ClosedPosition) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut failed = None;
+        let mut visit = |position| {
+            if failed.is_none() {
+                failed = visit(position).err();
+            }
+        };
+        match &self.record {
+            Record::Ledger(ledger) => ledger.each_closed(range, &mut visit).map_err(ProofError::from)?,
+            Record::Book(book) => {
+                let closed = |position: BookPosition, closing: Closing| ClosedPosition {
+                    ticket: position.ticket.0,
+                    symbol: position.symbol,
+                    side: position.side.code().to_owned(),
+                    volume_lots: position.volume_lots,
+                    open_price: position.open_price,
+                    opened_at: position.opened_at,
+                    close_price: closing.price,
+                    closed_at: closing.at,
+                    reason: closing.reason.code().to_owned(),
+                    profit: closing.profit,
+                    opened_by: Some(position.open_key),
+                };
+                book.each_closed(range, |position, closing| visit(closed(position, closing)))
+                    .map_err(ProofError::from)?;
+            }
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// Every position that is open, oldest first.

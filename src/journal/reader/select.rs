@@ -16,6 +16,8 @@ pub struct Filter<'f> {
     pub pipeline: Option<&'f str>,
     /// Of slots from this one on.
     pub since: Option<UtcMs>,
+    /// Of slots before this one.
+    pub before: Option<UtcMs>,
     /// Slots that ended so; intents have no outcome.
     pub outcome: Option<Outcome>,
     /// Slots that ended for this reason.
@@ -52,6 +54,9 @@ impl Filter<'_> {
         }
         if let Some(since) = self.since {
             term("slot_ms >= ?", Some(Value::Integer(since.0)));
+        }
+        if let Some(before) = self.before {
+            term("slot_ms < ?", Some(Value::Integer(before.0)));
         }
         if let Some(outcome) = self.outcome {
             term("outcome = ?", Some(Value::Text(outcome.code().to_owned())));

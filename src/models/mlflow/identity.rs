@@ -146,8 +146,8 @@ fn same(a: &[f64], b: &[f64]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= TOLERANCE)
 }
 
-/// Over the numbers rounded to the tolerance, as text: machines that differ in the last bits mostly agree on it. Nothing is
-/// decided by it; it names the model in the journal.
+/// Over the numbers rounded to the tolerance, as text: machines that differ in the last bits mostly agree on it. It names
+/// the model in the journal, and an operator arms the model of this name: machines that do not agree have to be armed again.
 fn hash(rows: &[Vec<f64>]) -> String {
     let mut hash = Sha256::new();
     for row in rows {

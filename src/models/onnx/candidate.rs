@@ -1,18 +1,18 @@
-//! A model file with its manifest, read once and checked completely. Only a candidate that passed everything can be asked
+//! A model file with what lies beside it, read once and checked completely. Only a candidate that passed everything can be asked
 //! in a cycle: there is no way to make one that did not.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use data_encoding::HEXLOWER;
-use sentinel_actors::domain::prediction::{ExpectedAnswer, ModelIdentity, Prediction, RawAnswer};
-use sha2::{Digest as _, Sha256};
+use sentinel_actors::domain::prediction::{AnswerFault, ExpectedAnswer, ModelIdentity, Prediction, RawAnswer};
 
 use super::error::{Fault, OnnxError};
+use super::papers::Papers;
 use super::session::{AskError, OnnxEngine, Session};
+use crate::files::Stamp;
+use crate::models::feature_list::FeatureList;
 use crate::models::manifest::{Expected, Manifest, Probe};
 
 /// A larger file is no model for a node that lives in 20 MB.
@@ -24,45 +24,61 @@ const PARITY_TOLERANCE: f64 = 1e-5;
 /// A model that passed all checks.
 pub(super) struct Candidate {
     session: Session,
-    manifest: Manifest,
+    papers: Papers,
     identity: ModelIdentity,
-    /// Two probe rows with different answers, asked every cycle.
-    pair: [usize; 2],
+    /// Asked every cycle, each with its index: two parity rows of the manifest that have different answers; without a manifest the
+    /// pipeline's sample rows, with the answers to them when it was loaded.
+    asked: Vec<(usize, Probe)>,
     answer: ExpectedAnswer,
 }
 
 impl Candidate {
-    /// Reads and checks a model file and its manifest. The bytes that are hashed are the bytes that are loaded.
+    /// Of a model file, its manifest, and the list of its columns.
+    pub(super) fn stamps(path: &Path) -> [Stamp; 3] {
+        [path.to_owned(), Manifest::path_of(path), FeatureList::path_of(path)].map(|path| Stamp::of(&path))
+    }
+
+    /// Reads and checks a model file and what lies beside it. The bytes that are hashed are the bytes that are loaded.
     pub(super) fn read(path: &Path, expected: &Expected, engine: &OnnxEngine) -> Result<Arc<Self>, OnnxError> {
         let bytes = read_bytes(path)?;
-        let manifest = Manifest::read(&Manifest::path_of(path), expected)?;
-        let have = HEXLOWER.encode(&Sha256::digest(&bytes));
-        if have != manifest.sha256 {
-            return Err(OnnxError::Hash { path: path.to_owned(), have, want: manifest.sha256 });
-        }
+        let papers = Papers::read(path, expected)?;
+        let hash = papers.hash(path, &bytes)?;
         let refused = |fault| OnnxError::Refused { path: path.to_owned(), fault };
         let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (identity, answer) = (ModelIdentity { id, hash: have }, expected.output.expected_answer());
-        let is_same = |other: &Self| other.identity == identity && other.manifest == manifest && other.answer == answer;
+        let (identity, answer) = (ModelIdentity { id, hash }, expected.output.expected_answer());
+        let is_same = |other: &Self| other.identity == identity && other.papers == papers && other.answer == answer;
         engine.shared(is_same, || {
-            let session = Session::load(bytes, expected.columns.len(), engine).map_err(refused)?;
-            let pair = engine.run(|| check_probes(&session, &manifest, answer)).map_err(refused)?;
-            Ok(Self { session, manifest: manifest.clone(), identity: identity.clone(), pair, answer })
+            let session =
+                Session::load(bytes, papers.width(expected), engine).map_err(|fault| match (fault, &papers) {
+                    (Fault::Width { have, want }, Papers::List { .. }) => refused(Fault::ListedWidth { have, want }),
+                    (fault, _) => refused(fault),
+                })?;
+            let asked = engine.run(|| match &papers {
+                Papers::Manifest(manifest) => {
+                    let probes: Vec<_> = manifest.probe.iter().cloned().enumerate().collect();
+                    check_probes(&session, &probes, answer)
+                }
+                Papers::List { .. } => answer_samples(&session, &papers, &expected.samples, answer),
+            });
+            let asked = asked.map_err(refused)?;
+            Ok(Self { session, papers: papers.clone(), identity: identity.clone(), asked, answer })
         })
     }
 
-    /// What every cycle asks before it trusts the model: two rows that it answered before must get those answers again.
+    /// What every cycle asks before it trusts the model: rows that it answered before must get those answers again.
     pub(super) fn check(&self, engine: &OnnxEngine) -> Result<(), Fault> {
-        engine.run(|| {
-            let [first, second] = self.pair;
-            let answers = [self.check_row(first)?, self.check_row(second)?];
-            if answers[0] == answers[1] { Err(Fault::Constant) } else { Ok(()) }
+        engine.run(|| match &self.papers {
+            Papers::Manifest(_) => check_probes(&self.session, &self.asked, self.answer).map(drop),
+            Papers::List { list, .. } => self.asked.iter().try_for_each(|(_, probe)| {
+                let values = answer_listed(&self.session, list.columns().len(), &probe.row, self.answer)?;
+                apart(&values, &probe.expected).map_or(Ok(()), |(_, have, want)| Err(Fault::Unsteady { have, want }))
+            }),
         })
     }
 
-    /// Its answer to a row, unchecked.
+    /// Its answer to a row of the pipeline, unchecked.
     pub(super) fn ask(&self, row: &[f64]) -> Result<RawAnswer, AskError> {
-        Ok(RawAnswer { rows: self.session.ask(row)? })
+        Ok(RawAnswer { rows: self.session.ask(&self.papers.pick(row))? })
     }
 
     /// File name and hash.
@@ -70,24 +86,29 @@ impl Candidate {
         &self.identity
     }
 
-    /// What its manifest says.
-    pub(super) fn manifest(&self) -> &Manifest {
-        &self.manifest
+    /// What its manifest says; `None`: it has none, and is not verified.
+    pub(super) fn manifest(&self) -> Option<&Manifest> {
+        self.papers.manifest()
     }
 
-    fn check_row(&self, index: usize) -> Result<Vec<f64>, Fault> {
-        check_probe(&self.session, index, &self.manifest.probe[index], self.answer)
+    /// Whether it is asked the same in the same way.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.identity == other.identity && self.papers == other.papers
     }
 }
 
-/// Asks every parity row; gives two of them that have different answers.
-fn check_probes(session: &Session, manifest: &Manifest, expected: ExpectedAnswer) -> Result<[usize; 2], Fault> {
-    let mut answers = Vec::with_capacity(manifest.probe.len());
-    for (index, probe) in manifest.probe.iter().enumerate() {
-        answers.push(check_probe(session, index, probe, expected)?);
+/// Asks parity rows, each with its index; gives two of them that have different answers.
+fn check_probes(
+    session: &Session,
+    probes: &[(usize, Probe)],
+    expected: ExpectedAnswer,
+) -> Result<Vec<(usize, Probe)>, Fault> {
+    let mut answers = Vec::with_capacity(probes.len());
+    for (index, probe) in probes {
+        answers.push(check_probe(session, *index, probe, expected)?);
     }
-    let other = answers.iter().position(|answer| *answer != answers[0]).ok_or(Fault::Constant)?;
-    Ok([0, other])
+    let other = answers.iter().position(|answer| Some(answer) != answers.first()).ok_or(Fault::Constant)?;
+    Ok(probes.iter().take(1).chain(probes.get(other)).cloned().collect())
 }
 
 fn check_probe(session: &Session, index: usize, probe: &Probe, expected: ExpectedAnswer) -> Result<Vec<f64>, Fault> {
@@ -95,18 +116,48 @@ fn check_probe(session: &Session, index: usize, probe: &Probe, expected: Expecte
         AskError::Run(source) => Fault::Run { probe: index, source },
         AskError::OutputType(source) => Fault::OutputType(source),
     })?;
-    let answer = Prediction::check(&RawAnswer { rows }, expected)
-        .map_err(|reason| Fault::Implausible { probe: index, reason })?;
-    let values = match answer {
+    let values = values(rows, expected).map_err(|reason| Fault::Implausible { probe: index, reason })?;
+    match apart(&values, &probe.expected) {
+        Some((output, have, want)) => Err(Fault::Parity { probe: index, output, have, want }),
+        None => Ok(values),
+    }
+}
+
+/// Asks what a pipeline could ask. The answers may be the same: the rows are made up, and a tree may not tell them apart.
+fn answer_samples(
+    session: &Session,
+    papers: &Papers,
+    samples: &[Vec<f64>],
+    expected: ExpectedAnswer,
+) -> Result<Vec<(usize, Probe)>, Fault> {
+    let answered = |(index, sample): (usize, &Vec<f64>)| {
+        let row = papers.pick(sample).into_owned();
+        Ok((index, Probe { expected: answer_listed(session, row.len(), &row, expected)?, row }))
+    };
+    samples.iter().enumerate().map(answered).collect()
+}
+
+fn answer_listed(session: &Session, columns: usize, row: &[f64], expected: ExpectedAnswer) -> Result<Vec<f64>, Fault> {
+    let rows = session.ask(row).map_err(|error| match error {
+        AskError::Run(source) => Fault::RunListed { columns, source },
+        AskError::OutputType(source) => Fault::OutputType(source),
+    })?;
+    values(rows, expected).map_err(|reason| Fault::ImplausibleListed { reason })
+}
+
+fn values(rows: Vec<Vec<f64>>, expected: ExpectedAnswer) -> Result<Vec<f64>, AnswerFault> {
+    Ok(match Prediction::check(&RawAnswer { rows }, expected)? {
         Prediction::Classes(probabilities) => probabilities.values().to_vec(),
         Prediction::Value(value) => vec![value],
-    };
-    for (output, (have, want)) in values.iter().zip(&probe.expected).enumerate() {
-        if (have - want).abs() > PARITY_TOLERANCE {
-            return Err(Fault::Parity { probe: index, output, have: *have, want: *want });
-        }
-    }
-    Ok(values)
+    })
+}
+
+/// The first output that differs: its index, and both values.
+fn apart(have: &[f64], want: &[f64]) -> Option<(usize, f64, f64)> {
+    let pairs = have.iter().zip(want).enumerate();
+    pairs
+        .map(|(output, (have, want))| (output, *have, *want))
+        .find(|(_, have, want)| (have - want).abs() > PARITY_TOLERANCE)
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, OnnxError> {
@@ -118,28 +169,4 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, OnnxError> {
         return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 64 MiB")));
     }
     Ok(bytes)
-}
-
-/// Shows whether a file has changed, without reading it. `None`: it is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp(Option<[i64; 6]>);
-
-impl Stamp {
-    /// Stamps of a model file and its manifest.
-    pub(super) fn pair(path: &Path) -> [Self; 2] {
-        [Self::of(path), Self::of(&Manifest::path_of(path))]
-    }
-
-    /// The file's length in bytes; 0 when it is not there.
-    pub(super) fn len(&self) -> u64 {
-        self.0.map_or(0, |[len, ..]| len.unsigned_abs())
-    }
-
-    fn of(path: &Path) -> Self {
-        Self(fs::metadata(path).ok().map(|file| {
-            #[expect(clippy::cast_possible_wrap, reason = "compared for equality; lengths stay below 2^63")]
-            let (len, inode) = (file.len() as i64, file.ino() as i64);
-            [len, inode, file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()]
-        }))
-    }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use sentinel_actors::domain::prediction::AnswerFault;
 
+use crate::models::feature_list::FeatureListError;
 use crate::models::manifest::ManifestError;
 
 /// Why a model cannot be taken up.
@@ -14,6 +15,19 @@ pub enum OnnxError {
     /// The manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The list of columns.
+    #[error(transparent)]
+    FeatureList(#[from] FeatureListError),
+    /// A running node was given a model without the manifest that its model has.
+    #[error(
+        "the manifest {} is gone, and without it nothing says that the new file is right: put the manifest there, or start the node \
+         anew to use the model with features.json alone",
+        path.display()
+    )]
+    ManifestGone {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// The file cannot be read.
     #[error("the model file {} cannot be read: check that it exists and that the node may read it", path.display())]
     Unreadable {
@@ -99,6 +113,44 @@ pub enum Fault {
         have: i64,
         /// Of the feature set.
         want: usize,
+    },
+    /// Another number of columns than `features.json` names.
+    #[error("it takes {have} columns, features.json names {want}: name each of its inputs, in their order")]
+    ListedWidth {
+        /// Of the model.
+        have: i64,
+        /// In the list.
+        want: usize,
+    },
+    /// It failed on a row as `features.json` describes it.
+    #[error(
+        "it fails on a row with the {columns} columns of features.json: name each of its inputs there, in their order; when they are \
+         right, export it again"
+    )]
+    RunListed {
+        /// In the list.
+        columns: usize,
+        /// The runtime's error.
+        source: Cause,
+    },
+    /// An answer to such a row that no cycle may act on.
+    #[error(
+        "its answer to a row with the columns of features.json cannot be used, {reason}: check names and order of the columns, and that \
+         it is a model for the pipeline's job"
+    )]
+    ImplausibleListed {
+        /// Which check failed.
+        reason: AnswerFault,
+    },
+    /// The same row has another answer than when it was loaded.
+    #[error(
+        "it answers a row with {have} that it answered with {want} before: restart the node, and check the machine's memory"
+    )]
+    Unsteady {
+        /// Now.
+        have: f64,
+        /// When it was loaded.
+        want: f64,
     },
     /// Not one output.
     #[error(

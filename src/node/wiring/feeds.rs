@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::meters::Calls;
 use sentinel_actors::ports::{Clock, FeatureSet, Model};
 use sentinel_actors::settings::BARS_BESIDE_WINDOW;
+use sentinel_actors::status::ClockOffsets;
 
-use super::NodeError;
 use super::source::Source;
+use super::{NodeError, dates_of};
 use crate::config::{Config, JobConfig, KeyPlace, OrderJob, PipelineConfig, SourceConfig, VendorSource};
 use crate::http::{Access, Secret};
 use crate::journal::{JournalReader, StateDir};
@@ -32,6 +34,9 @@ pub(super) struct Feeds {
     state: PathBuf,
     cache: Arc<BarCache>,
     clock: Arc<dyn Clock>,
+    clocks: Arc<ClockOffsets>,
+    /// Where calls to vendors are counted.
+    calls: Arc<Calls>,
     clients: Vec<(ClientKey, Arc<VendorClient>)>,
     series: Vec<(Shared, Arc<Series>)>,
     made: Vec<(Shared, Recipe, Arc<MadeSeries>)>,
@@ -59,7 +64,12 @@ impl Feeds {
     ///
     /// # Errors
     /// When a key cannot be read, or there is no place for the cache.
-    pub(super) fn open(config: &Config, state: &StateDir, clock: Arc<dyn Clock>) -> Result<Option<Self>, NodeError> {
+    pub(super) fn open(
+        config: &Config,
+        state: &StateDir,
+        clock: Arc<dyn Clock>,
+        (clocks, calls): (Arc<ClockOffsets>, Arc<Calls>),
+    ) -> Result<Option<Self>, NodeError> {
         let of_vendor = |pipeline: &PipelineConfig| matches!(pipeline.source, SourceConfig::Vendor(_));
         if !config.pipelines.iter().any(of_vendor) {
             return Ok(None);
@@ -75,7 +85,8 @@ impl Feeds {
             }
         }
         let state = state.path().to_owned();
-        Ok(Some(Self { state, cache, clock, clients: Vec::new(), series: Vec::new(), made: Vec::new(), reaches }))
+        let (clients, series, made) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Some(Self { state, cache, clock, clocks, calls, clients, series, made, reaches }))
     }
 
     /// The source of a pipeline.
@@ -137,7 +148,10 @@ impl Feeds {
         if let Some((_, client)) = self.clients.iter().find(|(other, _)| other == key) {
             return Ok(client.clone());
         }
-        let client = Arc::new(client(pipeline, vendor, self.cache.clone(), self.clock.clone())?);
+        let mut client = client(pipeline, vendor, self.cache.clone(), self.clock.clone())?;
+        client.tell_dates(dates_of(vendor.vendor.name(), &self.clocks));
+        client.count_in(self.calls.clone());
+        let client = Arc::new(client);
         self.clients.push((key.clone(), client.clone()));
         Ok(client)
     }

@@ -7,22 +7,27 @@ use std::time::Duration;
 
 use sentinel_actors::domain::bar::{Bar, Interval};
 use sentinel_actors::domain::feature::FeatureFrame;
+use sentinel_actors::domain::prediction::ModelIdentity;
 use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::meters::Calls;
 use sentinel_actors::ports::{FaultInjector, Model};
+use sentinel_actors::status::ClockOffsets;
+use tracing::warn;
 
-use super::NodeError;
+use super::{NodeError, dates_of};
 use crate::config::{FeaturesConfig, HubAccess, HubConfig, JobConfig, ModelConfig, PipelineConfig};
 use crate::features::Prices;
 use crate::http::{Access, Headers, HttpError, Secret};
-use crate::models::Output;
 use crate::models::manifest::Expected;
 use crate::models::mlflow::{HubAddress, MlflowModel, MlflowSettings};
 use crate::models::onnx::{OnnxEngine, OnnxModel};
+use crate::models::{Output, feature_list};
 
 /// Frames that a model server is recognised by.
 const PROBES: u8 = 3;
 
-/// The model of a pipeline. A file is loaded here; a server need not be there yet.
+/// The model of a pipeline. A file is loaded here; a server need not be there yet. It says its time to the one, and calls to it are counted
+/// in the other of `told`.
 ///
 /// # Errors
 /// When a file, its manifest or one of the checks fails, or a secret cannot be read.
@@ -30,19 +35,50 @@ pub(super) fn model(
     pipeline: &PipelineConfig,
     engine: &LazyCell<OnnxEngine>,
     faults: Arc<dyn FaultInjector>,
+    told: Option<(&Arc<ClockOffsets>, &Arc<Calls>)>,
 ) -> Result<Arc<dyn Model>, NodeError> {
     match &pipeline.model {
-        ModelConfig::Onnx { path } => Ok(Arc::new(onnx(pipeline, path, engine, faults)?)),
-        ModelConfig::Hub(hub) => Ok(Arc::new(mlflow(pipeline.deadlines.predict, pipeline, hub)?)),
+        ModelConfig::Onnx { path } => {
+            let model = onnx(pipeline, path, engine, faults)?;
+            if let Some(unverified) = unverified(&model) {
+                let ModelIdentity { id, hash } = model.identity();
+                warn!(event = "model_unverified", pipeline = pipeline.name, model = id, hash, "{unverified}");
+            }
+            Ok(Arc::new(model))
+        }
+        ModelConfig::Hub(hub) => {
+            let model = mlflow(pipeline.deadlines.predict, pipeline, hub)?;
+            let Some((clocks, calls)) = told else { return Ok(Arc::new(model)) };
+            model.count_in(calls.clone());
+            let dates = dates_of(model.host(), clocks);
+            Ok(Arc::new(model.telling_dates(dates)))
+        }
     }
 }
 
-/// What would keep the model of a pipeline from being used; `check` says it without starting anything.
+/// What would keep the model of a pipeline from being used; `check` says it without starting anything. Gives what an operator must
+/// know about a model that can be used.
 ///
 /// # Errors
 /// When a file, its manifest or one of the checks fails, or a secret cannot be read.
-pub fn try_model(pipeline: &PipelineConfig, faults: Arc<dyn FaultInjector>) -> Result<(), NodeError> {
-    model(pipeline, &LazyCell::new(OnnxEngine::new), faults).map(drop)
+pub fn try_model(pipeline: &PipelineConfig, faults: Arc<dyn FaultInjector>) -> Result<Option<String>, NodeError> {
+    match &pipeline.model {
+        ModelConfig::Onnx { path } => Ok(unverified(&onnx(pipeline, path, &OnnxEngine::new(), faults)?)),
+        ModelConfig::Hub(hub) => mlflow(pipeline.deadlines.predict, pipeline, hub).map(|_| None),
+    }
+}
+
+/// What is not known about a model without a manifest.
+fn unverified(model: &OnnxModel) -> Option<String> {
+    let identity = model.identity();
+    model.manifest().is_none().then(|| {
+        format!(
+            "the model {} has no manifest, only {}; not verified: no parity rows; its identity is its hash, {}",
+            identity.id,
+            feature_list::FILE,
+            identity.hash
+        )
+    })
 }
 
 /// The model of a pipeline, and a frame that it must be able to answer.
@@ -59,7 +95,7 @@ pub fn open_model(
         have: 0,
         need: pipeline.features.set.window,
     })?;
-    Ok((model(pipeline, &LazyCell::new(OnnxEngine::new), faults)?, frame))
+    Ok((model(pipeline, &LazyCell::new(OnnxEngine::new), faults, None)?, frame))
 }
 
 fn onnx(
@@ -68,8 +104,12 @@ fn onnx(
     engine: &OnnxEngine,
     faults: Arc<dyn FaultInjector>,
 ) -> Result<OnnxModel, NodeError> {
-    let expected =
-        Expected { features: pipeline.features.set.clone(), columns: columns(pipeline), output: output(pipeline) };
+    let expected = Expected {
+        features: pipeline.features.set.clone(),
+        columns: columns(pipeline),
+        output: output(pipeline),
+        samples: probes(pipeline).into_iter().map(|frame| frame.row).collect(),
+    };
     OnnxModel::load(path, expected, engine.clone(), faults)
         .map_err(|source| NodeError::Model { pipeline: pipeline.name.clone(), source: Box::new(source) })
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use sentinel_actors::domain::bar::Interval;
 use sentinel_actors::domain::intent::Mode;
 use sentinel_actors::domain::made_bars::{IncompleteBar, Made, Making, make};
+use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::Clock as _;
+use sentinel_actors::ports::Clock;
 
 use super::NodeError;
 use super::source::{Source, Span};
@@ -103,6 +104,7 @@ fn made(
 pub(super) fn source(
     pipeline: &PipelineConfig,
     csv: &CsvSource,
+    schedule: &Schedule,
     state: &StateDir,
     options: &RunOptions,
 ) -> Result<Source, NodeError> {
@@ -110,7 +112,7 @@ pub(super) fn source(
     let window = pipeline.features.set.window;
     let decided = options.bars.map(|bars| bars.saturating_add(window).saturating_sub(1));
     let Recorded { source, decidable, .. } = Recorded::read(pipeline, csv, decided)?;
-    let span = span(pipeline, decidable);
+    let span = span(pipeline, schedule, decidable);
     let reader = JournalReader::open(state.path())?;
     let recovery = reader.recovery(&pipeline.name)?;
     let accounted = recovery.last_slot.unwrap_or(span.first.before());
@@ -119,9 +121,16 @@ pub(super) fn source(
     Ok(Source { source: Arc::new(source), clock: Arc::new(clock), accounted, span: Some(span) })
 }
 
+/// Bars that are shown as far as they are closed by a clock that is not theirs.
+pub(super) fn on_clock(pipeline: &PipelineConfig, csv: &CsvSource, clock: Arc<dyn Clock>) -> Result<Source, NodeError> {
+    let Recorded { source, .. } = Recorded::read(pipeline, csv, None)?;
+    let accounted = clock.now();
+    Ok(Source { source: Arc::new(source), clock, accounted, span: None })
+}
+
 /// The slots of bars that can be decided. A window that begins or ends inside the data narrows the replay.
-fn span(pipeline: &PipelineConfig, (first, last): (UtcMs, UtcMs)) -> Span {
-    let (schedule, window) = (&pipeline.schedule, pipeline.window);
+fn span(pipeline: &PipelineConfig, schedule: &Schedule, (first, last): (UtcMs, UtcMs)) -> Span {
+    let window = pipeline.window;
     let first = schedule.after(first.before());
     let last = schedule.after(last.plus(pipeline.data.settle).before());
     Span {

@@ -31,18 +31,27 @@ pub(super) struct Span {
 }
 
 /// The source of a pipeline.
+///
+/// `chain_clock`: that of a chain, for a pipeline that goes by its windows.
 pub(super) fn source(
     pipeline: &PipelineConfig,
     state: &StateDir,
     feeds: Option<&mut Feeds>,
-    features: Arc<dyn FeatureSet>,
-    model: Arc<dyn Model>,
+    (features, model): (Arc<dyn FeatureSet>, Arc<dyn Model>),
+    chain_clock: Option<Arc<dyn Clock>>,
     options: &RunOptions,
 ) -> Result<Source, NodeError> {
-    match (&pipeline.source, feeds) {
-        (SourceConfig::Csv(csv), _) => recorded::source(pipeline, csv, state, options),
-        (SourceConfig::Vendor(vendor), Some(feeds)) => feeds.source(pipeline, vendor, features, model),
-        (SourceConfig::Vendor(_), None) => unreachable!("feeds are opened for every vendor"),
+    match (&pipeline.source, feeds, chain_clock, pipeline.slots.grid()) {
+        (SourceConfig::Csv(csv), _, Some(clock), _) => recorded::on_clock(pipeline, csv, clock),
+        (SourceConfig::Csv(csv), _, None, Some(schedule)) => recorded::source(pipeline, csv, schedule, state, options),
+        (SourceConfig::Vendor(vendor), Some(feeds), clock, _) => {
+            let source = feeds.source(pipeline, vendor, features, model)?;
+            Ok(match clock {
+                Some(clock) => Source { accounted: clock.now(), clock, ..source },
+                None => source,
+            })
+        }
+        _ => unreachable!("a pipeline has a grid or a chain, and feeds are opened for every vendor"),
     }
 }
 
@@ -84,6 +93,12 @@ pub(super) fn slots_of_run(
     let after_last = last.map(|last| UtcMs(last.0.saturating_add(1)));
     let window = Window { start: competition.start, end: competition.end.into_iter().chain(after_last).min() };
     RunSlots { window, first: newest, any_lateness: newest.is_some() }
+}
+
+/// The slots of a run that goes by a chain's windows: all of the competition, or the one that opened at `only`.
+pub(super) fn windows_of_run(competition: Window, only: Option<UtcMs>) -> RunSlots {
+    let window = only.map_or(competition, |only| Window { start: Some(only), end: Some(UtcMs(only.0 + 1)) });
+    RunSlots { window, first: None, any_lateness: false }
 }
 
 #[cfg(test)]

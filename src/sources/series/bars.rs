@@ -48,7 +48,7 @@ impl Bars {
     /// As [`Bars::between`], for all who want the same.
     pub(in crate::sources) fn shared(&mut self, from: UtcMs, newest: UtcMs) -> Arc<[RawBar]> {
         let mut shared = std::mem::take(&mut self.shared);
-        let bars = shared.get(self.version, (from, newest), || self.between(from, newest).to_vec());
+        let bars = shared.get(self.version, (from, newest), || self.between(from, newest).into());
         self.shared = shared;
         bars
     }
@@ -70,12 +70,26 @@ impl Bars {
     }
 
     /// Takes delivered bars in, and says what changed.
-    pub(super) fn merge(&mut self, delivered: &[RawBar], seen: UtcMs) -> Merged {
+    pub(super) fn merge(&mut self, delivered: Vec<RawBar>, seen: UtcMs) -> Merged {
         let mut merged = Merged::default();
-        if self.bars.is_empty() {
-            self.bars.reserve_exact(delivered.len());
-            merged.rows.reserve_exact(delivered.len());
+        if self.bars.is_empty() && delivered.is_sorted_by(|a, b| a.time < b.time) {
+            // Weeks of minutes, as a rule: they are held twice here, and not three times.
+            self.bars = delivered.as_slice().to_vec();
+            merged.rows = delivered;
+        } else {
+            self.merge_each(&delivered, seen, &mut merged);
         }
+        if let Some(oldest) = merged.rows.iter().map(|bar| bar.time).min() {
+            self.version += 1;
+            self.changes.push_back((self.version, oldest));
+            self.revisions.extend(merged.revisions.iter().map(|revision| (self.version, *revision)));
+            self.changes.drain(..self.changes.len().saturating_sub(CHANGES_MAX));
+            self.revisions.drain(..self.revisions.len().saturating_sub(CHANGES_MAX));
+        }
+        merged
+    }
+
+    fn merge_each(&mut self, delivered: &[RawBar], seen: UtcMs, merged: &mut Merged) {
         for bar in delivered {
             match self.bars.binary_search_by_key(&bar.time, |known| known.time) {
                 Err(at) => {
@@ -96,14 +110,6 @@ impl Bars {
                 }
             }
         }
-        if let Some(oldest) = merged.rows.iter().map(|bar| bar.time).min() {
-            self.version += 1;
-            self.changes.push_back((self.version, oldest));
-            self.revisions.extend(merged.revisions.iter().map(|revision| (self.version, *revision)));
-            self.changes.drain(..self.changes.len().saturating_sub(CHANGES_MAX));
-            self.revisions.drain(..self.revisions.len().saturating_sub(CHANGES_MAX));
-        }
-        merged
     }
 
     pub(super) fn forget_before(&mut self, oldest: UtcMs) {
@@ -125,12 +131,12 @@ impl Shared {
         &mut self,
         version: u64,
         (from, newest): (UtcMs, UtcMs),
-        make: impl FnOnce() -> Vec<RawBar>,
+        make: impl FnOnce() -> Arc<[RawBar]>,
     ) -> Arc<[RawBar]> {
         match &self.0 {
             Some((of, begin, end, bars)) if (*of, *begin, *end) == (version, from, newest) => bars.clone(),
             _ => {
-                let bars: Arc<[RawBar]> = make().into();
+                let bars = make();
                 self.0 = Some((version, from, newest, bars.clone()));
                 bars
             }
@@ -172,12 +178,12 @@ mod tests {
     #[test]
     fn a_known_bar_is_replaced_by_another_price_and_never_by_none() {
         let mut bars = Bars::default();
-        bars.merge(&[bar(1, Some(1.0)), bar(2, None)], NOW);
-        let nothing = bars.merge(&[bar(1, None), bar(1, Some(0.0)), bar(1, Some(1.0)), bar(2, None)], NOW);
+        bars.merge(vec![bar(1, Some(1.0)), bar(2, None)], NOW);
+        let nothing = bars.merge(vec![bar(1, None), bar(1, Some(0.0)), bar(1, Some(1.0)), bar(2, None)], NOW);
         assert!(nothing.rows.is_empty() && nothing.revisions.is_empty());
-        let filled = bars.merge(&[bar(2, Some(2.0))], NOW);
+        let filled = bars.merge(vec![bar(2, Some(2.0))], NOW);
         assert_eq!((filled.rows.len(), filled.revisions.len()), (1, 0), "what was missing is no revision");
-        let revised = bars.merge(&[bar(1, Some(1.5))], NOW);
+        let revised = bars.merge(vec![bar(1, Some(1.5))], NOW);
         assert_eq!(revised.revisions.len(), 1);
         assert_eq!(bars.between(UtcMs(0), UtcMs(9)), [bar(1, Some(1.5)), bar(2, Some(2.0))]);
     }
@@ -187,11 +193,15 @@ mod tests {
         fn bars_are_sorted_and_unique_and_every_change_is_seen(
             deliveries in prop::collection::vec(prop::collection::vec((0_i64..30, proptest::option::weighted(0.8, 1_u8..4)), 0..12), 1..12),
         ) {
-            let mut bars = Bars::default();
+            let (mut bars, mut one_by_one) = (Bars::default(), Bars::default());
             let mut versions = vec![(bars.version(), Vec::new())];
             for delivery in deliveries {
                 let delivery: Vec<RawBar> = delivery.into_iter().map(|(time, price)| bar(time, price.map(f64::from))).collect();
-                bars.merge(&delivery, NOW);
+                for bar in &delivery {
+                    one_by_one.merge(vec![*bar], NOW);
+                }
+                bars.merge(delivery, NOW);
+                prop_assert_eq!(&bars.bars, &one_by_one.bars);
                 versions.push((bars.version(), bars.bars.clone()));
             }
             prop_assert!(bars.bars.windows(2).all(|two| two[0].time < two[1].time));

@@ -8,173 +8,34 @@
 //! A simulation that rejects means that nothing is sent: it would cost a fee and fail.
 
 mod fate;
+mod outcome;
 mod sign;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use sentinel_actors::error_chain::chain;
-use sentinel_actors::ports::{Clock, FaultInjector, FaultPoint, inject_fault};
+use sentinel_actors::ports::{Clock, FaultInjector, FaultPoint, MayLeave, inject_fault};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::address::Address;
 use super::client::{AccountState, Client, ClientError};
 use super::errors::{Action, Class, Stage};
-use super::fees::{FeeCaps, FeeError};
-use super::outbox::{Fate, Landed, OUTBOX_FILE, Outbox, OutboxError, SentTx};
+use super::fees::FeeCaps;
+use super::outbox::{Fate, Landed, OUTBOX_FILE, Outbox, SentTx};
 use super::queries::Account;
-use super::signing::{TxHash, WorkerData};
+use super::signing::TxHash;
 use super::wallet::Wallet;
-use super::wallet_lock::{WalletLock, WalletLockError};
+use super::wallet_lock::WalletLock;
 use crate::http::Deadline;
+
+pub use self::outcome::{Message, NotSent, OpenError, Outcome, Receipt, Request};
 
 /// Transactions of one submission at most: a price may jump, a sequence may be read too early.
 const ATTEMPTS_MAX: usize = 5;
 /// Those that may have failed in a block, for want of gas, and are tried once more.
 const PAID_FAILURES_MAX: usize = 2;
-
-/// What is to be carried out on the chain, once.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Request<'a> {
-    /// Names the submission for ever: the same key is the same effect.
-    pub key: &'a str,
-    pub message: Message<'a>,
-    /// The last block that may contain it. After it the submission is of no use, and its fate is certain.
-    pub last_height: u64,
-}
-
-/// The message of a transaction.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Message<'a> {
-    /// A worker's inference.
-    Worker(&'a WorkerData),
-    /// The worker's registration in a topic.
-    Register {
-        /// Which one.
-        topic_id: u64,
-    },
-}
-
-/// What became of a submission.
-#[derive(Debug)]
-pub enum Outcome {
-    /// A block has it, and its message was carried out.
-    Included(Receipt),
-    /// A block has it, and its message failed.
-    Failed {
-        receipt: Receipt,
-        class: Class,
-        /// What the chain says.
-        text: String,
-    },
-    /// The chain does not take it, and it has cost nothing.
-    Refused {
-        class: Class,
-        /// What the chain says.
-        text: String,
-    },
-    /// Nothing was sent, or what was sent can be in no block.
-    NotSent(NotSent),
-    /// It may be in a block, and the blocks that could tell are pruned at every endpoint. Only a person can find out, with the
-    /// explorer. It is never sent again.
-    Unproven {
-        hash: TxHash,
-        /// What is known.
-        why: String,
-    },
-    /// It may be in a block, or get into one until `last_height`. Asking again settles it.
-    Unknown {
-        hash: TxHash,
-        last_height: u64,
-        /// What stands in the way of knowing.
-        why: String,
-    },
-}
-
-/// A submission in a block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
-    pub hash: TxHash,
-    pub height: u64,
-    /// What it has cost.
-    pub fee_uallo: u128,
-    pub gas_used: u64,
-}
-
-/// Why nothing was sent. Each text says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum NotSent {
-    /// There is nothing of this key.
-    #[error("nothing was ever signed for this submission, so nothing of it is on the chain")]
-    NeverSigned,
-    /// The process ended, or time, before the bytes left.
-    #[error(
-        "its time was over before it left: the endpoints are slow, or another transaction of this wallet had its turn; `sentinel allora \
-         status` shows how the endpoints answer"
-    )]
-    Late,
-    /// One of the wallet's transactions may still get into a block.
-    #[error(
-        "transaction {hash} of this wallet may still get into a block until {last_height}: nothing else is signed before"
-    )]
-    Busy {
-        /// Which one.
-        hash: TxHash,
-        /// Its last block.
-        last_height: u64,
-    },
-    /// The block is too late, or has come too close.
-    #[error(
-        "block {height} is committed, and the submission has to be in a block up to {last_height}: it would come too late"
-    )]
-    TooLate {
-        /// The newest block.
-        height: u64,
-        /// The last one that would do.
-        last_height: u64,
-    },
-    /// The block that opens the window is not committed: the transaction could be carried out in a wrong one.
-    #[error("block {nonce} is the nonce, and only block {height} is committed: wait for it")]
-    TooEarly {
-        /// The nonce.
-        nonce: i64,
-        /// The newest block.
-        height: u64,
-    },
-    /// The account is as good as empty.
-    #[error("the chain does not know the account {0}, because nobody has ever sent it anything: fund it with ALLO")]
-    Unfunded(Address),
-    /// What was sent is in no block and never will be.
-    #[error("it is in no block and never will be: {0}")]
-    Never(String),
-    /// Transaction after transaction was outdated before a block had it.
-    #[error(
-        "price or sequence changed with each of {ATTEMPTS_MAX} attempts: find out whether another program signs with this wallet"
-    )]
-    GivenUp,
-    /// It would cost too much.
-    #[error(transparent)]
-    Fee(#[from] FeeError),
-    /// The chain cannot be asked.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// What is signed could not be made durable.
-    #[error(transparent)]
-    Outbox(#[from] OutboxError),
-}
-
-/// A broadcaster cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has the wallet.
-    #[error(transparent)]
-    Lock(#[from] WalletLockError),
-    /// The outbox cannot be used.
-    #[error(transparent)]
-    Outbox(#[from] OutboxError),
-}
 
 /// How long it waits between two looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,6 +62,9 @@ pub struct Broadcaster {
     faults: Arc<dyn FaultInjector>,
     /// Its transactions go one after the other.
     turn: Mutex<Taken>,
+    /// The transaction whose row is being marked as offered. It stays here when the caller's time is over in between: the mark may
+    /// still be written.
+    marking: std::sync::Mutex<Option<TxHash>>,
     _lock: WalletLock,
 }
 
@@ -234,21 +98,50 @@ impl Broadcaster {
         let Parts { client, wallet, state_dir, caps, pace, clock, faults } = parts;
         let lock = WalletLock::take(&wallet.address(), client.endpoints().chain_id())?;
         let outbox = Outbox::open(&state_dir.join(OUTBOX_FILE), wallet.address(), client.endpoints().chain_id())?;
-        Ok(Self { client, wallet, outbox, caps, pace, clock, faults, turn: Mutex::default(), _lock: lock })
+        Ok(Self {
+            client,
+            wallet,
+            outbox,
+            caps,
+            pace,
+            clock,
+            faults,
+            turn: Mutex::default(),
+            marking: Default::default(),
+            _lock: lock,
+        })
     }
 
     /// Carries a submission out, unless it was before, and waits until a block has it. Calling again with the same key goes on
     /// where the last call ended, in whichever process that was.
     pub async fn submit(&self, request: &Request<'_>, until: Deadline) -> Outcome {
+        self.submit_while(request, until, &|| true).await
+    }
+
+    /// The same, and asks `may_leave` right before anything is signed or leaves for the first time. What has left is seen through.
+    pub async fn submit_while(&self, request: &Request<'_>, until: Deadline, may_leave: MayLeave<'_>) -> Outcome {
         let worked = tokio::time::timeout(until.left(), async {
             let mut turn = self.turn.lock().await;
-            self.carry_out(&mut turn, request, until).await
+            self.carry_out(&mut turn, request, until, may_leave).await
         });
         match worked.await {
             Ok(Ok(receipt)) => Outcome::Included(receipt),
             Ok(Err(outcome)) => self.unless_open(request.key, *outcome).await,
-            Err(_) => self.unless_open(request.key, Outcome::NotSent(NotSent::Late)).await,
+            Err(_) => match self.half_marked(request.key).await {
+                Some(unknown) => unknown,
+                None => self.unless_open(request.key, Outcome::NotSent(NotSent::Late)).await,
+            },
         }
+    }
+
+    /// The outcome of a submission whose time was over while its row was being marked as offered. Its bytes have not left, but a row
+    /// that says otherwise would let a later call offer them: so nothing is certain before it is settled.
+    async fn half_marked(&self, key: &str) -> Option<Outcome> {
+        let hash = *self.marking.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = self.outbox.of_key(key).await.ok()?;
+        let sent = history.into_iter().find(|sent| Some(sent.hash) == hash && sent.fate == Fate::Open)?;
+        let why = "its time was over in the moment before it left".to_owned();
+        Some(Outcome::Unknown { hash: sent.hash, last_height: sent.terms.timeout_height, why })
     }
 
     /// What became of a submission. Sends nothing.
@@ -256,8 +149,11 @@ impl Broadcaster {
         let settled = tokio::time::timeout(until.left(), async {
             let mut turn = self.turn.lock().await;
             for sent in self.outbox.of_key(key).await? {
-                if sent.fate == Fate::Open && sent.offered {
-                    self.find(&mut turn, &sent, until).await?;
+                match sent.fate {
+                    Fate::Open if sent.offered => drop(self.find(&mut turn, &sent, until).await?),
+                    // The process ended before. A later call may sign it anew.
+                    Fate::Open => self.end(&sent, Fate::Never("it was never offered to a node".to_owned())).await?,
+                    Fate::Landed(_) | Fate::Never(_) | Fate::Unproven(_) => {}
                 }
             }
             self.summary(key).await
@@ -307,13 +203,19 @@ impl Broadcaster {
         }))
     }
 
-    async fn carry_out(&self, turn: &mut Turn<'_>, request: &Request<'_>, until: Deadline) -> Step<Receipt> {
+    async fn carry_out(
+        &self,
+        turn: &mut Turn<'_>,
+        request: &Request<'_>,
+        until: Deadline,
+        may_leave: MayLeave<'_>,
+    ) -> Step<Receipt> {
         let mut next = self.take_up(turn, request, until).await?;
         let (mut required_uallo, mut refused) = (None, None);
         for _ in 0..ATTEMPTS_MAX {
             let sent = match next.take() {
                 Some(sent) => sent,
-                None => match self.sign_next(turn, request, required_uallo, until).await? {
+                None => match self.sign_next(turn, request, required_uallo, (until, may_leave)).await? {
                     Signed::Tx(sent) => *sent,
                     Signed::Rejected(class, text) => {
                         self.answer_refusal(class, &text, until).await?;
@@ -322,7 +224,7 @@ impl Broadcaster {
                     }
                 },
             };
-            required_uallo = match self.see_through(turn, &sent, until).await? {
+            required_uallo = match self.see_through(turn, &sent, until, may_leave).await? {
                 Ended::Landed(landed) if landed.code == 0 => return Ok(receipt(&sent, &landed)),
                 Ended::Landed(landed) => {
                     self.tries_again(request.key, &sent, &landed).await?;

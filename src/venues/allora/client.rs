@@ -4,13 +4,15 @@
 //! version: a chain is upgraded under a running node. Nothing is guessed: when no version is known to the chain, that is an
 //! error.
 
+mod ledger;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prost::Message as _;
 use sentinel_actors::ports::{Chance, Clock};
 
 use super::address::Address;
-use super::endpoints::{EndpointSettings, Endpoints, EndpointsError};
+use super::endpoints::{EndpointSettings, Endpoints, EndpointsError, TipObserver};
 use super::errors::{Class, Stage};
 use super::health::Trouble;
 use super::messages::Emissions;
@@ -125,6 +127,12 @@ impl Client {
     ) -> Result<Self, HttpError> {
         let endpoints = Endpoints::new(settings, clock, chance)?;
         Ok(Self { endpoints, fixed: emissions, found: Mutex::default() })
+    }
+
+    /// Tells `observer` each newest block that is believed, from now on. It must return at once.
+    #[must_use]
+    pub fn observed_by(self, observer: TipObserver) -> Self {
+        Self { endpoints: self.endpoints.observed_by(observer), ..self }
     }
 
     /// For broadcasts, transactions, blocks and heights.
@@ -242,8 +250,8 @@ impl Client {
     ) -> Result<WindowStatus, ClientError> {
         const WHAT: &str = "GetWorkerSubmissionWindowStatus";
         let request = WindowRequest { topic, address: worker.to_string() };
-        let answer = self.ask_by(WHAT, &request, Trust::Agreed, until).await?;
-        understood(WHAT, queries::window(&answer))
+        let (answer, height) = self.ask_by(WHAT, &request, Trust::Agreed, until).await?;
+        understood(WHAT, queries::window(&answer, height))
     }
 
     /// A worker's newest inference; `None` when there is none, or its window is closed.
@@ -261,8 +269,7 @@ impl Client {
         let request = LatestInferenceRequest { topic, worker: worker.clone() };
         match self.ask(WHAT, &request, until).await {
             Ok(answer) => understood(WHAT, queries::latest_inference(answer, topic, &worker)),
-            // Some versions let the code of a missing entry through as that of any failure.
-            Err(ClientError::Refused { code, text, .. }) if code == NOT_FOUND || text.contains("not found") => Ok(None),
+            Err(ClientError::Refused { code, text, .. }) if is_missing(code, &text) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -302,17 +309,29 @@ impl Client {
         request: &Q,
         until: Deadline,
     ) -> Result<Q::Answer, ClientError> {
-        self.ask_by(what, request, Trust::Newest, until).await
+        self.ask_by(what, request, Trust::Newest, until).await.map(|(answer, _)| answer)
     }
 
-    /// A question to the emissions module, asked again when the chain has changed its version in the meantime.
+    /// A question to the emissions module, asked again when the chain has changed its version in the meantime. With the answer comes
+    /// the block after which it was so.
     async fn ask_by<Q: EmissionsQuery>(
         &self,
         what: &'static str,
         request: &Q,
         trust: Trust,
         until: Deadline,
-    ) -> Result<Q::Answer, ClientError> {
+    ) -> Result<(Q::Answer, u64), ClientError> {
+        let answer = self.answer_by(request, trust, until).await?;
+        accepted(what, &answer)?;
+        Ok((decoded::<Q>(what, &answer)?, answer.height))
+    }
+
+    async fn answer_by<Q: EmissionsQuery>(
+        &self,
+        request: &Q,
+        trust: Trust,
+        until: Deadline,
+    ) -> Result<QueryAnswer, ClientError> {
         let bytes = request.encode_to_vec();
         let read = async |path: &str| match trust {
             Trust::Newest => self.endpoints.read(path, &bytes, is_unknown_path, until).await,
@@ -326,8 +345,7 @@ impl Client {
                 answer = read(&now).await?;
             }
         }
-        accepted(what, &answer)?;
-        decoded::<Q>(what, &answer)
+        Ok(answer)
     }
 
     /// Keeps the version; a change is worth a line.
@@ -360,6 +378,11 @@ enum Trust {
 /// Code 6 is that of every failure without one of its own; only the text tells.
 fn is_unknown_path(answer: &QueryAnswer) -> bool {
     answer.code != 0 && answer.log.contains("unknown query path")
+}
+
+/// Some versions let the code of a missing entry through as that of any failure.
+fn is_missing(code: u32, text: &str) -> bool {
+    code == NOT_FOUND || code != 0 && text.contains("not found")
 }
 
 fn accepted(what: &'static str, answer: &QueryAnswer) -> Result<(), ClientError> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::errors::{Class, Stage};
 use super::health::{LAG_BLOCKS_MAX, Trouble};
 use super::pool::Node;
-pub use super::pool::{EndpointHealth, EndpointSettings, Endpoints};
+pub use super::pool::{EndpointHealth, EndpointSettings, Endpoints, TipObserver};
 use super::rpc::{Block, BlockResults, CheckTx, Delivered, Header, Lookup, QueryAnswer, RpcError};
 use super::signing::TxHash;
 use crate::http::Deadline;

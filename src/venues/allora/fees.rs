@@ -18,33 +18,65 @@ pub const GAS_OF_REGISTRATION: u64 = 200_000;
 /// What the operator allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeeCaps {
-    /// For one transaction, in uallo.
+    /// For one transaction, in uallo; with what the topic takes for a forecast.
     pub per_transaction: u128,
-    /// For all transactions that were signed within 24 hours, in uallo.
+    /// For all transactions that were signed within 24 hours, in uallo; with what topics take for forecasts.
     pub per_day: u128,
+    /// What a topic may take for the registration of a worker, in uallo: once, and beside the fee.
+    pub registration: u128,
+}
+
+/// What the message of a transaction takes beside the fee, in uallo. The chain sets it, and can change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// For a forecast.
+    Data(u128),
+    /// For the registration of a worker.
+    Registration(u128),
+}
+
+impl Takes {
+    const fn uallo(self) -> u128 {
+        match self {
+            Self::Data(uallo) | Self::Registration(uallo) => uallo,
+        }
+    }
 }
 
 /// Why a fee is not offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FeeError {
     /// One transaction would cost too much.
-    #[error("it would cost {fee} uallo, and one transaction may cost {cap}: wait for a lower price, or raise the cap")]
+    #[error(
+        "it would cost {fee} uallo, and one transaction may cost {cap}: wait for a lower price, or raise max_fee in [allora]"
+    )]
     AboveCap {
-        /// What it would cost.
+        /// What it would cost, with what the topic takes for a forecast.
         fee: u128,
         /// What it may.
         cap: u128,
     },
     /// The day's transactions would.
     #[error(
-        "it would cost {fee} uallo, {spent} were offered within 24 hours, and {cap} may be: wait, or raise the cap of a day"
+        "it would cost {fee} uallo, {spent} were offered within 24 hours, and {cap} may be: wait, or raise max_fee_per_day in [allora]"
     )]
     AboveDaysCap {
-        /// What it would cost.
+        /// What it would cost, with what the topic takes for a forecast.
         fee: u128,
         /// What is spent, or may still be.
         spent: u128,
         /// What may be.
+        cap: u128,
+    },
+    /// The topic takes too much for a registration.
+    #[error(
+        "the topic takes {needed} uallo for the registration of a worker, and {cap} are allowed: raise max_registration in [allora] if it \
+         is worth that"
+    )]
+    AboveRegistrationCap {
+        /// What it takes.
+        needed: u128,
+        /// What it may.
         cap: u128,
     },
     /// The account has less.
@@ -96,16 +128,24 @@ pub fn with_headroom(required: u128) -> Option<u128> {
 }
 
 impl FeeCaps {
-    /// Whether a fee may be offered, when `spent` was within 24 hours, the message takes `besides`, and the account has `balance`.
+    /// Whether a fee may be offered, when `spent` was within 24 hours, the message takes `takes`, and the account has `balance`.
     ///
     /// # Errors
     /// The cap that it breaks.
-    pub fn check(&self, fee: u128, spent: u128, besides: u128, balance: u128) -> Result<(), FeeError> {
-        if fee > self.per_transaction {
-            return Err(FeeError::AboveCap { fee, cap: self.per_transaction });
+    pub fn check(&self, fee: u128, spent: u128, takes: Takes, balance: u128) -> Result<(), FeeError> {
+        let besides = takes.uallo();
+        let capped = match takes {
+            Takes::Data(_) => fee.saturating_add(besides),
+            Takes::Registration(needed) if needed > self.registration => {
+                return Err(FeeError::AboveRegistrationCap { needed, cap: self.registration });
+            }
+            Takes::Registration(_) => fee,
+        };
+        if capped > self.per_transaction {
+            return Err(FeeError::AboveCap { fee: capped, cap: self.per_transaction });
         }
-        if spent.saturating_add(fee) > self.per_day {
-            return Err(FeeError::AboveDaysCap { fee, spent, cap: self.per_day });
+        if spent.saturating_add(capped) > self.per_day {
+            return Err(FeeError::AboveDaysCap { fee: capped, spent, cap: self.per_day });
         }
         if fee.saturating_add(besides) > balance {
             return Err(FeeError::AboveBalance { fee, besides, balance });
@@ -140,13 +180,33 @@ mod tests {
 
     #[test]
     fn each_cap_is_kept_to_the_last_uallo() {
-        let caps = FeeCaps { per_transaction: 100, per_day: 250 };
-        assert_eq!(caps.check(100, 150, 7, 107), Ok(()));
-        assert_eq!(caps.check(101, 0, 0, 1000), Err(FeeError::AboveCap { fee: 101, cap: 100 }));
-        assert_eq!(caps.check(100, 151, 0, 1000), Err(FeeError::AboveDaysCap { fee: 100, spent: 151, cap: 250 }));
-        let above = FeeError::AboveBalance { fee: 100, besides: 7, balance: 106 };
-        assert_eq!(caps.check(100, 0, 7, 106), Err(above));
-        assert_eq!(caps.check(1, u128::MAX, 0, 1), Err(FeeError::AboveDaysCap { fee: 1, spent: u128::MAX, cap: 250 }));
+        let caps = FeeCaps { per_transaction: 100, per_day: 250, registration: 1000 };
+        let check = |fee, spent, besides, balance| caps.check(fee, spent, Takes::Data(besides), balance);
+        assert_eq!(check(100, 150, 0, 100), Ok(()));
+        assert_eq!(check(101, 0, 0, 1000), Err(FeeError::AboveCap { fee: 101, cap: 100 }));
+        assert_eq!(check(100, 151, 0, 1000), Err(FeeError::AboveDaysCap { fee: 100, spent: 151, cap: 250 }));
+        assert_eq!(check(90, 0, 7, 96), Err(FeeError::AboveBalance { fee: 90, besides: 7, balance: 96 }));
+        assert_eq!(check(1, u128::MAX, 0, 1), Err(FeeError::AboveDaysCap { fee: 1, spent: u128::MAX, cap: 250 }));
+    }
+
+    #[test]
+    fn what_the_topic_takes_is_under_a_cap_like_the_fee() {
+        let caps = FeeCaps { per_transaction: 100, per_day: 250, registration: 1000 };
+        let rich = u128::MAX;
+        assert_eq!(caps.check(60, 150, Takes::Data(40), rich), Ok(()));
+        assert_eq!(caps.check(60, 0, Takes::Data(41), rich), Err(FeeError::AboveCap { fee: 101, cap: 100 }));
+        let of_day = FeeError::AboveDaysCap { fee: 100, spent: 151, cap: 250 };
+        assert_eq!(caps.check(60, 151, Takes::Data(40), rich), Err(of_day));
+        assert_eq!(
+            caps.check(1, 0, Takes::Data(u128::MAX), rich),
+            Err(FeeError::AboveCap { fee: u128::MAX, cap: 100 })
+        );
+        assert_eq!(caps.check(60, 0, Takes::Registration(1000), rich), Ok(()), "once, so it has a cap of its own");
+        let error = caps.check(60, 0, Takes::Registration(1001), rich).unwrap_err();
+        assert_eq!(error, FeeError::AboveRegistrationCap { needed: 1001, cap: 1000 });
+        assert!(error.to_string().contains("takes 1001 uallo"), "{error}");
+        assert!(error.to_string().contains("1000 are allowed: raise max_registration in [allora]"), "{error}");
+        assert_eq!(caps.check(101, 0, Takes::Registration(0), rich), Err(FeeError::AboveCap { fee: 101, cap: 100 }));
     }
 
     proptest! {

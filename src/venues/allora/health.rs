@@ -1,6 +1,9 @@
 //! Which endpoints can be used, judged by what they say about themselves and by what the others say.
 //!
-//! Pure: time is passed in. A node that is behind answers with old sequences and does not find transactions, and one that claims
+//! Pure: time is passed in. How old a node's newest block is shows the `Date` of the same answer: this machine's clock may be wrong
+//! and would make every endpoint look stuck, or of the future. It counts only for an answer without that header.
+//!
+//! A node that is behind answers with old sequences and does not find transactions, and one that claims
 //! a height which the chain has not would make a waiting transaction look lost. So a height counts when two endpoints agree on
 //! it; when no two do, the lowest plausible one counts, because believing too little only delays.
 
@@ -14,7 +17,7 @@ use super::rpc::Status;
 
 /// Blocks that an endpoint may be behind.
 pub(super) const LAG_BLOCKS_MAX: u64 = 5;
-/// A block's time may be so far ahead of this machine's clock.
+/// A block's time may be so far ahead of the clock that it is judged by.
 const AHEAD_MAX: Duration = Duration::from_secs(30);
 /// No chain makes blocks faster. Only for what is absurd: five seconds are usual.
 const BLOCK_LEAST: Duration = Duration::from_millis(10);
@@ -27,6 +30,15 @@ pub struct Tip {
     pub time: UtcMs,
 }
 
+/// Whose clock says how old a block is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockOf {
+    /// The endpoint's, by the `Date` of the same answer.
+    Endpoint,
+    /// This machine's, because the answer has no `Date`.
+    Machine,
+}
+
 /// Why an endpoint is not used at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
@@ -37,9 +49,9 @@ pub enum Trouble {
     /// It is still reading old blocks.
     CatchingUp { height: u64 },
     /// Its newest block is old.
-    Stuck { height: u64, age: Duration },
-    /// Its newest block is of the future, by this machine's clock.
-    Ahead { by: Duration },
+    Stuck { height: u64, age: Duration, clock: ClockOf },
+    /// Its newest block is of the future.
+    Ahead { by: Duration, clock: ClockOf },
     /// Others have newer blocks.
     Behind { blocks: u64 },
     /// It claims a height that the chain cannot have.
@@ -54,10 +66,17 @@ impl fmt::Display for Trouble {
             Self::Silent => f.write_str("it has not answered in time"),
             Self::OtherChain(chain) => write!(f, "it is of the chain '{chain}': remove it, or correct chain_id"),
             Self::CatchingUp { height } => write!(f, "it is catching up, at block {height}"),
-            Self::Stuck { height, age } => {
-                write!(f, "its newest block, {height}, is {} s old, or this machine's clock is wrong", age.as_secs())
+            Self::Stuck { height, age, clock } => {
+                let or = match clock {
+                    ClockOf::Endpoint => "",
+                    ClockOf::Machine => ", or this machine's clock is wrong",
+                };
+                write!(f, "its newest block, {height}, is {} s old{or}", age.as_secs())
             }
-            Self::Ahead { by } => {
+            Self::Ahead { by, clock: ClockOf::Endpoint } => {
+                write!(f, "its newest block is {} s ahead of its own clock", by.as_secs())
+            }
+            Self::Ahead { by, clock: ClockOf::Machine } => {
                 write!(f, "its newest block is {} s in the future: set this machine's clock", by.as_secs())
             }
             Self::Behind { blocks } => write!(f, "it is {blocks} blocks behind"),
@@ -71,6 +90,7 @@ impl fmt::Display for Trouble {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standard<'a> {
     pub(super) chain_id: &'a str,
+    /// By this machine's clock.
     pub(super) now: UtcMs,
     /// An older newest block is stuck.
     pub(super) stale_after: Duration,
@@ -100,13 +120,13 @@ fn tip_of((report, _): (&Status, &Option<Trouble>)) -> Tip {
 }
 
 fn own_trouble(report: &Status, standard: Standard<'_>) -> Option<Trouble> {
-    let age = standard.now.since(report.time);
-    let by = report.time.since(standard.now);
+    let (now, clock) = report.date.map_or((standard.now, ClockOf::Machine), |date| (date, ClockOf::Endpoint));
+    let (age, by) = (now.since(report.time), report.time.since(now));
     match () {
         () if report.chain_id != standard.chain_id => Some(Trouble::OtherChain(report.chain_id.clone())),
         () if report.catching_up => Some(Trouble::CatchingUp { height: report.height }),
-        () if age > standard.stale_after => Some(Trouble::Stuck { height: report.height, age }),
-        () if by > AHEAD_MAX => Some(Trouble::Ahead { by }),
+        () if age > standard.stale_after => Some(Trouble::Stuck { height: report.height, age, clock }),
+        () if by > AHEAD_MAX => Some(Trouble::Ahead { by, clock }),
         () => None,
     }
 }
@@ -141,10 +161,16 @@ impl Default for CoolDown {
     }
 }
 
+/// So long an endpoint is left alone that wants it, even if there is no other. It asked for that, and a window is longer.
+const WANTED_MAX: Duration = Duration::from_secs(30);
+
 /// Failures in a row, and the rest that follows.
 #[derive(Debug, Default)]
 pub(super) struct Rest {
     pub(super) failures: u32,
+    failed_at: Option<Instant>,
+    /// The endpoint's own wish.
+    wanted_until: Option<Instant>,
     until: Option<Instant>,
     error: String,
 }
@@ -167,8 +193,20 @@ impl Rest {
         self.failures = self.failures.saturating_add(1);
         let doubled = rules.first.saturating_mul(2_u32.saturating_pow(self.failures.min(31) - 1)).min(rules.max);
         let rest = doubled.mul_f64(0.5 + unit / 2.0).max(asked_for.unwrap_or_default()).min(rules.max);
+        self.failed_at = Some(now);
+        self.wanted_until = asked_for.map(|wanted| now + wanted.min(WANTED_MAX).min(rules.max));
         self.until = Some(now + rest);
         self.error = error;
+    }
+
+    /// Whether the endpoint itself wants to be left alone.
+    pub(super) fn is_wanted(&self, now: Instant) -> bool {
+        self.wanted_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether the last failure is so long ago.
+    pub(super) fn has_lasted(&self, now: Instant, pause: Duration) -> bool {
+        self.failed_at.is_none_or(|failed| now.saturating_duration_since(failed) >= pause)
     }
 
     /// What keeps it from being asked now.
@@ -189,7 +227,7 @@ mod tests {
 
     fn report(height: u64, age_secs: u64) -> Status {
         let time = NOW.minus(Duration::from_secs(age_secs));
-        Status { chain_id: "a".to_owned(), height, time, catching_up: false }
+        Status { chain_id: "a".to_owned(), height, time, date: None, catching_up: false }
     }
 
     fn judged(reports: &[Status], known: Option<Tip>) -> (Option<u64>, Vec<Option<Trouble>>) {
@@ -244,11 +282,30 @@ mod tests {
         let expected = [
             Some(Trouble::OtherChain("b".to_owned())),
             Some(Trouble::CatchingUp { height: 50 }),
-            Some(Trouble::Stuck { height: 40, age: Duration::from_secs(61) }),
-            Some(Trouble::Ahead { by: Duration::from_secs(31) }),
+            Some(Trouble::Stuck { height: 40, age: Duration::from_secs(61), clock: ClockOf::Machine }),
+            Some(Trouble::Ahead { by: Duration::from_secs(31), clock: ClockOf::Machine }),
             None,
         ];
         assert_eq!(troubles, expected);
+    }
+
+    #[test]
+    fn the_age_of_a_block_is_judged_by_the_date_of_the_same_answer() {
+        let (hour, clock) = (Duration::from_secs(3600), ClockOf::Endpoint);
+        // This machine's clock is an hour behind, then an hour ahead.
+        for true_now in [NOW.plus(hour), NOW.minus(hour)] {
+            let of = |height, age| Status {
+                time: true_now.minus(Duration::from_secs(age)),
+                date: Some(true_now),
+                ..report(height, 0)
+            };
+            let ahead = Status { date: Some(true_now.minus(Duration::from_secs(31))), ..of(100, 0) };
+            let (tip, troubles) = judged(&[of(101, 60), of(100, 61), ahead], None);
+            assert_eq!(tip, Some(101));
+            let stuck = Trouble::Stuck { height: 100, age: Duration::from_secs(61), clock };
+            let ahead = Trouble::Ahead { by: Duration::from_secs(31), clock };
+            assert_eq!(troubles, [None, Some(stuck), Some(ahead)]);
+        }
     }
 
     #[test]
@@ -270,6 +327,20 @@ mod tests {
         }
         rest.succeeded();
         assert_eq!((rest.trouble(now), rest.failures), (None, 0));
+    }
+
+    #[test]
+    fn what_an_endpoint_asks_for_is_kept_for_half_a_minute_at_most() {
+        let (now, mut rest) = (elapsed_now(), Rest::default());
+        let wanted = |rest: &Rest| [0, 7, 29, 30].map(|secs| rest.is_wanted(now + Duration::from_secs(secs)));
+        rest.failed(CoolDown::default(), now, 0.5, None, "down".to_owned());
+        assert_eq!(wanted(&rest), [false; 4], "it has asked for nothing");
+        rest.failed(CoolDown::default(), now, 0.5, Some(Duration::from_secs(7)), "busy".to_owned());
+        assert_eq!(wanted(&rest), [true, false, false, false]);
+        rest.failed(CoolDown::default(), now, 0.5, Some(Duration::from_secs(3600)), "busy".to_owned());
+        assert_eq!(wanted(&rest), [true, true, true, false]);
+        rest.succeeded();
+        assert_eq!(wanted(&rest), [false; 4]);
     }
 
     proptest! {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prost::Message as _;
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, Row, Transaction, TransactionBehavior, params};
 use sentinel_actors::domain::time::UtcMs;
 use sha2::{Digest as _, Sha256};
 
@@ -260,11 +260,12 @@ impl Outbox {
     }
 
     /// What the transactions that were signed from `since` on have cost, or may still cost, in uallo. An open one with the
-    /// sequence `next` is left out: it and the next one will not both be in a block.
+    /// sequence `next` is left out: it and the next one will not both be in a block. Each is taken to have cost `besides` too, what
+    /// a topic takes for a forecast now, although one that failed has not.
     ///
     /// # Errors
     /// As [`Outbox::of_key`].
-    pub async fn spent(&self, next: u64, since: UtcMs) -> Result<u128, OutboxError> {
+    pub async fn spent(&self, next: u64, since: UtcMs, besides: u128) -> Result<u128, OutboxError> {
         let (address, chain_id) = self.wallet();
         let signed = "address = ?1 AND chain_id = ?2 AND signed_at >= ?3";
         let sent = self.with(move |connection| select(connection, signed, params![address, chain_id, since.0]));
@@ -279,7 +280,7 @@ impl Outbox {
             if may_cost {
                 // Of several with one sequence, one can be in a block.
                 let of_sequence = spent.entry(sent.terms.sequence).or_default();
-                *of_sequence = sent.terms.fee_uallo.max(*of_sequence);
+                *of_sequence = sent.terms.fee_uallo.saturating_add(besides).max(*of_sequence);
             }
         }
         Ok(spent.values().fold(0, |sum, fee| sum.saturating_add(*fee)))
@@ -300,6 +301,24 @@ impl Outbox {
         });
         done.await.unwrap_or(Err(OutboxError::Gone))
     }
+}
+
+/// Every transaction in an outbox, of all wallets, oldest first; none when there is no such file. It only reads, beside the node
+/// that writes.
+///
+/// # Errors
+/// When the file cannot be read, is something else, or a row was changed.
+pub fn read_all(path: &Path) -> Result<Vec<SentTx>, OutboxError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(BUSY)?;
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    if (number("application_id")?, number("user_version")?) != (APPLICATION_ID, SCHEMA_VERSION) {
+        return Err(OutboxError::NotAnOutbox);
+    }
+    select(&connection, "1 = 1", [])
 }
 
 fn insert(connection: &Connection, sent: &SentTx) -> Result<(), OutboxError> {

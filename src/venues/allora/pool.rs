@@ -2,19 +2,29 @@
 //!
 //! Endpoints are asked how they are every few seconds, before anything else is asked. A failure lets an endpoint rest; that it
 //! says how it is does not end the failures of what it was asked otherwise.
+//!
+//! Rest is for the sake of endpoints that have others beside them. Where none is left, one that only failed at a question is used all
+//! the same, and one that is down is asked every few seconds whether it is back: a window may open at any moment.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sentinel_actors::meters::Calls;
 use sentinel_actors::ports::{Chance, Clock, elapsed_now};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::clocks::{Change, ClockReading, Clocks, Disagreement};
 use super::endpoints::EndpointsError;
-use super::health::{CoolDown, Rest, Standard, Tip, Trouble, judge};
-use super::rpc::{Rpc, RpcError, Status};
+use super::health::{CoolDown, Standard, Tip, Trouble, judge};
+use super::rpc::{Rpc, RpcError};
 use crate::http::{CallError, Deadline, HttpError, RetryAfter, Url};
+
+mod node;
+
+use node::Asked;
+pub(super) use node::Node;
 
 /// How endpoints are asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +35,7 @@ pub struct EndpointSettings {
     pub rpc: Vec<Url>,
     /// One call may take this long; an operation of several has its own deadline.
     pub call_max: Duration,
-    /// An endpoint with an older newest block is stuck.
+    /// An endpoint with an older newest block is stuck, by the `Date` of its own answer, or by the wall clock when it has none.
     pub stale_after: Duration,
     /// What is known about the endpoints is good for so long.
     pub survey_every: Duration,
@@ -53,34 +63,14 @@ pub struct EndpointHealth {
     pub trouble: Option<Trouble>,
 }
 
-pub(super) struct Node {
-    pub(super) rpc: Rpc,
-    state: Mutex<NodeState>,
-}
-
-#[derive(Default)]
-struct NodeState {
-    rest: Rest,
-    latency: Option<Duration>,
-    status: Option<Status>,
-    trouble: Option<Trouble>,
-    lacks_index: bool,
-    /// The last failure was that it did not say how it is.
-    failed_survey: bool,
-}
-
-/// What an endpoint is asked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    HowItIs,
-    Else,
-}
-
 #[derive(Default)]
 struct Survey {
     at: Option<Instant>,
     tip: Option<Tip>,
 }
+
+/// Is told each newest block that is believed.
+pub type TipObserver = Arc<dyn Fn(Tip) + Send + Sync>;
 
 /// The endpoints of one chain. May be shared.
 pub struct Endpoints {
@@ -88,19 +78,41 @@ pub struct Endpoints {
     settings: EndpointSettings,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
+    observer: Option<TipObserver>,
+    clocks: Mutex<Clocks>,
     /// Locked while endpoints are asked how they are, so that two callers do not ask twice.
     survey: tokio::sync::Mutex<Survey>,
 }
 
 impl Endpoints {
-    /// Endpoints that nobody has asked yet.
+    /// Endpoints that nobody has asked yet; `clock` is the wall clock.
     ///
     /// # Errors
     /// When no client can be made.
     pub fn new(settings: EndpointSettings, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Result<Self, HttpError> {
         let node = |url: &Url| Ok(Arc::new(Node { rpc: Rpc::new(url.clone())?, state: Mutex::default() }));
         let nodes = settings.rpc.iter().map(node).collect::<Result<_, HttpError>>()?;
-        Ok(Self { nodes, settings, clock, chance, survey: tokio::sync::Mutex::default() })
+        let (clocks, survey) = (Mutex::default(), tokio::sync::Mutex::default());
+        Ok(Self { nodes, settings, clock, chance, observer: None, clocks, survey })
+    }
+
+    /// Counts calls of all nodes there from now on.
+    pub fn count_in(&self, calls: &Arc<Calls>) {
+        self.nodes.iter().for_each(|node| node.rpc.count_in(calls.clone()));
+    }
+
+    /// Tells `observer` each newest block that is believed, from now on. It must return at once.
+    #[must_use]
+    pub fn observed_by(mut self, observer: TipObserver) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// What this machine, the endpoints and the chain last said the time is, and which of them differs; nothing is asked. `None`:
+    /// no endpoint has answered yet.
+    #[must_use]
+    pub fn clocks(&self) -> Option<(ClockReading, Option<Disagreement>)> {
+        lock(&self.clocks).newest()
     }
 
     /// The chain that they are of.
@@ -113,7 +125,10 @@ impl Endpoints {
     #[must_use]
     pub fn health(&self) -> Vec<EndpointHealth> {
         let now = elapsed_now();
+        let used = self.can_be_used();
         let of = |node: &Arc<Node>| {
+            let is_used = used.iter().any(|used| Arc::ptr_eq(used, node));
+            let trouble = if is_used { None } else { node.trouble(now) };
             let state = node.state();
             EndpointHealth {
                 name: node.rpc.name().to_owned(),
@@ -121,7 +136,7 @@ impl Endpoints {
                 latency: state.latency,
                 failures: state.rest.failures,
                 has_index: !state.lacks_index,
-                trouble: state.rest.trouble(now).or_else(|| state.trouble.clone()).or_else(|| silent(&state)),
+                trouble,
             }
         };
         self.nodes.iter().map(of).collect()
@@ -224,6 +239,7 @@ impl Endpoints {
         let Some(error) = error.filter(|error| !matches!(error, RpcError::Refused { .. })) else {
             if asked == Asked::Else || state.failed_survey {
                 state.rest.succeeded();
+                state.failed_survey = false;
             }
             state.latency = Some(now.saturating_duration_since(began));
             return;
@@ -247,10 +263,10 @@ impl Endpoints {
     pub(super) async fn usable(&self, until: Deadline) -> Result<(Tip, Vec<Arc<Node>>), EndpointsError> {
         let mut survey = self.survey.lock().await;
         let is_old = |at: Instant| elapsed_now().saturating_duration_since(at) >= self.settings.survey_every;
-        let mut nodes = self.not_in_trouble();
+        let mut nodes = self.can_be_used();
         if nodes.is_empty() || survey.at.is_none_or(is_old) {
             self.take(&mut survey, until).await;
-            nodes = self.not_in_trouble();
+            nodes = self.can_be_used();
         }
         let tip = survey.tip.filter(|_| !nodes.is_empty()).ok_or_else(|| self.none_usable())?;
         let key = |node: &Arc<Node>| {
@@ -262,22 +278,35 @@ impl Endpoints {
         Ok((tip, nodes))
     }
 
-    fn not_in_trouble(&self) -> Vec<Arc<Node>> {
+    /// The sound ones that do not rest, or else those that rest only because they failed at a question.
+    fn can_be_used(&self) -> Vec<Arc<Node>> {
         let now = elapsed_now();
-        let can_be_used = |node: &&Arc<Node>| {
-            let state = node.state();
-            state.status.is_some() && state.trouble.is_none() && state.rest.trouble(now).is_none()
-        };
-        self.nodes.iter().filter(can_be_used).cloned().collect()
+        let (awake, resting): (Vec<_>, Vec<_>) =
+            self.nodes.iter().filter(|node| node.is_sound()).cloned().partition(|node| node.is_awake(now));
+        if !awake.is_empty() {
+            return awake;
+        }
+        resting.into_iter().filter(|node| node.may_be_woken(now, Duration::MAX)).collect()
     }
 
-    /// Asks every endpoint that does not rest how it is, and judges the answers: the chain's newest block, when one of them can be
-    /// used.
+    /// Asks the endpoints how they are: those that do not rest, and when none of them can be used, the others. The chain's newest
+    /// block, when one can be used.
     async fn take(&self, survey: &mut Survey, until: Deadline) -> Option<Tip> {
         let now = elapsed_now();
-        let awake = self.nodes.iter().filter(|node| node.state().rest.trouble(now).is_none()).cloned().collect();
+        let (awake, resting): (Vec<_>, Vec<_>) = self.nodes.iter().cloned().partition(|node| node.is_awake(now));
+        if let Some(tip) = self.survey(awake, survey, until).await {
+            return Some(tip);
+        }
+        let pause = self.settings.survey_every.max(self.settings.cool_down.first);
+        let woken = resting.into_iter().filter(|node| node.may_be_woken(now, pause)).collect();
+        self.survey(woken, survey, until).await
+    }
+
+    /// Asks these how they are, and judges the answers.
+    async fn survey(&self, nodes: Vec<Arc<Node>>, survey: &mut Survey, until: Deadline) -> Option<Tip> {
+        let now = elapsed_now();
         let status = |node: Arc<Node>, until| async move { node.rpc.status(until).await };
-        let answers = self.all(awake, Asked::HowItIs, status, until).await;
+        let answers = self.all(nodes, Asked::HowItIs, status, until).await;
         let (nodes, reports): (Vec<_>, Vec<_>) =
             answers.into_iter().filter_map(|(node, status)| Some((node, status.ok()?))).unzip();
         let standard = Standard {
@@ -287,12 +316,37 @@ impl Endpoints {
             known: survey.tip,
         };
         let (tip, troubles) = judge(&reports, standard);
+        if let Some(reading) = ClockReading::of(&reports, &troubles, tip, standard.now) {
+            self.compare(reading);
+        }
+        if let Some((observer, tip)) = self.observer.as_ref().zip(tip) {
+            observer(tip);
+        }
         for ((node, status), trouble) in nodes.iter().zip(reports).zip(troubles) {
             node.found(status, trouble);
         }
         // Without one, the last known tip still says what a later one may be.
         *survey = Survey { at: tip.map(|_| now), tip: tip.or(survey.tip) };
         tip
+    }
+
+    fn compare(&self, reading: ClockReading) {
+        let change = lock(&self.clocks).note(reading, self.settings.stale_after);
+        match change {
+            Some(Change::Disagree(apart)) => tracing::warn!(
+                event = "clocks_disagree",
+                chain = self.settings.chain_id,
+                error = %apart,
+                "{}",
+                apart.to_do()
+            ),
+            Some(Change::Agree) => tracing::info!(
+                event = "clocks_agree",
+                chain = self.settings.chain_id,
+                "this machine's clock, the endpoints and the chain agree again"
+            ),
+            None => {}
+        }
     }
 
     /// Why nothing was asked: each endpoint with its trouble.
@@ -303,48 +357,6 @@ impl Endpoints {
     }
 }
 
-fn silent(state: &NodeState) -> Option<Trouble> {
-    state.status.is_none().then_some(Trouble::Silent)
-}
-
-impl Node {
-    pub(super) fn name(&self) -> String {
-        self.rpc.name().to_owned()
-    }
-
-    /// When it last said so.
-    pub(super) fn height(&self) -> u64 {
-        self.state().status.as_ref().map_or(0, |status| status.height)
-    }
-
-    pub(super) fn has_no_index(&self) {
-        self.state().lacks_index = true;
-    }
-
-    fn state(&self) -> MutexGuard<'_, NodeState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes what it says about itself; a change is worth a line.
-    fn found(&self, status: Status, trouble: Option<Trouble>) {
-        let mut state = self.state();
-        let (was, is) = (state.trouble.is_some(), trouble.is_some());
-        state.status = Some(status);
-        state.trouble.clone_from(&trouble);
-        drop(state);
-        match trouble {
-            Some(trouble) if !was => {
-                tracing::warn!(
-                    event = "allora_endpoint_dropped",
-                    endpoint = self.name(),
-                    error = %trouble,
-                    "an endpoint is not used until it is sound again"
-                );
-            }
-            None if was && !is => {
-                tracing::info!(event = "allora_endpoint_back", endpoint = self.name(), "an endpoint is used again");
-            }
-            _ => {}
-        }
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

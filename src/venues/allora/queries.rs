@@ -3,8 +3,17 @@
 //! An answer about something else than what was asked for is refused. Amounts of uallo do not fit 64 bits.
 
 use super::query_messages::{
-    AccountAnswer, CoinAnswer, LatestInferenceAnswer, ParamsAnswer, TopicAnswer, WindowAnswer,
+    AccountAnswer, CoinAnswer, InferencesAnswer, LatestInferenceAnswer, ParamsAnswer, ScoreMessage, ScoresAnswer,
+    TopicAnswer, WindowAnswer,
 };
+
+/// What is so after a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At<T> {
+    /// The block.
+    pub height: u64,
+    pub value: T,
+}
 
 /// An account that the chain knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +61,8 @@ impl GasPrice {
 /// Whether one worker may submit to one topic, as of the newest committed block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowStatus {
+    /// The newest committed block of the endpoint that has answered.
+    pub height: u64,
     /// For the newest committed block. A transaction lands in the next one at the earliest.
     pub is_open: bool,
     /// The nonce: a block height. 0: there was none.
@@ -82,6 +93,8 @@ pub struct Topic {
     pub id: u64,
     /// What it is about, in its creator's words.
     pub metadata: String,
+    /// The block at whose end its last epoch ended, which is the nonce of its newest window.
+    pub epoch_last_ended: u64,
     /// In blocks.
     pub epoch_length: u64,
     /// In blocks.
@@ -92,12 +105,41 @@ pub struct Topic {
     pub is_multi: bool,
 }
 
+impl Topic {
+    /// About the block from which on the window of `nonce` has its score: scoring follows the ground truth, at the end of an epoch.
+    #[must_use]
+    pub fn scored_about(&self, nonce: u64) -> u64 {
+        let epoch = self.epoch_length.max(1);
+        nonce.saturating_add(self.ground_truth_lag.saturating_add(epoch).div_ceil(epoch).saturating_mul(epoch))
+    }
+}
+
 /// Parameters of the emissions module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Params {
     pub registration_fee_uallo: u128,
     /// Charged for each submission, beside the transaction's fee.
     pub data_sending_fee_uallo: u128,
+    /// For so many epochs after its rewards an inference is kept.
+    pub epochs_kept: u64,
+}
+
+/// An inference that was active when its window closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredInference {
+    pub worker: String,
+    /// A decimal, as the chain writes it.
+    pub value: String,
+}
+
+/// A worker's score: the running one, or that of one window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Score {
+    pub worker: String,
+    /// The nonce of the newest window that is in it.
+    pub nonce: u64,
+    /// A decimal, as the chain writes it.
+    pub score: String,
 }
 
 /// What is wrong with an answer.
@@ -142,6 +184,7 @@ pub(super) fn params(answer: ParamsAnswer) -> Result<Params, AnswerError> {
     Ok(Params {
         registration_fee_uallo: amount(&params.registration_fee, "the registration fee")?,
         data_sending_fee_uallo: amount(&params.data_sending_fee, "the data sending fee")?,
+        epochs_kept: height(params.min_epoch_length_record_limit)?,
     })
 }
 
@@ -153,6 +196,7 @@ pub(super) fn topic(answer: TopicAnswer, id: u64) -> Result<Topic, AnswerError> 
     Ok(Topic {
         id,
         metadata: topic.metadata,
+        epoch_last_ended: height(topic.epoch_last_ended)?,
         epoch_length: height(topic.epoch_length)?,
         ground_truth_lag: height(topic.ground_truth_lag)?,
         window: height(topic.worker_submission_window)?,
@@ -160,8 +204,9 @@ pub(super) fn topic(answer: TopicAnswer, id: u64) -> Result<Topic, AnswerError> 
     })
 }
 
-pub(super) fn window(answer: &WindowAnswer) -> Result<WindowStatus, AnswerError> {
+pub(super) fn window(answer: &WindowAnswer, at: u64) -> Result<WindowStatus, AnswerError> {
     Ok(WindowStatus {
+        height: at,
         is_open: answer.is_open,
         nonce: height(answer.current_nonce_block_height)?,
         start: height(answer.window_start_block)?,
@@ -185,6 +230,45 @@ pub(super) fn latest_inference(
     }
     let labelled = inference.values.into_iter().next().map(|labelled| labelled.value);
     Ok(Some(LatestInference { nonce: height(inference.block_height)?, value: labelled.unwrap_or(inference.value) }))
+}
+
+/// Those of one window of a topic; an answer about anything else is refused.
+pub(super) fn inferences(
+    answer: InferencesAnswer,
+    topic: u64,
+    nonce: i64,
+) -> Result<Vec<StoredInference>, AnswerError> {
+    let inferences = answer.inferences.map(|answer| answer.inferences).unwrap_or_default();
+    let read = inferences.into_iter().map(|inference| {
+        if (inference.topic, inference.block_height) != (topic, nonce) {
+            return Err(AnswerError::Other(format!("topic {} at {}", inference.topic, inference.block_height)));
+        }
+        let value = inference.values.into_iter().next().unwrap_or(inference.value);
+        Ok(StoredInference { worker: short(&inference.inferer), value: short(&value) })
+    });
+    read.collect()
+}
+
+/// Those of one window of a topic.
+pub(super) fn scores(answer: ScoresAnswer, topic: u64, nonce: u64) -> Result<Vec<Score>, AnswerError> {
+    let scores = answer.scores.map(|answer| answer.scores).unwrap_or_default();
+    let of_window = |one: ScoreMessage| match score(one, topic)? {
+        one if one.nonce == nonce => Ok(one),
+        other => Err(AnswerError::Other(format!("the window {}", other.nonce))),
+    };
+    scores.into_iter().map(of_window).collect()
+}
+
+pub(super) fn score(answer: ScoreMessage, topic: u64) -> Result<Score, AnswerError> {
+    if answer.topic != topic {
+        return Err(AnswerError::Other(format!("topic {}", answer.topic)));
+    }
+    Ok(Score { worker: short(&answer.address), nonce: height(answer.block_height)?, score: short(&answer.score) })
+}
+
+/// The nonce whose rewards were paid last; 0: none was.
+pub(super) fn reward_nonce(nonce: i64) -> Result<u64, AnswerError> {
+    height(nonce)
 }
 
 fn height(height: i64) -> Result<u64, AnswerError> {

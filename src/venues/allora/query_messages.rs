@@ -71,6 +71,8 @@ pub(super) struct ParamsAnswer {
 pub(super) struct ParamsMessage {
     #[prost(string, tag = "28")]
     pub(super) registration_fee: String,
+    #[prost(int64, tag = "31")]
+    pub(super) min_epoch_length_record_limit: i64,
     #[prost(string, tag = "44")]
     pub(super) data_sending_fee: String,
 }
@@ -95,6 +97,8 @@ pub(super) struct TopicMessage {
     pub(super) id: u64,
     #[prost(string, tag = "3")]
     pub(super) metadata: String,
+    #[prost(int64, tag = "8")]
+    pub(super) epoch_last_ended: i64,
     #[prost(int64, tag = "9")]
     pub(super) epoch_length: i64,
     #[prost(int64, tag = "10")]
@@ -182,6 +186,139 @@ emissions_query!(
     "GetWorkerLatestInferenceByTopicId",
     "GetWorkerLatestInputInferenceByTopicId"
 );
+
+/// A topic, and the nonce of one of its windows.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct InferencesRequest {
+    #[prost(uint64, tag = "1")]
+    pub(super) topic: u64,
+    #[prost(int64, tag = "2")]
+    pub(super) block_height: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct InferencesAnswer {
+    #[prost(message, optional, tag = "1")]
+    pub(super) inferences: Option<InferencesMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct InferencesMessage {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) inferences: Vec<StoredInferenceMessage>,
+}
+
+/// Version 9 has `value`, version 10 `values` without labels.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StoredInferenceMessage {
+    #[prost(uint64, tag = "1")]
+    pub(super) topic: u64,
+    #[prost(int64, tag = "2")]
+    pub(super) block_height: i64,
+    #[prost(string, tag = "3")]
+    pub(super) inferer: String,
+    #[prost(string, tag = "4")]
+    pub(super) value: String,
+    #[prost(string, repeated, tag = "7")]
+    pub(super) values: Vec<String>,
+}
+
+emissions_query!(InferencesRequest => InferencesAnswer, "GetInferencesAtBlock");
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ScoresRequest {
+    #[prost(uint64, tag = "1")]
+    pub(super) topic: u64,
+    #[prost(int64, tag = "2")]
+    pub(super) block_height: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ScoresAnswer {
+    #[prost(message, optional, tag = "1")]
+    pub(super) scores: Option<ScoresMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ScoresMessage {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) scores: Vec<ScoreMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ScoreMessage {
+    #[prost(uint64, tag = "1")]
+    pub(super) topic: u64,
+    #[prost(int64, tag = "2")]
+    pub(super) block_height: i64,
+    #[prost(string, tag = "3")]
+    pub(super) address: String,
+    #[prost(string, tag = "4")]
+    pub(super) score: String,
+}
+
+emissions_query!(ScoresRequest => ScoresAnswer, "GetWorkerInferenceScoresAtBlock");
+
+/// A topic, and one of its workers.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ScoreEmaRequest {
+    #[prost(uint64, tag = "1")]
+    pub(super) topic: u64,
+    #[prost(string, tag = "2")]
+    pub(super) inferer: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ScoreAnswer {
+    #[prost(message, optional, tag = "1")]
+    pub(super) score: Option<ScoreMessage>,
+}
+
+emissions_query!(ScoreEmaRequest => ScoreAnswer, "GetInfererScoreEma");
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct InclusionsRequest {
+    #[prost(uint64, tag = "1")]
+    pub(super) topic: u64,
+    #[prost(string, tag = "2")]
+    pub(super) inferer: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CountAnswer {
+    #[prost(uint64, tag = "1")]
+    pub(super) count: u64,
+}
+
+emissions_query!(InclusionsRequest => CountAnswer, "GetCountInfererInclusionsInTopic");
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct RewardNonceRequest {
+    #[prost(uint64, tag = "1")]
+    pub(super) topic: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct RewardNonceAnswer {
+    #[prost(int64, tag = "1")]
+    pub(super) nonce: i64,
+}
+
+emissions_query!(RewardNonceRequest => RewardNonceAnswer, "GetTopicRewardNonce");
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TopicExistsRequest {
+    #[prost(uint64, tag = "1")]
+    pub(super) topic: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TopicExistsAnswer {
+    #[prost(bool, tag = "1")]
+    pub(super) exists: bool,
+}
+
+emissions_query!(TopicExistsRequest => TopicExistsAnswer, "TopicExists");
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct AccountRequest {

@@ -6,10 +6,12 @@
 //!
 //! Protocol: <https://docs.cometbft.com/v0.38/rpc/>.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::{BASE64, HEXLOWER};
 use sentinel_actors::domain::time::UtcMs;
+use sentinel_actors::meters::Calls;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -83,6 +85,8 @@ pub struct Status {
     pub height: u64,
     /// Of that block.
     pub time: UtcMs,
+    /// Its clock when it answered, to the second; `None`: it did not say so.
+    pub date: Option<UtcMs>,
     /// It is still reading old blocks.
     pub catching_up: bool,
 }
@@ -142,6 +146,8 @@ pub struct Block {
 pub struct BlockResults {
     /// One for each of its transactions, in order.
     pub transactions: Vec<Delivered>,
+    /// Events of each of its transactions, in order.
+    pub transaction_events: Vec<Vec<Event>>,
     /// Events of the block itself, without those of its transactions.
     pub events: Vec<Event>,
 }
@@ -190,6 +196,11 @@ impl Rpc {
         Ok(Self { name, url, http })
     }
 
+    /// Counts its calls there from now on.
+    pub fn count_in(&self, calls: Arc<Calls>) {
+        self.http.count_in(calls);
+    }
+
     /// Host and port, without the path: that of some providers is a key.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -199,12 +210,14 @@ impl Rpc {
     /// # Errors
     /// When there is no answer that can be used.
     pub async fn status(&self, until: Deadline) -> Result<Status, RpcError> {
-        let status: wire::Status = self.call("status", &json!({}), until).await?;
+        let answer = self.http.post(&self.url, &request("status", &json!({})), until).await?;
+        let status: wire::Status = self.read(&answer)?;
         let sync = status.sync_info;
         Ok(Status {
             chain_id: self.http.printable(&status.node_info.network),
             height: sync.latest_block_height,
             time: sync.latest_block_time,
+            date: answer.date(),
             catching_up: sync.catching_up,
         })
     }
@@ -298,15 +311,17 @@ impl Rpc {
         if results.height != height {
             return Err(other_height(results.height));
         }
-        let transactions = results.txs_results.unwrap_or_default();
+        let mut transactions = results.txs_results.unwrap_or_default();
+        let transaction_events = transactions.iter_mut().map(|result| events(result.events.take())).collect();
         Ok(BlockResults {
             transactions: transactions.into_iter().map(|result| self.delivered(result, height)).collect(),
-            events: results.finalize_block_events.unwrap_or_default().into_iter().map(Event::from).collect(),
+            transaction_events,
+            events: events(results.finalize_block_events),
         })
     }
 
     fn delivered(&self, result: wire::TxResult, height: u64) -> Delivered {
-        let wire::TxResult { code, codespace, log, gas_wanted, gas_used } = result;
+        let wire::TxResult { code, codespace, log, gas_wanted, gas_used, events: _ } = result;
         Delivered { height, code, codespace, log: self.http.printable(&log), gas_wanted, gas_used }
     }
 
@@ -333,8 +348,17 @@ impl Rpc {
 
     fn status_error(&self, answer: &Answer) -> RpcError {
         let text = self.http.printable(&String::from_utf8_lossy(&answer.body));
-        RpcError::Status { status: answer.status, text, retry_after: answer.retry_after() }
+        // Its instant is one of its clock, so it is compared with that.
+        let retry_after = match (answer.retry_after(), answer.date()) {
+            (Some(RetryAfter::At(at)), Some(date)) => Some(RetryAfter::Wait(at.since(date))),
+            (retry_after, _) => retry_after,
+        };
+        RpcError::Status { status: answer.status, text, retry_after }
     }
+}
+
+fn events(events: Option<Vec<wire::Event>>) -> Vec<Event> {
+    events.unwrap_or_default().into_iter().map(Event::from).collect()
 }
 
 fn request(method: &str, params: &Value) -> Vec<u8> {

@@ -101,6 +101,7 @@ pub(super) struct TxResult {
     pub(super) gas_wanted: u64,
     #[serde(default, deserialize_with = "number")]
     pub(super) gas_used: u64,
+    pub(super) events: Option<Vec<Event>>,
 }
 
 #[derive(Deserialize)]

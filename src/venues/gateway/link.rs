@@ -13,16 +13,19 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
+use sentinel_actors::meters::{Called, Calls};
 use sentinel_actors::ports::{MayLeave, elapsed_now};
 use tmq::request_reply::RequestSender;
 use tmq::{AsZmqSocket as _, Context, Message, Multipart, TmqError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
+
+use super::sentinel::Session;
 
 /// No reply of a gateway comes near this; a longer one ends the connection before it is read.
 const REPLY_BYTES_MAX: i64 = 64 * 1024;
@@ -75,6 +78,12 @@ pub struct Link {
     line: Mutex<Line>,
     /// What was taken for a reply turned out to be none: the kept socket goes before the next request.
     distrusted: AtomicBool,
+    /// Questions so far that are about no order: each has an id of its own.
+    questions: AtomicU64,
+    /// Where its requests are counted; nowhere until it is told.
+    calls: OnceLock<Arc<Calls>>,
+    /// For a dialect that talks in sessions.
+    session: Session,
 }
 
 #[derive(Default)]
@@ -93,7 +102,14 @@ pub fn link(address: GatewayAddress) -> Arc<Link> {
     if let Some(link) = links.get(&address).and_then(Weak::upgrade) {
         return link;
     }
-    let link = Arc::new(Link { address: address.clone(), line: Mutex::default(), distrusted: AtomicBool::new(false) });
+    let link = Arc::new(Link {
+        address: address.clone(),
+        line: Mutex::default(),
+        distrusted: AtomicBool::new(false),
+        questions: AtomicU64::new(0),
+        calls: OnceLock::new(),
+        session: Session::default(),
+    });
     links.retain(|_, link| link.strong_count() > 0);
     links.insert(address, Arc::downgrade(&link));
     link
@@ -104,6 +120,22 @@ impl Link {
     #[must_use]
     pub fn address(&self) -> &GatewayAddress {
         &self.address
+    }
+
+    /// What the gateway has said of itself, where its dialect talks in sessions.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Counts its requests there from now on, unless they are counted elsewhere already: a process has one link to an endpoint.
+    pub fn count_in(&self, calls: Arc<Calls>) {
+        let _ = self.calls.set(calls);
+    }
+
+    /// The number of the next question that is about no order.
+    #[must_use]
+    pub fn next_question(&self) -> u64 {
+        self.questions.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The last reply was not what it was taken for: the next request begins with a fresh socket.
@@ -121,6 +153,25 @@ impl Link {
         sound: impl Fn(&[u8]) -> bool,
     ) -> Exchange {
         let until = elapsed_now() + deadline;
+        let exchange = self.try_exchange(request, (deadline, until), may_leave, &sound).await;
+        if let Some(calls) = self.calls.get() {
+            calls.count(match &exchange {
+                Exchange::Reply(reply) if sound(reply) => Called::Ok,
+                Exchange::Reply(_) => Called::Refused,
+                Exchange::NoReply(_) if elapsed_now() >= until => Called::Timeout,
+                Exchange::NoReply(_) | Exchange::NeverLeft(_) => Called::Failed,
+            });
+        }
+        exchange
+    }
+
+    async fn try_exchange(
+        &self,
+        request: &[u8],
+        (deadline, until): (Duration, Instant),
+        may_leave: MayLeave<'_>,
+        sound: &impl Fn(&[u8]) -> bool,
+    ) -> Exchange {
         let Some(mut line) = before(until, &|| true, self.line.lock()).await else {
             return Exchange::NeverLeft(format!(
                 "other requests occupied the link to {} for {deadline:?}",

@@ -22,6 +22,36 @@ pub enum Class {
     Unknown,
 }
 
+impl Class {
+    /// For the table in the docs: what it is called there, and what the node does.
+    #[must_use]
+    pub const fn consequence(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Done => ("done", "The order is `acked`, where the rest of the reply agrees; its ticket is recorded."),
+            Self::Partial => {
+                ("partial", "The order is `acked` with the volume that the reply states; without one it is `unknown`.")
+            }
+            Self::Placed => (
+                "placed",
+                "The order is `unknown`, unless `order-send` leaves positions to stops at the broker: there it is `acked`.",
+            ),
+            Self::Refused { lasting: false } => ("refused", "The order is `rejected`. The next slot may decide again."),
+            Self::Refused { lasting: true } => (
+                "refused until something changes",
+                "The order is `rejected`. After three of these in a row only closing orders leave (`reducing`).",
+            ),
+            Self::Unknown => {
+                ("unknown", "The order is `unknown`. It is never sent again, and settled by evidence or by a person.")
+            }
+        }
+    }
+}
+
+/// Every code that has a meaning of its own.
+pub fn listed() -> impl Iterator<Item = i64> {
+    (-4..=-1).rev().chain(10_004..=10_046).filter(|code| meaning(*code) != UNLISTED)
+}
+
 /// The order is complete.
 pub const DONE: i64 = 10009;
 
@@ -52,11 +82,62 @@ pub fn class(retcode: i64, text: &str) -> Class {
     }
 }
 
+/// Errors in words that a gateway has only before an order is carried out. Any other words leave open what became of it: gateways
+/// say "no connection" and "call failed" also when the terminal has taken the order.
+const REFUSALS: [&str; 14] = [
+    "symbol not found",
+    "invalid symbol",
+    "invalid volume",
+    "invalid price",
+    "invalid stops",
+    "invalid request",
+    "market closed",
+    "market is closed",
+    "not enough money",
+    "trade disabled",
+    "autotrading disabled",
+    "has no attribute",
+    "missing field",
+    "payload is missing",
+];
+
+/// The class of an error without a code of its own: that of a return code which its words name, else a refusal only when the words
+/// are on a short list.
+#[must_use]
+pub fn class_of_text(text: &str) -> Class {
+    if leaves_open(text) {
+        return Class::Unknown;
+    }
+    let words = text.to_lowercase();
+    let named: Vec<i64> = words
+        // With its sign: negative numbers are errors of the terminal's interface.
+        .split(|char: char| !char.is_ascii_digit() && char != '-')
+        .filter(|digits| digits.len() == 5 && digits.starts_with("100"))
+        .filter_map(|digits| digits.parse().ok())
+        .collect();
+    match named[..] {
+        [code] => match class(code, text) {
+            refused @ Class::Refused { .. } => refused,
+            _ => Class::Unknown,
+        },
+        [] if is_refusal(&words) => Class::Refused { lasting: true },
+        _ => Class::Unknown,
+    }
+}
+
+fn is_refusal(words: &str) -> bool {
+    // "Symbol EURUSD not found": the name stands between.
+    let symbol = words.contains("symbol") && (words.contains("not found") || words.contains("not available"));
+    symbol || REFUSALS.iter().any(|refusal| words.contains(refusal))
+}
+
 /// Whether a text says that the terminal did not answer in time.
 fn leaves_open(text: &str) -> bool {
     let text = text.to_lowercase();
     ["timeout", "time out", "timed out", "time-out", "unknown"].iter().any(|sign| text.contains(sign))
 }
+
+const UNLISTED: &str = "a code that is not listed";
 
 /// What a code is called.
 #[must_use]
@@ -102,6 +183,6 @@ pub const fn meaning(retcode: i64) -> &'static str {
         -2 => "the gateway misses a field",
         -3 => "a field is out of the gateway's range",
         -4 => "the gateway failed inside",
-        _ => "a code that is not listed",
+        _ => UNLISTED,
     }
 }

@@ -152,11 +152,11 @@ impl Running {
         let call = match (request.method.as_str(), request.target.as_str()) {
             ("POST", _) => Call::of_body(&request.body),
             ("GET", target) => Ok(of_target(target)),
-            _ => return whole(stream, 405, &[], "text/plain", b"Method Not Allowed"),
+            _ => return self.whole(stream, 405, &[], "text/plain", b"Method Not Allowed"),
         };
         let call = match call {
             Ok(call) => call,
-            Err(error) => return send(stream, 200, &rpc::body(&Value::Null, &Err(error))),
+            Err(error) => return self.send(stream, 200, &rpc::body(&Value::Null, &Err(error))),
         };
         let names = call.names();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -185,25 +185,63 @@ impl Running {
             }
             Some(Fault::Http(status, after)) => {
                 let headers: Vec<_> = after.iter().map(|seconds| ("Retry-After", seconds.to_string())).collect();
-                whole(stream, *status, &headers, "text/plain", b"no")
+                self.whole(stream, *status, &headers, "text/plain", b"no")
             }
-            Some(Fault::Html) => whole(stream, 200, &[], "text/html", b"<html><body>Welcome to nginx!</body></html>"),
-            Some(Fault::Truncated) => send(stream, status, &body[..body.len() / 2]),
+            Some(Fault::Html) => {
+                self.whole(stream, 200, &[], "text/html", b"<html><body>Welcome to nginx!</body></html>")
+            }
+            Some(Fault::Truncated) => self.send(stream, status, &body[..body.len() / 2]),
             Some(Fault::CutOff) => {
-                begin(stream, status, &[], "application/json", body.len())?;
+                self.begin(stream, status, &[], "application/json", body.len())?;
                 stream.write_all(&body[..body.len() / 2])?;
                 Ok(false)
             }
             Some(Fault::GoAway) => {
-                whole(stream, status, &[("Connection", "close".to_owned())], "application/json", body)?;
+                self.whole(stream, status, &[("Connection", "close".to_owned())], "application/json", body)?;
                 Ok(false)
             }
             Some(Fault::Delay(time)) => {
                 thread::sleep(*time);
-                send(stream, status, body)
+                self.send(stream, status, body)
             }
-            _ => send(stream, status, body),
+            _ => self.send(stream, status, body),
         }
+    }
+
+    fn begin(
+        &self,
+        stream: &mut TcpStream,
+        status: u16,
+        headers: &[(&str, String)],
+        content_type: &str,
+        length: usize,
+    ) -> io::Result<()> {
+        let reason = if status == 200 { "OK" } else { "No" };
+        let mut head =
+            format!("HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n");
+        let date = self.shared.date(self.node).map(|date| ("Date", date));
+        for (name, value) in date.iter().chain(headers) {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes())
+    }
+
+    fn whole(
+        &self,
+        stream: &mut TcpStream,
+        status: u16,
+        headers: &[(&str, String)],
+        content_type: &str,
+        body: &[u8],
+    ) -> io::Result<bool> {
+        self.begin(stream, status, headers, content_type, body.len())?;
+        stream.write_all(body)?;
+        Ok(true)
+    }
+
+    fn send(&self, stream: &mut TcpStream, status: u16, body: &[u8]) -> io::Result<bool> {
+        self.whole(stream, status, &[], "application/json", body)
     }
 
     /// Drops the other handle of a stream, so that the connection ends when its own one does.
@@ -252,37 +290,4 @@ fn decoded(text: &str) -> String {
         rest = if escaped.is_some() { &after[2..] } else { after };
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn begin(
-    stream: &mut TcpStream,
-    status: u16,
-    headers: &[(&str, String)],
-    content_type: &str,
-    length: usize,
-) -> io::Result<()> {
-    let reason = if status == 200 { "OK" } else { "No" };
-    let mut head =
-        format!("HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n");
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str("\r\n");
-    stream.write_all(head.as_bytes())
-}
-
-fn whole(
-    stream: &mut TcpStream,
-    status: u16,
-    headers: &[(&str, String)],
-    content_type: &str,
-    body: &[u8],
-) -> io::Result<bool> {
-    begin(stream, status, headers, content_type, body.len())?;
-    stream.write_all(body)?;
-    Ok(true)
-}
-
-fn send(stream: &mut TcpStream, status: u16, body: &[u8]) -> io::Result<bool> {
-    whole(stream, status, &[], "application/json", body)
 }

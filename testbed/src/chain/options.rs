@@ -16,7 +16,8 @@ pub struct Options {
     pub nodes: usize,
     /// A block each time this has passed; `None`: only when a test asks for one.
     pub every: Option<Duration>,
-    /// Block time; `None` counts from the genesis.
+    /// Block time, and with it the clock of every node; `None` counts from the genesis, and a node's clock shows the newest block's
+    /// time. So a block may come each 20 ms and be five minutes after the one before, as `block_ms` of the genesis says.
     pub now: Option<Now>,
     /// JSON-RPC ports of the nodes, gRPC ports after them; missing ones are any that are free.
     pub ports: Vec<u16>,
@@ -54,6 +55,8 @@ pub struct View {
     pub has_services: bool,
     /// How often a transaction is not found after its block.
     pub index_lag: u32,
+    /// By how much the clock in its answers' header `Date` is ahead, in milliseconds; `None`: there is no such header.
+    pub date_skew_ms: Option<i64>,
 }
 
 impl Default for View {
@@ -67,6 +70,7 @@ impl Default for View {
             has_tx_index: true,
             has_services: true,
             index_lag: 0,
+            date_skew_ms: Some(0),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ante::required_fee;
@@ -74,6 +75,15 @@ impl Shared {
     pub(super) fn block(&self) -> i64 {
         let now_ms = self.now.as_ref().map(|now| now());
         self.world().block(now_ms)
+    }
+
+    /// What a node says the time is, as HTTP has it; `None`: it does not say so.
+    pub(super) fn date(&self, node: usize) -> Option<String> {
+        let world = self.world();
+        let skew_ms = world.nodes[node].view.date_skew_ms?;
+        let now_ms = self.now.as_ref().map_or(world.state.time_ms, |now| now());
+        let date = Timestamp::from_millisecond(now_ms.saturating_add(skew_ms)).unwrap_or_default();
+        Some(date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
     }
 
     /// Takes a request through its fault, its work and the log; `work` is not done when the fault says so.

@@ -179,12 +179,20 @@ impl Book {
         }
         let closing = |reason| Closing { at_ms: deal.at_ms, price: deal.price, reason };
         if deal.filled < net.volume {
-            self.reduce(net, deal, changes);
+            self.reduce(net, deal.filled, deal.price, changes);
         } else if deal.filled == net.volume {
             self.close(net.id, closing("order"), changes);
         } else {
             self.close(net.id, closing("reversed"), changes);
             self.begin(deal, deal.filled - net.volume, changes);
+        }
+    }
+
+    /// Closes so much of a position.
+    pub fn close_lots(&mut self, id: i64, lots: Decimal, closing: Closing, changes: &mut Vec<Change>) {
+        match self.open.get(&id).filter(|position| lots < position.volume).cloned() {
+            Some(position) => self.reduce(position, lots, closing.price, changes),
+            None => self.close(id, closing, changes),
         }
     }
 
@@ -225,9 +233,9 @@ impl Book {
         self.keep(net, changes);
     }
 
-    fn reduce(&mut self, mut net: Position, deal: &Deal, changes: &mut Vec<Change>) {
-        let earned = net.earned(deal.price, deal.filled, self.contract_size);
-        net.volume -= deal.filled;
+    fn reduce(&mut self, mut net: Position, lots: Decimal, price: Decimal, changes: &mut Vec<Change>) {
+        let earned = net.earned(price, lots, self.contract_size);
+        net.volume -= lots;
         net.profit += earned;
         self.earn(earned, changes);
         self.keep(net, changes);

@@ -4,6 +4,7 @@
 use rust_decimal::prelude::ToPrimitive as _;
 use rust_decimal::{Decimal, RoundingStrategy};
 
+use super::advisor::Advisor;
 use super::book::{Book, Change, Closing, Deal, Position};
 use super::clock::Now;
 use super::codes;
@@ -13,10 +14,13 @@ use super::memory::IdMemory;
 use super::outcome::{Arrival, OrderRow, OrderState, Outcome, steps};
 use super::reply::{AccountView, Answer, FOREIGN_ID, PositionView, render};
 use super::request::{Dialect, Order, Request, RequestError, parse};
+use super::trap::Trap;
 use crate::FaultRule;
 
 /// Lots of a position are margined at this ratio.
 const LEVERAGE: Decimal = Decimal::ONE_HUNDRED;
+/// What a gateway without a terminal fills every order as.
+const STUB_TICKET: i64 = 12_345;
 /// No JSON, and no UTF-8 either.
 const GARBAGE: &[u8] = b"\xff\xfe{\"error\": no json";
 
@@ -33,6 +37,9 @@ pub struct Core {
     book: Book,
     memory: IdMemory,
     faults: Vec<FaultRule<Fault>>,
+    traps: Vec<Trap>,
+    /// It plays one in the place of a gateway, on the chart of this symbol.
+    advisor: Option<(Advisor, String)>,
     /// Order requests since the process began.
     orders: u64,
     /// The answer to the newest of them, before any fault changed it.
@@ -59,6 +66,8 @@ impl Core {
             book,
             memory: IdMemory::default(),
             faults,
+            traps: Vec::new(),
+            advisor: None,
             orders: 0,
             last_answer: None,
             numbers,
@@ -67,13 +76,25 @@ impl Core {
         }
     }
 
+    /// What it does in every message.
+    #[must_use]
+    pub fn playing(mut self, traps: Vec<Trap>, advisor: Option<Advisor>) -> Self {
+        let chart = self.market.first_symbol().unwrap_or_default().to_owned();
+        self.traps = traps;
+        self.advisor = advisor.map(|advisor| (advisor, chart));
+        self
+    }
+
     #[must_use]
     pub const fn book(&self) -> &Book {
         &self.book
     }
 
     pub fn receive(&mut self, raw: &[u8], now: Now) -> Arrival {
-        let parsed = parse(raw);
+        let parsed = match &self.advisor {
+            Some((advisor, chart)) => advisor.parse(raw, chart),
+            None => parse(raw),
+        };
         let fault = if parsed.is_order() { self.next_fault() } else { None };
         let seq = self.numbers.seq;
         self.numbers.seq += 1;
@@ -87,6 +108,7 @@ impl Core {
         let now = &now.not_before(&arrived);
         let market_ms = match &parsed.request {
             Ok(Request::Order(order)) => arrived.market_ms(&order.symbol),
+            Ok(Request::Close(id)) => self.book.position(*id).and_then(|position| arrived.market_ms(&position.symbol)),
             _ => None,
         };
         let mut outcome = Outcome {
@@ -101,21 +123,26 @@ impl Core {
             reply: Vec::new(),
             steps: steps(fault),
         };
+        if matches!(outcome.parsed.request, Ok(Request::Close(_))) && self.is_trapped(Trap::LostClose) {
+            outcome.steps = steps(Some(Fault::LostReply));
+        }
         if fault == Some(Fault::DieBefore) {
             return outcome;
         }
         let now_ms = now.wall_ms;
         let answer = self.answer(&mut outcome, now);
-        let before = self.last_answer.as_ref().unwrap_or(&answer);
+        let said = self.said(&outcome, &answer);
+        let before = self.last_answer.as_ref().unwrap_or(&said);
+        let advisor = self.advisor.as_ref().map(|(advisor, _)| *advisor);
         let id = outcome.parsed.req_id.as_deref();
         outcome.reply = match fault {
             Some(Fault::Garbage) => GARBAGE.to_vec(),
-            Some(Fault::StrangerId) => render(&outcome.parsed, Some(FOREIGN_ID), now_ms, &answer),
-            Some(Fault::PreviousReply) => render(&outcome.parsed, id, now_ms, before),
+            Some(Fault::StrangerId) => render(&outcome.parsed, advisor, Some(FOREIGN_ID), now_ms, &said),
+            Some(Fault::PreviousReply) => render(&outcome.parsed, advisor, id, now_ms, before),
             Some(Fault::ReusedTicket) => {
-                render(&outcome.parsed, id, now_ms, &answer.clone().with_ticket(before.ticket()))
+                render(&outcome.parsed, advisor, id, now_ms, &said.clone().with_ticket(before.ticket()))
             }
-            _ => render(&outcome.parsed, id, now_ms, &answer),
+            _ => render(&outcome.parsed, advisor, id, now_ms, &said),
         };
         if outcome.parsed.is_order() {
             self.last_answer = Some(answer.clone());
@@ -130,6 +157,26 @@ impl Core {
     fn next_fault(&mut self) -> Option<Fault> {
         self.orders += 1;
         FaultRule::decide(&self.faults, self.orders).copied()
+    }
+
+    fn is_trapped(&self, trap: Trap) -> bool {
+        self.traps.contains(&trap)
+    }
+
+    /// What it says instead of the truth.
+    fn said(&self, outcome: &Outcome, answer: &Answer) -> Answer {
+        match answer {
+            Answer::Refused(error)
+                if error.code > 0 && outcome.parsed.is_order() && self.is_trapped(Trap::HidesRefusals) =>
+            {
+                let (symbol, volume, price) = (String::new(), Decimal::ZERO, Decimal::ZERO);
+                Answer::Filled { ticket: 0, symbol, volume, price, partial: false }
+            }
+            Answer::Positions(_) if self.is_trapped(Trap::Blind) => Answer::Positions(Vec::new()),
+            Answer::Account(_) if self.is_trapped(Trap::Blind) => Answer::Failed("not connected to the terminal"),
+            Answer::Account(account) if self.is_trapped(Trap::Constants) => Answer::ConstantAccount(account.clone()),
+            truth => truth.clone(),
+        }
     }
 
     fn answer(&mut self, outcome: &mut Outcome, now: &Now) -> Answer {
@@ -150,9 +197,19 @@ impl Core {
         }
         match request {
             Request::Order(order) => self.order(outcome, order, now),
+            Request::Close(_) if self.is_trapped(Trap::CannotClose) => {
+                Answer::Failed("module 'MetaTrader5' has no attribute 'Close'")
+            }
             Request::Close(ticket) => self.close(outcome, ticket, now),
+            Request::Quote(symbol) => {
+                let quote = now.market_ms(&symbol).and_then(|at_ms| self.market.quote(&symbol, at_ms));
+                quote.map_or_else(|| Answer::Refused(RequestError::new(codes::PARSE, "No tick")), Answer::Quote)
+            }
             Request::KillSwitch => {
                 let open: Vec<i64> = self.book.open().map(|position| position.id).collect();
+                if self.is_trapped(Trap::CannotClose) {
+                    return Answer::Closed(open);
+                }
                 open.iter().for_each(|id| self.close_at_market(*id, now, "kill-switch", &mut outcome.changes));
                 Answer::Closed(open)
             }
@@ -165,6 +222,10 @@ impl Core {
     }
 
     fn order(&mut self, outcome: &mut Outcome, order: Order, now: &Now) -> Answer {
+        if self.is_trapped(Trap::Stub) {
+            let Order { symbol, volume, .. } = order;
+            return Answer::Filled { ticket: STUB_TICKET, symbol, volume, price: Decimal::ONE, partial: false };
+        }
         if let Some(Fault::Refuse(code)) = outcome.fault {
             return Answer::Refused(RequestError::new(code, codes::text(code)));
         }
@@ -180,9 +241,8 @@ impl Core {
             outcome.order = Some(row);
             return Answer::Placed(ticket);
         }
-        row.filled = if outcome.fault == Some(Fault::Partial) { half(row.order.volume) } else { row.order.volume };
-        let partial = row.filled < row.order.volume;
-        row.state = if partial { OrderState::Partial } else { OrderState::Filled };
+        (row.filled, row.state) = filled(row.order.volume, outcome.fault);
+        let partial = row.state == OrderState::Partial;
         let price = self.slipped(&row.order, quote);
         row.price = Some(price);
         let deal = Deal { ticket, order: &row.order, filled: row.filled, price, at_ms };
@@ -213,6 +273,9 @@ impl Core {
         if below.is_some_and(|level| level >= exit) || above.is_some_and(|level| level <= exit) {
             return Err(refused(codes::INVALID_STOPS, "a level lies on the wrong side of the market"));
         }
+        if order.volume <= Decimal::ZERO {
+            return Err(refused(codes::INVALID_VOLUME, "an order needs a volume"));
+        }
         if self.book.is_full() {
             return Err(RequestError::new(codes::POSITION_LIMIT, codes::text(codes::POSITION_LIMIT)));
         }
@@ -232,6 +295,9 @@ impl Core {
 
     /// Closes by ticket; to the market that is an order, with a ticket of its own.
     fn close(&mut self, outcome: &mut Outcome, id: i64, now: &Now) -> Answer {
+        if let Some(Fault::Refuse(code)) = outcome.fault {
+            return Answer::Refused(RequestError::new(code, codes::text(code)));
+        }
         let Some(position) = self.book.position(id) else {
             return Answer::Refused(RequestError::new(codes::POSITION_CLOSED, codes::text(codes::POSITION_CLOSED)));
         };
@@ -243,12 +309,23 @@ impl Core {
         let ticket = self.numbers.ticket;
         self.numbers.ticket += 1;
         let price = quote.of(side);
-        self.book.close(id, Closing { at_ms, price, reason: "close" }, &mut outcome.changes);
+        if self.is_trapped(Trap::SaysClosed) {
+            return Answer::Filled { ticket, symbol, volume, price, partial: false };
+        }
         let order =
             Order { symbol: symbol.clone(), side, volume, sl: None, tp: None, magic: 0, comment: String::new() };
-        let state = OrderState::Filled;
-        outcome.order = Some(OrderRow { ticket, order, filled: volume, price: Some(price), state, market_ms: at_ms });
-        Answer::Filled { ticket, symbol, volume, price, partial: false }
+        let mut row =
+            OrderRow { ticket, order, filled: Decimal::ZERO, price: None, state: OrderState::Placed, market_ms: at_ms };
+        if outcome.fault == Some(Fault::Placed) {
+            outcome.order = Some(row);
+            return Answer::Placed(ticket);
+        }
+        (row.filled, row.state) = filled(volume, outcome.fault);
+        row.price = Some(price);
+        self.book.close_lots(id, row.filled, Closing { at_ms, price, reason: "close" }, &mut outcome.changes);
+        let (volume, partial) = (row.filled, row.state == OrderState::Partial);
+        outcome.order = Some(row);
+        Answer::Filled { ticket, symbol, volume, price, partial }
     }
 
     fn close_at_market(&mut self, id: i64, now: &Now, reason: &'static str, changes: &mut Vec<Change>) {
@@ -284,6 +361,12 @@ impl Core {
         let used_margin = (self.book.open().map(value).sum::<Decimal>() / LEVERAGE).round_dp(2);
         AccountView { balance: balance.round_dp(2), equity: (balance + floating).round_dp(2), used_margin }
     }
+}
+
+/// What of an order is filled.
+fn filled(volume: Decimal, fault: Option<Fault>) -> (Decimal, OrderState) {
+    let lots = if fault == Some(Fault::Partial) { half(volume) } else { volume };
+    (lots, if lots < volume { OrderState::Partial } else { OrderState::Filled })
 }
 
 /// Half of a volume in whole hundredths of a lot; the smallest volume has no half and is filled whole.

@@ -43,7 +43,7 @@ pub const SCHEMA: &str = "
 CREATE TABLE requests (
     seq        INTEGER PRIMARY KEY,
     arrived_ms INTEGER NOT NULL,
-    dialect    TEXT NOT NULL CHECK (dialect IN ('order-send', 'command', 'signal')),
+    dialect    TEXT NOT NULL CHECK (dialect IN ('order-send', 'command', 'signal', 'expert-advisor')),
     action     TEXT NOT NULL,
     req_id     TEXT,
     raw        TEXT NOT NULL,

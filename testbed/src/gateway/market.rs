@@ -140,6 +140,12 @@ impl Market {
         Self { symbols, half: spread / Decimal::TWO }
     }
 
+    /// Any symbol that is traded here.
+    #[must_use]
+    pub fn first_symbol(&self) -> Option<&str> {
+        self.symbols.keys().next().map(String::as_str)
+    }
+
     /// When the bars of a symbol end, in Unix milliseconds; `None` where none do.
     #[must_use]
     pub fn end_ms(&self, symbol: &str) -> Option<i64> {

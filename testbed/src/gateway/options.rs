@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use rust_decimal::Decimal;
 
+use super::advisor::Advisor;
 use super::book::AccountMode;
 use super::fault::Fault;
 use super::market::{Market, PRICE_MAX, Prices, read_bars};
+use super::trap::Trap;
 use crate::{FaultRule, Shadowed};
 
 /// What is traded when nothing is given.
@@ -39,6 +41,10 @@ pub struct GatewayOptions {
     pub seed: Option<u64>,
     /// Which orders meet a fault, and which.
     pub faults: Vec<FaultRule<Fault>>,
+    /// What it does in every message.
+    pub traps: Vec<Trap>,
+    /// It plays this instead of a gateway.
+    pub advisor: Option<Advisor>,
 }
 
 impl Default for GatewayOptions {
@@ -57,6 +63,8 @@ impl Default for GatewayOptions {
             balance: Decimal::from(10_000),
             seed: None,
             faults: Vec::new(),
+            traps: Vec::new(),
+            advisor: None,
         }
     }
 }

@@ -5,8 +5,9 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 use serde_json::{Value, json};
 
+use super::advisor::Advisor;
 use super::codes;
-use super::market::Side;
+use super::market::{Quote, Side};
 use super::request::{Dialect, Parsed, RequestError};
 
 /// What `stranger-id` answers with: the nil UUID, which no intent has.
@@ -57,6 +58,11 @@ pub enum Answer {
     Refused(RequestError),
     Closed(Vec<i64>),
     Account(AccountView),
+    /// The account with a kind and a server that are constants.
+    ConstantAccount(AccountView),
+    /// The handler failed, without a code.
+    Failed(&'static str),
+    Quote(Quote),
     Positions(Vec<PositionView>),
     Alive,
 }
@@ -70,7 +76,13 @@ impl Answer {
             Self::Filled { .. } | Self::Cached(_) => codes::DONE.to_string(),
             Self::Placed(_) => codes::PLACED.to_string(),
             Self::Refused(error) => error.code.to_string(),
-            Self::Closed(_) | Self::Account(_) | Self::Positions(_) | Self::Alive => "ok".to_owned(),
+            Self::Failed(_) => "failed".to_owned(),
+            Self::Closed(_)
+            | Self::Account(_)
+            | Self::ConstantAccount(_)
+            | Self::Positions(_)
+            | Self::Quote(_)
+            | Self::Alive => "ok".to_owned(),
         }
     }
 
@@ -95,8 +107,15 @@ impl Answer {
 
 /// The reply to a message. `req_id` is what a dialect with ids answers with; `now_ms` is wall time.
 #[must_use]
-pub fn render(parsed: &Parsed, req_id: Option<&str>, now_ms: i64, answer: &Answer) -> Vec<u8> {
+pub fn render(
+    parsed: &Parsed,
+    advisor: Option<Advisor>,
+    req_id: Option<&str>,
+    now_ms: i64,
+    answer: &Answer,
+) -> Vec<u8> {
     let reply = match parsed.dialect {
+        Dialect::ExpertAdvisor => advisor.unwrap_or(Advisor::Newer).render(answer),
         Dialect::OrderSend => order_send(answer),
         Dialect::Command => command(req_id, now_ms, answer),
         Dialect::Signal => signal(answer),
@@ -139,8 +158,15 @@ fn command(req_id: Option<&str>, now_ms: i64, answer: &Answer) -> Value {
         }
         Answer::Closed(tickets) => ("SUCCESS", json!({ "status": "SUCCESS", "closed": tickets }), None),
         Answer::Account(account) => ("SUCCESS", account_data(account), None),
+        Answer::ConstantAccount(account) => {
+            let mut data = account_data(account);
+            data["trade_mode"] = json!(2);
+            data["server_name"] = json!("UNKNOWN");
+            ("SUCCESS", data, None)
+        }
+        Answer::Failed(text) => ("SUCCESS", json!({ "status": "ERROR", "error": text }), None),
         Answer::Positions(positions) => ("SUCCESS", positions.iter().map(position_data).collect(), None),
-        Answer::Alive | Answer::Cached(_) => {
+        Answer::Alive | Answer::Cached(_) | Answer::Quote(_) => {
             ("SUCCESS", json!({ "status": "alive", "service": "sentinel paper gateway" }), None)
         }
     };

@@ -30,6 +30,8 @@ pub enum Dialect {
     Command,
     /// `place_order` and `check_connection`.
     Signal,
+    /// An advisor in the place of a gateway.
+    ExpertAdvisor,
 }
 
 impl Dialect {
@@ -40,6 +42,7 @@ impl Dialect {
             Self::OrderSend => "order-send",
             Self::Command => "command",
             Self::Signal => "signal",
+            Self::ExpertAdvisor => "expert-advisor",
         }
     }
 }
@@ -70,6 +73,8 @@ pub enum Request {
     Heartbeat,
     /// The heartbeat of `signal`.
     Connection,
+    /// Bid and ask of a symbol.
+    Quote(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,12 +105,15 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// Whether it wants to trade; faults count these, well-formed or not.
+    /// Whether it wants to trade; faults count these, well-formed or not. To the market a close by ticket is an order too.
     #[must_use]
     pub fn is_order(&self) -> bool {
         matches!(
             (self.dialect, self.action.as_str()),
-            (Dialect::OrderSend, "ORDER_SEND") | (Dialect::Command, "OPEN_ORDER") | (Dialect::Signal, "place_order")
+            (Dialect::OrderSend, "ORDER_SEND")
+                | (Dialect::Command, "OPEN_ORDER" | "CLOSE_POSITION")
+                | (Dialect::Signal, "place_order")
+                | (Dialect::ExpertAdvisor, "TRADE")
         )
     }
 }
@@ -126,16 +134,17 @@ pub fn parse(raw: &[u8]) -> Parsed {
         _ => Dialect::OrderSend,
     };
     let fields = Fields { object: &message };
-    let req_id = if dialect == Dialect::Signal { Ok(None) } else { fields.id().map(Some) };
+    let has_id = matches!(dialect, Dialect::OrderSend | Dialect::Command);
+    let req_id = if has_id { fields.id().map(Some) } else { Ok(None) };
     let time = match dialect {
-        Dialect::OrderSend => fields.unix_time(),
+        Dialect::OrderSend | Dialect::ExpertAdvisor => fields.unix_time(),
         Dialect::Command => fields.required("timestamp").and_then(|_| fields.unix_time()),
         Dialect::Signal => fields.iso_time(),
     };
     let stated_ms = time.as_ref().ok().copied().flatten();
     let known_id = req_id.as_ref().ok().cloned().flatten();
     let request = req_id.map(drop).and_then(|()| match dialect {
-        Dialect::OrderSend => order_send(&fields, time),
+        Dialect::OrderSend | Dialect::ExpertAdvisor => order_send(&fields, time),
         Dialect::Command => command(&fields, &action, time),
         Dialect::Signal => signal(&fields, &action, time),
     });

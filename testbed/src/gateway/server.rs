@@ -65,7 +65,8 @@ impl Gateway {
         let (ledger, remembered) = Ledger::open(&options.ledger, options.account, options.balance)?;
         let book = Book::new(options.account, options.contract_size, remembered.balance, remembered.open);
         let chance = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        let core = Core::new(market, book, remembered.numbers, options.faults, options.slippage, chance);
+        let core = Core::new(market, book, remembered.numbers, options.faults, options.slippage, chance)
+            .playing(options.traps, options.advisor);
         let context = zmq::Context::new();
         let wanted = match options.port {
             0 => format!("tcp://{}:*", options.host),

@@ -1,10 +1,13 @@
 //! Several nodes of one chain: what each shows, and what happens when one goes away.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use serde_json::json;
 
 use crate::support::{
-    NONCE, accept, broadcast_to, call, chain_with, include, query_of, sequence_at, simulate_at, status, submission,
-    tx_at,
+    NONCE, accept, broadcast_to, call, chain_with, include, post, query_of, sequence_at, simulate_at, status,
+    submission, tx_at,
 };
 use crate::wallet::Wallet;
 use sentinel_testbed::chain::Chain;
@@ -125,4 +128,39 @@ fn the_port_of_a_node_that_is_down_stays_its_own() {
         chain.up(1).unwrap();
         assert!(std::net::TcpStream::connect(address).is_ok());
     }
+}
+
+/// The header `Date` of a node's answer.
+fn date(chain: &Chain, node: usize) -> Option<String> {
+    let (_, head, _) = post(chain, node, "status", &json!({}));
+    head.lines().find_map(|line| line.strip_prefix("Date: ")).map(str::to_owned)
+}
+
+#[test]
+fn a_node_dates_its_answers_by_its_newest_block_when_the_chain_has_no_clock() {
+    let (chain, _) = chain_with(|options| {
+        options.nodes = 2;
+        options.genesis.block_ms = 300_000;
+    });
+    assert_eq!(date(&chain, 0).as_deref(), Some("Mon, 21 Sep 2026 14:13:20 GMT"));
+    chain.block();
+    chain.view(1, |view| view.stuck_at = Some(1_000));
+    assert_eq!(date(&chain, 0).as_deref(), Some("Mon, 21 Sep 2026 14:18:20 GMT"), "five minutes for each block");
+    assert_eq!(date(&chain, 1), date(&chain, 0), "what is stuck is not its clock");
+}
+
+#[test]
+fn the_clock_of_a_node_may_be_wrong_or_not_be_shown() {
+    let now = Arc::new(AtomicI64::new(1_790_000_000_999));
+    let of_chain = now.clone();
+    let (chain, _) = chain_with(|options| {
+        options.nodes = 2;
+        options.now = Some(Arc::new(move || of_chain.load(Ordering::SeqCst)));
+    });
+    chain.view(1, |view| view.date_skew_ms = Some(-600_000));
+    now.fetch_add(60_000, Ordering::SeqCst);
+    assert_eq!(date(&chain, 0).as_deref(), Some("Mon, 21 Sep 2026 14:14:20 GMT"), "time passes without a block");
+    assert_eq!(date(&chain, 1).as_deref(), Some("Mon, 21 Sep 2026 14:04:20 GMT"));
+    chain.view(1, |view| view.date_skew_ms = None);
+    assert_eq!(date(&chain, 1), None);
 }

@@ -144,3 +144,30 @@ fn faults_count_orders_only_and_in_every_dialect() {
     let faults = messages.map(|message| gateway.process(&message).fault.map(|fault| fault.name()));
     assert_eq!(faults, [None, None, None, Some("placed"), Some("placed"), None]);
 }
+
+#[test]
+fn a_close_by_ticket_meets_the_faults_of_an_order() {
+    let closing = |fault: &str| {
+        let mut gateway = TestGateway::new(AccountMode::Hedging, &[&format!("{fault}@2")]);
+        gateway.ask(&order(1, "OP_BUY", 0.1));
+        let outcome = gateway.process(&command("CLOSE_POSITION", 0.0, json!({ "ticket": 101 })));
+        let open = gateway.open().first().map(|position| position.volume);
+        (outcome, open)
+    };
+    let (lost, open) = closing("lost-reply");
+    assert_eq!((lost.steps, open), (vec![Step::Commit, Step::Reopen(Duration::ZERO)], None));
+    assert!(lost.market_ms.is_some() && lost.order.unwrap().filled == d("0.1"));
+    for (fault, left) in [("die-before", "0.1"), ("refuse=10018", "0.1"), ("placed", "0.1"), ("partial", "0.05")] {
+        let (outcome, open) = closing(fault);
+        assert_eq!(open, Some(d(left)), "{fault}");
+        assert_eq!(
+            outcome.order.map(|row| row.filled),
+            match fault {
+                "placed" => Some(d("0")),
+                "partial" => Some(d("0.05")),
+                _ => None,
+            },
+            "{fault}"
+        );
+    }
+}

@@ -13,3 +13,4 @@ mod server;
 mod signal;
 mod socket;
 mod test_gateway;
+mod traps;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use sentinel_testbed::FaultRule;
 use sentinel_testbed::gateway::{
-    AccountMode, Bar, Book, Core, Fault, Market, Now, Numbers, Outcome, Position, Prices, parse,
+    AccountMode, Advisor, Bar, Book, Core, Fault, Market, Now, Numbers, Outcome, Position, Prices, Trap, parse,
 };
 use serde_json::{Value, json};
 
@@ -31,6 +31,12 @@ impl TestGateway {
     /// EURUSD always at 1.1, half a spread of 0.00005, no slippage.
     pub fn new(mode: AccountMode, faults: &[&str]) -> Self {
         Self::with(mode, faults, Prices::Fixed(d("1.1")), "0")
+    }
+
+    /// A gateway that does this in every message.
+    pub fn playing(traps: &[Trap], advisor: Option<Advisor>, faults: &[&str]) -> Self {
+        let Self { core, now_ms } = Self::new(AccountMode::Netting, faults);
+        Self { core: core.playing(traps.to_vec(), advisor), now_ms }
     }
 
     pub fn netting() -> Self {

@@ -1,6 +1,8 @@
 //! From a signed transaction to its fate: it is offered, looked for, and offered again, always the same bytes.
 
-use sentinel_actors::ports::FaultPoint;
+use std::sync::PoisonError;
+
+use sentinel_actors::ports::{FaultPoint, MayLeave};
 
 use super::{Broadcaster, Ended, NotSent, Outcome, Step, Turn};
 use crate::http::Deadline;
@@ -31,8 +33,17 @@ pub(super) enum Offered {
 
 impl Broadcaster {
     /// Offers a transaction until its fate is proven, or the caller gives up.
-    pub(super) async fn see_through(&self, turn: &mut Turn<'_>, sent: &SentTx, until: Deadline) -> Step<Ended> {
+    pub(super) async fn see_through(
+        &self,
+        turn: &mut Turn<'_>,
+        sent: &SentTx,
+        until: Deadline,
+        may_leave: MayLeave<'_>,
+    ) -> Step<Ended> {
         let mut is_first = !sent.offered;
+        if is_first && !may_leave() {
+            return Err(NotSent::Recalled.into());
+        }
         loop {
             match self.offer(sent, is_first, until).await? {
                 Offered::Perhaps => {}
@@ -57,7 +68,11 @@ impl Broadcaster {
     /// Only the answer to the first offer is a proof: later ones may come because an earlier one was taken.
     pub(super) async fn offer(&self, sent: &SentTx, is_first: bool, until: Deadline) -> Step<Offered> {
         if is_first {
-            self.outbox.offer(sent.hash).await?;
+            let marking = |hash| *self.marking.lock().unwrap_or_else(PoisonError::into_inner) = hash;
+            marking(Some(sent.hash));
+            let marked = self.outbox.offer(sent.hash).await;
+            marking(None);
+            marked?;
         }
         self.fault(FaultPoint::BeforeBroadcast).await;
         let answer = self.client.endpoints().broadcast(&sent.bytes, until).await;

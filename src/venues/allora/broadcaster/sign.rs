@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::FaultPoint;
+use sentinel_actors::ports::{FaultPoint, MayLeave};
 
 use super::{Broadcaster, Message, NotSent, Request, Signed, Step, Turn, landed};
 use crate::http::Deadline;
 use crate::venues::allora::client::{ClientError, Simulation};
 use crate::venues::allora::errors::Class;
-use crate::venues::allora::fees::{self, FeeError};
+use crate::venues::allora::fees::{self, FeeError, Takes};
 use crate::venues::allora::messages::{Any, Emissions};
 use crate::venues::allora::outbox::{Fate, SentTx, SignedTerms};
 use crate::venues::allora::signing::TxTerms;
@@ -26,7 +26,7 @@ impl Broadcaster {
         _: &Turn<'_>,
         request: &Request<'_>,
         required_uallo: Option<u128>,
-        until: Deadline,
+        (until, may_leave): (Deadline, MayLeave<'_>),
     ) -> Step<Signed> {
         let height = self.client.endpoints().latest(until).await.map_err(ClientError::from)?.height;
         check_height(request, height)?;
@@ -61,6 +61,9 @@ impl Broadcaster {
             && open.message_type().as_ref() == Some(&message.type_url)
         {
             return Ok(Signed::Tx(Box::new(open.clone()))); // the price has fallen again
+        }
+        if !may_leave() {
+            return Err(NotSent::Recalled.into());
         }
         self.fault(FaultPoint::BeforeSign).await;
         let signed = self.wallet.sign_tx(message, &terms);
@@ -145,14 +148,15 @@ impl Broadcaster {
         let fee = fees::offered(terms.gas_limit, price)?.max(required);
         let balance = self.client.balance_uallo(&self.wallet.address(), until).await?;
         let day_ago = UtcMs(self.clock.now().0 - i64::try_from(DAY.as_millis()).unwrap_or(i64::MAX));
-        let spent = self.outbox.spent(terms.sequence, day_ago).await?;
         // The fee is taken first: without the rest the message would fail, and the fee be gone.
         let params = self.client.params(until).await?;
-        let besides = match message {
-            Message::Worker(_) => params.data_sending_fee_uallo,
-            Message::Register { .. } => params.registration_fee_uallo,
+        let takes = match message {
+            Message::Worker(_) => Takes::Data(params.data_sending_fee_uallo),
+            Message::Register { .. } => Takes::Registration(params.registration_fee_uallo),
         };
-        self.caps.check(fee, spent, besides, balance)?;
+        // A registration counts as a forecast here: what it takes once is under a cap of its own.
+        let spent = self.outbox.spent(terms.sequence, day_ago, params.data_sending_fee_uallo).await?;
+        self.caps.check(fee, spent, takes, balance)?;
         Ok(fee)
     }
 }

@@ -68,7 +68,7 @@ async fn what_is_written_is_read_back_by_the_next_process() {
     for outbox in [elsewhere, of_another] {
         assert_eq!(outbox.open_ones().await.unwrap(), []);
         assert_eq!(outbox.of_key("a").await.unwrap(), []);
-        assert_eq!(outbox.spent(0, UtcMs(0)).await.unwrap(), 0);
+        assert_eq!(outbox.spent(0, UtcMs(0), 0).await.unwrap(), 0);
     }
     assert!(matches!(outbox.add(&sent).await, Err(OutboxError::Twice(hash)) if hash == sent.hash));
     outbox.end(sent.hash, Fate::Never("refused".to_owned())).await.unwrap();
@@ -127,11 +127,13 @@ async fn what_may_still_cost_counts_like_what_has() {
         outbox.add(sent).await.unwrap();
         outbox.end(sent.hash, fate.clone()).await.unwrap();
     }
-    let spent = async |next, since| outbox.spent(next, UtcMs(since)).await.unwrap();
+    let spent = async |next, since| outbox.spent(next, UtcMs(since), 0).await.unwrap();
     assert_eq!(spent(7, 0).await, 301_260, "of two with one sequence, one can be in a block");
     assert_eq!(spent(5, 0).await, 301_200, "the next one takes the place of those that are open");
     assert_eq!(spent(7, 1_000).await, 301_260);
     assert_eq!(spent(7, 1_001).await, 0);
+    let besides = outbox.spent(7, UtcMs(0), 2_000_000).await.unwrap();
+    assert_eq!(besides, 301_260 + 4 * 2_000_000, "what the topic takes, once for each sequence that may cost anything");
 }
 
 #[tokio::test]
@@ -155,7 +157,7 @@ async fn a_row_that_was_changed_is_not_acted_on() {
         let file = Connection::open(dir.path().join(OUTBOX_FILE)).unwrap();
         file.execute(&format!("UPDATE transactions SET {change}"), []).unwrap();
         let elsewhere = Outbox::open(&dir.path().join(OUTBOX_FILE), signer(), "other").unwrap();
-        let read = elsewhere.spent(0, UtcMs(0)).await.and(outbox.of_key("b").await);
+        let read = elsewhere.spent(0, UtcMs(0), 0).await.and(outbox.of_key("b").await);
         let read = read.and(outbox.of_key("a").await).map(|rows| rows.len());
         assert!(
             matches!(&read, Err(OutboxError::Damaged(hash)) if *hash == sent.hash.to_string()),
@@ -175,4 +177,17 @@ fn a_file_of_another_program_is_refused_and_left_as_it_is() {
         assert!(matches!(Outbox::open(&path, signer(), CHAIN), Err(OutboxError::NotAnOutbox)));
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
+}
+
+#[tokio::test]
+async fn a_reader_sees_the_transactions_of_every_wallet_and_writes_nothing() {
+    let (dir, outbox) = outbox();
+    let path = dir.path().join(OUTBOX_FILE);
+    assert_eq!(read_all(&dir.path().join("none.db")).unwrap(), []);
+    assert!(!dir.path().join("none.db").exists());
+    let sent = signed("a", 7, 5_000);
+    outbox.add(&sent).await.unwrap();
+    assert_eq!(read_all(&path).unwrap(), [sent]);
+    std::fs::write(dir.path().join("other.db"), b"no database at all").unwrap();
+    assert!(read_all(&dir.path().join("other.db")).is_err());
 }

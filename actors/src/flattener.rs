@@ -1,0 +1,163 @@
+//! How an operator's command to close everything reaches an Executor, which alone sends the effects of a pipeline: that of a running
+//! node, or one that lives only as long as the command.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ractor::Actor as _;
+
+use crate::cycle_flow::ExecutorInput;
+use crate::domain::flatten::{Flattened, NotFlattened};
+use crate::domain::halt::Place;
+use crate::executor::{Executor, IntentProtocol, Refusals, SettledByHand, Strategy, TradeStrategy, require_closable};
+use crate::halts::Halts;
+use crate::journal::{Journal, JournalArgs, JournalHandle};
+use crate::messages::Flatten;
+use crate::meters::PipelineMeters;
+use crate::ports::{Clock, JournalStore, NoArming, NoFaults, Sink, UnmeasuredDisk, elapsed_now};
+use crate::settings::{Job, PipelinePorts, PipelineSettings};
+use crate::stage::{StageMsg, StageWork as _};
+use crate::status::Holdings;
+use crate::supervision::{Address, CallError};
+
+/// Of a command's time, so much is left for its answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// A command has at least this time, however short cycles are.
+const SHORTEST: Duration = Duration::from_secs(8);
+
+/// Asks the Executor of one pipeline to close everything.
+#[derive(Debug, Clone)]
+pub struct Flattener {
+    executor: Address<StageMsg<ExecutorInput>>,
+    closable: Result<(), NotFlattened>,
+    /// A cycle that waits for so long counts as hung, and ends the executor.
+    longest: Duration,
+}
+
+impl Flattener {
+    /// `cycle`: deadline of a whole cycle of the pipeline.
+    pub(crate) fn new(executor: Address<StageMsg<ExecutorInput>>, ports: &PipelinePorts, cycle: Duration) -> Self {
+        let longest = (cycle * 3 / 4).max(SHORTEST);
+        Self { executor, closable: closable(&ports.job, &*ports.sink), longest }
+    }
+
+    /// Whether its positions can be closed at all.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn require_closable(&self) -> Result<(), NotFlattened> {
+        self.closable.clone()
+    }
+
+    /// Closes what is open, after the cycle that the Executor may be working on. If the caller goes before it has begun, it does not
+    /// begin.
+    ///
+    /// # Errors
+    /// When there is no answer: something may have been closed, and the journal has an intent for it.
+    pub async fn flatten(&self, within: Duration) -> Result<Result<Flattened, NotFlattened>, CallError> {
+        let until = elapsed_now() + within.saturating_sub(ANSWER_WITHIN).min(self.longest);
+        self.executor.call(|reply| StageMsg::Flatten(Flatten { until, reply }), within).await
+    }
+}
+
+/// Whether the positions of a job can be closed at all.
+///
+/// # Errors
+/// Why not.
+pub fn closable(job: &Job, sink: &dyn Sink) -> Result<(), NotFlattened> {
+    match job {
+        Job::Trade { positions, .. } => require_closable(sink, &**positions),
+        Job::Forecast { .. } => Err(NotFlattened::NoPositions),
+    }
+}
+
+/// What closing the positions of one pipeline takes without a node.
+pub struct Alone {
+    pub settings: PipelineSettings,
+    pub job: Job,
+    pub sink: Arc<dyn Sink>,
+    pub clock: Arc<dyn Clock>,
+    pub store: Arc<dyn JournalStore>,
+    pub halts: Arc<Halts>,
+    /// As it is written in a shell command.
+    pub state_dir: Arc<str>,
+}
+
+/// Closes what is open. The caller holds the lock of the state directory, so that no node does anything meanwhile.
+///
+/// # Errors
+/// When nothing was tried.
+pub async fn flatten_alone(alone: Alone, within: Duration) -> Result<Flattened, NotFlattened> {
+    closable(&alone.job, &*alone.sink)?;
+    let args = JournalArgs {
+        store: alone.store.clone(),
+        // Who waits for a write that fails is told so.
+        on_fatal: Arc::new(|_| ()),
+        meters: Arc::default(),
+        progress: Arc::default(),
+        faults: Arc::new(NoFaults),
+    };
+    let journal = Journal::spawn(None, Journal, args).await;
+    let (journal, ended) = journal.map_err(|error| NotFlattened::Journal(error.to_string()))?;
+    let mut executor = executor(alone, JournalHandle::new(Address::of(journal.clone())));
+    let answer = match &mut executor {
+        Some(executor) => Executor::flatten(executor, elapsed_now() + within).await,
+        None => Err(NotFlattened::NoPositions),
+    };
+    journal.stop(None);
+    let _ = ended.await;
+    answer
+}
+
+fn executor(alone: Alone, journal: JournalHandle) -> Option<Executor> {
+    let Alone { settings, job, sink, clock, halts, state_dir, .. } = alone;
+    let Job::Trade { policy, risk, positions, .. } = job else { return None };
+    let holdings = Arc::new(ArcSwap::from_pointee(Holdings::default()));
+    let meters = Arc::new(PipelineMeters::new(sink.mode(), false));
+    let protocol = IntentProtocol {
+        place: Place {
+            pipeline: settings.name.clone(),
+            account: sink.account().to_owned(),
+            symbol: settings.symbol.clone(),
+        },
+        path: format!("{}/{}", settings.name, Executor::STAGE),
+        pipeline: settings.name,
+        competition: settings.competition,
+        clock,
+        sink,
+        journal,
+        safe_mode: Arc::default(),
+        halts,
+        arming: Arc::new(NoArming),
+        disk: Arc::new(UnmeasuredDisk),
+        faults: Arc::new(NoFaults),
+        deadlines: settings.deadlines,
+        venue_until: elapsed_now(),
+        settled: false,
+        settled_by_hand: SettledByHand::new(Arc::default()),
+        changes: 0,
+        refusals: Refusals::default(),
+        newest_at_start: None,
+        asked_since: HashMap::new(),
+        meters,
+        holdings: holdings.clone(),
+        state_dir,
+    };
+    let trade = TradeStrategy {
+        symbol: settings.symbol,
+        policy,
+        risk,
+        calendar: settings.freshness.calendar,
+        book: positions,
+        derived: None,
+        acked: Vec::new(),
+        unexplained: Vec::new(),
+        last_price: None,
+        kept: None,
+        losses_in_row: 0,
+        holdings,
+    };
+    Some(Executor { protocol, strategy: Strategy::Trade(Box::new(trade)) })
+}
