@@ -7,14 +7,16 @@
 
 mod budget;
 mod error;
+mod forget;
 mod read;
 mod seal;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 use sentinel_actors::domain::bar::{Interval, RawBar};
 use sentinel_actors::domain::time::UtcMs;
 
@@ -31,18 +33,13 @@ const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = include_str!("cache/schema.sql");
 /// Another process that writes is done by then.
 const BUSY: Duration = Duration::from_secs(2);
-/// Bars that a series keeps, the newest ones: 69 days of minutes.
-const BARS_MAX: i64 = 100_000;
-/// Revisions, and reviews, that are kept.
-const REVISIONS_MAX: i64 = 10_000;
-/// A series that nobody has fetched for this long is forgotten.
-const SERIES_UNUSED_MAX: Duration = Duration::from_secs(90 * 86_400);
-
 /// An open cache. Its calls wait for the disk.
 pub struct BarCache {
     connection: Mutex<Connection>,
     /// Series that this process works on: they are not forgotten, however long ago a clock that jumps says that they were fetched.
     in_use: Mutex<Vec<SeriesId>>,
+    /// The oldest bar of each series that had more than are kept.
+    forgotten_until: Mutex<HashMap<SeriesId, i64>>,
 }
 
 /// What was there.
@@ -64,7 +61,7 @@ pub struct SeriesKey {
 }
 
 /// A series in this file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SeriesId(i64);
 
 /// What is kept of a series.
@@ -117,7 +114,7 @@ pub struct Review {
 
 impl BarCache {
     fn new(connection: Connection) -> Self {
-        Self { connection: Mutex::new(connection), in_use: Mutex::default() }
+        Self { connection: Mutex::new(connection), in_use: Mutex::default(), forgotten_until: Mutex::default() }
     }
 
     /// Opens the cache, or begins one.
@@ -198,6 +195,7 @@ impl BarCache {
             transaction
                 .execute("UPDATE series SET first = NULL, last = NULL, seal = NULL WHERE id = ?1", [series.0])?;
             transaction.commit()?;
+            self.forgotten_until().remove(&series);
             tracing::warn!(
                 event = "bar_cache_damaged",
                 "a row of the bar cache does not fit its checksum; the bars of its series are fetched again"
@@ -214,49 +212,34 @@ impl BarCache {
     pub fn keep(&self, series: SeriesId, news: &News<'_>) -> Result<(), CacheError> {
         let mut connection = self.connection();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let interval_ms: i64 =
-            transaction
-                .query_row("SELECT interval_s * 1000 FROM series WHERE id = ?1", [series.0], |row| row.get(0))?;
-        {
-            let mut upsert = transaction.prepare_cached(
-                "INSERT INTO bar (series, time, open, high, low, close, volume, lag_ms, was_null, was_zero, seal)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-                 ON CONFLICT (series, time) DO UPDATE SET open = ?3, high = ?4, low = ?5, close = ?6, volume = ?7,
-                    was_null = max(was_null, ?9), was_zero = max(was_zero, ?10), seal = ?11",
-            )?;
-            for bar in news.rows {
-                let prices = [bar.open, bar.high, bar.low, bar.close];
-                let is_null = prices.iter().any(Option::is_none);
-                let is_zero = prices.iter().any(|price| price.is_some_and(|price| price <= 0.0));
-                // Of those between, the vendor may have had any for long.
-                let says_lag = news.asked_before.is_some_and(|last| bar.time <= last || bar.time == news.covered.1);
-                let lag = says_lag.then(|| news.at.0.saturating_sub(bar.time.0.saturating_add(interval_ms)));
-                let RawBar { time, open, high, low, close, volume } = bar;
-                let seal = seal::of_bar(series, bar);
-                upsert
-                    .execute(params![series.0, time.0, open, high, low, close, volume, lag, is_null, is_zero, seal])?;
-            }
-            let mut revise = transaction.prepare_cached(
-                "INSERT INTO revision (series, time, seen, was_open, was_high, was_low, was_close, was_volume,
-                    is_open, is_high, is_low, is_close, is_volume)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-            )?;
-            for Revision { time, was, is, seen } in news.revisions {
-                revise.execute(params![
-                    series.0, time.0, seen.0, was.open, was.high, was.low, was.close, was.volume, is.open, is.high,
-                    is.low, is.close, is.volume
-                ])?;
-            }
+        let (interval_ms, before): (i64, Option<(i64, i64)>) = transaction
+            .prepare_cached("SELECT interval_s * 1000, first, last FROM series WHERE id = ?1")?
+            .query_row([series.0], |row| {
+                Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.zip(row.get::<_, Option<i64>>(2)?)))
+            })?;
+        write_rows(&transaction, series, interval_ms, news)?;
+        if !news.revisions.is_empty() {
+            write_revisions(&transaction, series, news.revisions)?;
+            forget::oldest_revisions(&transaction)?;
         }
-        let (first, last) = news.covered;
+        let last = news.covered.1.0;
+        // The one who fetches does not know what was forgotten since.
+        let mut forgotten_until = self.forgotten_until().get(&series).copied().filter(|oldest| *oldest <= last);
+        let first = news.covered.0.0.max(forgotten_until.unwrap_or(i64::MIN));
         transaction.execute(
             "UPDATE series SET first = ?2, last = ?3, fetched = ?4 WHERE id = ?1",
-            params![series.0, first.0, last.0, news.at.0],
+            params![series.0, first, last, news.at.0],
         )?;
-        forget_oldest(&transaction, series)?;
+        if forget::is_due(interval_ms, before, (first, last)) {
+            forgotten_until = forget::oldest_bars(&transaction, series)?.or(forgotten_until);
+        }
         seal::series(&transaction, series)?;
-        forget_unused(&transaction, news.at, &self.in_use())?;
-        Ok(transaction.commit()?)
+        forget::unused_series(&transaction, news.at, &self.in_use())?;
+        transaction.commit()?;
+        if let Some(oldest) = forgotten_until {
+            self.forgotten_until().insert(series, oldest);
+        }
+        Ok(())
     }
 
     /// Notes what a revision would have changed.
@@ -271,7 +254,7 @@ impl BarCache {
             params![pipeline, bar.0, seen.0, was_close, is_close, differs, would_be],
         )?;
         let newest = "SELECT id FROM review ORDER BY id DESC LIMIT 1 OFFSET ?1";
-        connection.execute(&format!("DELETE FROM review WHERE id <= ({newest})"), [REVISIONS_MAX])?;
+        connection.execute(&format!("DELETE FROM review WHERE id <= ({newest})"), [forget::REVISIONS_MAX])?;
         Ok(())
     }
 
@@ -305,6 +288,10 @@ impl BarCache {
 
     fn in_use(&self) -> MutexGuard<'_, Vec<SeriesId>> {
         self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forgotten_until(&self) -> MutexGuard<'_, HashMap<SeriesId, i64>> {
+        self.forgotten_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -344,30 +331,38 @@ fn require_own(connection: &Connection) -> Result<(), CacheError> {
     }
 }
 
-/// Keeps the file small.
-fn forget_oldest(connection: &Connection, series: SeriesId) -> Result<(), CacheError> {
-    let oldest_kept: Option<i64> = connection
-        .query_row(
-            "SELECT time FROM bar WHERE series = ?1 ORDER BY time DESC LIMIT 1 OFFSET ?2",
-            params![series.0, BARS_MAX - 1],
-            |row| row.get(0),
-        )
-        .optional()?;
-    if let Some(oldest) = oldest_kept {
-        connection.execute("DELETE FROM bar WHERE series = ?1 AND time < ?2", params![series.0, oldest])?;
-        connection.execute("UPDATE series SET first = max(first, ?2) WHERE id = ?1", params![series.0, oldest])?;
+fn write_rows(connection: &Connection, series: SeriesId, interval_ms: i64, news: &News<'_>) -> Result<(), CacheError> {
+    let mut upsert = connection.prepare_cached(
+        "INSERT INTO bar (series, time, open, high, low, close, volume, lag_ms, was_null, was_zero, seal)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+         ON CONFLICT (series, time) DO UPDATE SET open = ?3, high = ?4, low = ?5, close = ?6, volume = ?7,
+            was_null = max(was_null, ?9), was_zero = max(was_zero, ?10), seal = ?11",
+    )?;
+    for bar in news.rows {
+        let prices = [bar.open, bar.high, bar.low, bar.close];
+        let is_null = prices.iter().any(Option::is_none);
+        let is_zero = prices.iter().any(|price| price.is_some_and(|price| price <= 0.0));
+        // Of those between, the vendor may have had any for long.
+        let says_lag = news.asked_before.is_some_and(|last| bar.time <= last || bar.time == news.covered.1);
+        let lag = says_lag.then(|| news.at.0.saturating_sub(bar.time.0.saturating_add(interval_ms)));
+        let RawBar { time, open, high, low, close, volume } = bar;
+        let seal = seal::of_bar(series, bar);
+        upsert.execute(params![series.0, time.0, open, high, low, close, volume, lag, is_null, is_zero, seal])?;
     }
-    let newest = "SELECT id FROM revision ORDER BY id DESC LIMIT 1 OFFSET ?1";
-    connection.execute(&format!("DELETE FROM revision WHERE id <= ({newest})"), [REVISIONS_MAX])?;
     Ok(())
 }
 
-fn forget_unused(connection: &Connection, at: UtcMs, in_use: &[SeriesId]) -> Result<(), CacheError> {
-    let unused = at.minus(SERIES_UNUSED_MAX);
-    let mut old = connection.prepare_cached("SELECT id FROM series WHERE fetched < ?1 AND fetched > 0")?;
-    let old: Vec<SeriesId> = old.query_map([unused.0], |row| Ok(SeriesId(row.get(0)?)))?.collect::<Result<_, _>>()?;
-    for series in old.into_iter().filter(|series| !in_use.contains(series)) {
-        connection.execute("DELETE FROM series WHERE id = ?1", [series.0])?;
+fn write_revisions(connection: &Connection, series: SeriesId, revisions: &[Revision]) -> Result<(), CacheError> {
+    let mut revise = connection.prepare_cached(
+        "INSERT INTO revision (series, time, seen, was_open, was_high, was_low, was_close, was_volume,
+            is_open, is_high, is_low, is_close, is_volume)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?;
+    for Revision { time, was, is, seen } in revisions {
+        revise.execute(params![
+            series.0, time.0, seen.0, was.open, was.high, was.low, was.close, was.volume, is.open, is.high, is.low,
+            is.close, is.volume
+        ])?;
     }
     Ok(())
 }

@@ -109,6 +109,33 @@ fn the_oldest_bars_go_when_a_series_is_full() {
     assert_eq!(stored.covered, Some((UtcMs(10_000 * MINUTE), UtcMs(109_999 * MINUTE))), "it says no more than it has");
 }
 
+/// Counting them at each fetch took more time than all else of a cycle.
+#[test]
+fn the_bars_of_a_full_series_are_counted_once_in_a_thousand() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(&file(&dir));
+    let series = series(&cache, "A");
+    let rows: Vec<RawBar> = (0..100_500).map(|minute| bar(minute, 1.0)).collect();
+    keep(&cache, series, &rows, 100_499).unwrap();
+    let kept = |oldest: i64, last: i64| {
+        let stored = cache.load(series, UtcMs(0)).unwrap();
+        let bars = usize::try_from(last + 1 - oldest).unwrap();
+        assert_eq!((stored.bars.len(), stored.bars[0].time), (bars, UtcMs(oldest * MINUTE)));
+        assert_eq!(stored.covered.unwrap().0, UtcMs(oldest * MINUTE), "it says no more than it has");
+    };
+    kept(500, 100_499);
+    // The one who fetches still says that all was asked for from minute 0 on.
+    for minute in 100_500..101_000 {
+        keep(&cache, series, &[bar(minute, 1.0)], minute).unwrap();
+    }
+    kept(500, 100_999);
+    keep(&cache, series, &[bar(101_000, 1.0)], 101_000).unwrap();
+    kept(1_001, 101_000);
+    // Another process, which knows nothing of that.
+    keep(&open(&file(&dir)), series, &[bar(101_001, 1.0)], 101_001).unwrap();
+    kept(1_002, 101_001);
+}
+
 #[test]
 fn a_bar_that_was_changed_behind_the_caches_back_is_never_served() {
     for change in [
