@@ -1,5 +1,5 @@
-//! Puts the commit into `--version`, and finds the external programs that tests need: a test without its program is ignored with
-//! that reason, and does not count as passed.
+//! Puts the commit into `--version`, packs what the loader reads, and finds the external programs that tests need: a test without its
+//! program is ignored with that reason, and does not count as passed.
 
 use std::env;
 use std::path::Path;
@@ -39,7 +39,23 @@ fn main() {
             println!("cargo::rerun-if-changed={path}");
         }
     }
+    pack_relocations();
     tell_programs();
+}
+
+/// At each start the loader reads where the program holds addresses. Packed, that is 1.6 MB less for a node to hold in memory.
+///
+/// GNU's C library can read it since 2.36, and an older one refuses such a program. So it is done only where the program is built for this
+/// machine and the library is new enough.
+fn pack_relocations() {
+    let is_ours = env::var_os("TARGET").is_some_and(|target| Some(target) == env::var_os("HOST"));
+    let said = Command::new("getconf").arg("GNU_LIBC_VERSION").stderr(Stdio::null()).output();
+    let said = said.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
+    let version = said.trim().strip_prefix("glibc ").and_then(|version| version.split_once('.'));
+    let version = version.and_then(|(major, minor)| Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?)));
+    if is_ours && version.is_some_and(|version| version >= (2, 36)) {
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
 }
 
 /// `cfg(has_program = "NAME")` for each that is there.
