@@ -5,6 +5,7 @@ pub mod allora;
 pub mod book;
 pub mod book_reader;
 mod exits;
+mod fills;
 pub mod forecasts;
 pub mod gateway;
 mod ledger;

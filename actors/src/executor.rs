@@ -4,6 +4,7 @@
 //! the effect is. The [`Strategy`] says which effects are wanted. Promise 2 is kept in the protocol.
 
 mod account;
+mod assemble;
 mod effect;
 mod exits;
 mod flatten;
@@ -16,6 +17,7 @@ mod trade;
 
 use std::convert::Infallible;
 
+pub use self::assemble::Surroundings;
 pub use self::effect::Refusals;
 pub use self::flatten::require_closable;
 pub use self::forecasting::ForecastStrategy;

@@ -1,7 +1,6 @@
 //! How an operator's command to close everything reaches an Executor, which alone sends the effects of a pipeline: that of a running
 //! node, or one that lives only as long as the command.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +9,14 @@ use ractor::Actor as _;
 
 use crate::cycle_flow::ExecutorInput;
 use crate::domain::flatten::{Flattened, NotFlattened};
-use crate::domain::halt::Place;
-use crate::executor::{Executor, IntentProtocol, Refusals, SettledByHand, Strategy, TradeStrategy, require_closable};
+use crate::executor::{Executor, Refusals, Surroundings, require_closable};
 use crate::halts::Halts;
 use crate::journal::{Journal, JournalArgs, JournalHandle};
 use crate::messages::Flatten;
 use crate::meters::PipelineMeters;
-use crate::ports::{Clock, JournalStore, NoArming, NoFaults, Sink, UnmeasuredDisk, elapsed_now};
+use crate::ports::{Clock, JournalStore, NoFaults, Sink, elapsed_now};
 use crate::settings::{Job, PipelinePorts, PipelineSettings};
-use crate::stage::{StageMsg, StageWork as _};
+use crate::stage::StageMsg;
 use crate::status::Holdings;
 use crate::supervision::{Address, CallError};
 
@@ -101,7 +99,7 @@ pub async fn flatten_alone(alone: Alone, within: Duration) -> Result<Flattened, 
     };
     let journal = Journal::spawn(None, Journal, args).await;
     let (journal, ended) = journal.map_err(|error| NotFlattened::Journal(error.to_string()))?;
-    let mut executor = executor(alone, JournalHandle::new(Address::of(journal.clone())));
+    let mut executor = executor(&alone, &JournalHandle::new(Address::of(journal.clone())));
     let answer = match &mut executor {
         Some(executor) => Executor::flatten(executor, elapsed_now() + within).await,
         None => Err(NotFlattened::NoPositions),
@@ -111,53 +109,12 @@ pub async fn flatten_alone(alone: Alone, within: Duration) -> Result<Flattened, 
     answer
 }
 
-fn executor(alone: Alone, journal: JournalHandle) -> Option<Executor> {
+fn executor(alone: &Alone, journal: &JournalHandle) -> Option<Executor> {
     let Alone { settings, job, sink, clock, halts, state_dir, .. } = alone;
-    let Job::Trade { policy, risk, positions, .. } = job else { return None };
-    let holdings = Arc::new(ArcSwap::from_pointee(Holdings::default()));
-    let meters = Arc::new(PipelineMeters::new(sink.mode(), false));
-    let protocol = IntentProtocol {
-        place: Place {
-            pipeline: settings.name.clone(),
-            account: sink.account().to_owned(),
-            symbol: settings.symbol.clone(),
-        },
-        path: format!("{}/{}", settings.name, Executor::STAGE),
-        pipeline: settings.name,
-        competition: settings.competition,
-        clock,
-        sink,
-        journal,
-        safe_mode: Arc::default(),
-        halts,
-        arming: Arc::new(NoArming),
-        disk: Arc::new(UnmeasuredDisk),
-        faults: Arc::new(NoFaults),
-        deadlines: settings.deadlines,
-        venue_until: elapsed_now(),
-        settled: false,
-        settled_by_hand: SettledByHand::new(Arc::default()),
-        changes: 0,
-        refusals: Refusals::default(),
-        newest_at_start: None,
-        asked_since: HashMap::new(),
-        meters,
-        holdings: holdings.clone(),
-        state_dir,
-    };
-    let trade = TradeStrategy {
-        symbol: settings.symbol,
-        policy,
-        risk,
-        calendar: settings.freshness.calendar,
-        book: positions,
-        derived: None,
-        acked: Vec::new(),
-        unexplained: Vec::new(),
-        last_price: None,
-        kept: None,
-        losses_in_row: 0,
-        holdings,
-    };
-    Some(Executor { protocol, strategy: Strategy::Trade(Box::new(trade)) })
+    matches!(job, Job::Trade { .. }).then(|| {
+        let around = Surroundings::alone(halts.clone(), state_dir.clone());
+        let meters = Arc::new(PipelineMeters::new(sink.mode(), false));
+        let holdings = Arc::new(ArcSwap::from_pointee(Holdings::default()));
+        Executor::new(settings, (clock, sink, job), around, (journal, &meters), &Refusals::default(), &holdings)
+    })
 }

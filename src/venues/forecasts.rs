@@ -18,7 +18,8 @@ use sentinel_actors::ports::{
 };
 
 use super::book::{Book, BookError};
-use super::ledger::{CODE_DOUBLE_SUBMIT, Ledger, corrupt, decimal};
+use super::fills::CODE_DOUBLE_SUBMIT;
+use super::ledger::{Ledger, corrupt, decimal};
 
 /// The table of forecasts, in version 2 of the paper book.
 pub(super) const SCHEMA: &str = "

@@ -19,14 +19,8 @@ use sentinel_actors::ports::Submission;
 
 use super::book::Holding;
 use super::exits::{CloseReason, Exit, Levels, Terms, first_exit};
+use super::fills::{Refusal, close_price, fill, open_price};
 use super::forecasts;
-
-/// The order makes no sense as it stands.
-pub const CODE_INVALID: i64 = 400;
-/// The position to close is not open.
-pub const CODE_NOT_OPEN: i64 = 404;
-/// The key was filled before: carrying it out again would be a double order. A bug of the caller.
-pub const CODE_DOUBLE_SUBMIT: i64 = 409;
 
 /// "SPBk", so that no other SQLite file is taken for a book.
 const APPLICATION_ID: i32 = 0x5350_426b;
@@ -194,10 +188,7 @@ impl Ledger {
             transaction.execute("UPDATE meta SET value = value + 1 WHERE name = 'double_submits'", [])?;
             transaction.commit()?;
             tracing::error!(event = "order_repeated", key = %request.key, "a key was submitted to the paper book twice");
-            return Ok(rejected(
-                CODE_DOUBLE_SUBMIT,
-                "this key was filled before; doing it again would be a double order",
-            ));
+            return Ok(Refusal::DoubleSubmit.into());
         }
         let outcome = match request.order.role {
             Role::Open => open(&transaction, request)?,
@@ -330,16 +321,10 @@ fn ended_until(connection: &Connection) -> Result<BTreeMap<Holding, UtcMs>, Book
 
 fn open(transaction: &Connection, request: &BookRequest<'_>) -> Result<Submission, BookError> {
     let BookRequest { key, order, terms, now } = request;
-    let price = terms.fill(order.side, order.reference_price);
-    let wrong_side = |level: Option<Decimal>, below: bool| {
-        level.is_some_and(|level| if (order.side == Side::Buy) == below { level >= price } else { level <= price })
+    let price = match open_price(order, terms) {
+        Ok(price) => price,
+        Err(refusal) => return Ok(refusal.into()),
     };
-    if order.volume_lots <= Decimal::ZERO || price <= Decimal::ZERO {
-        return Ok(rejected(CODE_INVALID, "volume and price must be positive"));
-    }
-    if wrong_side(order.stop_price, true) || wrong_side(order.target_price, false) {
-        return Ok(rejected(CODE_INVALID, "stop or target lies on the wrong side of the price"));
-    }
     let mut insert = transaction.prepare_cached(
         "INSERT INTO positions (account, symbol, side, volume, open_price, stop, target, opened_at, exposed_from, open_key)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -367,15 +352,14 @@ fn close(transaction: &Connection, request: &BookRequest<'_>, ticket: Ticket) ->
          FROM positions WHERE ticket = ?1 AND account = ?2 AND closed_at IS NULL",
     )?;
     let found = query.query_row(params![stored(ticket), terms.account], |row| Ok(open_position(row))).optional()?;
-    let Some(position) = found.transpose()?.map(|open| open.position) else {
-        return Ok(rejected(CODE_NOT_OPEN, "no open position has this ticket"));
+    let position = found.transpose()?.map(|open| open.position);
+    let (position, price) = match position.ok_or(Refusal::NotOpen) {
+        Ok(position) => match close_price(&position, order, terms) {
+            Ok(price) => (position, price),
+            Err(refusal) => return Ok(refusal.into()),
+        },
+        Err(refusal) => return Ok(refusal.into()),
     };
-    let whole = (&order.symbol, order.side, order.volume_lots)
-        == (&position.symbol, position.side.opposite(), position.volume_lots);
-    if !whole {
-        return Ok(rejected(CODE_INVALID, "a close is for the whole position: same symbol and volume, other side"));
-    }
-    let price = terms.fill(order.side, order.reference_price);
     end(transaction, &position, &Exit { reason: CloseReason::Order, price, at: *now }, Some(key), terms)?;
     record(transaction, request, "close", ticket, price)
 }
@@ -414,7 +398,7 @@ fn record(
     price: Decimal,
 ) -> Result<Submission, BookError> {
     let BookRequest { key, order, now, .. } = request;
-    let text = format!("paper fill: {role} {} {} {} at {price}", order.side, order.volume_lots, order.symbol);
+    let fill = fill(role, order, ticket, price);
     let mut insert = transaction.prepare_cached(
         "INSERT INTO orders (key, role, ticket, symbol, side, volume, price, at_ms, text)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -429,13 +413,9 @@ fn record(
         volume,
         price.to_string(),
         now.0,
-        text,
+        fill.text,
     ])?;
-    Ok(Submission::Acked(Fill { ticket, volume_lots: order.volume_lots, price: Some(price), text }.into()))
-}
-
-fn rejected(code: i64, text: &str) -> Submission {
-    Submission::Rejected { code: Some(code), text: text.to_owned(), lasting: false }
+    Ok(Submission::Acked(fill.into()))
 }
 
 fn open_position(row: &Row<'_>) -> Result<OpenPosition, BookError> {

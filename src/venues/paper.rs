@@ -23,8 +23,8 @@ use sentinel_actors::ports::{
 use super::book::{Book, BookError, Holding, Priced};
 pub use super::exits::{CloseReason, Terms};
 use super::exits::{decimal, first_exit};
+pub use super::fills::{CODE_DOUBLE_SUBMIT, CODE_INVALID, CODE_NOT_OPEN};
 use super::ledger::{BookRequest, Ledger, OpenPosition};
-pub use super::ledger::{CODE_DOUBLE_SUBMIT, CODE_INVALID, CODE_NOT_OPEN};
 
 /// Applying bars is not an order and has no deadline of its own; this keeps it from waiting without end.
 const OBSERVE_DEADLINE: Duration = Duration::from_secs(5);
@@ -47,25 +47,35 @@ impl PaperVenue {
 
     /// Positions of other symbols count too, at the price that their pipelines have seen.
     fn money(&self, earned: Decimal, open: &[Position]) -> Result<AccountReading, VenueError> {
-        let too_large = || VenueError("what the account has does not fit a decimal".to_owned());
-        let balance = self.terms.balance.checked_add(earned).ok_or_else(too_large)?;
-        let mut equity = balance;
-        for position in open {
-            let symbol = &position.symbol;
-            let Priced { mid, terms } = self.book.price(&self.holding(symbol)).ok_or_else(|| {
-                VenueError(format!("no price of {symbol}, which is open on the account, was seen since the start"))
-            })?;
-            let worth = terms.worth(position, mid).and_then(|worth| equity.checked_add(worth));
-            equity = worth.ok_or_else(too_large)?;
-        }
-        let mut open: Vec<Ticket> = open.iter().map(|position| position.ticket).collect();
-        open.sort_unstable();
-        Ok(AccountReading { balance: balance.normalize(), equity: equity.normalize(), open })
+        money(&self.terms, earned, open, |symbol| self.book.price(&self.holding(symbol)))
     }
 
     fn holding(&self, symbol: &str) -> Holding {
         Holding { account: self.terms.account.clone(), symbol: symbol.to_owned() }
     }
+}
+
+/// What an account has that has `earned` so much, with the positions that are open, each at the newest price of its symbol.
+pub(super) fn money(
+    terms: &Terms,
+    earned: Decimal,
+    open: &[Position],
+    price: impl Fn(&str) -> Option<Priced>,
+) -> Result<AccountReading, VenueError> {
+    let too_large = || VenueError("what the account has does not fit a decimal".to_owned());
+    let balance = terms.balance.checked_add(earned).ok_or_else(too_large)?;
+    let mut equity = balance;
+    for position in open {
+        let symbol = &position.symbol;
+        let Priced { mid, terms } = price(symbol).ok_or_else(|| {
+            VenueError(format!("no price of {symbol}, which is open on the account, was seen since the start"))
+        })?;
+        let worth = terms.worth(position, mid).and_then(|worth| equity.checked_add(worth));
+        equity = worth.ok_or_else(too_large)?;
+    }
+    let mut open: Vec<Ticket> = open.iter().map(|position| position.ticket).collect();
+    open.sort_unstable();
+    Ok(AccountReading { balance: balance.normalize(), equity: equity.normalize(), open })
 }
 
 impl Sink for PaperVenue {

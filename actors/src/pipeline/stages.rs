@@ -1,6 +1,5 @@
 //! Which stages a pipeline has and how they are linked.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +9,14 @@ use tokio::runtime::Handle;
 use crate::cycle_flow::{Cycle, ExecutorInput, Undecided};
 use crate::data_fetcher::DataFetcher;
 use crate::domain::cycle::{SlotRecord, Stage};
-use crate::executor::{Executor, ForecastStrategy, IntentProtocol, Refusals, SettledByHand, Strategy, TradeStrategy};
+use crate::executor::{Executor, Refusals, Surroundings};
 use crate::feature_builder::FeatureBuilder;
 use crate::flattener::Flattener;
 use crate::journal::JournalHandle;
 use crate::messages::PipelineMsg;
 use crate::meters::PipelineMeters;
-use crate::ports::elapsed_now;
 use crate::predictor::Predictor;
-use crate::settings::{Job, NodeShared, PipelinePorts, PipelineSettings};
+use crate::settings::{NodeShared, PipelinePorts, PipelineSettings};
 use crate::stage::{HandOver, StageActor, StageLinks, StageMsg, StageState, StageWork};
 use crate::status::Holdings;
 use crate::supervision::{Address, ChildClass, ChildId, ChildSpec};
@@ -82,10 +80,13 @@ impl Stages {
                 move || Predictor { model: model.clone(), expected, deadline: settings.deadlines.predict }
             }),
             spec(worker, &executor, (), links(Stage::Executor), {
-                let (settings, ports, shared) = (settings.clone(), ports.clone(), shared.clone());
+                let (settings, ports, around) = (settings.clone(), ports.clone(), Surroundings::of(shared));
                 let (journal, meters) = (journal.clone(), meters.clone());
                 let (refusals, holdings) = (Refusals::default(), holdings.clone());
-                move || new_executor(&settings, &ports, &shared, (&journal, &meters), &refusals, &holdings)
+                move || {
+                    let parts = (&ports.clock, &ports.sink, &ports.job);
+                    Executor::new(&settings, parts, around.clone(), (&journal, &meters), &refusals, &holdings)
+                }
             }),
         ];
         Self { first: fetcher, executor, specs }
@@ -108,60 +109,6 @@ impl Stages {
         let work = crate::cycle_flow::Work { cycle, record: Box::new(record), load: () };
         self.first.send(StageMsg::Work(work)).is_ok()
     }
-}
-
-fn new_executor(
-    settings: &PipelineSettings,
-    ports: &PipelinePorts,
-    shared: &NodeShared,
-    (journal, meters): (&JournalHandle, &Arc<PipelineMeters>),
-    refusals: &Refusals,
-    holdings: &Arc<ArcSwap<Holdings>>,
-) -> Executor {
-    let protocol = IntentProtocol {
-        pipeline: settings.name.clone(),
-        place: ports.place(settings),
-        path: format!("{}/{}", settings.name, Stage::Executor),
-        competition: settings.competition,
-        clock: ports.clock.clone(),
-        sink: ports.sink.clone(),
-        journal: journal.clone(),
-        safe_mode: shared.safe_mode.clone(),
-        halts: shared.halts.clone(),
-        arming: shared.arming.clone(),
-        disk: shared.disk.clone(),
-        faults: shared.faults.clone(),
-        deadlines: settings.deadlines,
-        venue_until: elapsed_now(),
-        settled: false,
-        settled_by_hand: SettledByHand::new(shared.settled_by_hand.clone()),
-        changes: 0,
-        refusals: refusals.clone(),
-        newest_at_start: None,
-        asked_since: HashMap::new(),
-        meters: meters.clone(),
-        holdings: holdings.clone(),
-        state_dir: shared.state_dir.clone(),
-    };
-    let symbol = settings.symbol.clone();
-    let strategy = match ports.job.clone() {
-        Job::Trade { policy, risk, positions, .. } => Strategy::Trade(Box::new(TradeStrategy {
-            symbol,
-            policy,
-            risk,
-            calendar: settings.freshness.calendar.clone(),
-            book: positions,
-            derived: None,
-            acked: Vec::new(),
-            unexplained: Vec::new(),
-            last_price: None,
-            kept: None,
-            losses_in_row: 0,
-            holdings: holdings.clone(),
-        })),
-        Job::Forecast { policy, observer, .. } => Strategy::Forecast(ForecastStrategy { symbol, policy, observer }),
-    };
-    Executor { protocol, strategy }
 }
 
 fn spec<W: StageWork>(
