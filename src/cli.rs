@@ -4,6 +4,7 @@
 pub mod alert;
 pub mod allora;
 pub mod arm;
+pub mod backtest;
 pub mod backup;
 pub mod bars;
 pub mod bundle;
@@ -94,6 +95,9 @@ pub enum Command {
     /// Prove that the journal agrees with itself, with the schedule, and with the venue's own record.
     #[command(after_help = examples::PROVE)]
     Prove(prove::ProveArgs),
+    /// Show what a node would have decided on recorded bars, in a moment, and prove it.
+    #[command(after_help = examples::BACKTEST)]
+    Backtest(backtest::BacktestArgs),
     /// Compute features from a bar file, exactly as a node does.
     #[command(after_help = examples::FEATURES)]
     Features(features::FeaturesArgs),
@@ -189,6 +193,7 @@ pub fn run(cli: Cli) -> Ended {
         Command::Demo(args) => demo::run(&args),
         Command::Try(args) => try_out::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
         Command::Arm(args) => arm::run(&args),
         Command::Config(args) => config_files::run(&args),
         Command::Check(args) => {

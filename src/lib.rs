@@ -9,6 +9,7 @@
 //! * [`venues`]: where orders go.
 //! * [`http`]: the HTTP client that adapters share, and the secrets that it keeps.
 //! * [`arming`]: what an operator confirms before anything goes live, and what ends that.
+//! * [`backtest`]: what a node would have decided on recorded bars, without a node.
 //! * [`backup`]: a copy of the state directory of one instant, and what a node is restored from.
 //! * [`bundle`]: what is sent with a question, and without any secret.
 //! * [`journal`]: the SQLite journal, the state directory, and what can be asked of them.
@@ -23,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arming;
+pub mod backtest;
 pub mod backup;
 pub mod bundle;
 pub mod cli;

@@ -9,4 +9,5 @@ mod fills;
 pub mod forecasts;
 pub mod gateway;
 mod ledger;
+pub mod memory;
 pub mod paper;

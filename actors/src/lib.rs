@@ -8,6 +8,7 @@
 //! * `slot_feeder` asks for announced slots and for what became of forecasts; `warm_up` rehearses a cycle before its slot opens.
 //! * [`halts`]: what keeps effects here until an operator lifts it. [`admission`]: how many cycles are at work at the same time.
 //! * `messages`: what actors send to each other. `clock_watch`: detects that the wall clock was set, or that the machine slept.
+//! * [`walk`]: the same stages without the tree, slot after slot, for a backtest.
 //! * [`flattener`]: closes everything when an operator says so, through the executor of a running node or without a node.
 //! * [`status`] and [`events`]: what the node shows and logs; [`meters`]: what it counts for that; [`closes`]: prices for its charts. [`error_chain`]: an error with its causes, in one line.
 //!
@@ -46,4 +47,5 @@ mod slot_feeder;
 mod stage;
 pub mod status;
 pub mod supervision;
+pub mod walk;
 mod warm_up;

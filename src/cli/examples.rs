@@ -56,6 +56,15 @@ Examples:
   sentinel journal intents --open
   sentinel journal intents --format json --state state/demo";
 
+pub const BACKTEST: &str = "\
+Nothing leaves, nothing is armed, and no state directory is touched. Each
+pipeline is walked through by itself, on an account of its own.
+
+Examples:
+  sentinel backtest --config config/forecast.toml
+  sentinel backtest --config sentinel.toml --from 2017-06-01T00:00:00Z --verify
+  sentinel backtest --config sentinel.toml --html backtest.html --csv tables";
+
 pub const REPORT: &str = "\
 Examples:
   sentinel report --state state/demo

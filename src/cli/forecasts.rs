@@ -160,17 +160,17 @@ impl Forecasts {
 }
 
 /// Sums up forecasts by kind while they pass.
-struct Kinds<'p> {
+pub(in crate::cli) struct Kinds<'p> {
     periods: &'p PeriodsOf,
     sums: BTreeMap<Kind, BTreeMap<Part, Sums>>,
 }
 
 impl<'p> Kinds<'p> {
-    const fn new(periods: &'p PeriodsOf) -> Self {
+    pub(in crate::cli) const fn new(periods: &'p PeriodsOf) -> Self {
         Self { periods, sums: BTreeMap::new() }
     }
 
-    fn add(&mut self, made: &BookForecast) -> (Kind, Part) {
+    pub(in crate::cli) fn add(&mut self, made: &BookForecast) -> (Kind, Part) {
         let (account, symbol) = (made.account.clone(), made.forecast.symbol.clone());
         let kind = Kind { account, symbol, horizon_s: made.forecast.horizon_s };
         let part = Part::of(self.periods_of(&kind), Some(made.forecast.reference_time));
@@ -184,7 +184,7 @@ impl<'p> Kinds<'p> {
         known.next().filter(|_| known.next().is_none())
     }
 
-    fn finish(self) -> Vec<Forecasts> {
+    pub(in crate::cli) fn finish(self) -> Vec<Forecasts> {
         let of_kind = |(kind, sums): (&Kind, &BTreeMap<Part, Sums>)| {
             let errors = |wanted: &dyn Fn(Part) -> bool| {
                 let mut all = Sums::default();

@@ -3,11 +3,11 @@
 //! Three forms of one thing: lines for a terminal, a document for a browser, tables for a spreadsheet. Positions and profit are those of
 //! the venue's own record, where there is one; what nobody here knows is said to be unknown.
 
-mod files;
-mod gather;
+pub(in crate::cli) mod files;
+pub(in crate::cli) mod gather;
 mod halts;
 mod holdings;
-mod rows;
+pub(in crate::cli) mod rows;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -22,7 +22,7 @@ pub mod rows;
 mod sentence;
 mod slots;
 mod story;
-pub(super) mod told;
+pub(crate) mod told;
 
 use std::sync::Arc;
 

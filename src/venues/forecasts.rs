@@ -241,13 +241,13 @@ fn truth(text: Option<String>) -> Result<Option<Decimal>, BookError> {
 }
 
 /// The book is a ledger of its own: an entry's number is its height.
-fn inclusion(key: &IntentKey, number: i64) -> Inclusion {
+pub(super) fn inclusion(key: &IntentKey, number: i64) -> Inclusion {
     let height = u64::try_from(number).unwrap_or_default();
     Inclusion { hash: format!("paper-{key}"), height, text: "taken up by the paper book".to_owned() }
 }
 
 /// ln of `to`, less ln of `from`.
-fn log_return(from: Decimal, to: f64) -> Option<Decimal> {
+pub(super) fn log_return(from: Decimal, to: f64) -> Option<Decimal> {
     let from: f64 = from.try_into().ok()?;
     Decimal::from_f64_retain((to / from).ln()).map(|value| value.round_dp(DIGITS).normalize())
 }

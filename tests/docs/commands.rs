@@ -319,6 +319,21 @@ fn the_document_about_allora_can_be_followed() {
 }
 
 #[test]
+fn the_document_about_backtests_can_be_followed_and_shows_what_is_said() {
+    let mut site = Site::new();
+    let document = read("docs/backtest.md");
+    follow("docs/backtest.md", &mut site, |site, line| {
+        let said = site.run(Path::new(""), line).out;
+        if line.ends_with("--verify") {
+            check_example(block(&document, "text"), &said);
+        }
+        Followed::Done
+    });
+    assert!(site.path().join("backtest.html").is_file() && site.path().join("tables/slots.csv").is_file());
+    assert!(!site.path().join("state").exists(), "a backtest has no state");
+}
+
+#[test]
 fn the_other_documents_can_be_followed() {
     for document in ["CONTRIBUTING.md", "tools/export-model/README.md"] {
         let mut site = Site::new();
@@ -333,6 +348,7 @@ fn every_shown_command_is_run_here_or_named_with_what_runs_it() {
         "README.md",
         "CONTRIBUTING.md",
         "docs/allora.md",
+        "docs/backtest.md",
         "docs/competition-end.md",
         "docs/from-the-python-daemons.md",
         "docs/gateway.md",

@@ -11,6 +11,8 @@ const HEAD: &str = "\
 as JSON, as a document for a browser (`--html`), and as tables for a spreadsheet (`--csv`). `--from` and `--to` narrow all of them
 to a range.
 
+What a node would have done on recorded bars is in the same forms: [backtest.md](backtest.md).
+
 These pages are generated; the tables are those of `src/operator/report/tables.rs`.
 
 ## The range

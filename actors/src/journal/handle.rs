@@ -1,4 +1,5 @@
-//! The client side of the Journal: calls with a deadline, made again when the Journal was replaced meanwhile.
+//! The client side of the Journal: calls with a deadline, made again when the Journal was replaced meanwhile. A backtest has no
+//! Journal, and asks its store itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,9 @@ use crate::domain::intent::{Basis, Intent, IntentEvent, IntentKey, Mode};
 use crate::domain::risk::Exposure;
 use crate::domain::time::UtcMs;
 use crate::meters::PipelineMeters;
-use crate::ports::{AccountWrite, Announced, JournalAnswer, JournalRead, JournalWrite, Recovery, Written, elapsed_now};
+use crate::ports::{
+    AccountWrite, Announced, JournalAnswer, JournalRead, JournalStore, JournalWrite, Recovery, Written, elapsed_now,
+};
 use crate::supervision::{Address, CallError};
 
 /// Longest wait for a commit; a slower disk counts as failed.
@@ -36,16 +39,29 @@ pub enum JournalUnavailable {
 /// The client side of the Journal.
 #[derive(Clone)]
 pub struct JournalHandle {
-    address: Address<JournalMsg>,
+    to: To,
     until: Option<Instant>,
     /// Where what happens to intents is counted.
     meters: Option<Arc<PipelineMeters>>,
 }
 
+/// Who answers.
+#[derive(Clone)]
+enum To {
+    Journal(Address<JournalMsg>),
+    Store(Arc<dyn JournalStore>),
+}
+
 impl JournalHandle {
     #[must_use]
     pub const fn new(address: Address<JournalMsg>) -> Self {
-        Self { address, until: None, meters: None }
+        Self { to: To::Journal(address), until: None, meters: None }
+    }
+
+    /// Of a store that only this handle writes, one call after the other.
+    #[must_use]
+    pub fn of_store(store: Arc<dyn JournalStore>) -> Self {
+        Self { to: To::Store(store), until: None, meters: None }
     }
 
     /// What happens to intents through this handle is counted there.
@@ -79,10 +95,12 @@ impl JournalHandle {
 
     /// Moves an intent, after all earlier writes, and does not wait. The change is lost when the Journal ends before it.
     pub fn advance_without_waiting(&self, key: &IntentKey, event: IntentEvent, at: UtcMs) {
+        // Called when a write was not confirmed; a store that fails ends what it is the store of.
+        let To::Journal(address) = &self.to else { return };
         let write = JournalWrite::Advance { key: key.clone(), event: event.clone(), at };
         let meters = self.meters.clone();
         let done = move || meters.iter().for_each(|meters| meters.count_event(&event));
-        let _ = self.address.send(JournalMsg::Record(write, Box::new(done)));
+        let _ = address.send(JournalMsg::Record(write, Box::new(done)));
     }
 
     /// What was refused, because it has happened before, is not counted again.
@@ -160,7 +178,10 @@ impl JournalHandle {
     /// # Errors
     /// When it was not confirmed; all of it may be written.
     pub async fn write_all(&self, writes: Vec<JournalWrite>) -> Result<Vec<Written>, JournalUnavailable> {
-        self.ask(|reply| JournalMsg::Write(writes.clone(), reply)).await
+        match &self.to {
+            To::Journal(address) => self.ask(address, |reply| JournalMsg::Write(writes.clone(), reply)).await,
+            To::Store(store) => store.commit(writes).await.map_err(|_| JournalUnavailable::Call(CallError::Ended)),
+        }
     }
 
     async fn write(&self, write: JournalWrite) -> Result<Written, JournalUnavailable> {
@@ -172,13 +193,14 @@ impl JournalHandle {
     /// intent, a transition finds that it was made.
     async fn ask<R: Send + 'static>(
         &self,
+        address: &Address<JournalMsg>,
         make: impl Fn(RpcReplyPort<R>) -> JournalMsg,
     ) -> Result<R, JournalUnavailable> {
         let give_up = elapsed_now() + REPLY_TIMEOUT;
         let give_up = self.until.map_or(give_up, |until| until.min(give_up));
         loop {
             let left = give_up.saturating_duration_since(elapsed_now());
-            match self.address.call(&make, left).await {
+            match address.call(&make, left).await {
                 Ok(answer) => return Ok(answer),
                 Err(CallError::NotRunning | CallError::Ended) if left > RETRY_PAUSE => {
                     tokio::time::sleep(RETRY_PAUSE).await;
@@ -310,6 +332,9 @@ impl JournalHandle {
     }
 
     async fn read(&self, query: JournalRead) -> Result<JournalAnswer, JournalUnavailable> {
-        self.ask(|reply| JournalMsg::Read(query.clone(), reply)).await
+        match &self.to {
+            To::Journal(address) => self.ask(address, |reply| JournalMsg::Read(query.clone(), reply)).await,
+            To::Store(store) => store.read(query).await.map_err(|_| JournalUnavailable::Call(CallError::Ended)),
+        }
     }
 }

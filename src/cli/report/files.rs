@@ -20,27 +20,61 @@ pub(super) fn write(asked: &Asked<'_>, html: Option<&Path>) -> Result<(), Failur
         None => gather(asked, None)?,
     };
     if let Some(path) = html {
-        let text = document(&facts);
-        replace(path, Durability::Content, |file| file.write_all(text.as_bytes()))
-            .map_err(|error| refused(path, &error))?;
-        println!("{}", labelled("Document", &path.display().to_string()));
+        write_document(&facts, path)?;
     }
     if let Some(dir) = asked.csv {
-        println!("{}", labelled("Tables", &format!("{} files in {}", ALL.len(), dir.display())));
+        say_tables(dir);
     }
     Ok(())
 }
 
+/// Writes the document and says where it is.
+pub(in crate::cli) fn write_document(facts: &Facts, path: &Path) -> Result<(), Failure> {
+    let text = document(facts);
+    replace(path, Durability::Content, |file| file.write_all(text.as_bytes()))
+        .map_err(|error| refused(path, &error))?;
+    println!("{}", labelled("Document", &path.display().to_string()));
+    Ok(())
+}
+
+pub(in crate::cli) fn say_tables(dir: &Path) {
+    println!("{}", labelled("Tables", &format!("{} files in {}", ALL.len(), dir.display())));
+}
+
 fn write_tables(asked: &Asked<'_>, dir: &Path) -> Result<Facts, Failure> {
-    require_free(dir)?;
-    let staging = Staging::beside(dir).map_err(|error| refused(dir, &error))?;
-    let mut tables = Tables::create(&staging.0).map_err(|error| refused(dir, &error))?;
-    let facts = gather(asked, Some(&mut tables))?;
-    let sums = rows::sums(&mut tables, &facts);
-    sums.and_then(|()| tables.finish())
-        .and_then(|()| staging.put_in_place(dir))
-        .map_err(|error| refused(dir, &error))?;
+    let mut staged = StagedTables::begin(dir)?;
+    let facts = gather(asked, Some(&mut staged.tables))?;
+    staged.finish(&facts)?;
     Ok(facts)
+}
+
+/// The tables of a report on their way into their directory: all of them get there, or none.
+pub(in crate::cli) struct StagedTables<'d> {
+    pub(in crate::cli) tables: Tables,
+    staging: Staging,
+    dir: &'d Path,
+}
+
+impl<'d> StagedTables<'d> {
+    pub(in crate::cli) fn begin(dir: &'d Path) -> Result<Self, Failure> {
+        require_free(dir)?;
+        let staging = Staging::beside(dir).map_err(|error| refused(dir, &error))?;
+        let tables = Tables::create(&staging.0).map_err(|error| refused(dir, &error))?;
+        Ok(Self { tables, staging, dir })
+    }
+
+    pub(in crate::cli) const fn directory(&self) -> &Path {
+        self.dir
+    }
+
+    /// With the tables of sums.
+    pub(in crate::cli) fn finish(self, facts: &Facts) -> Result<(), Failure> {
+        let Self { mut tables, staging, dir } = self;
+        rows::sums(&mut tables, facts)
+            .and_then(|()| tables.finish())
+            .and_then(|()| staging.put_in_place(dir))
+            .map_err(|error| refused(dir, &error))
+    }
 }
 
 /// Old tables are never mixed with new ones, and never removed.
@@ -60,7 +94,7 @@ fn require_free(dir: &Path) -> Result<(), Failure> {
     Err(Failure { code: exit::USAGE, text })
 }
 
-pub(super) fn refused(path: &Path, error: &io::Error) -> Failure {
+pub(in crate::cli) fn refused(path: &Path, error: &io::Error) -> Failure {
     let text = format!(
         "error: the report cannot be written to {}\n  because: {error}\n  what to do: is the directory that it goes into there, and may you write to it?",
         path.display()

@@ -1,7 +1,7 @@
 //! Collects what a report shows: one pass over the slots, one over the intents, one over what each venue has on record.
 
 mod effects;
-mod venues;
+pub(in crate::cli) mod venues;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -68,6 +68,7 @@ pub(super) fn gather(asked: &Asked<'_>, mut tables: Option<&mut Tables>) -> Resu
         made_at: WallClock.now(),
         range: asked.range,
         lost,
+        backtests: Vec::new(),
         venues,
         forecasts: forecasts(asked)?,
         workers: workers(&reader, asked)?,
@@ -150,7 +151,8 @@ fn forecasts(asked: &Asked<'_>) -> Result<Vec<ForecastFacts>, Failure> {
     Ok(all.iter().map(|forecasts| shown(forecasts, points.remove(&forecasts.kind).unwrap_or_default())).collect())
 }
 
-fn shown(forecasts: &Forecasts, points: Thinned<(f64, f64, Part)>) -> ForecastFacts {
+/// The figures of some forecasts.
+pub(in crate::cli) fn shown(forecasts: &Forecasts, points: Thinned<(f64, f64, Part)>) -> ForecastFacts {
     let Kind { account, symbol, .. } = &forecasts.kind;
     let parts = forecasts.parts.iter().flat_map(|parts| {
         [(Part::Training, parts.trained), (Part::Unseen, parts.unseen), (Part::Neither, parts.neither)]

@@ -17,12 +17,12 @@ use crate::operator::report::tables::{self, Tables, known};
 
 /// A decision's signal and confidence, with which a row of an order says what it was about.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Decided {
-    pub(super) signal: Option<String>,
-    pub(super) confidence: Option<f64>,
+pub(in crate::cli) struct Decided {
+    pub(in crate::cli) signal: Option<String>,
+    pub(in crate::cli) confidence: Option<f64>,
 }
 
-pub(super) fn slot(to: &mut Tables, record: &SlotRecord, part: Part, is_intact: bool) -> io::Result<()> {
+pub(in crate::cli) fn slot(to: &mut Tables, record: &SlotRecord, part: Part, is_intact: bool) -> io::Result<()> {
     let worked: Vec<u64> = record.stage_us.iter().flatten().copied().collect();
     let value = match record.raw_output.as_deref() {
         Some([value]) if record.signal.is_none() => Some(*value),
@@ -54,7 +54,7 @@ pub(super) fn slot(to: &mut Tables, record: &SlotRecord, part: Part, is_intact: 
     )
 }
 
-pub(super) fn outage(to: &mut Tables, pipeline: &str, outage: &Outage) -> io::Result<()> {
+pub(in crate::cli) fn outage(to: &mut Tables, pipeline: &str, outage: &Outage) -> io::Result<()> {
     to.row(
         &tables::OUTAGES,
         [
@@ -76,7 +76,7 @@ fn seconds(duration: Duration) -> String {
     }
 }
 
-pub(super) fn order(
+pub(in crate::cli) fn order(
     to: &mut Tables,
     (intent, order): (&Intent, &Order),
     decided: Decided,
@@ -112,7 +112,7 @@ pub(super) fn order(
     )
 }
 
-pub(super) fn forecast(
+pub(in crate::cli) fn forecast(
     to: &mut Tables,
     (intent, forecast): (&Intent, &Forecast),
     came_true: Option<rust_decimal::Decimal>,
@@ -144,7 +144,7 @@ pub(super) fn forecast(
     )
 }
 
-pub(super) fn position(to: &mut Tables, by: &str, mode: Mode, closed: &Closed) -> io::Result<()> {
+pub(in crate::cli) fn position(to: &mut Tables, by: &str, mode: Mode, closed: &Closed) -> io::Result<()> {
     let decision = closed.decision.as_ref();
     to.row(
         &tables::POSITIONS,
@@ -171,7 +171,7 @@ pub(super) fn position(to: &mut Tables, by: &str, mode: Mode, closed: &Closed) -
 }
 
 /// The tables of sums, when everything has passed.
-pub(super) fn sums(to: &mut Tables, facts: &Facts) -> io::Result<()> {
+pub(in crate::cli) fn sums(to: &mut Tables, facts: &Facts) -> io::Result<()> {
     facts.pipelines.iter().try_for_each(|pipeline| of_pipeline(to, pipeline))?;
     facts.venues.iter().try_for_each(|venue| of_venue(to, venue))?;
     facts.forecasts.iter().try_for_each(|forecasts| of_forecasts(to, forecasts))

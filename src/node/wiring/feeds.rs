@@ -201,7 +201,7 @@ pub fn open_vendor(
     Ok(OpenVendor { client, instrument, cache, key, recipe: recipe(pipeline) })
 }
 
-fn series_key(source: &VendorSource, instrument: &Instrument) -> SeriesKey {
+pub(super) fn series_key(source: &VendorSource, instrument: &Instrument) -> SeriesKey {
     SeriesKey {
         vendor: source.vendor.name().to_owned(),
         base_url: source.base_url.to_string(),

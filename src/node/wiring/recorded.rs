@@ -121,6 +121,16 @@ pub(super) fn source(
     Ok(Source { source: Arc::new(source), clock: Arc::new(clock), accounted, span: Some(span) })
 }
 
+/// All bars of a pipeline from the first one, with their slots: for a backtest.
+pub(super) fn whole(
+    pipeline: &PipelineConfig,
+    csv: &CsvSource,
+    schedule: &Schedule,
+) -> Result<(ReplaySource, Span), NodeError> {
+    let Recorded { source, decidable, .. } = Recorded::read(pipeline, csv, None)?;
+    Ok((source, span(pipeline, schedule, decidable)))
+}
+
 /// Bars that are shown as far as they are closed by a clock that is not theirs.
 pub(super) fn on_clock(pipeline: &PipelineConfig, csv: &CsvSource, clock: Arc<dyn Clock>) -> Result<Source, NodeError> {
     let Recorded { source, .. } = Recorded::read(pipeline, csv, None)?;

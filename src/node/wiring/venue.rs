@@ -77,16 +77,21 @@ fn order_job(
             trading(schedule, order, venue.clone(), venue)
         }
         (VenueConfig::Gateway(_), Mode::DryRun) | (VenueConfig::Paper, Mode::DryRun | Mode::Live) => {
-            let terms = Terms {
-                account: order.paper.account.clone(),
-                spread: order.paper.spread,
-                contract_size: order.paper.contract_size,
-                balance: order.paper.balance,
-                interval: pipeline.interval,
-            };
+            let terms = paper_terms(pipeline, order);
             let venue = Arc::new(PaperVenue::new(book.clone(), terms, options.faults.clone(), who));
             trading(schedule, order, venue.clone(), venue)
         }
+    }
+}
+
+/// What the dry run of a pipeline assumes.
+pub(super) fn paper_terms(pipeline: &PipelineConfig, order: &OrderJob) -> Terms {
+    Terms {
+        account: order.paper.account.clone(),
+        spread: order.paper.spread,
+        contract_size: order.paper.contract_size,
+        balance: order.paper.balance,
+        interval: pipeline.interval,
     }
 }
 
@@ -106,7 +111,7 @@ pub fn open_gateway(gateway: &GatewayConfig, faults: Arc<dyn FaultInjector>, who
     gateway::open(link(address), settings, faults, who)
 }
 
-fn trading(
+pub(super) fn trading(
     schedule: &Schedule,
     order: &OrderJob,
     sink: Arc<dyn Sink>,

@@ -30,7 +30,8 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src dat
 /// The whole document.
 #[must_use]
 pub fn document(facts: &Facts) -> String {
-    let title = format!("Report of {}, {}", told::plain(&facts.state), facts.range.words());
+    let what = if facts.backtests.is_empty() { "report" } else { "backtest" };
+    let title = format!("Sentinel {what} of {}, {}", told::plain(&facts.state), facts.range.words());
     let icon = BASE64.encode(icon(Tone::Quiet).into_string().as_bytes());
     let page = html! {
         (DOCTYPE)
@@ -47,7 +48,7 @@ pub fn document(facts: &Facts) -> String {
             body {
                 a .skip href="#main" { "Skip to the figures" }
                 header {
-                    b { "Sentinel report" }
+                    b { "Sentinel " (what) }
                     span .name { bdi { (told::plain(&facts.state)) } }
                     span .sp {}
                     span .v { (facts.version) }
@@ -55,6 +56,7 @@ pub fn document(facts: &Facts) -> String {
                 }
                 main #main tabindex="-1" {
                     (in_short(facts))
+                    (rest::backtests(facts))
                     (rest::open(facts))
                     (pipeline::cards(facts))
                     (money::cards(facts))

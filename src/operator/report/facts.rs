@@ -81,6 +81,8 @@ pub struct Facts {
     pub range: Range,
     /// What the operator has accepted as lost, in words.
     pub lost: Option<String>,
+    /// What only a backtest shows, by pipeline.
+    pub backtests: Vec<BacktestFacts>,
     pub pipelines: Vec<PipelineFacts>,
     pub venues: Vec<VenueFacts>,
     pub forecasts: Vec<ForecastFacts>,
@@ -194,6 +196,15 @@ pub struct ForecastFacts {
     pub notes: Vec<String>,
     /// Forecast, what came true, and the part of its bar.
     pub points: Thinned<(f64, f64, Part)>,
+}
+
+/// What a backtest of one pipeline shows besides what a report shows, line by line with labels.
+#[derive(Debug, Default)]
+pub struct BacktestFacts {
+    pub pipeline: String,
+    /// What a reader must know before any figure.
+    pub warnings: Vec<String>,
+    pub lines: Vec<(String, String)>,
 }
 
 /// The windows of a worker, line by line with labels.

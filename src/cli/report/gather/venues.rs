@@ -51,13 +51,18 @@ pub(super) fn read(
             add(facts, closed, &mut sum);
             Ok(())
         })?;
-        facts.closed.reverse();
-        if let Some(last) = facts.closed.first().filter(|_| facts.curve.is_thinned()) {
-            // The end of the curve is the total, whatever was left out before it.
-            facts.curve.end_with((last.closed_at, sum));
-        }
+        end(facts, sum);
     }
     Ok(all)
+}
+
+/// No closed position follows.
+pub(in crate::cli) fn end(facts: &mut VenueFacts, sum: f64) {
+    facts.closed.reverse();
+    if let Some(last) = facts.closed.first().filter(|_| facts.curve.is_thinned()) {
+        // The end of the curve is the total, whatever was left out before it.
+        facts.curve.end_with((last.closed_at, sum));
+    }
 }
 
 fn sentence(open: &OpenPosition) -> String {
@@ -65,7 +70,8 @@ fn sentence(open: &OpenPosition) -> String {
     format!("{side} {volume_lots} lots of {symbol} at {open_price}, ticket {ticket}, since {opened_at}")
 }
 
-fn add(facts: &mut VenueFacts, closed: Closed, sum: &mut f64) {
+/// Takes in the next position that was closed. `sum`: what was realised before it.
+pub(in crate::cli) fn add(facts: &mut VenueFacts, closed: Closed, sum: &mut f64) {
     facts.realised.get_or_insert_default().entry(closed.part).or_default().add(closed.profit);
     *sum += closed.profit.to_f64().unwrap_or_default();
     facts.curve.add((closed.closed_at, *sum));

@@ -1,4 +1,4 @@
-//! What is not settled, windows of a worker, outages and halts.
+//! What only a backtest shows, what is not settled, windows of a worker, outages and halts.
 
 use maud::{Markup, html};
 
@@ -15,6 +15,18 @@ pub(super) fn open(facts: &Facts) -> Markup {
                 div .head { h2 { "Not settled" } span .warn { (facts.open.len()) " now, whatever the range" } }
                 ul .notes { @for line in facts.open.iter().take(LISTED) { li { (told::plain(line)) } } }
                 (left_out(facts.open.len().saturating_sub(LISTED) as u64, "orders or forecasts"))
+            }
+        }
+    }
+}
+
+pub(super) fn backtests(facts: &Facts) -> Markup {
+    html! {
+        @for backtest in &facts.backtests {
+            section .card aria-label={ "Backtest of " (told::plain(&backtest.pipeline)) } {
+                h2 { "Backtest of " bdi { (told::plain(&backtest.pipeline)) } }
+                @for warning in &backtest.warnings { p .warn { (told::plain(warning)) } }
+                (table([("", Set::Left), ("", Set::Long)], backtest.lines.iter().map(|(label, text)| [label.clone(), text.clone()])))
             }
         }
     }
