@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cycle_flow::Cycle;
-use crate::domain::bar::{CleanBars, Cleaning, clean};
+use crate::domain::bar::{CleanBars, Cleaning};
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::decision::DecideOn;
 use crate::domain::freshness::{Freshness, dropped_text};
+use crate::domain::made_bars::IncompleteBar;
 use crate::domain::reason::{Ending, Reason};
 use crate::domain::time::UtcMs;
 use crate::meters::PipelineMeters;
-use crate::ports::{BarRequest, BarSource, Delivered, FaultPoint, PortFuture, SourceError};
+use crate::ports::{BarRequest, BarSource, Cleaned, FaultPoint, PortFuture, SourceError};
 use crate::settings::BARS_BESIDE_WINDOW;
 use crate::stage::StageWork;
 
@@ -28,7 +29,22 @@ pub struct DataFetcher {
     /// What is decided only once.
     pub decide_on: DecideOn,
     pub deadline: Duration,
+    pub digests: Digests,
     pub meters: Arc<PipelineMeters>,
+}
+
+/// Whether rows have the digests of bars and features. A node always has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digests {
+    Kept,
+    /// They are most of what a slot costs where nothing waits for a disk.
+    LeftOut,
+}
+
+impl Digests {
+    pub fn of(self, digest: impl FnOnce() -> String) -> Option<String> {
+        (self == Self::Kept).then(digest)
+    }
 }
 
 impl StageWork for DataFetcher {
@@ -53,22 +69,23 @@ impl StageWork for DataFetcher {
                 now: cycle.slot,
                 deadline: self.deadline.min(cycle.time_left()),
             };
-            let delivered =
-                self.source.fetch(&request).await.map_err(|error| Ending::new(reason(&error), error.to_string()))?;
             let times = self.freshness.open_times(cycle.slot, self.window + BARS_BESIDE_WINDOW);
             let how = Cleaning { tick: self.tick, times: Some(times), window: Some(self.window) };
-            let bars = Arc::new(clean(&delivered.bars, &how));
+            let cleaned = self.source.fetch_clean(&request, &how).await;
+            let Cleaned { bars, incomplete } =
+                cleaned.map_err(|error| Ending::new(reason(&error), error.to_string()))?;
+            let bars = Arc::new(bars);
             cycle.tracker.set_input(bars.clone());
             self.meters.closes.note(&bars);
             record.newest_bar = bars.newest().map(|bar| bar.time);
             record.bars = u32::try_from(bars.bars.len()).ok();
-            record.dropped = dropped(&bars, &delivered);
-            record.bars_digest = Some(bars.digest());
+            record.dropped = dropped(&bars, &incomplete);
+            record.bars_digest = self.digests.of(|| bars.digest());
             let judged = self.freshness.judge(cycle.slot, &bars).and_then(|fresh| {
                 record.missing_bars = Some(fresh.missing);
                 self.not_decided_yet(cycle, fresh.newest)
             });
-            judged.map_err(|ending| with_due(ending, due, &delivered))?;
+            judged.map_err(|ending| with_due(ending, due, &incomplete))?;
             Ok(bars)
         })
     }
@@ -85,8 +102,8 @@ const fn reason(error: &SourceError) -> Reason {
 }
 
 /// Which bars were not used, and how many could not be made.
-fn dropped(bars: &CleanBars, delivered: &Delivered) -> String {
-    let incomplete = match delivered.incomplete.len() {
+fn dropped(bars: &CleanBars, incomplete: &[IncompleteBar]) -> String {
+    let incomplete = match incomplete.len() {
         0 => String::new(),
         count => format!("incomplete={count}"),
     };
@@ -95,8 +112,8 @@ fn dropped(bars: &CleanBars, delivered: &Delivered) -> String {
 }
 
 /// The ending with what is known of the due bar, when it could not be made.
-fn with_due(ending: Ending, due: UtcMs, delivered: &Delivered) -> Ending {
-    match delivered.incomplete.iter().find(|bar| bar.time == due) {
+fn with_due(ending: Ending, due: UtcMs, incomplete: &[IncompleteBar]) -> Ending {
+    match incomplete.iter().find(|bar| bar.time == due) {
         Some(incomplete) => Ending::new(ending.reason, format!("{}; {incomplete}", ending.detail)),
         None => ending,
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::cycle_flow::Cycle;
+use crate::data_fetcher::Digests;
 use crate::domain::bar::CleanBars;
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::feature::{FeatureError, FeatureFrame};
@@ -12,6 +13,7 @@ use crate::stage::StageWork;
 
 pub struct FeatureBuilder {
     pub features: Arc<dyn FeatureSet>,
+    pub digests: Digests,
 }
 
 impl StageWork for FeatureBuilder {
@@ -32,7 +34,7 @@ impl StageWork for FeatureBuilder {
                 FeatureError::InsufficientHistory { .. } => Ending::new(Reason::InsufficientHistory, error.to_string()),
                 FeatureError::Undefined { .. } => Ending::new(Reason::UndefinedFeature, error.to_string()),
             })?;
-            record.features_digest = Some(frame.digest());
+            record.features_digest = self.digests.of(|| frame.digest());
             Ok((bars, frame))
         })
     }

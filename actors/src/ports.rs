@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::domain::account::AccountReport;
 use crate::domain::account_risk::AccountReading;
 use crate::domain::action::Receipt;
-use crate::domain::bar::{Bar, CleanBars, Interval, RawBar};
+use crate::domain::bar::{Bar, CleanBars, Cleaning, Interval, RawBar, clean};
 use crate::domain::evidence::Grade;
 use crate::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
 use crate::domain::intent::{Intent, IntentKey, Mode};
@@ -140,8 +140,29 @@ impl From<Vec<RawBar>> for Delivered {
     }
 }
 
+/// What a source has, cleaned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cleaned {
+    pub bars: CleanBars,
+    /// As [`Delivered::incomplete`].
+    pub incomplete: Vec<IncompleteBar>,
+}
+
 pub trait BarSource: Send + Sync {
     fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Delivered, SourceError>>;
+
+    /// The same, cleaned as [`clean`] does it. A source that has all of its bars beforehand need not look at each of them for every
+    /// window.
+    fn fetch_clean<'a>(
+        &'a self,
+        request: &'a BarRequest,
+        how: &'a Cleaning,
+    ) -> PortFuture<'a, Result<Cleaned, SourceError>> {
+        Box::pin(async move {
+            let Delivered { bars, incomplete } = self.fetch(request).await?;
+            Ok(Cleaned { bars: clean(&bars, how), incomplete })
+        })
+    }
 }
 
 /// Turns bars into what a model is asked about. One implementation for live, replay and export.

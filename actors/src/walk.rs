@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 
 use crate::cycle_flow::{Cycle, CycleTracker, ExecutorInput, Undecided};
 use crate::data_fetcher::DataFetcher;
+pub use crate::data_fetcher::Digests;
 use crate::domain::bar::Bar;
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::domain::reason::{Ending, Reason};
@@ -41,7 +42,12 @@ pub struct Walk {
 
 impl Walk {
     /// Before the first slot. `store` belongs to this walk alone, and so do sink and book.
-    pub async fn begin(mut settings: PipelineSettings, ports: PipelinePorts, store: Arc<dyn JournalStore>) -> Self {
+    pub async fn begin(
+        mut settings: PipelineSettings,
+        ports: PipelinePorts,
+        store: Arc<dyn JournalStore>,
+        digests: Digests,
+    ) -> Self {
         let deadlines = &mut settings.deadlines;
         (deadlines.fetch, deadlines.execute, deadlines.cycle) = (ANY_TIME, ANY_TIME, ANY_TIME);
         let meters = Arc::new(PipelineMeters::new(ports.sink.mode(), false));
@@ -61,9 +67,10 @@ impl Walk {
                 window: ports.features.id().window,
                 decide_on: ports.job.decide_on(),
                 deadline: settings.deadlines.fetch,
+                digests,
                 meters,
             },
-            builder: FeatureBuilder { features: ports.features.clone() },
+            builder: FeatureBuilder { features: ports.features.clone(), digests },
             predictor: Predictor {
                 model: ports.model.clone(),
                 expected: ports.job.expected_answer(),

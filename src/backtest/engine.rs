@@ -9,6 +9,7 @@ use sentinel_actors::domain::halt::Halt;
 use sentinel_actors::domain::intent::Intent;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Model;
+pub use sentinel_actors::walk::Digests;
 use sentinel_actors::walk::Walk;
 use tokio::runtime::Builder;
 
@@ -78,7 +79,7 @@ impl Market<'_> {
 /// When bars or model cannot be used, or there is no slot.
 pub fn walk(
     plan: &Plan,
-    answers: Option<Arc<dyn Model>>,
+    (answers, digests): (Option<Arc<dyn Model>>, Digests),
     visitor: &mut (impl Visitor + Send),
 ) -> Result<Rest, PlanError> {
     let mut result = None;
@@ -86,7 +87,7 @@ pub fn walk(
     OnnxEngine::on_its_thread(|| {
         let runtime = Builder::new_current_thread().enable_all().build();
         result = Some(match runtime {
-            Ok(runtime) => runtime.block_on(walk_here(plan, answers, visitor)),
+            Ok(runtime) => runtime.block_on(walk_here(plan, (answers, digests), visitor)),
             Err(error) => Err(PlanError::Node(NodeError::Runtime(error))),
         });
     });
@@ -95,7 +96,7 @@ pub fn walk(
 
 async fn walk_here(
     plan: &Plan,
-    answers: Option<Arc<dyn Model>>,
+    (answers, digests): (Option<Arc<dyn Model>>, Digests),
     visitor: &mut impl Visitor,
 ) -> Result<Rest, PlanError> {
     let Rehearsed { settings, ports, book, schedule, first, last } =
@@ -106,7 +107,7 @@ async fn walk_here(
     }
     visitor.begin(Course { first, last, slots });
     let journal = Arc::new(MemoryJournal::default());
-    let mut walk = Walk::begin(settings, ports, journal.clone()).await;
+    let mut walk = Walk::begin(settings, ports, journal.clone(), digests).await;
     for slot in schedule.slots(first.before(), last) {
         let (record, bar) = walk.slot(slot).await;
         let (closed, compared) = match &book {

@@ -136,13 +136,13 @@ impl Kept {
                     is_under_way: open().any(|intent| intent.order().is_some() && intent.state.may_have_left()),
                 },
             })),
-            JournalRead::OpenIntents { .. } => JournalAnswer::Intents(open().cloned().collect()),
+            JournalRead::OpenIntents { .. } => JournalAnswer::Intents(in_order(open())),
             JournalRead::ExistingIntents { basis, slot, .. } => {
                 let is_of = |intent: &&Intent| {
                     let is_other = intent.basis.kind() != basis.kind() && intent.basis.is_of_slot();
                     intent.basis == *basis || is_other && intent.slot == *slot
                 };
-                JournalAnswer::Intents(self.intents.iter().filter(is_of).cloned().collect())
+                JournalAnswer::Intents(in_order(self.intents.iter().filter(is_of)))
             }
             JournalRead::Announced { .. }
             | JournalRead::AnnouncedIds { .. }
@@ -164,8 +164,15 @@ impl Kept {
             }
         }
         let open = self.intents.iter().filter(|intent| !intent.state.is_final() && intent.order().is_some());
-        Exposure { open_intents: open.cloned().collect(), orders_last_hour, orders_last_day }
+        Exposure { open_intents: in_order(open), orders_last_hour, orders_last_day }
     }
+}
+
+/// As the journal lists them.
+fn in_order<'i>(intents: impl Iterator<Item = &'i Intent>) -> Vec<Intent> {
+    let mut intents: Vec<Intent> = intents.cloned().collect();
+    intents.sort_by(|one, other| (one.slot, one.key.as_str()).cmp(&(other.slot, other.key.as_str())));
+    intents
 }
 
 /// A bug: a walk asks nothing else.
@@ -182,5 +189,126 @@ impl JournalStore for MemoryJournal {
 
     fn read(&self, query: JournalRead) -> PortFuture<'_, Result<JournalAnswer, JournalFatal>> {
         Box::pin(std::future::ready(self.lock().read(&query)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rust_decimal::Decimal;
+    use sentinel_actors::domain::action::Action;
+    use sentinel_actors::domain::intent::{Basis, Mode};
+    use sentinel_actors::domain::order::{Fill, Order, Side, Ticket};
+    use sentinel_actors::ports::NoFaults;
+
+    use super::*;
+    use crate::journal::{SqliteJournal, StateDir};
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn intent(slot: UtcMs, role: Role) -> Intent {
+        let basis = Basis::Bar(UtcMs(slot.0 - HOUR_MS));
+        let order = Order {
+            role,
+            symbol: "EURUSD".to_owned(),
+            side: Side::Buy,
+            volume_lots: Decimal::ONE,
+            stop_price: None,
+            target_price: None,
+            reference_price: Decimal::TWO,
+        };
+        Intent {
+            key: IntentKey::derive(Mode::DryRun, "paper", "eurusd", basis, role),
+            mode: Mode::DryRun,
+            account: "paper".to_owned(),
+            pipeline: "eurusd".to_owned(),
+            slot,
+            announced_as: None,
+            basis,
+            action: Action::from(order),
+            state: IntentState::Planned,
+            receipt: None,
+            awaits: None,
+            grade: None,
+            listed: None,
+            venue_note: None,
+        }
+    }
+
+    fn event(rng: &mut fastrand::Rng) -> IntentEvent {
+        let text = || "for a test".to_owned();
+        match rng.u32(0..6) {
+            0 => IntentEvent::NeverLeft { evidence: text() },
+            1 => IntentEvent::Rejected { code: Some(400), text: text() },
+            2 => IntentEvent::LostTrack { evidence: text() },
+            3 => IntentEvent::Abandon,
+            _ => {
+                let fill = Fill { ticket: Ticket(rng.u64(1..9)), volume_lots: Decimal::ONE, price: None, text: text() };
+                IntentEvent::Acked { receipt: fill.into() }
+            }
+        }
+    }
+
+    /// What a slot asks: the journal on the disk says the same.
+    async fn compare(memory: &MemoryJournal, disk: &SqliteJournal, slot: UtcMs) {
+        let (account, pipeline, symbol, mode) =
+            ("paper".to_owned(), "eurusd".to_owned(), "EURUSD".to_owned(), Mode::DryRun);
+        for query in [
+            JournalRead::Exposure { account: account.clone(), symbol, mode, now: slot },
+            JournalRead::OpenIntents { pipeline: pipeline.clone() },
+            JournalRead::Account { account, mode },
+            JournalRead::ExistingIntents { pipeline, basis: Basis::Bar(UtcMs(slot.0 - HOUR_MS)), slot },
+        ] {
+            let answers = (memory.read(query.clone()).await.unwrap(), disk.read(query.clone()).await.unwrap());
+            assert_eq!(answers.0, answers.1, "{query:?}");
+        }
+    }
+
+    async fn write(memory: &MemoryJournal, disk: &SqliteJournal, write: JournalWrite) {
+        let written = (memory.commit(vec![write.clone()]).await, disk.commit(vec![write.clone()]).await);
+        assert_eq!(written.0.unwrap(), written.1.unwrap(), "{write:?}");
+    }
+
+    #[tokio::test]
+    async fn a_journal_in_memory_answers_what_the_one_on_the_disk_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&dir.path().join("state")).unwrap();
+        let (disk, _) = SqliteJournal::open(&state, Arc::new(NoFaults)).unwrap();
+        let memory = MemoryJournal::default();
+        let mut rng = fastrand::Rng::with_seed(18);
+        let mut slot = UtcMs(1_000 * HOUR_MS);
+        for _ in 0..300 {
+            slot = UtcMs(slot.0 + HOUR_MS * i64::from(rng.u8(1..4)));
+            let roles = [Role::Close(Ticket(rng.u64(1..9))), Role::Open];
+            for role in roles {
+                if rng.u32(0..3) == 0 {
+                    continue;
+                }
+                let planned = intent(slot, role);
+                write(&memory, &disk, JournalWrite::Plan(Box::new(planned.clone()))).await;
+                compare(&memory, &disk, slot).await;
+                if rng.u32(0..10) == 0 {
+                    write(&memory, &disk, JournalWrite::Plan(Box::new(planned.clone()))).await;
+                }
+                let state_of =
+                    |key: &IntentKey| memory.lock().intents.iter().find(|own| own.key == *key).unwrap().state;
+                for step in 0..4 {
+                    let event = match (step, state_of(&planned.key)) {
+                        (0, _) => IntentEvent::Send,
+                        // A walk says nothing twice; the journal takes a repeated word for the one that it has.
+                        (_, state) if state.is_final() => break,
+                        (1, _) => event(&mut rng),
+                        (_, IntentState::Unknown) => IntentEvent::FoundAbsent { evidence: "for a test".to_owned() },
+                        _ => IntentEvent::Rejected { code: None, text: "for a test".to_owned() },
+                    };
+                    write(&memory, &disk, JournalWrite::Advance { key: planned.key.clone(), event, at: slot }).await;
+                    compare(&memory, &disk, slot).await;
+                }
+            }
+            assert!(memory.take_fresh().iter().all(|fresh| fresh.slot == slot));
+        }
+        let kept = memory.lock().intents.iter().filter(|own| own.state.is_final()).count();
+        assert!(kept < 80, "{kept} of hundreds are kept: a day of them is enough");
     }
 }

@@ -16,7 +16,7 @@ use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::Model;
 use sentinel_actors::root_supervisor::NodeEnd;
 
-use super::engine::{Course, Market, Step, Visitor, walk};
+use super::engine::{Course, Digests, Market, Step, Visitor, walk};
 use super::plan::{Plan, PlanError};
 use crate::config::Config;
 use crate::exit::{self, ExitError};
@@ -140,7 +140,7 @@ pub fn compare(plan: &Plan, answers: Option<Arc<dyn Model>>, state: &Path) -> Re
         compared: BTreeMap::new(),
         failed: None,
     };
-    let rest = walk(plan, answers, &mut beside)?;
+    let rest = walk(plan, (answers, Digests::Kept), &mut beside)?;
     let Beside { reader, mut verdict, mut closed, mut compared, failed, .. } = beside;
     if let Some(error) = failed {
         return Err(error.into());

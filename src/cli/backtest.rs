@@ -21,7 +21,7 @@ use self::words::{text, verdict_text};
 use super::forecasts::Periods;
 use super::report::files::{StagedTables, refused, say_tables, write_document};
 use super::{Ended, Failure, exit, read_env};
-use crate::backtest::engine::walk;
+use crate::backtest::engine::{Digests, walk};
 use crate::backtest::plan::Plan;
 use crate::backtest::verify::{compare, run_tree};
 use crate::config::{Config, Flags, PipelineConfig};
@@ -110,7 +110,7 @@ fn one(
     let of_kinds = Periods::of_config(&alone).map_err(unread)?;
     let csv = staged.as_ref().map(|staged| staged.directory().to_owned());
     let mut tally = Tally::new(&plan, periods, &of_kinds, staged.map(|staged| &mut staged.tables));
-    let rest = walk(&plan, None, &mut tally)?;
+    let rest = walk(&plan, (None, Digests::LeftOut), &mut tally)?;
     let told = tally.finish(rest).map_err(|error| refused(csv.as_deref().unwrap_or(dir.path()), &error))?;
     Ok((plan, told))
 }

@@ -5,6 +5,7 @@
 mod cache;
 mod command;
 mod damage;
+mod figures;
 mod made;
 mod support;
 mod verify;

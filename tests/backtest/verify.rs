@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
-use sentinel::backtest::engine::{Course, Market, Step, Visitor, walk};
+use sentinel::backtest::engine::{Course, Digests, Market, Step, Visitor, walk};
 use sentinel_actors::domain::account_risk::CoolDown;
 use sentinel_actors::domain::reason::Reason;
 
@@ -56,7 +56,7 @@ fn limits_of_an_account_halt_the_same_orders() {
     require_agreement(&verdict);
     let dir = tempfile::tempdir().unwrap();
     let mut seen = Reasons::default();
-    let rest = walk(&plan(&config, dir.path()), None, &mut seen).unwrap();
+    let rest = walk(&plan(&config, dir.path()), (None, Digests::LeftOut), &mut seen).unwrap();
     assert!(seen.0.contains(&Reason::RiskCoolDown) && !rest.halts.is_empty(), "{:?} {:?}", seen.0, rest.halts);
 }
 

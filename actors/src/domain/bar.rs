@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -257,6 +258,53 @@ pub fn clean(delivered: &[RawBar], how: &Cleaning) -> CleanBars {
     CleanBars { bars, dropped, newest_delivered }
 }
 
+/// Bars that were looked at once, so that windows which move over them need not look at each of them again.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    tick: f64,
+    /// How many bars before each place are not plain: unusable, or not opened after the bar before them.
+    odd_before: Vec<u32>,
+}
+
+impl Inspected {
+    #[must_use]
+    pub fn new(bars: &[RawBar], tick: f64) -> Self {
+        let mut odd = 0_u32;
+        let mut odd_before = Vec::with_capacity(bars.len() + 1);
+        odd_before.push(odd);
+        for (at, bar) in bars.iter().enumerate() {
+            let follows = at == 0 || bars[at - 1].time < bar.time;
+            odd = odd.saturating_add(u32::from(!follows || check(bar, tick).is_err()));
+            odd_before.push(odd);
+        }
+        Self { tick, odd_before }
+    }
+
+    /// What [`clean`] makes of `bars[range]`, where `bars` are those that were inspected.
+    #[must_use]
+    pub fn clean(&self, bars: &[RawBar], range: Range<usize>, how: &Cleaning) -> CleanBars {
+        let stretch = &bars[range.clone()];
+        if !self.is_plain(stretch, range, how) {
+            return clean(stretch, how);
+        }
+        let from = how.window.map_or(0, |window| stretch.len().saturating_sub(window));
+        CleanBars {
+            bars: stretch[from..].iter().filter_map(|bar| check(bar, self.tick).ok()).collect(),
+            dropped: BTreeMap::new(),
+            newest_delivered: stretch.last().map(|bar| bar.time),
+        }
+    }
+
+    /// Whether every bar of a stretch is taken as it stands.
+    fn is_plain(&self, stretch: &[RawBar], range: Range<usize>, how: &Cleaning) -> bool {
+        let refused = |bar: &RawBar| how.times.is_some_and(|times| times.refusal(bar.time).is_some());
+        let ends = [stretch.first(), stretch.last()];
+        self.tick.to_bits() == how.tick.to_bits()
+            && self.odd_before[range.start] == self.odd_before[range.end]
+            && !ends.into_iter().flatten().any(refused)
+    }
+}
+
 fn check(raw: &RawBar, tick: f64) -> Result<Bar, DropReason> {
     let finite = |price: Option<f64>| price.filter(|p| p.is_finite()).ok_or(DropReason::Null);
     let (open, high, low, close) = (finite(raw.open)?, finite(raw.high)?, finite(raw.low)?, finite(raw.close)?);
@@ -271,4 +319,61 @@ fn check(raw: &RawBar, tick: f64) -> Result<Bar, DropReason> {
     }
     let volume = raw.volume.filter(|v| v.is_finite() && *v >= 0.0);
     Ok(Bar { time: raw.time, open, high, low, close, volume })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TICK: f64 = 0.01;
+
+    /// Mostly usable bars in order, and now and then anything else.
+    fn bars() -> impl Strategy<Value = Vec<RawBar>> {
+        let odd = prop_oneof![30 => Just(0_u8), 1 => 1_u8..7];
+        proptest::collection::vec((1_i64..4, odd, 0_u8..5), 0..60).prop_map(|rows| {
+            let mut time = 100;
+            let mut bars = Vec::new();
+            for (step, odd, wick) in rows {
+                time += if odd == 1 { 1 - step } else { step };
+                let high = 2.0 + f64::from(wick);
+                let mut bar = RawBar {
+                    time: UtcMs(time),
+                    open: Some(2.0),
+                    high: Some(high),
+                    low: Some(1.0),
+                    close: Some(if odd == 5 { high + TICK / 2.0 } else { 1.5 }),
+                    volume: (odd != 6).then_some(7.0),
+                };
+                match odd {
+                    2 => bar.close = None,
+                    3 => bar.low = Some(0.0),
+                    4 => bar.high = Some(f64::NAN),
+                    _ => {}
+                }
+                bars.push(bar);
+            }
+            bars
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn windows_of_inspected_bars_are_cleaned_as_if_each_bar_were_looked_at_again(
+            bars in bars(),
+            (from, length, window) in (0_usize..60, 0_usize..40, proptest::option::of(0_usize..12)),
+            (oldest, newest, tick) in (90_i64..200, 90_i64..240, prop_oneof![9 => Just(TICK), 1 => Just(0.0)]),
+            is_bounded in any::<bool>(),
+        ) {
+            let inspected = Inspected::new(&bars, TICK);
+            let from = from.min(bars.len());
+            let range = from..(from + length).min(bars.len());
+            let times = OpenTimes { oldest: UtcMs(oldest), newest_closed: UtcMs(newest), latest: UtcMs(newest + 2) };
+            let how = Cleaning { tick, times: is_bounded.then_some(times), window };
+            prop_assert_eq!(inspected.clean(&bars, range.clone(), &how), clean(&bars[range], &how));
+        }
+    }
 }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 
 use crate::cycle_flow::{Cycle, ExecutorInput, Undecided};
-use crate::data_fetcher::DataFetcher;
+use crate::data_fetcher::{DataFetcher, Digests};
 use crate::domain::cycle::{SlotRecord, Stage};
 use crate::executor::{Executor, Refusals, Surroundings};
 use crate::feature_builder::FeatureBuilder;
@@ -68,12 +68,13 @@ impl Stages {
                     window,
                     decide_on,
                     deadline: settings.deadlines.fetch,
+                    digests: Digests::Kept,
                     meters: meters.clone(),
                 }
             }),
             spec(worker, &builder, (Stage::Predictor, predictor.clone()), links(Stage::FeatureBuilder), {
                 let features = ports.features.clone();
-                move || FeatureBuilder { features: features.clone() }
+                move || FeatureBuilder { features: features.clone(), digests: Digests::Kept }
             }),
             spec(worker, &predictor, (Stage::Executor, executor.clone()), links(Stage::Predictor), {
                 let (settings, model, expected) = (settings.clone(), ports.model.clone(), ports.job.expected_answer());

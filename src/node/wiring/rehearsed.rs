@@ -75,8 +75,14 @@ pub fn rehearse(
         deadlines: pipeline.deadlines,
     };
     let clock = Arc::new(ReplayClock::new(first.before(), pipeline.interval, Speed::Max, None));
-    let ports =
-        PipelinePorts { clock, source: Arc::new(source), features: pipeline.features.build(), model, sink, job };
+    let ports = PipelinePorts {
+        clock,
+        source: Arc::new(source.inspect(pipeline.data.tick)),
+        features: pipeline.features.build(),
+        model,
+        sink,
+        job,
+    };
     Ok(Rehearsed { settings, ports, book, schedule: schedule.clone(), first, last })
 }
 
