@@ -2,8 +2,13 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::support::{demo_files, first_bars, forecasts, on_bars, orders, require_agreement, verdict_of};
+use sentinel::backtest::engine::{Course, Digests, Market, Step, Visitor, walk};
+
+use crate::support::{
+    demo_files, first_bars, forecasts, on_bars, order_job, orders, plan, require_agreement, verdict_of,
+};
 
 const BARS: usize = 420;
 /// So many seeds are run where nobody asks for more.
@@ -45,9 +50,21 @@ fn damaged(source: &Path, seed: u64) -> String {
     damaged
 }
 
+/// Slots that closed something without a decision.
+#[derive(Default)]
+struct Exits(u64);
+
+impl Visitor for Exits {
+    fn begin(&mut self, _: Course) {}
+
+    fn step(&mut self, step: Step, _: &Market<'_>) {
+        self.0 += u64::from(step.record.signal.is_none() && step.intents.iter().any(|intent| intent.order().is_some()));
+    }
+}
+
 #[test]
 fn damaged_bars_give_the_same_rows_in_a_backtest_and_in_the_tree() {
-    let (mut slots, mut undecided) = (0, 0);
+    let (mut slots, mut undecided, mut exits) = (0, 0, 0);
     for seed in 0..seeds() {
         let (config, file) =
             if seed % 2 == 0 { (orders(), "eurusd_1h_2017.csv") } else { (forecasts(), "btcusd_1h.csv") };
@@ -56,11 +73,20 @@ fn damaged_bars_give_the_same_rows_in_a_backtest_and_in_the_tree() {
         std::fs::write(&bars, damaged(&demo_files().join(file), seed)).unwrap();
         let mut config = first_bars(on_bars(config, &bars), BARS);
         config.pipelines[0].data.max_missing_bars = u32::try_from(seed % 5 * 5).unwrap();
+        if seed % 4 == 0 {
+            // Positions that are soon too old, so that slots without a decision close them.
+            let policy = &mut order_job(&mut config).policy;
+            (policy.threshold, policy.max_holding) = (0.4, Some(Duration::from_secs(2 * 3600)));
+        }
         let verdict = verdict_of(&config, &config);
         assert!(verdict.agrees(), "seed {seed}: {:?}", verdict.first);
         require_agreement(&verdict);
         slots += verdict.slots;
         undecided += verdict.slots - verdict.intents.min(verdict.slots);
+        let mut count = Exits::default();
+        walk(&plan(&config, dir.path()), (None, Digests::LeftOut), &mut count).unwrap();
+        exits += count.0;
     }
+    assert!(exits > 0, "no slot without a decision closed anything");
     assert!(slots > 100 * seeds() && undecided > 0, "{slots} slots, {undecided} without an intent");
 }
