@@ -117,6 +117,13 @@ fn open(path: &Path) -> Connection {
     connection
 }
 
+/// Whether a node lived long enough to begin its journal: one that was killed before that leaves no file, or one without tables.
+pub fn has_journal(state: &Path) -> bool {
+    let journal = state.join("journal.db");
+    let tables = "SELECT 1 FROM sqlite_schema WHERE name = 'intents'";
+    journal.exists() && open(&journal).prepare(tables).and_then(|mut tables| tables.exists([])).unwrap_or(false)
+}
+
 fn all<T>(connection: &Connection, sql: &str, read: impl Fn(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
     let mut query = connection.prepare(sql).unwrap();
     let rows = query.query_map([], |row| read(row)).unwrap();

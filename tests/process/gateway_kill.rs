@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::config::{Site, demo_span};
-use super::facts::Facts;
+use super::facts::{Facts, has_journal};
 use super::gateway::{accept_live, free_port, gateway, ledger, order_count, replay_time_ms};
 use super::gateway_campaign::{BARS, DIALECTS, Dialect, Tally, gateway_in, kills, settle_open};
 use super::node::{Ended, setting};
@@ -192,7 +192,7 @@ fn killed_at_random(dialect: &Dialect, turn: usize, whole_run: Duration, chance:
             break;
         }
         sum.node_kills += 1;
-        if chance.usize(..3) == 0 && site.state().join("journal.db").exists() {
+        if chance.usize(..3) == 0 && has_journal(&site.state()) {
             sum.gateway_kills += 1;
             there.killed_after(Duration::ZERO);
             let settled = settle_open(&site);
