@@ -103,7 +103,7 @@ class World:
         self.clock_ahead_s = 0.0
         self.truth = NoTruth()
         self.guard = {**GUARD, "margin_mode": margin_mode}
-        self.broker = Broker(self.truth, Faults(seed, rates or {}), lambda: self.time, self._pass, margin_mode=margin_mode)
+        self.broker = Broker(self.truth, Faults(seed, rates or {}), self._tick, self._pass, margin_mode=margin_mode)
         self.calls = Calls(self.broker)
         self._directory = tempfile.TemporaryDirectory(dir=_fast_disk())
         self.path = Path(self._directory.name) / "gateway.db"
@@ -120,6 +120,11 @@ class World:
     def close(self) -> None:
         self.ledger.close()
         self._directory.cleanup()
+
+    def _tick(self) -> float:
+        """As on a real clock, no two readings are the same."""
+        self.time += 1e-6
+        return self.time
 
     def _pass(self, seconds: float) -> None:
         self.time += seconds

@@ -194,7 +194,7 @@ class Broker:
         steps.append((rest_at, "end", 0.0))
         comment, magic = _carried(request, plan)
         return self._new_order(
-            request, steps, comment=comment, magic=magic, number=number, reason=REASON_EXPERT,
+            request, steps, at=now, comment=comment, magic=magic, number=number, reason=REASON_EXPERT,
             lags=self._lags(plan), dropped=plan.levels_dropped,
         )  # fmt: skip
 
@@ -207,6 +207,7 @@ class Broker:
         request: dict[str, Any],
         steps: list[tuple[float, str, float]],
         *,
+        at: float,
         comment: str,
         magic: int,
         number: int,
@@ -214,8 +215,8 @@ class Broker:
         lags: dict[str, float],
         dropped: bool = False,
     ) -> Order:
+        """`at` is when it was set up: none of its steps may be older, or a list that ends before it shows its deals."""
         ticket = self.book.next_ticket
-        now = self.now
         data = {
             "ticket": ticket,
             "number": number,
@@ -234,10 +235,10 @@ class Broker:
             "steps": steps,
             "lags": lags,
             "reason": reason,
-            "at": now,
-            "time_msc": self.server_ms(now),
+            "at": at,
+            "time_msc": self.server_ms(at),
         }
-        self._happen("accepted", data)
+        self._happen("accepted", data, at)
         return self.book.orders[ticket]
 
     def _step(self, order: Order) -> None:
@@ -321,7 +322,7 @@ class Broker:
             at = now + plan.lookalike_s * factor
             steps = [(at, "fill", request["volume"]), (at, "end", 0.0)]
             foreign = {**request, "magic": 0, "comment": "", "position": 0}
-            self._new_order(foreign, steps, comment="", magic=0, number=0, reason=REASON_CLIENT, lags={})
+            self._new_order(foreign, steps, at=now, comment="", magic=0, number=0, reason=REASON_CLIENT, lags={})
         if plan.reopen:
             self.reopen_positions()
         if plan.broker_stop:
@@ -349,8 +350,11 @@ class Broker:
                     "symbol": position.symbol, "type": 1 - position.side, "volume": position.volume,
                     "type_filling": 0, "position": position.ticket,
                 }  # fmt: skip
-                steps = [(self.now, "fill", position.volume), (self.now, "end", 0.0)]
-                self._new_order(request, steps, comment="[sl 1.1]", magic=position.magic, number=0, reason=REASON_SL, lags={})
+                now = self.now
+                steps = [(now, "fill", position.volume), (now, "end", 0.0)]
+                self._new_order(
+                    request, steps, at=now, comment="[sl 1.1]", magic=position.magic, number=0, reason=REASON_SL, lags={}
+                )
                 self.advance()
                 return
 
