@@ -25,6 +25,11 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// A command has at least this time, however short cycles are.
 const SHORTEST: Duration = Duration::from_secs(8);
 
+/// A node answers commands before its Executors run, and a failed one is started again: so long is it waited for.
+const STARTS_WITHIN: Duration = Duration::from_secs(5);
+/// Between two looks whether it runs.
+const LOOKS_EVERY: Duration = Duration::from_millis(50);
+
 /// Asks the Executor of one pipeline to close everything.
 #[derive(Debug, Clone)]
 pub struct Flattener {
@@ -55,8 +60,19 @@ impl Flattener {
     /// # Errors
     /// When there is no answer: something may have been closed, and the journal has an intent for it.
     pub async fn flatten(&self, within: Duration) -> Result<Result<Flattened, NotFlattened>, CallError> {
-        let until = elapsed_now() + within.saturating_sub(ANSWER_WITHIN).min(self.longest);
-        self.executor.call(|reply| StageMsg::Flatten(Flatten { until, reply }), within).await
+        let began = elapsed_now();
+        loop {
+            let waited = elapsed_now().saturating_duration_since(began);
+            let within = within.saturating_sub(waited);
+            let until = elapsed_now() + within.saturating_sub(ANSWER_WITHIN).min(self.longest);
+            match self.executor.call(|reply| StageMsg::Flatten(Flatten { until, reply }), within).await {
+                // Nothing was delivered, so that nothing is closed twice.
+                Err(CallError::NotRunning) if waited < STARTS_WITHIN.min(within) => {
+                    tokio::time::sleep(LOOKS_EVERY).await
+                }
+                answer => return answer,
+            }
+        }
     }
 }
 
@@ -117,4 +133,19 @@ fn executor(alone: &Alone, journal: &JournalHandle) -> Option<Executor> {
         let holdings = Arc::new(ArcSwap::from_pointee(Holdings::default()));
         Executor::new(settings, (clock, sink, job), around, (journal, &meters), &Refusals::default(), &holdings)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_executor_that_does_not_run_is_waited_for_and_not_for_ever() {
+        let flattener = Flattener { executor: Address::new(), closable: Ok(()), longest: SHORTEST };
+        let began = elapsed_now();
+        let answer = flattener.flatten(Duration::from_secs(27)).await;
+        assert_eq!(answer, Err(CallError::NotRunning));
+        let waited = elapsed_now().saturating_duration_since(began);
+        assert!(waited >= STARTS_WITHIN && waited < STARTS_WITHIN * 2, "{waited:?}");
+    }
 }
