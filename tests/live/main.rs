@@ -8,6 +8,7 @@ mod connections;
 mod figures;
 mod killed;
 mod overload;
+mod parity;
 mod revisions;
 mod sources;
 mod support;

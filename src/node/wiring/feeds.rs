@@ -210,7 +210,8 @@ pub(super) fn series_key(source: &VendorSource, instrument: &Instrument) -> Seri
     }
 }
 
-fn recipe(pipeline: &PipelineConfig) -> Option<Recipe> {
+/// How a pipeline makes its bars; `None`: as delivered.
+pub(super) fn recipe(pipeline: &PipelineConfig) -> Option<Recipe> {
     Some(Recipe {
         interval: pipeline.interval,
         made_from: pipeline.features.set.made_from?,
