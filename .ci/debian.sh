@@ -138,10 +138,10 @@ configure() {
 
 arm() {
     local identity
-    # Nothing is recorded yet that could be compared. It ends with 1, because nothing is typed.
-    as_sentinel sentinel arm --config "$config" --state "$state" --without-parity >"$work/log" 2>&1 </dev/null || true
+    # It ends with 1, because nothing is typed.
+    as_sentinel sentinel arm --config "$config" --state "$state" >"$work/log" 2>&1 </dev/null || true
     identity=$(sed -n 's/.*Type \([a-z0-9-]*\) to arm.*/\1/p' "$work/log")
-    as_sentinel sentinel arm --config "$config" --state "$state" --without-parity --yes "$identity" >"$work/log" 2>&1 || fail "it cannot be armed"
+    as_sentinel sentinel arm --config "$config" --state "$state" --yes "$identity" >"$work/log" 2>&1 || fail "it cannot be armed"
 }
 
 check_installation() {

@@ -8,6 +8,6 @@
 //! with the book on the disk. Nothing leaves: there is no venue here that could take anything.
 
 pub mod engine;
-pub(crate) mod journal;
+mod journal;
 pub mod plan;
 pub mod verify;

@@ -24,7 +24,6 @@ pub mod hub;
 pub mod journal;
 pub mod overrides;
 pub mod parent;
-pub mod parity;
 pub mod probe;
 pub mod probe_gateway;
 pub mod proof;
@@ -99,9 +98,6 @@ pub enum Command {
     /// Show what a node would have decided on recorded bars, in a moment, and prove it.
     #[command(after_help = examples::BACKTEST)]
     Backtest(backtest::BacktestArgs),
-    /// Compute recorded slots again from the bars that are kept, and name what differs.
-    #[command(after_help = examples::PARITY)]
-    Parity(parity::ParityArgs),
     /// Compute features from a bar file, exactly as a node does.
     #[command(after_help = examples::FEATURES)]
     Features(features::FeaturesArgs),
@@ -198,7 +194,6 @@ pub fn run(cli: Cli) -> Ended {
         Command::Try(args) => try_out::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Backtest(args) => backtest::run(&args),
-        Command::Parity(args) => parity::run(&args),
         Command::Arm(args) => arm::run(&args),
         Command::Config(args) => config_files::run(&args),
         Command::Check(args) => {

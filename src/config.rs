@@ -18,7 +18,6 @@ mod env;
 mod http;
 mod job;
 mod node;
-mod parity;
 mod pipeline;
 mod problem;
 mod reader;
@@ -42,7 +41,6 @@ pub use env::{Env, EnvError, Flags, LOG_LEVEL, MNEMONIC, STATE};
 pub use http::HttpConfig;
 pub use job::{ForecastJob, ForecastVenue, JobConfig, OrderJob, PaperConfig, TopicConfig};
 pub use node::{LogConfig, LogFormat, LogLevel, NodeConfig, Supervision};
-pub use parity::ParityConfig;
 pub use pipeline::{DataConfig, FX_CALENDAR, FeaturesConfig, PipelineConfig, SlotsConfig};
 pub(crate) use problem::closest;
 pub use problem::{ConfigErrors, Location, Problem};
@@ -67,8 +65,6 @@ pub struct Config {
     pub alerts: AlertsConfig,
     /// The backup of each day, when the file has its section.
     pub backup: Option<BackupConfig>,
-    /// The nightly parity, when the file has its section.
-    pub parity: Option<ParityConfig>,
     /// The Allora network, when the file has its section.
     pub allora: Option<AlloraConfig>,
     /// At least one; names are unique.
@@ -139,23 +135,11 @@ impl Config {
         }
         let parts = read(&mut reading, document.get_ref(), flags.reads_only);
         match parts {
-            Some((node, log, http, supervision, deadlines, (alerts, backup, parity), allora, pipelines))
+            Some((node, log, http, supervision, deadlines, (alerts, backup), allora, pipelines))
                 if reading.problems.is_empty() =>
             {
                 let settings = reading.settings;
-                Ok(Self {
-                    node,
-                    log,
-                    http,
-                    supervision,
-                    deadlines,
-                    alerts,
-                    backup,
-                    parity,
-                    allora,
-                    pipelines,
-                    settings,
-                })
+                Ok(Self { node, log, http, supervision, deadlines, alerts, backup, allora, pipelines, settings })
             }
             _ => Err(ConfigErrors::new(file.to_owned(), reading.problems)),
         }
@@ -202,7 +186,7 @@ type Parts = (
     HttpConfig,
     Supervision,
     Deadlines,
-    (AlertsConfig, Option<BackupConfig>, Option<ParityConfig>),
+    (AlertsConfig, Option<BackupConfig>),
     Option<AlloraConfig>,
     Vec<PipelineConfig>,
 );
@@ -219,9 +203,6 @@ fn read<'t>(reading: &mut Reading, document: &'t DeTable<'t>, reads_only: bool) 
     let has_backup = root.has("backup");
     let section = root.child("backup");
     let backup = if has_backup { backup::backup(section) } else { None };
-    let has_parity = root.has("parity");
-    let section = root.child("parity");
-    let parity = if has_parity { parity::parity(section) } else { None };
     let has_allora = root.has("allora");
     let section = root.child("allora");
     // A wrong one is `None` too; it is a problem by then.
@@ -239,7 +220,7 @@ fn read<'t>(reading: &mut Reading, document: &'t DeTable<'t>, reads_only: bool) 
     }
     root.finish();
     reading.report_unused();
-    Some((node?, log?, http?, supervision?, deadlines?, (alerts?, backup, parity), allora, pipelines?))
+    Some((node?, log?, http?, supervision?, deadlines?, (alerts?, backup), allora, pipelines?))
 }
 
 fn read_pipelines(root: &mut Section<'_, '_>, inherited: Inherited) -> Option<Vec<PipelineConfig>> {

@@ -10,7 +10,6 @@
 //! * [`http`]: the HTTP client that adapters share, and the secrets that it keeps.
 //! * [`arming`]: what an operator confirms before anything goes live, and what ends that.
 //! * [`backtest`]: what a node would have decided on recorded bars, without a node.
-//! * [`parity`]: recorded slots computed again, and compared with their rows.
 //! * [`backup`]: a copy of the state directory of one instant, and what a node is restored from.
 //! * [`bundle`]: what is sent with a question, and without any secret.
 //! * [`journal`]: the SQLite journal, the state directory, and what can be asked of them.
@@ -39,7 +38,6 @@ pub mod kill_file;
 pub mod models;
 pub mod node;
 pub mod operator;
-pub mod parity;
 pub mod sources;
 pub mod system;
 pub mod telemetry;

@@ -7,13 +7,11 @@ mod alerts;
 mod arming;
 mod backups;
 mod boot;
-mod daily;
 pub mod disk;
 mod error;
 mod flatten;
 pub mod health;
 mod health_reporter;
-mod nightly_parity;
 mod notify;
 mod opening;
 mod ownership;
@@ -54,12 +52,11 @@ use self::disk::{DiskWatch, MeasureDisk, MeasuredDisk};
 pub use self::error::NodeError;
 pub use self::flatten::{Closable, FlattenError};
 use self::health_reporter::HealthReporter;
-use self::nightly_parity::Nightly;
 use self::page::Page;
 use self::shutdown::{Aborter, Signals};
 pub use self::wiring::{
-    ChainPace, MemoryBook, OpenVendor, Recalled, Rehearsed, Uncovered, WiredPipeline, cached_bars, open_gateway,
-    open_model, open_vendor, recall, rehearse, survey_bars, try_model, wire,
+    ChainPace, MemoryBook, OpenVendor, Rehearsed, WiredPipeline, cached_bars, open_gateway, open_model, open_vendor,
+    rehearse, survey_bars, try_model, wire,
 };
 use self::worker_threads::WorkerThreads;
 use crate::config::{Config, ModelConfig, PipelineConfig};
@@ -289,7 +286,6 @@ fn run_locked(
     let threads =
         WorkerThreads::start(wired.len(), config.pipelines.iter().any(is_local)).map_err(NodeError::Runtime)?;
     let watched = watch.map(|watch| Watched { venues: arming::telling_venues(&config, &wired), watch });
-    let nightly = Nightly::of(&config).filter(|_| !options.once);
     // What a thousand pipelines were configured with is in their parts now.
     (config.pipelines, config.settings) = (Vec::new(), Vec::new());
     let store: Arc<dyn JournalStore> = journal.clone();
@@ -301,7 +297,7 @@ fn run_locked(
                 &config,
                 state,
                 (verdict, last_end),
-                (watched, safe_mode, halts, disk, page, Aside { told, nightly }),
+                (watched, safe_mode, halts, disk, page, told),
                 wired,
                 store,
                 &control,
@@ -336,26 +332,19 @@ fn close(journal: Arc<SqliteJournal>, end: NodeEnd) -> NodeEnd {
     }
 }
 
-/// What is done beside the pipelines.
-struct Aside {
-    /// Alerts.
-    told: AlertSettings,
-    nightly: Option<Nightly>,
-}
-
 /// The control thread: starts the tree, watches it, and waits for its end.
 #[expect(clippy::too_many_arguments, reason = "the parts of one node, handed to its thread once")]
 fn drive(
     config: &Config,
     state: &Arc<StateDir>,
     (verdict, last_end): (BootVerdict, Option<LastEnd>),
-    (watched, safe_mode, halts, disk, page, Aside { told, nightly }): (
+    (watched, safe_mode, halts, disk, page, told): (
         Option<Watched>,
         Arc<AtomicBool>,
         Arc<Halts>,
         MeasuredDisk,
         Option<Page>,
-        Aside,
+        AlertSettings,
     ),
     wired: Vec<WiredPipeline>,
     journal: Arc<dyn JournalStore>,
@@ -448,7 +437,6 @@ fn drive(
         let is_single = options.once;
         let daily = config.backup.as_ref().filter(|_| !is_single);
         let _backups = backups::start(daily, state.path(), &board);
-        let _nightly = nightly.and_then(|nightly| nightly.start(state.path()));
         let _control_socket = serve(state, Control { node, journal, flatteners });
         health_reporter.running(board.clone());
         (options.on_start)(Running { board, control: handle.clone(), root, page: address, slots });

@@ -3,7 +3,6 @@
 pub mod cache;
 pub mod csv;
 pub mod live;
-pub mod recalled;
 pub mod replay;
 pub mod replay_time;
 pub mod review;

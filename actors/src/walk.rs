@@ -83,11 +83,6 @@ impl Walk {
         }
     }
 
-    /// As if an earlier slot had decided the bar that opened at `decided`.
-    pub const fn remember(&mut self, decided: Option<UtcMs>) {
-        self.last_decided_bar = decided;
-    }
-
     /// Works on the next slot. Returns its row, without what only a running node knows (how long its stages took), and the newest
     /// usable bar that it saw.
     pub async fn slot(&mut self, slot: UtcMs) -> (SlotRecord, Option<Bar>) {

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::config::Setting;
 
@@ -64,14 +62,6 @@ impl Parts {
     pub fn text(&self, part: &str) -> String {
         let values = self.0.get(part).into_iter().flatten();
         values.map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>().join(", ")
-    }
-
-    /// Of some parts, 64 hexadecimal digits.
-    #[must_use]
-    pub fn digest_of(&self, parts: &[&str]) -> String {
-        let these: Vec<_> = parts.iter().map(|part| (part, self.0.get(*part))).collect();
-        // No two lists are the same JSON, and maps have their keys in order.
-        HEXLOWER.encode(&Sha256::digest(serde_json::to_vec(&these).unwrap_or_default()))
     }
 
     /// One text for each part of `whose` that is not as it was armed.

@@ -109,7 +109,7 @@ impl Plan {
     pub fn config(&self, config: &Config, state: &Path) -> Config {
         let mut config = config.clone();
         (config.node.state, config.node.mode) = (state.to_owned(), Mode::DryRun);
-        (config.node.retention, config.backup, config.parity, config.allora) = (None, None, None, None);
+        (config.node.retention, config.backup, config.allora) = (None, None, None);
         config.http.listen = None;
         config.alerts = Default::default();
         config.pipelines = vec![self.pipeline.clone()];
@@ -118,7 +118,7 @@ impl Plan {
 }
 
 /// A slot for each bar, when it may be taken as closed.
-pub(crate) fn grid(pipeline: &PipelineConfig) -> Result<Schedule, PlanError> {
+fn grid(pipeline: &PipelineConfig) -> Result<Schedule, PlanError> {
     let offset = if pipeline.data.settle < pipeline.interval.length() { pipeline.data.settle } else { Duration::ZERO };
     Schedule::every(pipeline.interval.length(), offset)
         .map_err(|source| PlanError::NoGrid { pipeline: pipeline.name.clone(), source })

@@ -102,8 +102,7 @@ impl Verdict {
         self.differences == 0
     }
 
-    /// Takes in what was found of one slot, position or forecast.
-    pub(crate) fn add(&mut self, found: Vec<Difference>) {
+    fn add(&mut self, found: Vec<Difference>) {
         self.differing += u64::from(!found.is_empty());
         self.differences += found.len() as u64;
         let room = LISTED.saturating_sub(self.first.len());
@@ -208,7 +207,7 @@ fn of_position(own: &BookPosition, tree: &BookPosition, field: impl Fn(&str) -> 
     entry.into_iter().chain(end).collect()
 }
 
-pub(crate) fn missing_here(slot: UtcMs, field: String, tree: &impl Debug) -> Difference {
+fn missing_here(slot: UtcMs, field: String, tree: &impl Debug) -> Difference {
     Difference { slot, field, backtest: "has none".to_owned(), tree: format!("{tree:?}") }
 }
 
@@ -217,7 +216,7 @@ fn missing_there(slot: UtcMs, field: String, own: &impl Debug) -> Difference {
 }
 
 /// Floats are compared by what they print as: the shortest text that reads back as the same bits.
-pub(crate) fn differing<T: Debug + ?Sized>(slot: UtcMs, field: &str, own: &T, tree: &T) -> Option<Difference> {
+fn differing<T: Debug + ?Sized>(slot: UtcMs, field: &str, own: &T, tree: &T) -> Option<Difference> {
     let (backtest, tree) = (format!("{own:?}"), format!("{tree:?}"));
     (backtest != tree).then(|| Difference { slot, field: field.to_owned(), backtest, tree })
 }
@@ -274,8 +273,7 @@ impl Beside<'_> {
     }
 }
 
-/// Every value of a row but those that only a running process knows.
-pub(crate) fn of_rows(own: &SlotRecord, tree: &SlotRecord) -> Vec<Difference> {
+fn of_rows(own: &SlotRecord, tree: &SlotRecord) -> Vec<Difference> {
     macro_rules! fields {
         ($($field:ident),*) => {
             [$(differing(own.slot, stringify!($field), &own.$field, &tree.$field)),*]

@@ -3,8 +3,6 @@
 //! It sends nothing, starts nothing and stops nothing. What is confirmed is what was shown: when something changes between the
 //! two, the node finds another thing than the one that was armed, and refuses it.
 
-mod parity;
-
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
@@ -51,10 +49,6 @@ pub struct ArmArgs {
     /// counts as profit or loss. Only for a dialect that tells what the account is worth.
     #[arg(long, value_name = "AMOUNT", value_parser = amount)]
     pub max_loss: Option<Decimal>,
-    /// Arm although no parity of the last seven days says that this node's record is what these bars and this model make of it, as
-    /// before anything is recorded. See `sentinel parity`.
-    #[arg(long)]
-    pub without_parity: bool,
     /// Confirm this identity, instead of typing it: for scripts. Any other one changes nothing.
     #[arg(long, value_name = "IDENTITY")]
     pub yes: Option<String>,
@@ -83,12 +77,9 @@ fn arm(args: &ArmArgs, env: &Env, input: &mut dyn BufRead, out: &mut dyn Write) 
     let (terms, equity) = node::look(&config, worker.as_ref(), limits)?;
     refuse_unknown_worth(&terms, &equity)?;
     let (id, state) = (terms.id(), &config.node.state);
-    let again = command(&config, &args.config, &args.overrides, "arm") + &args.more_flags();
-    let parity = parity::of(&config, &terms, WallClock.now());
-    let is_kept = parity.is_err() && !args.without_parity;
+    let again = command(&config, &args.config, &args.overrides, "arm") + &args.limit_flags();
     (|| {
         writeln!(out, "{}", shown(&terms, state))?;
-        writeln!(out, "{}\n", parity::shown(&parity))?;
         if let Some(what) = config.plain_beyond() {
             writeln!(out, "{}\n", wrapped("warning: ", "  ", &what))?;
         }
@@ -96,17 +87,12 @@ fn arm(args: &ArmArgs, env: &Env, input: &mut dyn BufRead, out: &mut dyn Write) 
             writeln!(out, "{text}\n")?;
         }
         match &args.yes {
-            _ if is_kept => Ok(()),
             Some(_) => writeln!(out, "Identity: {id}"),
             None => write!(out, "Type {id} to arm it; anything else changes nothing: "),
         }?;
         out.flush()
     })()
     .map_err(|error| unwritten(&error))?;
-    if let (Err(unproven), true) = (&parity, is_kept) {
-        let check = command(&config, &args.config, &args.overrides, "parity");
-        return Err(parity::refused(unproven, (&check, &again)));
-    }
     let typed = match &args.yes {
         Some(typed) => typed.clone(),
         None => {
@@ -149,8 +135,8 @@ impl ArmArgs {
         Ok(Limits { until: self.until, max_orders: self.max_orders, max_loss: self.max_loss })
     }
 
-    /// The same, and the rest of what is no override, as they are typed.
-    fn more_flags(&self) -> String {
+    /// The same as they are typed.
+    fn limit_flags(&self) -> String {
         let until = self.until.map(|until| match until {
             Until::At(instant) => format!(" --until {instant}"),
             Until::AfterMs(ms) => {
@@ -159,8 +145,7 @@ impl ArmArgs {
         });
         let orders = self.max_orders.map(|orders| format!(" --max-orders {orders}"));
         let loss = self.max_loss.map(|loss| format!(" --max-loss {loss}"));
-        let without_parity = self.without_parity.then(|| " --without-parity".to_owned());
-        [until, orders, loss, without_parity].into_iter().flatten().collect()
+        [until, orders, loss].into_iter().flatten().collect()
     }
 }
 

@@ -26,12 +26,9 @@ It asks each model who it is and each venue that tells what it is, shows where
 effects would go, and waits for the identity of all of that to be typed. A running node need not be stopped.
 `run --live` goes live with exactly that. When the configuration, a place or a
 model changes, or a limit is reached, nothing new leaves until it is armed.
-It refuses when the last `sentinel parity` is missing, bad, older than seven
-days or of another model or configuration, unless --without-parity is typed.
 
 Examples:
   sentinel arm --config sentinel.toml
-  sentinel arm --config sentinel.toml --without-parity
   sentinel arm --config sentinel.toml --until 8h --max-orders 20
   sentinel arm --config sentinel.toml --yes r3ar-6lgh-irja";
 
@@ -67,16 +64,6 @@ Examples:
   sentinel backtest --config config/forecast.toml
   sentinel backtest --config sentinel.toml --from 2017-06-01T00:00:00Z --verify
   sentinel backtest --config sentinel.toml --html backtest.html --csv tables";
-
-pub const PARITY: &str = "\
-It works beside a running node, asks nobody and sends nothing. Without --from
-and --to its verdict is kept in the state directory, for `sentinel arm`.
-0 when all that can be compared is as it was recorded, 1 when something
-differs, or when nothing could be compared.
-
-Examples:
-  sentinel parity --config config/forecast.toml
-  sentinel parity --config sentinel.toml --from 2026-10-01T00:00:00Z";
 
 pub const REPORT: &str = "\
 Examples:

@@ -17,18 +17,13 @@ pub struct BackupConfig {
     pub keep: usize,
 }
 
-/// `daily_at`.
-pub(super) fn time_of_day(s: &mut Section<'_, '_>) -> Option<Time> {
-    let allowed = "a time of day in UTC, as \"03:30\"";
-    s.parsed_by("daily_at", WhenAbsent::Required, allowed, |text| {
-        let is_short = text.len() == 5;
-        Time::strptime("%H:%M", text).ok().filter(|_| is_short).ok_or_else(|| format!("'{text}' is none"))
-    })
-}
-
 pub(super) fn backup(mut s: Section<'_, '_>) -> Option<BackupConfig> {
     let base = s.reading.base.clone();
-    let daily_at = time_of_day(&mut s);
+    let allowed = "a time of day in UTC, as \"03:30\"";
+    let daily_at = s.parsed_by("daily_at", WhenAbsent::Required, allowed, |text| {
+        let is_short = text.len() == 5;
+        Time::strptime("%H:%M", text).ok().filter(|_| is_short).ok_or_else(|| format!("'{text}' is none"))
+    });
     let dir =
         s.parsed_by("dir", WhenAbsent::Required, "a directory outside of the state directory", |text| match text {
             "" => Err("is empty".to_owned()),

@@ -3,7 +3,6 @@
 //! A reader never writes, never checkpoints and needs no lock. It says of each row whether it is still what was written.
 
 mod newest;
-mod range;
 mod select;
 
 use std::path::{Path, PathBuf};

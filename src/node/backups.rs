@@ -18,7 +18,6 @@ use sentinel_actors::status::Board;
 use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::daily::{beside, last_due, lower};
 use crate::backup::{self, Backup, BackupError};
 use crate::config::BackupConfig;
 use crate::exit::with_advice;
@@ -30,6 +29,9 @@ use crate::system::WallClock;
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// After a failure.
 const AGAIN_AFTER: Duration = Duration::from_secs(15 * 60);
+/// So much less important than the node is what waits for nothing.
+const LOWER_BY: i32 = 10;
+const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// Ends the backups when it goes. One that is being taken ends with the process, and leaves nothing that looks whole.
 pub(super) struct DailyBackups {
@@ -101,8 +103,7 @@ impl Daily {
         }
         let began = elapsed_now();
         let (state, dir) = (self.state.clone(), self.config.dir.clone());
-        let Backup { file, bytes, .. } =
-            beside("backup", move || backup::take(&state, &dir, now, lower))?.map_err(text)?;
+        let Backup { file, bytes, .. } = beside(move || backup::take(&state, &dir, now, lower))?.map_err(text)?;
         let took_ms = began.elapsed().as_millis();
         info!(event = "backup_taken", file = %file.display(), bytes, took_ms, "a backup was taken and read back");
         self.looked_at.insert(file, true);
@@ -121,7 +122,7 @@ impl Daily {
                 Some(is_whole) => *is_whole,
                 None => {
                     let path = file.clone();
-                    let checked = beside("backup", move || {
+                    let checked = beside(move || {
                         lower();
                         backup::check(&path)
                     })?;
@@ -156,5 +157,44 @@ impl Daily {
             self.looked_at.remove(&file);
         }
         Ok(())
+    }
+}
+
+/// The newest instant with this time of day, at or before `now`.
+fn last_due(at: jiff::civil::Time, now: UtcMs) -> UtcMs {
+    let at_ms = (i64::from(at.hour()) * 60 + i64::from(at.minute())) * 60_000;
+    let days = now.0.saturating_sub(at_ms).div_euclid(DAY_MS);
+    UtcMs(days.saturating_mul(DAY_MS).saturating_add(at_ms))
+}
+
+/// Of this thread alone, and for good.
+fn lower() {
+    // A thread that stays as important as the others does the same.
+    let _ = rustix::process::nice(LOWER_BY);
+}
+
+/// On a thread of its own, because none gets its priority back.
+fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    let thread =
+        std::thread::Builder::new().name("backup".to_owned()).spawn(work).map_err(|error| error.to_string())?;
+    thread.join().map_err(|_| "it panicked".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_is_due_once_a_day_at_its_time_and_after_a_time_that_was_slept_through() {
+        let at = jiff::civil::time(3, 30, 0, 0);
+        let utc = |text: &str| text.parse::<UtcMs>().unwrap();
+        for (now, due) in [
+            ("2026-03-02T03:30:00Z", "2026-03-02T03:30:00Z"),
+            ("2026-03-02T03:29:59Z", "2026-03-01T03:30:00Z"),
+            ("2026-03-02T23:59:59Z", "2026-03-02T03:30:00Z"),
+            ("2026-03-03T00:00:00Z", "2026-03-02T03:30:00Z"),
+        ] {
+            assert_eq!(last_due(at, utc(now)), utc(due), "{now}");
+        }
     }
 }

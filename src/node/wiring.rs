@@ -3,7 +3,6 @@
 mod chain;
 mod feeds;
 mod model;
-mod recalled;
 mod recorded;
 mod rehearsed;
 mod source;
@@ -29,7 +28,6 @@ pub use self::chain::ChainPace;
 use self::feeds::Feeds;
 pub use self::feeds::{OpenVendor, open_vendor};
 pub use self::model::{open_model, try_model};
-pub use self::recalled::{Recalled, Uncovered, recall};
 pub use self::rehearsed::{MemoryBook, Rehearsed, cached_bars, rehearse};
 pub use self::source::survey_bars;
 use self::source::{RunSlots, Source, slots_of_run, windows_of_run};

@@ -22,7 +22,7 @@ use sentinel_actors::domain::time::UtcMs;
 
 pub use self::budget::{Limit, Spent};
 pub use self::error::CacheError;
-pub use self::read::{History, KeptBar, Revised, SeriesFacts};
+pub use self::read::{Revised, SeriesFacts};
 use crate::files::with_suffix;
 
 /// The cache's file in the state directory.

@@ -24,12 +24,6 @@ pub fn reach(calendar: &MarketCalendar, interval: Interval, count: usize) -> Dur
     calendar.longest_for(interval.length().saturating_mul(count)) + interval.length()
 }
 
-/// Open times of the oldest and of the newest bar that a request is for.
-pub(super) fn wanted(calendar: &MarketCalendar, settle: Duration, request: &BarRequest) -> (UtcMs, UtcMs) {
-    let due = request.interval.newest_closed(request.now.minus(settle));
-    (due.minus(reach(calendar, request.interval, request.count)), due)
-}
-
 /// How bars are made from the shorter ones of a series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
@@ -43,16 +37,6 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// Open time of the made bar that holds `time`.
-    pub(super) fn opening(&self, time: UtcMs) -> UtcMs {
-        self.interval.newest_closed(self.interval.close_of(time))
-    }
-
-    /// Open time of the newest part of the made bar that opens at `opening`.
-    pub(super) fn newest_part(&self, opening: UtcMs) -> UtcMs {
-        self.interval.close_of(opening).minus(self.made_from.length())
-    }
-
     /// For bars that have closed by `now`.
     #[must_use]
     pub fn making(&self, now: UtcMs) -> Making<'_> {
@@ -89,6 +73,11 @@ impl MadeSeries {
         Self { recipe, reach, state: Mutex::default() }
     }
 
+    /// Open time of the made bar that holds `time`.
+    fn opening(&self, time: UtcMs) -> UtcMs {
+        self.recipe.interval.newest_closed(self.recipe.interval.close_of(time))
+    }
+
     fn revised_since(&self, version: u64) -> Vec<RevisedBar> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.revised.iter().filter(|(change, _)| *change > version).map(|(_, bar)| *bar).collect()
@@ -96,7 +85,7 @@ impl MadeSeries {
 
     /// Whether the bar that ends with these parts can be made.
     fn is_there(&self, parts: &[RawBar], newest: UtcMs) -> bool {
-        let begin = self.recipe.opening(newest);
+        let begin = self.opening(newest);
         let of_bar = parts.get(parts.partition_point(|part| part.time < begin)..).unwrap_or_default();
         !make(of_bar, &self.recipe.making(self.recipe.made_from.close_of(newest))).bars.is_empty()
     }
@@ -111,7 +100,7 @@ impl MadeSeries {
                 None => newest.minus(self.reach),
                 Some(last) => changed.map_or(last, |time| time.min(last)),
             };
-            let (begin, until) = (self.recipe.opening(begin), state.until.map_or(until, |last| last.max(until)));
+            let (begin, until) = (self.opening(begin), state.until.map_or(until, |last| last.max(until)));
             let Made { bars, incomplete } = make(parts.between(begin, until.before()), &self.recipe.making(until));
             let oldest = newest.minus(self.reach);
             let version = parts.version();
@@ -176,8 +165,9 @@ impl LiveSource {
     }
 
     async fn bars(&self, request: &BarRequest) -> Result<Delivered, SourceError> {
-        let BarRequest { now: slot, deadline, .. } = *request;
-        let (from, due) = wanted(&self.calendar, self.settle, request);
+        let BarRequest { interval, count, now: slot, deadline, .. } = *request;
+        let due = interval.newest_closed(slot.minus(self.settle));
+        let from = due.minus(reach(&self.calendar, interval, count));
         match &self.made {
             None => {
                 let is_there = |bars: &[RawBar]| bars.last().is_some_and(|bar| bar.time == due && is_usable(bar));
@@ -192,12 +182,12 @@ impl LiveSource {
                     .await
             }
             Some(made) => {
-                let newest = made.recipe.newest_part(due);
+                let newest = interval.close_of(due).minus(made.recipe.made_from.length());
                 let is_there = |parts: &[RawBar]| made.is_there(parts, newest);
                 let need = Need { newest, due, slot, deadline, is_there: &is_there };
                 self.series
                     .with(&need, |parts| {
-                        let delivered = made.up_to(parts, made.recipe.opening(from), newest, slot);
+                        let delivered = made.up_to(parts, made.opening(from), newest, slot);
                         self.review(parts.version(), |reviewed| made.revised_since(reviewed), &delivered.bars);
                         delivered
                     })

@@ -64,13 +64,6 @@ impl ReplaySource {
         self.bars.len()
     }
 
-    /// Open times of the first and the last bar.
-    #[must_use]
-    pub fn open_times(&self) -> (UtcMs, UtcMs) {
-        let [first, last] = [self.bars.first(), self.bars.last()].map(|bar| bar.map_or(UtcMs(0), |bar| bar.time));
-        (first, last)
-    }
-
     /// First and last instant at which a slot has something to decide on: the open time of the first bar with a full
     /// `window` of usable bars before it, and the close time of the last bar. `None` when the data is too short.
     #[must_use]

@@ -181,7 +181,8 @@ impl Series {
         };
         // Bars that come late are missing at the end of what was asked for.
         let known = state.bars.newest_usable().unwrap_or(oldest);
-        let again = last.min(known).minus(overlap(interval));
+        let overlap = (interval.length() * OVERLAP_BARS).max(OVERLAP_MIN);
+        let again = last.min(known).minus(overlap);
         let again = interval.newest_closed(interval.close_of(again)).max(oldest);
         let older = (first > oldest).then(|| (oldest, first.minus(interval.length())));
         std::iter::once((again, newest)).chain(older).collect()
@@ -261,11 +262,6 @@ impl Series {
         }
         state.cache_failed = failed.is_some();
     }
-}
-
-/// How far before the newest bar a vendor is asked again.
-pub(super) fn overlap(interval: Interval) -> Duration {
-    (interval.length() * OVERLAP_BARS).max(OVERLAP_MIN)
 }
 
 /// What has been asked for without a hole, now that `new` has been, too.

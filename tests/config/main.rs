@@ -17,7 +17,6 @@ mod hostile;
 mod http;
 mod jobs;
 mod losses;
-mod parity;
 mod per_pipeline;
 mod sources;
 
@@ -142,8 +141,7 @@ fn the_annotated_example_writes_every_key_out() {
     let expected = expected.collect::<Vec<_>>();
     let alerts = alerts::EXAMPLE_KEYS.map(|key| format!("alerts.{key}"));
     let backup = ["daily_at", "dir", "keep"].map(|key| format!("backup.{key}"));
-    let parity = ["parity.daily_at".to_owned()];
-    assert_eq!(optional, [&alerts[..], &expected[..10], &backup, &http, &parity, &expected[10..]].concat());
+    assert_eq!(optional, [&alerts[..], &expected[..10], &backup, &http, &expected[10..]].concat());
     alerts::check_example(&all.alerts);
     assert_eq!(config.alerts, AlertsConfig::default());
     assert_eq!(all.allora, Some(AlloraConfig::of_network("testnet").unwrap()), "the example states the defaults");
@@ -228,7 +226,7 @@ node.toml:39: pipeline.eurusd.decision.volume_lots: is missing and has no defaul
 node.toml:39: pipeline.eurusd.decision.stop_distance: is missing and has no default; allowed: a decimal like 0.0050, from 0.00000001 to 1000000, or "none"
 node.toml:39: pipeline.eurusd.decision.target_distance: is missing and has no default; allowed: a decimal like 0.0050, from 0.00000001 to 1000000, or "none"
 node.toml:40: pipeline.eurusd.name: 'eurusd' is already the pipeline of line 18
-node.toml:42: pipelines: unknown key; allowed: node, log, http, supervision, deadlines, alerts, backup, parity, allora, pipeline; did you mean 'pipeline'?"#;
+node.toml:42: pipelines: unknown key; allowed: node, log, http, supervision, deadlines, alerts, backup, allora, pipeline; did you mean 'pipeline'?"#;
     assert_eq!(message, expected);
 }
 

@@ -334,20 +334,6 @@ fn the_document_about_backtests_can_be_followed_and_shows_what_is_said() {
 }
 
 #[test]
-fn the_document_about_parity_can_be_followed_and_an_untouched_replay_agrees() {
-    let mut site = Site::new();
-    let document = read("docs/parity.md");
-    follow("docs/parity.md", &mut site, |site, line| {
-        let said = site.run(Path::new(""), line).out;
-        if line.starts_with("sentinel parity") {
-            check_example(block(&document, "text"), &said);
-        }
-        Followed::Done
-    });
-    assert!(site.path().join("state").read_dir().unwrap().any(|dir| dir.unwrap().path().join("parity.json").is_file()));
-}
-
-#[test]
 fn the_other_documents_can_be_followed() {
     for document in ["CONTRIBUTING.md", "tools/export-model/README.md"] {
         let mut site = Site::new();
@@ -368,7 +354,6 @@ fn every_shown_command_is_run_here_or_named_with_what_runs_it() {
         "docs/gateway.md",
         "docs/market-data.md",
         "docs/operations.md",
-        "docs/parity.md",
         "docs/production-checklist.md",
         "docs/quick-start.md",
         "docs/troubleshooting.md",

@@ -8,7 +8,6 @@ mod connections;
 mod figures;
 mod killed;
 mod overload;
-mod parity;
 mod revisions;
 mod sources;
 mod support;

@@ -80,8 +80,8 @@ impl Site {
     }
 
     fn arm(&self) {
-        let id = shown_identity(&self.run(&["arm", "--without-parity"]).expect(1).out);
-        self.run(&["arm", "--without-parity", "--yes", &id]).expect(0).says(&["topic 67 of chain", ADDRESS]);
+        let id = shown_identity(&self.run(&["arm"]).expect(1).out);
+        self.run(&["arm", "--yes", &id]).expect(0).says(&["topic 67 of chain", ADDRESS]);
     }
 
     /// Windows whose forecast the chain has stored, by the journal. One that has its score awaits nothing any more; so would one that

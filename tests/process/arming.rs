@@ -89,10 +89,7 @@ fn only_the_identity_of_what_is_shown_arms_and_a_wrong_one_changes_nothing() {
     let mut typed = program(super::node::SENTINEL, site.path());
     let input = site.path().join("typed");
     fs::write(&input, id.to_uppercase()).unwrap();
-    typed
-        .args(["arm", "--without-parity", "--config"])
-        .arg(site.path().join("node.toml"))
-        .stdin(fs::File::open(&input).unwrap());
+    typed.args(["arm", "--config"]).arg(site.path().join("node.toml")).stdin(fs::File::open(&input).unwrap());
     let typed = typed.output().unwrap();
     assert!(typed.status.success(), "{typed:?}");
     site.start_as_armed(&[]).end().expect(0);
@@ -216,7 +213,7 @@ fn after_the_last_of_its_orders_an_arm_lets_nothing_more_open_and_a_restart_forg
     let limits = ["--max-orders", "3", "--until", "8h"];
     let shown = site.arm_with(&limits).expect(1).says(&["until 8h after it is armed; at most 3 orders that open"]);
     let id = shown_identity(&shown.out);
-    shown.complains(&[&format!("--until 8h --max-orders 3 --without-parity --yes {id}")]);
+    shown.complains(&[&format!("--until 8h --max-orders 3 --yes {id}")]);
     site.arm_with(&["--max-orders", "4", "--until", "8h", "--yes", &id]).expect(1);
     site.arm_with(&[&limits[..], &["--yes", &id]].concat()).expect(0);
     let check = || run(site.path(), ["check", "--config", "node.toml", "--live"]).expect(0);

@@ -131,13 +131,8 @@ pub fn shown_identity(out: &str) -> String {
 }
 
 impl Site {
-    /// What `sentinel arm` says with these arguments. Most nodes of these tests have recorded nothing before they go live.
+    /// What `sentinel arm` says with these arguments.
     pub fn arm_with(&self, more: &[&str]) -> Ended {
-        self.arm_after_parity(&[&["--without-parity"], more].concat())
-    }
-
-    /// The same for who has looked at the parity.
-    pub fn arm_after_parity(&self, more: &[&str]) -> Ended {
         let args = self.args_and(more);
         run(self.path(), ["arm".to_owned()].into_iter().chain(args.into_iter().skip(1)))
     }

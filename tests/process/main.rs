@@ -54,7 +54,6 @@ mod mt5_world;
 mod node;
 mod one_verdict;
 mod page;
-mod parity;
 mod pipeline_modes;
 mod probe_gateway;
 mod report;

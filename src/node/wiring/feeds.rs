@@ -210,8 +210,7 @@ pub(super) fn series_key(source: &VendorSource, instrument: &Instrument) -> Seri
     }
 }
 
-/// How a pipeline makes its bars; `None`: as delivered.
-pub(super) fn recipe(pipeline: &PipelineConfig) -> Option<Recipe> {
+fn recipe(pipeline: &PipelineConfig) -> Option<Recipe> {
     Some(Recipe {
         interval: pipeline.interval,
         made_from: pipeline.features.set.made_from?,

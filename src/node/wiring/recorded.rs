@@ -131,13 +131,6 @@ pub(super) fn whole(
     Ok((source, span(pipeline, schedule, decidable)))
 }
 
-/// All bars of a pipeline, and the open times of the first and the last one: for computing recorded slots again.
-pub(super) fn all(pipeline: &PipelineConfig, csv: &CsvSource) -> Result<(ReplaySource, (UtcMs, UtcMs)), NodeError> {
-    let Recorded { source, .. } = Recorded::read(pipeline, csv, None)?;
-    let bounds = source.open_times();
-    Ok((source.inspect(pipeline.data.tick), bounds))
-}
-
 /// Bars that are shown as far as they are closed by a clock that is not theirs.
 pub(super) fn on_clock(pipeline: &PipelineConfig, csv: &CsvSource, clock: Arc<dyn Clock>) -> Result<Source, NodeError> {
     let Recorded { source, .. } = Recorded::read(pipeline, csv, None)?;

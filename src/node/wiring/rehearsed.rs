@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sentinel_actors::domain::bar::RawBar;
 use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Model, NoFaults, Sink, SlotFeed};
+use sentinel_actors::ports::{Model, NoFaults, SlotFeed};
 use sentinel_actors::settings::{Job, PipelinePorts, PipelineSettings};
 
 use super::source::Span;
@@ -51,23 +51,7 @@ pub fn rehearse(
         Some(answers) => answers,
         None => model::model(pipeline, &LazyCell::new(OnnxEngine::new), Arc::new(NoFaults), None)?,
     };
-    let (sink, job, book) = on_paper(pipeline, schedule);
-    let settings = settings(pipeline);
-    let clock = Arc::new(ReplayClock::new(first.before(), pipeline.interval, Speed::Max, None));
-    let ports = PipelinePorts {
-        clock,
-        source: Arc::new(source.inspect(pipeline.data.tick)),
-        features: pipeline.features.build(),
-        model,
-        sink,
-        job,
-    };
-    Ok(Rehearsed { settings, ports, book, schedule: schedule.clone(), first, last })
-}
-
-/// What a pipeline does, with a paper account in memory on which nothing has happened.
-pub(super) fn on_paper(pipeline: &PipelineConfig, schedule: &Schedule) -> (Arc<dyn Sink>, Job, MemoryBook) {
-    match &pipeline.job {
+    let (sink, job, book) = match &pipeline.job {
         JobConfig::Order(order) => {
             let venue = Arc::new(MemoryVenue::new(paper_terms(pipeline, order)));
             let (sink, job) = trading(schedule, order, venue.clone(), venue.clone());
@@ -79,12 +63,8 @@ pub(super) fn on_paper(pipeline: &PipelineConfig, schedule: &Schedule) -> (Arc<d
             let job = Job::Forecast { slots, policy: forecast.policy.clone(), observer: made.clone() };
             (made.clone() as _, job, MemoryBook::Forecasts(made))
         }
-    }
-}
-
-/// Of a run without a first slot of its own.
-pub(super) fn settings(pipeline: &PipelineConfig) -> PipelineSettings {
-    PipelineSettings {
+    };
+    let settings = PipelineSettings {
         name: pipeline.name.clone(),
         symbol: pipeline.symbol.clone(),
         window: pipeline.window,
@@ -93,7 +73,17 @@ pub(super) fn settings(pipeline: &PipelineConfig) -> PipelineSettings {
         freshness: pipeline.freshness(),
         tick: pipeline.data.tick,
         deadlines: pipeline.deadlines,
-    }
+    };
+    let clock = Arc::new(ReplayClock::new(first.before(), pipeline.interval, Speed::Max, None));
+    let ports = PipelinePorts {
+        clock,
+        source: Arc::new(source.inspect(pipeline.data.tick)),
+        features: pipeline.features.build(),
+        model,
+        sink,
+        job,
+    };
+    Ok(Rehearsed { settings, ports, book, schedule: schedule.clone(), first, last })
 }
 
 /// The bars of a vendor's pipeline that the cache of a state directory has, as delivered; none when it has no such series.
