@@ -2,7 +2,6 @@
 //!
 //! * [`plan`]: which pipeline is walked through, on which bars; the same plan runs in the real tree too.
 //! * [`engine`]: walks through the slots of a plan, with an intent table and a paper book in memory.
-//! * [`sweep`]: many rules on one look at the bars, and [`reality`]: what the best of so many would show by chance.
 //! * [`verify`]: the same plan in the real tree, in a directory of its own, compared row by row.
 //!
 //! Promise 5 is kept by structure: the stages are the tree's own ([`sentinel_actors::walk`]), and what the paper book answers is shared
@@ -10,8 +9,5 @@
 
 pub mod engine;
 mod journal;
-pub mod money;
 pub mod plan;
-pub mod reality;
-pub mod sweep;
 pub mod verify;

@@ -5,7 +5,6 @@
 //!
 //! [`SETS`] is the only list of them: configuration, node and export find a set here by its name.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use sentinel_actors::domain::bar::Bar;
@@ -65,11 +64,6 @@ impl FeatureSet for OfMadeBars {
 
     fn build(&self, bars: &[Bar]) -> Result<FeatureFrame, FeatureError> {
         Ok(FeatureFrame { set: self.id.clone(), ..self.set.build(bars)? })
-    }
-
-    fn build_each(&self, bars: &[Bar], ends: Range<usize>) -> Vec<Result<FeatureFrame, FeatureError>> {
-        let named = |frame| FeatureFrame { set: self.id.clone(), ..frame };
-        self.set.build_each(bars, ends).into_iter().map(|frame| frame.map(named)).collect()
     }
 }
 

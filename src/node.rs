@@ -55,8 +55,8 @@ use self::health_reporter::HealthReporter;
 use self::page::Page;
 use self::shutdown::{Aborter, Signals};
 pub use self::wiring::{
-    ChainPace, Effects, MemoryBook, OpenVendor, Rehearsed, WiredPipeline, cached_bars, effects, open_gateway,
-    open_model, open_vendor, rehearse, survey_bars, try_model, wire,
+    ChainPace, MemoryBook, OpenVendor, Rehearsed, WiredPipeline, cached_bars, open_gateway, open_model, open_vendor,
+    rehearse, survey_bars, try_model, wire,
 };
 use self::worker_threads::WorkerThreads;
 use crate::config::{Config, ModelConfig, PipelineConfig};

@@ -3,8 +3,6 @@
 pub mod cache;
 pub mod csv;
 pub mod live;
-pub mod packed;
-pub mod reel;
 pub mod replay;
 pub mod replay_time;
 pub mod review;

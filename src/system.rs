@@ -100,7 +100,7 @@ pub struct QuarantineDir(pub PathBuf);
 impl Quarantine for QuarantineDir {
     fn keep(&self, pipeline: &str, slot: UtcMs, stage: &str, bars: Option<&CleanBars>) -> String {
         let file = self.0.join(format!("{pipeline}-{}-{stage}.json", slot.secs()));
-        let bars = bars.map(|bars| &*bars.bars);
+        let bars = bars.map(|bars| &bars.bars);
         let content =
             serde_json::json!({ "pipeline": pipeline, "slot": slot.to_string(), "stage": stage, "bars": bars });
         match std::fs::write(&file, content.to_string()) {
@@ -141,8 +141,7 @@ mod tests {
     #[test]
     fn a_quarantined_input_can_be_read_again_and_a_full_disk_does_no_harm() {
         let dir = tempfile::tempdir().unwrap();
-        let bars =
-            CleanBars { bars: vec![].into(), dropped: std::collections::BTreeMap::new(), newest_delivered: None };
+        let bars = CleanBars { bars: vec![], dropped: std::collections::BTreeMap::new(), newest_delivered: None };
         let kept = QuarantineDir(dir.path().to_owned()).keep("eurusd", UtcMs(7000), "predictor", Some(&bars));
         let read: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(kept).unwrap()).unwrap();
         assert_eq!(read["stage"], "predictor");

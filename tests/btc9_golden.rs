@@ -40,7 +40,7 @@ fn btc9() -> &'static SetInfo {
 
 fn history() -> Vec<Bar> {
     let delivered = read_bars(&in_project("config/demo/btcusd_1h.csv")).unwrap();
-    clean(&delivered, &Cleaning { tick: TICK, times: None, window: None }).bars.to_vec()
+    clean(&delivered, &Cleaning { tick: TICK, times: None, window: None }).bars
 }
 
 fn cases() -> Vec<Case> {
@@ -99,7 +99,7 @@ fn rows_of_all_public_windows_are_the_golden_ones() {
         let bars = if made_uncleaned.contains(&what) {
             uncleaned(case)
         } else {
-            clean(&delivered(case), &Cleaning { tick: TICK, times: None, window: None }).bars.to_vec()
+            clean(&delivered(case), &Cleaning { tick: TICK, times: None, window: None }).bars
         };
         let golden: Vec<f64> = COLUMNS.iter().map(|name| case.last[*name]).collect();
         check(what, &Btc9::new(bars.len()).newest_row(&bars).unwrap(), &golden);

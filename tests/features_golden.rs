@@ -56,7 +56,7 @@ fn cases(prefix: &str) -> Vec<Case> {
 
 fn year() -> Vec<Bar> {
     let delivered = read_bars(&in_project("config/demo/eurusd_1h_2017.csv")).unwrap();
-    clean(&delivered, &Cleaning { tick: TICK, times: None, window: None }).bars.to_vec()
+    clean(&delivered, &Cleaning { tick: TICK, times: None, window: None }).bars
 }
 
 fn fx23() -> &'static SetInfo {

@@ -78,7 +78,7 @@ fn order(role: Role, side: Side, reference: &str) -> Order {
 }
 
 fn bars(bars: Vec<Bar>) -> CleanBars {
-    CleanBars { bars: bars.into(), dropped: BTreeMap::new(), newest_delivered: None }
+    CleanBars { bars, dropped: BTreeMap::new(), newest_delivered: None }
 }
 
 fn bar(hour: i64, open: f64, high: f64, low: f64) -> Bar {

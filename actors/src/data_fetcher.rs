@@ -59,7 +59,35 @@ impl StageWork for DataFetcher {
         record: &'a mut SlotRecord,
         (): (),
     ) -> PortFuture<'a, Result<Self::Next, Ending>> {
-        Box::pin(self.fetch(cycle, record))
+        Box::pin(async move {
+            let due = self.freshness.due_bar(cycle.slot);
+            self.not_decided_yet(cycle, due)?;
+            let request = BarRequest {
+                symbol: self.symbol.clone(),
+                interval: self.freshness.interval,
+                count: self.window + BARS_BESIDE_WINDOW,
+                now: cycle.slot,
+                deadline: self.deadline.min(cycle.time_left()),
+            };
+            let times = self.freshness.open_times(cycle.slot, self.window + BARS_BESIDE_WINDOW);
+            let how = Cleaning { tick: self.tick, times: Some(times), window: Some(self.window) };
+            let cleaned = self.source.fetch_clean(&request, &how).await;
+            let Cleaned { bars, incomplete } =
+                cleaned.map_err(|error| Ending::new(reason(&error), error.to_string()))?;
+            let bars = Arc::new(bars);
+            cycle.tracker.set_input(bars.clone());
+            self.meters.closes.note(&bars);
+            record.newest_bar = bars.newest().map(|bar| bar.time);
+            record.bars = u32::try_from(bars.bars.len()).ok();
+            record.dropped = dropped(&bars, &incomplete);
+            record.bars_digest = self.digests.of(|| bars.digest());
+            let judged = self.freshness.judge(cycle.slot, &bars).and_then(|fresh| {
+                record.missing_bars = Some(fresh.missing);
+                self.not_decided_yet(cycle, fresh.newest)
+            });
+            judged.map_err(|ending| with_due(ending, due, &incomplete))?;
+            Ok(bars)
+        })
     }
 }
 
@@ -92,36 +120,6 @@ fn with_due(ending: Ending, due: UtcMs, incomplete: &[IncompleteBar]) -> Ending 
 }
 
 impl DataFetcher {
-    /// The work of the stage.
-    pub(crate) async fn fetch(&self, cycle: &Cycle, record: &mut SlotRecord) -> Result<Arc<CleanBars>, Ending> {
-        let due = self.freshness.due_bar(cycle.slot);
-        self.not_decided_yet(cycle, due)?;
-        let request = BarRequest {
-            symbol: self.symbol.clone(),
-            interval: self.freshness.interval,
-            count: self.window + BARS_BESIDE_WINDOW,
-            now: cycle.slot,
-            deadline: self.deadline.min(cycle.time_left()),
-        };
-        let times = self.freshness.open_times(cycle.slot, self.window + BARS_BESIDE_WINDOW);
-        let how = Cleaning { tick: self.tick, times: Some(times), window: Some(self.window) };
-        let cleaned = self.source.fetch_clean(&request, &how).await;
-        let Cleaned { bars, incomplete } = cleaned.map_err(|error| Ending::new(reason(&error), error.to_string()))?;
-        let bars = Arc::new(bars);
-        cycle.tracker.set_input(bars.clone());
-        self.meters.closes.note(&bars);
-        record.newest_bar = bars.newest().map(|bar| bar.time);
-        record.bars = u32::try_from(bars.bars.len()).ok();
-        record.dropped = dropped(&bars, &incomplete);
-        record.bars_digest = self.digests.of(|| bars.digest());
-        let judged = self.freshness.judge(cycle.slot, &bars).and_then(|fresh| {
-            record.missing_bars = Some(fresh.missing);
-            self.not_decided_yet(cycle, fresh.newest)
-        });
-        judged.map_err(|ending| with_due(ending, due, &incomplete))?;
-        Ok(bars)
-    }
-
     fn not_decided_yet(&self, cycle: &Cycle, bar: UtcMs) -> Result<(), Ending> {
         match cycle.last_decided_bar {
             Some(decided) if self.decide_on == DecideOn::Bar && decided >= bar => {

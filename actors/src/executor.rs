@@ -91,13 +91,6 @@ impl StageWork for Executor {
         record: &'a mut SlotRecord,
         findings: Self::Load,
     ) -> PortFuture<'a, Result<Infallible, Ending>> {
-        Box::pin(async move { Err(self.decide(cycle, record, findings).await) })
-    }
-}
-
-impl Executor {
-    /// The work of the stage: how the slot ends.
-    pub(crate) async fn decide(&mut self, cycle: &Cycle, record: &mut SlotRecord, findings: ExecutorInput) -> Ending {
         // As the Pipeline counts: from the beginning of the work, whatever came before it.
         let since = cycle.tracker.holder().since;
         let execute = self.protocol.deadlines.execute;
@@ -107,21 +100,23 @@ impl Executor {
             self.protocol.settled = false;
         }
         let Self { protocol, strategy } = self;
-        match (strategy, findings) {
-            (Strategy::Trade(trade), ExecutorInput::Prediction(bars, Prediction::Classes(probabilities))) => {
-                trade.execute(protocol, cycle, record, &bars, &probabilities).await
-            }
-            (Strategy::Forecast(forecast), ExecutorInput::Prediction(bars, Prediction::Value(value))) => {
-                forecast.execute(protocol, cycle, record, &bars, value).await
-            }
-            (Strategy::Trade(trade), ExecutorInput::NoPrediction(undecided)) => {
-                Box::pin(trade.end_undecided(protocol, cycle, record, undecided)).await
-            }
-            (Strategy::Forecast(_), ExecutorInput::NoPrediction(Undecided(why))) => why,
-            // The Predictor checks what its job expects.
-            (_, ExecutorInput::Prediction(..)) => {
-                Ending::new(Reason::ModelInvalid, "its answer is of another kind than this job needs")
-            }
-        }
+        Box::pin(async move {
+            Err(match (strategy, findings) {
+                (Strategy::Trade(trade), ExecutorInput::Prediction(bars, Prediction::Classes(probabilities))) => {
+                    trade.execute(protocol, cycle, record, &bars, &probabilities).await
+                }
+                (Strategy::Forecast(forecast), ExecutorInput::Prediction(bars, Prediction::Value(value))) => {
+                    forecast.execute(protocol, cycle, record, &bars, value).await
+                }
+                (Strategy::Trade(trade), ExecutorInput::NoPrediction(undecided)) => {
+                    trade.end_undecided(protocol, cycle, record, undecided).await
+                }
+                (Strategy::Forecast(_), ExecutorInput::NoPrediction(Undecided(why))) => why,
+                // The Predictor checks what its job expects.
+                (_, ExecutorInput::Prediction(..)) => {
+                    Ending::new(Reason::ModelInvalid, "its answer is of another kind than this job needs")
+                }
+            })
+        })
     }
 }

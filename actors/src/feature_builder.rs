@@ -12,10 +12,8 @@ use crate::ports::{FaultPoint, FeatureSet, PortFuture};
 use crate::stage::StageWork;
 
 pub struct FeatureBuilder {
-    features: Arc<dyn FeatureSet>,
-    digests: Digests,
-    /// The set, as rows name it.
-    set: String,
+    pub features: Arc<dyn FeatureSet>,
+    pub digests: Digests,
 }
 
 impl StageWork for FeatureBuilder {
@@ -30,28 +28,14 @@ impl StageWork for FeatureBuilder {
         record: &'a mut SlotRecord,
         bars: Self::Load,
     ) -> PortFuture<'a, Result<Self::Next, Ending>> {
-        Box::pin(async move { self.build(record, bars) })
-    }
-}
-
-impl FeatureBuilder {
-    #[must_use]
-    pub fn new(features: Arc<dyn FeatureSet>, digests: Digests) -> Self {
-        Self { set: features.id().to_string(), features, digests }
-    }
-
-    /// The work of the stage.
-    pub(crate) fn build(
-        &self,
-        record: &mut SlotRecord,
-        bars: Arc<CleanBars>,
-    ) -> Result<(Arc<CleanBars>, FeatureFrame), Ending> {
-        record.feature_set = Some(self.set.clone());
-        let frame = self.features.build(&bars.bars).map_err(|error| match error {
-            FeatureError::InsufficientHistory { .. } => Ending::new(Reason::InsufficientHistory, error.to_string()),
-            FeatureError::Undefined { .. } => Ending::new(Reason::UndefinedFeature, error.to_string()),
-        })?;
-        record.features_digest = self.digests.of(|| frame.digest());
-        Ok((bars, frame))
+        Box::pin(async move {
+            record.feature_set = Some(self.features.id().to_string());
+            let frame = self.features.build(&bars.bars).map_err(|error| match error {
+                FeatureError::InsufficientHistory { .. } => Ending::new(Reason::InsufficientHistory, error.to_string()),
+                FeatureError::Undefined { .. } => Ending::new(Reason::UndefinedFeature, error.to_string()),
+            })?;
+            record.features_digest = self.digests.of(|| frame.digest());
+            Ok((bars, frame))
+        })
     }
 }

@@ -10,9 +10,7 @@ mod journal;
 mod kill_switch;
 mod slots;
 
-use std::cell::Cell;
 use std::future::Future;
-use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,30 +47,7 @@ pub type MayLeave<'a> = &'a (dyn Fn() -> bool + Send + Sync);
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that hands out elapsed time")]
 pub fn elapsed_now() -> tokio::time::Instant {
-    STANDS_AT.get().unwrap_or_else(tokio::time::Instant::now)
-}
-
-thread_local! {
-    /// Where elapsed time stands on this thread, while a poll of [`in_one_instant`] is under way.
-    static STANDS_AT: Cell<Option<tokio::time::Instant>> = const { Cell::new(None) };
-}
-
-/// Does `work` for which no time passes: a slot of a backtest is never late, and asking the clock would be a tenth of what it costs. What
-/// it waits for has its own time.
-pub(crate) async fn in_one_instant<T>(work: impl Future<Output = T>) -> T {
-    struct GoesOn(Option<tokio::time::Instant>);
-    impl Drop for GoesOn {
-        fn drop(&mut self) {
-            STANDS_AT.set(self.0);
-        }
-    }
-    let at = elapsed_now();
-    let mut work = std::pin::pin!(work);
-    std::future::poll_fn(|context| {
-        let _goes_on = GoesOn(STANDS_AT.replace(Some(at)));
-        work.as_mut().poll(context)
-    })
-    .await
+    tokio::time::Instant::now()
 }
 
 /// Schedule time of one pipeline: the wall clock, or in a replay the source's clock.
@@ -202,14 +177,6 @@ pub trait FeatureSet: Send + Sync {
     /// # Errors
     /// When history is short or a cell is undefined.
     fn build(&self, bars: &[Bar]) -> Result<FeatureFrame, FeatureError>;
-
-    /// The frames of the windows that end with `bars[end]` for each of `ends`: bit for bit what [`FeatureSet::build`] makes of each.
-    /// A set that computes columns once for many windows overrides it.
-    fn build_each(&self, bars: &[Bar], ends: Range<usize>) -> Vec<Result<FeatureFrame, FeatureError>> {
-        let window = self.id().window;
-        let of = |end: usize| bars.get((end + 1).saturating_sub(window)..=end).unwrap_or_default();
-        ends.map(|end| self.build(of(end))).collect()
-    }
 }
 
 /// Why a model did not answer.
@@ -249,11 +216,6 @@ pub trait Model: Send + Sync {
         frame: &'a FeatureFrame,
         deadline: Duration,
     ) -> PortFuture<'a, Result<RawAnswer, ModelError>>;
-
-    /// The answers for many frames at once, when they are bit for bit those of single questions; `None`: each has to be asked by itself.
-    fn predict_each(&self, _frames: &[FeatureFrame]) -> Option<Vec<RawAnswer>> {
-        None
-    }
 }
 
 /// What became of a submitted effect.

@@ -29,37 +29,24 @@ impl StageWork for Predictor {
         &'a mut self,
         cycle: &'a Cycle,
         record: &'a mut SlotRecord,
-        framed: Self::Load,
+        (bars, frame): Self::Load,
     ) -> PortFuture<'a, Result<Self::Next, Ending>> {
         Box::pin(async move {
-            let (bars, prediction) = self.predict(cycle, record, framed).await?;
+            let until = elapsed_now() + self.deadline.min(cycle.time_left());
+            let time_left = || until.saturating_duration_since(elapsed_now());
+            let ending = |error: ModelError| {
+                if matches!(error, ModelError::Changed(_)) {
+                    cycle.tracker.set_changed_model();
+                }
+                ending(&error)
+            };
+            record.model = Some(self.model.validate(time_left()).await.map_err(ending)?);
+            let answer = self.model.predict(&frame, time_left()).await.map_err(ending)?;
+            record.raw_output = answer.rows.first().cloned();
+            let prediction = Prediction::check(&answer, self.expected)
+                .map_err(|fault| Ending::new(fault.reason(), fault.to_string()))?;
             Ok(ExecutorInput::Prediction(bars, prediction))
         })
-    }
-}
-
-impl Predictor {
-    /// The work of the stage.
-    pub(crate) async fn predict(
-        &self,
-        cycle: &Cycle,
-        record: &mut SlotRecord,
-        (bars, frame): (Arc<CleanBars>, FeatureFrame),
-    ) -> Result<(Arc<CleanBars>, Prediction), Ending> {
-        let until = elapsed_now() + self.deadline.min(cycle.time_left());
-        let time_left = || until.saturating_duration_since(elapsed_now());
-        let ending = |error: ModelError| {
-            if matches!(error, ModelError::Changed(_)) {
-                cycle.tracker.set_changed_model();
-            }
-            ending(&error)
-        };
-        record.model = Some(self.model.validate(time_left()).await.map_err(ending)?);
-        let answer = self.model.predict(&frame, time_left()).await.map_err(ending)?;
-        record.raw_output = answer.rows.first().cloned();
-        let prediction = Prediction::check(&answer, self.expected)
-            .map_err(|fault| Ending::new(fault.reason(), fault.to_string()))?;
-        Ok((bars, prediction))
     }
 }
 

@@ -26,8 +26,6 @@ pub enum PlanError {
     NoGrid { pipeline: String, source: InvalidSchedule },
     #[error("pipeline '{pipeline}' has no slot in the range that was asked for")]
     NoSlots { pipeline: String },
-    #[error("pipeline '{pipeline}' forecasts: it has no rules for orders that could be tried")]
-    NoOrders { pipeline: String },
 }
 
 impl ExitError for PlanError {
@@ -37,7 +35,7 @@ impl ExitError for PlanError {
             Self::NoCachedBars { .. } => exit::FAILED,
             Self::Write { .. } => exit::IO,
             Self::NoGrid { .. } => exit::CONFIG,
-            Self::NoSlots { .. } | Self::NoOrders { .. } => exit::USAGE,
+            Self::NoSlots { .. } => exit::USAGE,
         }
     }
 
@@ -48,7 +46,6 @@ impl ExitError for PlanError {
                 "fetch a file with `sentinel bars fetch`, and name it in a configuration whose source is kind = \"csv\"".to_owned(),
             ),
             Self::NoSlots { .. } => Some("choose --from and --to inside the bars".to_owned()),
-            Self::NoOrders { .. } => Some("leave --set out, or name a configuration whose pipelines have job = \"order\"".to_owned()),
             Self::Write { .. } | Self::NoGrid { .. } => None,
         }
     }

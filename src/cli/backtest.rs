@@ -6,7 +6,6 @@
 mod measured;
 mod progress;
 mod scratch;
-mod sweep;
 mod tally;
 mod words;
 
@@ -50,12 +49,8 @@ pub struct BacktestArgs {
     pub csv: Option<PathBuf>,
     /// Also run the same bars through the real node, in a temporary directory, and compare every row. 0 when all of them are the same,
     /// 1 when one is not.
-    #[arg(long, conflicts_with = "set")]
+    #[arg(long)]
     pub verify: bool,
-    /// Try many values of a key that changes decisions: KEY=FROM..TO/STEP or KEY=VALUE,VALUE. Given several times, all are tried with
-    /// all. Bars, features and the model's answers are computed once.
-    #[arg(long, value_name = "KEY=VALUES")]
-    pub set: Vec<String>,
 }
 
 impl BacktestArgs {
@@ -78,9 +73,6 @@ impl BacktestArgs {
 /// When there are no bars, no model or no slots, or something cannot be written.
 pub fn run(args: &BacktestArgs) -> Ended {
     let window = args.window()?;
-    if !args.set.is_empty() {
-        return sweep::run(args, window);
-    }
     let flags = Flags { reads_only: true, dry_run: true, ..Flags::default() };
     let config = Config::load(&args.config, &read_env()?, &flags)
         .map_err(|errors| Failure { code: errors.exit_code(), text: errors.to_string() })?;

@@ -189,7 +189,7 @@ pub fn export(args: &FeaturesArgs) -> Result<ExportReport, FeaturesCommandError>
         return Err(FeaturesCommandError::NoUsableBars { input, delivered, dropped });
     }
     let (bars, incomplete) = match made.make(&delivered, tick)? {
-        None => (cleaned.bars.to_vec(), 0),
+        None => (cleaned.bars, 0),
         Some(made) => (made.bars, made.incomplete.len()),
     };
     if bars.is_empty() {

@@ -212,8 +212,6 @@ pub struct Flags {
     pub ticker: Option<String>,
     /// `--threshold`: replaces `decision.threshold` of every pipeline.
     pub threshold: Option<f64>,
-    /// `--set`: replaces keys of every pipeline, each by its path, like `pipeline.*.decision.threshold`.
-    pub set: Vec<(&'static str, String)>,
 }
 
 /// A value from outside the file, and what to call it in a message.
@@ -250,9 +248,6 @@ pub(super) fn overrides(env: &Env, flags: &Flags) -> BTreeMap<&'static str, Over
             Some((key, Override { origin, value }))
         })
         .chain(by_flags.into_iter().filter_map(by_flag))
-        .chain(
-            flags.set.iter().map(|(key, value)| (*key, Override { origin: "--set".to_owned(), value: value.clone() })),
-        )
         .chain(mode.map(|(flag, mode)| ("node.mode", Override { origin: flag.to_owned(), value: mode.to_owned() })))
         .collect()
 }

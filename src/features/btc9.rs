@@ -3,8 +3,6 @@
 //! Live node, replay and export call the same [`cells`], so equal bars give equal bits (promise 5). Each number sums its own
 //! window of at most 72 rows. It never fills a cell: what is not defined refuses the frame and names the cell.
 
-use std::ops::Range;
-
 use sentinel_actors::domain::bar::Bar;
 use sentinel_actors::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
 use sentinel_actors::ports::FeatureSet;
@@ -63,14 +61,6 @@ impl Btc9 {
         let bars = self.newest_window(bars);
         cells(bars, bars.len().saturating_sub(1)).pop()
     }
-
-    fn frame(&self, newest: &Bar, row: Row) -> Result<FeatureFrame, FeatureError> {
-        if let Some(at) = row.iter().position(|cell| !cell.is_finite()) {
-            return Err(FeatureError::Undefined { feature: COLUMNS[at], rows_back: 0 });
-        }
-        let (set, newest) = (self.id.clone(), newest.time);
-        Ok(FeatureFrame { set, newest, row: row.to_vec(), sequence: None, volume_absent: false })
-    }
 }
 
 impl FeatureSet for Btc9 {
@@ -88,19 +78,16 @@ impl FeatureSet for Btc9 {
         let Some((newest, row)) = enough else {
             return Err(FeatureError::InsufficientHistory { have, need: NEED_ROW });
         };
-        self.frame(newest, row)
-    }
-
-    /// No row looks back further than [`NEED_ROW`] bars, so all of them are computed from one column.
-    fn build_each(&self, bars: &[Bar], ends: Range<usize>) -> Vec<Result<FeatureFrame, FeatureError>> {
-        let window = self.id.window;
-        let is_whole = ends.start + 1 >= window && ends.end <= bars.len() && !ends.is_empty();
-        if window < NEED_ROW || !is_whole {
-            return ends.map(|end| self.build(bars.get(..=end).unwrap_or_default())).collect();
+        if let Some(at) = row.iter().position(|cell| !cell.is_finite()) {
+            return Err(FeatureError::Undefined { feature: COLUMNS[at], rows_back: 0 });
         }
-        let bars = &bars[ends.start + 1 - NEED_ROW..ends.end];
-        let newest = &bars[NEED_ROW - 1..];
-        cells(bars, NEED_ROW - 1).into_iter().zip(newest).map(|(row, newest)| self.frame(newest, row)).collect()
+        Ok(FeatureFrame {
+            set: self.id.clone(),
+            newest: newest.time,
+            row: row.to_vec(),
+            sequence: None,
+            volume_absent: false,
+        })
     }
 }
 

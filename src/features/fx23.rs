@@ -4,8 +4,6 @@
 //! how much history they see, therefore the window is part of the set's identity and `build` never looks past it.
 //! It never fills a cell: what is not defined refuses the frame and names the cell.
 
-use std::ops::Range;
-
 use sentinel_actors::domain::bar::Bar;
 use sentinel_actors::domain::feature::{FeatureError, FeatureFrame, FeatureSetId};
 use sentinel_actors::domain::time::UtcMs;
@@ -144,33 +142,6 @@ impl FeatureSet for Fx23 {
             volume_absent: absent.first_rows == have,
         })
     }
-
-    /// Rows look at the newest [`NEED_ROW`] bars, and only the averages at the whole window: those of many windows move side by side.
-    fn build_each(&self, bars: &[Bar], ends: Range<usize>) -> Vec<Result<FeatureFrame, FeatureError>> {
-        let window = self.id.window;
-        let is_whole = ends.start + 1 >= window && ends.end <= bars.len() && !ends.is_empty();
-        if self.with_sequence || window < NEED_ROW || !is_whole {
-            return ends.map(|end| self.build(bars.get(..=end).unwrap_or_default())).collect();
-        }
-        let bars = &bars[ends.start + 1 - window..ends.end];
-        let columns = Columns::of(bars);
-        let mut with_volume = bars[..window - 1].iter().filter(|bar| bar.volume.is_some()).count();
-        let averages = averages_of_windows(&columns.close, window);
-        let frames = averages.into_iter().enumerate().map(|(first, averages)| {
-            let at = first + window - 1;
-            with_volume += usize::from(bars[at].volume.is_some());
-            let volume_absent = with_volume == 0;
-            with_volume -= usize::from(bars[first].volume.is_some());
-            let absent = VolumeAbsent { first_rows: if volume_absent { bars.len() } else { 0 } };
-            let row = columns.row(&bars[at], at, averages, absent);
-            if let Some(at) = row.iter().position(|cell| !cell.is_finite()) {
-                return Err(FeatureError::Undefined { feature: NAMES[at], rows_back: 0 });
-            }
-            let (set, newest) = (self.id.clone(), bars[at].time);
-            Ok(FeatureFrame { set, newest, row: row.to_vec(), sequence: None, volume_absent })
-        });
-        frames.collect()
-    }
 }
 
 /// The rows for which the vendor gave no volume in all of their history. Their volume features are 0 by rule; in any
@@ -199,52 +170,30 @@ impl VolumeAbsent {
 /// Rows `from..` of `bars`, each computed with all the bars before it. One pass, cost proportional to `bars`.
 #[must_use]
 pub fn cells(bars: &[Bar], from: usize, absent: VolumeAbsent) -> Vec<Row> {
-    let columns = Columns::of(bars);
+    let close: Vec<f64> = bars.iter().map(|bar| bar.close).collect();
+    let return_1: Vec<f64> = (0..close.len()).map(|at| change(&close, at, 1)).collect();
+    let traded: Vec<f64> = bars.iter().map(|bar| bar.volume.unwrap_or(f64::NAN)).collect();
     let mut averages = Averages::new();
     let mut rows = Vec::with_capacity(bars.len().saturating_sub(from));
     for (at, bar) in bars.iter().enumerate() {
-        let averages = averages.next(bar.close);
-        if at >= from {
-            rows.push(columns.row(bar, at, averages, absent));
+        let [ema_10, ema_20, macd, macd_signal, macd_hist] = averages.next(bar.close);
+        if at < from {
+            continue;
         }
-    }
-    rows
-}
-
-/// What rows are computed from.
-struct Columns {
-    close: Vec<f64>,
-    return_1: Vec<f64>,
-    /// NaN where the vendor gave none.
-    traded: Vec<f64>,
-}
-
-impl Columns {
-    fn of(bars: &[Bar]) -> Self {
-        let close: Vec<f64> = bars.iter().map(|bar| bar.close).collect();
-        let return_1 = (0..close.len()).map(|at| change(&close, at, 1)).collect();
-        let traded = bars.iter().map(|bar| bar.volume.unwrap_or(f64::NAN)).collect();
-        Self { close, return_1, traded }
-    }
-
-    /// The row of `bar`, which is at `at`.
-    fn row(&self, bar: &Bar, at: usize, averages: [f64; 5], absent: VolumeAbsent) -> Row {
-        let Self { close, return_1, traded } = self;
-        let [ema_10, ema_20, macd, macd_signal, macd_hist] = averages;
-        let [volume_sma, volume_ratio] = volume_cells(traded, at, absent);
-        let momentum = difference(close, at, 5);
-        let momentum_before = at.checked_sub(5).map_or(f64::NAN, |before| difference(close, before, 5));
-        [
+        let [volume_sma, volume_ratio] = volume_cells(&traded, at, absent);
+        let momentum = difference(&close, at, 5);
+        let momentum_before = at.checked_sub(5).map_or(f64::NAN, |before| difference(&close, before, 5));
+        rows.push([
             return_1[at],
-            change(close, at, 5),
-            change(close, at, 10),
-            mean(close, at, 10),
-            mean(close, at, 20),
+            change(&close, at, 5),
+            change(&close, at, 10),
+            mean(&close, at, 10),
+            mean(&close, at, 20),
             ema_10,
             ema_20,
-            sample_std(return_1, at, 10),
-            sample_std(return_1, at, 20),
-            cutler_rsi(close, at, 14),
+            sample_std(&return_1, at, 10),
+            sample_std(&return_1, at, 20),
+            cutler_rsi(&close, at, 14),
             macd,
             macd_signal,
             macd_hist,
@@ -258,63 +207,9 @@ impl Columns {
             momentum,
             momentum - momentum_before,
             0.0,
-        ]
+        ]);
     }
-}
-
-/// Windows whose averages move side by side: each waits for its own last step, and the processor computes several at a time.
-const LANES: usize = 4;
-
-/// The weight of the newest value in the averages over 10, 20, 12 and 26 values, and in that of the difference of the last two.
-const KS: [f64; 4] = [2.0 / 11.0, 2.0 / 21.0, 2.0 / 13.0, 2.0 / 27.0];
-const SIGNAL_K: f64 = 2.0 / 10.0;
-
-/// What [`Averages`] end with in each window of a column of closes.
-fn averages_of_windows(close: &[f64], window: usize) -> Vec<[f64; 5]> {
-    let windows = (close.len() + 1).saturating_sub(window);
-    let scaled = KS.map(|k| close.iter().map(|close| k * close).collect::<Vec<f64>>());
-    let mut ends = Vec::with_capacity(windows);
-    while ends.len() + LANES <= windows {
-        let first = ends.len();
-        let scaled = scaled.each_ref().map(|column| &column[first..]);
-        ends.extend(lanes(&close[first..], scaled, window));
-    }
-    for first in ends.len()..windows {
-        let mut averages = Averages::new();
-        let mut end = [f64::NAN; 5];
-        close[first..first + window].iter().for_each(|close| end = averages.next(*close));
-        ends.push(end);
-    }
-    ends
-}
-
-/// The same of the first [`LANES`] windows. `scaled`: each close times the weight that it has in each of the four averages.
-fn lanes(close: &[f64], scaled: [&[f64]; 4], window: usize) -> [[f64; 5]; LANES] {
-    let keep = KS.map(|k| 1.0 - k);
-    let (signal_k, signal_keep) = (SIGNAL_K, 1.0 - SIGNAL_K);
-    let mut averages = [[0.0; LANES]; 4];
-    let [ema_10, ema_20, fast, slow] = &mut averages;
-    let mut signal = [0.0; LANES];
-    for (lane, close) in close.iter().take(LANES).enumerate() {
-        (ema_10[lane], ema_20[lane], fast[lane], slow[lane]) = (*close, *close, *close, *close);
-        signal[lane] = fast[lane] - slow[lane];
-    }
-    let [of_10, of_20, of_fast, of_slow] = scaled;
-    let steps = [of_10, of_20, of_fast, of_slow].map(|column| column.windows(LANES).skip(1));
-    let [of_10, of_20, of_fast, of_slow] = steps;
-    for (((in_10, in_20), in_fast), in_slow) in of_10.zip(of_20).zip(of_fast).zip(of_slow).take(window - 1) {
-        for lane in 0..LANES {
-            ema_10[lane] = in_10[lane] + keep[0] * ema_10[lane];
-            ema_20[lane] = in_20[lane] + keep[1] * ema_20[lane];
-            fast[lane] = in_fast[lane] + keep[2] * fast[lane];
-            slow[lane] = in_slow[lane] + keep[3] * slow[lane];
-            signal[lane] = signal_k * (fast[lane] - slow[lane]) + signal_keep * signal[lane];
-        }
-    }
-    std::array::from_fn(|lane| {
-        let macd = fast[lane] - slow[lane];
-        [ema_10[lane], ema_20[lane], macd, signal[lane], macd - signal[lane]]
-    })
+    rows
 }
 
 /// The features that remember all bars since the window's first.

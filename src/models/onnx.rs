@@ -235,10 +235,4 @@ impl Model for OnnxModel {
             self.live.load().ask(&frame.row).map_err(|error| ModelError::Invalid(chain(&error)))
         })
     }
-
-    fn predict_each(&self, frames: &[FeatureFrame]) -> Option<Vec<RawAnswer>> {
-        frames.iter().try_for_each(|frame| self.check_frame(frame)).ok()?;
-        let live = self.live.load_full();
-        self.engine.run(|| live.ask_each(frames.iter().map(|frame| frame.row.as_slice())))
-    }
 }

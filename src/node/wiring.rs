@@ -1,6 +1,5 @@
 //! Configuration → ports: which adapter stands behind which port of which pipeline.
 
-mod ahead;
 mod chain;
 mod feeds;
 mod model;
@@ -29,7 +28,7 @@ pub use self::chain::ChainPace;
 use self::feeds::Feeds;
 pub use self::feeds::{OpenVendor, open_vendor};
 pub use self::model::{open_model, try_model};
-pub use self::rehearsed::{Effects, MemoryBook, Rehearsed, cached_bars, effects, rehearse};
+pub use self::rehearsed::{MemoryBook, Rehearsed, cached_bars, rehearse};
 pub use self::source::survey_bars;
 use self::source::{RunSlots, Source, slots_of_run, windows_of_run};
 use self::venue::Wired;

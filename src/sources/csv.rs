@@ -15,9 +15,6 @@ use sentinel_actors::domain::time::UtcMs;
 /// The columns that a bar file has, in any order; others are not looked at.
 const COLUMNS: [&str; 6] = ["timestamp", "open", "high", "low", "close", "volume"];
 
-/// Read at once.
-const BUFFER_BYTES: usize = 1 << 16;
-
 /// Unix seconds beyond this (year 5138) are milliseconds that someone forgot to divide.
 const SECONDS_MAX: i64 = 100_000_000_000;
 
@@ -89,32 +86,19 @@ pub fn read_lines(file: &Path) -> Result<Vec<BarLine>, CsvError> {
 /// # Errors
 /// When any line is no bar.
 pub fn read_lines_from(input: impl Read, file: &Path) -> Result<Vec<BarLine>, CsvError> {
-    let mut lines = Vec::new();
-    each_line_from(input, file, |line| lines.push(line))?;
-    Ok(lines)
-}
-
-/// Reads a file without keeping it: shows each bar with its line, in the file's order.
-///
-/// # Errors
-/// When the file cannot be read or any of its lines is no bar. Those before it have been shown.
-pub fn each_line(file: &Path, show: impl FnMut(BarLine)) -> Result<(), CsvError> {
-    let opened = File::open(file).map_err(|source| CsvError::Open { file: file.to_owned(), source })?;
-    each_line_from(opened, file, show)
-}
-
-fn each_line_from(input: impl Read, file: &Path, mut show: impl FnMut(BarLine)) -> Result<(), CsvError> {
-    let mut reader = ReaderBuilder::new().trim(Trim::All).buffer_capacity(BUFFER_BYTES).from_reader(input);
+    let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(input);
     let header = reader.headers().map_err(|source| row_error(file, source))?;
     let places = Places::find(header, file)?;
-    let mut is_empty = true;
+    let mut bars = Vec::new();
     let mut record = StringRecord::new();
     while reader.read_record(&mut record).map_err(|source| row_error(file, source))? {
         let line = record.position().map_or(0, csv::Position::line);
-        show(BarLine { line, bar: places.bar(&record, file, line)? });
-        is_empty = false;
+        bars.push(BarLine { line, bar: places.bar(&record, file, line)? });
     }
-    if is_empty { Err(CsvError::NoBars { file: file.to_owned() }) } else { Ok(()) }
+    if bars.is_empty() {
+        return Err(CsvError::NoBars { file: file.to_owned() });
+    }
+    Ok(bars)
 }
 
 fn row_error(file: &Path, source: csv::Error) -> CsvError {

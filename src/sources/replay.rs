@@ -10,17 +10,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use sentinel_actors::domain::bar::{Cleaning, Interval, RawBar, clean};
+use sentinel_actors::domain::bar::{Cleaning, Inspected, Interval, RawBar, clean};
 use sentinel_actors::domain::made_bars::IncompleteBar;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{BarRequest, BarSource, Clock, Delivered, PortFuture, SourceError, elapsed_now};
+use sentinel_actors::ports::{BarRequest, BarSource, Cleaned, Clock, Delivered, PortFuture, SourceError, elapsed_now};
 
 use super::replay_time::ReplayTime;
 use crate::config::Speed;
 
 /// Bars delivered beyond the count that was asked for: one in eight, and eight. Some will be dropped as unusable (vendors
 /// deliver up to one null in twenty), and the window should be full all the same.
-pub(super) const fn spare(count: usize) -> usize {
+const fn spare(count: usize) -> usize {
     count / 8 + 8
 }
 
@@ -34,6 +34,8 @@ pub struct ReplaySource {
     /// Bars that could not be made, oldest first.
     incomplete: Arc<[IncompleteBar]>,
     interval: Interval,
+    /// Of the bars, when windows are cleaned by it.
+    inspected: Option<Arc<Inspected>>,
 }
 
 impl ReplaySource {
@@ -41,13 +43,19 @@ impl ReplaySource {
     #[must_use]
     pub fn new(mut bars: Vec<RawBar>, interval: Interval) -> Self {
         bars.sort_by_key(|bar| bar.time);
-        Self { bars: bars.into(), incomplete: Arc::new([]), interval }
+        Self { bars: bars.into(), incomplete: Arc::new([]), interval, inspected: None }
     }
 
     /// With the bars that could not be made from shorter ones, oldest first.
     #[must_use]
     pub fn with_incomplete(self, incomplete: Vec<IncompleteBar>) -> Self {
         Self { incomplete: incomplete.into(), ..self }
+    }
+
+    /// Looks at every bar once, so that each window costs less to clean. `tick`: a close may lie outside its range by this much.
+    #[must_use]
+    pub fn inspect(self, tick: f64) -> Self {
+        Self { inspected: Some(Arc::new(Inspected::new(&self.bars, tick))), ..self }
     }
 
     /// Number of bars, unusable ones included.
@@ -73,9 +81,28 @@ impl ReplaySource {
         end.saturating_sub(wanted)..end
     }
 
+    /// Those that could not be made, from the open time of the oldest of `bars` on.
+    fn incomplete(&self, bars: &[RawBar], request: &BarRequest) -> Vec<IncompleteBar> {
+        let oldest = bars.first().map_or(request.now, |bar| bar.time);
+        let from = self.incomplete.partition_point(|bar| bar.time < oldest);
+        let until = self.incomplete.partition_point(|bar| request.interval.close_of(bar.time) <= request.now);
+        self.incomplete.get(from..until).unwrap_or_default().to_vec()
+    }
+
     fn delivered(&self, request: &BarRequest) -> Delivered {
         let bars = &self.bars[self.closed(request)];
-        Delivered { bars: bars.into(), incomplete: incomplete(&self.incomplete, bars, request) }
+        Delivered { bars: bars.into(), incomplete: self.incomplete(bars, request) }
+    }
+
+    fn cleaned(&self, request: &BarRequest, how: &Cleaning) -> Cleaned {
+        let range = self.closed(request);
+        let bars = &self.bars[range.clone()];
+        let incomplete = self.incomplete(bars, request);
+        let bars = match &self.inspected {
+            Some(inspected) => inspected.clean(&self.bars, range, how),
+            None => clean(bars, how),
+        };
+        Cleaned { bars, incomplete }
     }
 }
 
@@ -83,14 +110,14 @@ impl BarSource for ReplaySource {
     fn fetch<'a>(&'a self, request: &'a BarRequest) -> PortFuture<'a, Result<Delivered, SourceError>> {
         Box::pin(async move { Ok(self.delivered(request)) })
     }
-}
 
-/// Those of `all` that could not be made, from the open time of the oldest of `bars` on.
-pub(super) fn incomplete(all: &[IncompleteBar], bars: &[RawBar], request: &BarRequest) -> Vec<IncompleteBar> {
-    let oldest = bars.first().map_or(request.now, |bar| bar.time);
-    let from = all.partition_point(|bar| bar.time < oldest);
-    let until = all.partition_point(|bar| request.interval.close_of(bar.time) <= request.now);
-    all.get(from..until).unwrap_or_default().to_vec()
+    fn fetch_clean<'a>(
+        &'a self,
+        request: &'a BarRequest,
+        how: &'a Cleaning,
+    ) -> PortFuture<'a, Result<Cleaned, SourceError>> {
+        Box::pin(async move { Ok(self.cleaned(request, how)) })
+    }
 }
 
 /// Schedule time of one replayed pipeline. Clones share their time; give each pipeline its own, or one

@@ -12,8 +12,7 @@ use sentinel_actors::domain::calendar::MarketCalendar;
 use sentinel_actors::domain::freshness::OUTAGE_MAX;
 use sentinel_actors::domain::time::UtcMs;
 
-/// The line that a bar stands in, counted from 1 with the header, and its open time.
-pub type Line = (u64, UtcMs);
+use super::csv::BarLine;
 
 /// When this program was written: a machine's clock before it is not set yet, and bars are not compared with it.
 const WRITTEN_AT: UtcMs = UtcMs::from_secs(1_790_812_800);
@@ -161,37 +160,32 @@ pub enum UnfitBars {
 ///
 /// # Errors
 /// When one is not, or they are bars of another length.
-pub fn survey(
-    mut times: impl Iterator<Item = Line> + Clone,
-    expected: &Expected<'_>,
-) -> Result<Option<Survey>, UnfitBars> {
+pub fn survey(lines: &[BarLine], expected: &Expected<'_>) -> Result<Option<Survey>, UnfitBars> {
     let latest = expected.now.max(WRITTEN_AT).plus(AHEAD_MAX);
-    if let Some((line, time)) = times.clone().find(|(_, time)| !(OLDEST_BAR..=latest).contains(time)) {
-        return Err(UnfitBars::Time { line, time, latest });
+    if let Some(BarLine { line, bar }) = lines.iter().find(|line| !(OLDEST_BAR..=latest).contains(&line.bar.time)) {
+        return Err(UnfitBars::Time { line: *line, time: bar.time, latest });
     }
     let mut spacings: BTreeMap<Duration, usize> = BTreeMap::new();
     let mut longest = (Duration::ZERO, OLDEST_BAR);
-    let Some((mut line_before, first)) = times.next() else { return Ok(None) };
-    let mut before = first;
-    for (line, time) in times {
+    for pair in lines.windows(2) {
+        let (before, time) = (pair[0].bar.time, pair[1].bar.time);
         let spacing = time.since(before);
         if spacing > OUTAGE_MAX {
-            let hole = Duration::from_secs(spacing.as_secs());
+            let (line_before, line, hole) = (pair[0].line, pair[1].line, Duration::from_secs(spacing.as_secs()));
             return Err(UnfitBars::Hole { line, time, line_before, before, hole });
         }
         if !spacing.is_zero() {
             *spacings.entry(spacing).or_default() += 1;
         }
         longest = longest.max((spacing, before));
-        (line_before, before) = (line, time);
     }
-    let last = before;
+    let (Some(first), Some(last)) = (lines.first(), lines.last()) else { return Ok(None) };
     let often = spacings.values().max().copied().unwrap_or_default();
     let wanted = spacings.get(&expected.interval.length()).is_some_and(|times| *times == often);
     let most = spacings.iter().find(|(_, times)| **times == often).map(|(spacing, _)| *spacing);
     let Some(spacing) = (if wanted { Some(expected.interval.length()) } else { most }) else { return Ok(None) };
     let bars = spacings.values().sum::<usize>() + 1;
-    let survey = Survey { bars, first, last, spacing, with_spacing: often, longest };
+    let survey = Survey { bars, first: first.bar.time, last: last.bar.time, spacing, with_spacing: often, longest };
     if wanted {
         Ok(Some(survey))
     } else {
@@ -203,9 +197,9 @@ pub fn survey(
 ///
 /// # Errors
 /// When the calendar contradicts the file, or no window is whole enough to decide on.
-pub fn judge_hours(times: impl Iterator<Item = Line>, expected: &Expected<'_>) -> Result<(), UnfitBars> {
+pub fn judge_hours(lines: &[BarLine], expected: &Expected<'_>) -> Result<(), UnfitBars> {
     let step = expected.interval.length();
-    let mut times: Vec<UtcMs> = times.map(|(_, time)| time).collect();
+    let mut times: Vec<UtcMs> = lines.iter().map(|line| line.bar.time).collect();
     times.dedup();
     let missing: Vec<u32> = times
         .windows(2)
@@ -239,7 +233,6 @@ mod tests {
     use sentinel_actors::domain::bar::RawBar;
 
     use super::*;
-    use crate::sources::csv::BarLine;
 
     const HOUR: i64 = 3_600_000;
     /// A Monday.
@@ -273,9 +266,8 @@ mod tests {
             window: 200,
             now: NOW.parse().unwrap(),
         };
-        let times = lines.iter().map(|line| (line.line, line.bar.time));
-        let survey = survey(times.clone(), &expected)?;
-        judge_hours(times, &expected).map(|()| survey)
+        let survey = survey(lines, &expected)?;
+        judge_hours(lines, &expected).map(|()| survey)
     }
 
     #[test]
@@ -326,9 +318,8 @@ mod tests {
         let calendar = MarketCalendar::always();
         let interval = "1h".parse().unwrap();
         let expected = Expected { interval, calendar: &calendar, max_missing_bars: 20, window: 200, now: UtcMs(0) };
-        let survey = |lines: Vec<BarLine>| survey(lines.iter().map(|line| (line.line, line.bar.time)), &expected);
-        assert!(survey(lines(0..300)).unwrap().is_some());
-        assert!(survey(lines([69_900_000])).is_err());
+        assert!(survey(&lines(0..300), &expected).unwrap().is_some());
+        assert!(survey(&lines([69_900_000]), &expected).is_err());
     }
 
     #[test]

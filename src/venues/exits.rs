@@ -114,39 +114,23 @@ pub(super) struct Exit {
 
 /// The first exit that `bars`, oldest first, force on a position.
 pub(super) fn first_exit(levels: &Levels, bars: &[Bar], terms: &Terms) -> Option<Exit> {
-    first_exit_within(levels, &Reach::of(levels, terms), bars, terms)
-}
-
-/// The same, of a position that is asked about often.
-pub(super) fn first_exit_within(levels: &Levels, reach: &Reach, bars: &[Bar], terms: &Terms) -> Option<Exit> {
-    bars.iter().filter(|bar| bar.time >= levels.exposed_from && reach.may_touch(bar)).find_map(|bar| {
+    let may_touch = may_touch(levels, terms);
+    bars.iter().filter(|bar| bar.time >= levels.exposed_from && may_touch(bar)).find_map(|bar| {
         let (reason, price) = exit_in(levels, bar, terms)?;
         Some(Exit { reason, price, at: terms.interval.close_of(bar.time) })
     })
 }
 
-/// The levels of a position as floats: for a cheap and generous comparison, because most bars do not come near one.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Reach {
-    below: Option<f64>,
-    above: Option<f64>,
-    spread: Option<f64>,
-}
-
-impl Reach {
-    pub(super) fn of(levels: &Levels, terms: &Terms) -> Self {
-        let float = |decimal: Decimal| decimal.to_f64();
-        let (below, above) =
-            if levels.side == Side::Buy { (levels.stop, levels.target) } else { (levels.target, levels.stop) };
-        Self { below: below.and_then(float), above: above.and_then(float), spread: float(terms.spread) }
-    }
-
-    /// Whether a bar comes near a level.
-    fn may_touch(&self, bar: &Bar) -> bool {
-        let Some(spread) = self.spread else { return true };
+/// Whether a bar comes near a level: a cheap and generous comparison, because most bars do not.
+fn may_touch(levels: &Levels, terms: &Terms) -> impl Fn(&Bar) -> bool {
+    let float = |decimal: Decimal| decimal.to_f64();
+    let (below, above) =
+        if levels.side == Side::Buy { (levels.stop, levels.target) } else { (levels.target, levels.stop) };
+    let (below, above, spread) = (below.and_then(float), above.and_then(float), float(terms.spread));
+    move |bar| {
+        let Some(spread) = spread else { return true };
         let reach = spread + bar.high * FLOAT_MARGIN;
-        self.below.is_some_and(|level| bar.low - reach <= level)
-            || self.above.is_some_and(|level| bar.high + reach >= level)
+        below.is_some_and(|level| bar.low - reach <= level) || above.is_some_and(|level| bar.high + reach >= level)
     }
 }
 

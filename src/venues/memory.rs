@@ -9,12 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive as _;
 use sentinel_actors::domain::account_risk::AccountReading;
 use sentinel_actors::domain::action::{Action, Forecast};
 use sentinel_actors::domain::bar::CleanBars;
 use sentinel_actors::domain::intent::{Intent, IntentKey, Mode};
-use sentinel_actors::domain::order::{Order, Position, Role, Side, Ticket};
+use sentinel_actors::domain::order::{Order, Position, Role, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::error_chain::chain;
 use sentinel_actors::ports::{
@@ -23,7 +22,7 @@ use sentinel_actors::ports::{
 
 use super::book::{BookError, Priced};
 use super::book_reader::{BookPosition, Closing};
-use super::exits::{CloseReason, Exit, Levels, Reach, Terms, decimal, first_exit_within};
+use super::exits::{CloseReason, Exit, Levels, Terms, decimal, first_exit};
 use super::fills::{Refusal, close_price, fill, open_price};
 use super::forecasts::{BookForecast, inclusion, log_return};
 use super::paper::money;
@@ -34,48 +33,16 @@ pub struct MemoryVenue {
     state: Mutex<Account>,
 }
 
-/// What there is to do in a slot.
-#[derive(Debug, Clone, Copy)]
-pub struct Glance {
-    pub idles: bool,
-    /// Positions that are open.
-    pub open: usize,
-    /// Some have ended and were not yet taken.
-    pub has_ended: bool,
-    /// What is open is worth about so much, and how far that may be off.
-    pub worth: Option<(f64, f64)>,
-}
-
-/// A position in floats.
-struct Weight {
-    entry: f64,
-    /// What a unit of price is worth to it: negative when it loses by a rise.
-    factor: f64,
-    half_spread: f64,
-}
-
 #[derive(Default)]
 struct Account {
     /// In the order of their tickets.
     open: Vec<BookPosition>,
-    /// The same, as a node sees them.
-    positions: Vec<Position>,
-    /// What ends each of them.
-    levels: Vec<(Levels, Reach)>,
-    weights: Vec<Weight>,
     /// Closed, and not yet handed out.
     ended: Vec<BookPosition>,
     tickets: u64,
     earned: Decimal,
-    /// The newest bar that was shown, and its close.
-    newest: Option<(UtcMs, f64)>,
-}
-
-impl Account {
     /// The newest close.
-    fn mid(&self) -> Option<Decimal> {
-        self.newest.and_then(|(_, close)| decimal(close))
-    }
+    mid: Option<Decimal>,
 }
 
 impl MemoryVenue {
@@ -106,26 +73,11 @@ impl MemoryVenue {
     #[must_use]
     pub fn unrealised(&self) -> Option<Decimal> {
         let state = self.lock();
-        if state.open.is_empty() {
-            return Some(Decimal::ZERO);
-        }
-        let Some(mid) = state.mid() else { return Some(Decimal::ZERO) };
+        let Some(mid) = state.mid else { return Some(Decimal::ZERO) };
         state
-            .positions
+            .open
             .iter()
-            .try_fold(Decimal::ZERO, |sum, position| sum.checked_add(self.terms.worth(position, mid)?))
-    }
-
-    /// Is shown the bars of a slot, as by [`BarObserver::observe`], and says what there is to do. `idles` is asked about what is open then.
-    pub fn glance(&self, bars: Option<&CleanBars>, idles: impl FnOnce(&[Position]) -> bool) -> Glance {
-        let mut state = self.lock();
-        let shown = bars.is_none_or(|bars| state.show(bars, &self.terms).is_ok());
-        Glance {
-            idles: shown && idles(&state.positions),
-            open: state.open.len(),
-            has_ended: !state.ended.is_empty(),
-            worth: state.worth(),
-        }
+            .try_fold(Decimal::ZERO, |sum, position| sum.checked_add(self.terms.worth(&as_position(position), mid)?))
     }
 
     fn lock(&self) -> MutexGuard<'_, Account> {
@@ -139,14 +91,13 @@ impl MemoryVenue {
                 Ok(price) => {
                     state.tickets += 1;
                     let ticket = Ticket(state.tickets);
-                    let opened = self.opened(key, order, (ticket, price), now);
-                    state.begin(opened, &self.terms);
+                    state.open.push(self.opened(key, order, (ticket, price), now));
                     Submission::Acked(fill("open", order, ticket, price).into())
                 }
                 Err(refusal) => refusal.into(),
             }),
             Role::Close(ticket) => {
-                let Some(position) = state.positions.iter().find(|open| open.ticket == ticket).cloned() else {
+                let Some(position) = state.open.iter().find(|open| open.ticket == ticket).map(as_position) else {
                     return Ok(Refusal::NotOpen.into());
                 };
                 let price = match close_price(&position, order, &self.terms) {
@@ -154,7 +105,7 @@ impl MemoryVenue {
                     Err(refusal) => return Ok(refusal.into()),
                 };
                 let exit = Exit { reason: CloseReason::Order, price, at: now };
-                let closing = closing(&self.terms, &position, exit, Some(key))?;
+                let closing = self.closing(&position, exit, Some(key))?;
                 state.end(ticket, closing)?;
                 Ok(Submission::Acked(fill("close", order, ticket, price).into()))
             }
@@ -177,80 +128,39 @@ impl MemoryVenue {
         }
     }
 
-    fn show(&self, bars: &CleanBars) -> Result<(), BookError> {
-        self.lock().show(bars, &self.terms)
+    fn closing(&self, position: &Position, exit: Exit, key: Option<&IntentKey>) -> Result<Closing, BookError> {
+        let profit = self.terms.profit(position.side, position.open_price, exit.price, position.volume_lots);
+        let profit = profit.ok_or(BookError::Overflow(position.ticket))?;
+        Ok(Closing { at: exit.at, price: exit.price, reason: exit.reason, key: key.cloned(), profit })
     }
-}
 
-fn closing(terms: &Terms, position: &Position, exit: Exit, key: Option<&IntentKey>) -> Result<Closing, BookError> {
-    let profit = terms.profit(position.side, position.open_price, exit.price, position.volume_lots);
-    let profit = profit.ok_or(BookError::Overflow(position.ticket))?;
-    Ok(Closing { at: exit.at, price: exit.price, reason: exit.reason, key: key.cloned(), profit })
-}
-
-impl Weight {
-    fn of(opened: &BookPosition, terms: &Terms) -> Self {
-        let float = |decimal: Decimal| decimal.to_f64().unwrap_or(f64::NAN);
-        let size = float(opened.volume_lots) * float(terms.contract_size);
-        let factor = if opened.side == Side::Buy { size } else { -size };
-        Self { entry: float(opened.open_price), factor, half_spread: float(terms.spread) / 2.0 }
+    /// Ends what bars stop out or bring home: all of it, or nothing.
+    fn show(&self, bars: &CleanBars) -> Result<(), BookError> {
+        let mut state = self.lock();
+        if let Some(mid) = bars.newest().and_then(|newest| decimal(newest.close)) {
+            state.mid = Some(mid);
+        }
+        let mut ends = Vec::new();
+        for open in &state.open {
+            let levels = Levels {
+                side: open.side,
+                stop: open.stop,
+                target: open.target,
+                exposed_from: self.terms.exposed_from(open.opened_at),
+            };
+            if let Some(exit) = first_exit(&levels, &bars.bars, &self.terms) {
+                ends.push((open.ticket, self.closing(&as_position(open), exit, None)?));
+            }
+        }
+        ends.into_iter().try_for_each(|(ticket, closing)| state.end(ticket, closing))
     }
 }
 
 impl Account {
-    /// Ends what bars stop out or bring home: all of it, or nothing.
-    fn show(&mut self, bars: &CleanBars, terms: &Terms) -> Result<(), BookError> {
-        // Bars of a recording do not change, and none comes later than one that opened after it: what was shown ends nothing more.
-        let fresh = match self.newest {
-            None => &bars.bars[..],
-            Some((time, _)) => {
-                let one = bars.bars.len().saturating_sub(1);
-                let is_one = one.checked_sub(1).and_then(|at| bars.bars.get(at)).is_some_and(|bar| bar.time == time);
-                &bars.bars[if is_one { one } else { bars.bars.partition_point(|bar| bar.time <= time) }..]
-            }
-        };
-        let Some(newest) = fresh.last() else { return Ok(()) };
-        self.newest = Some((newest.time, newest.close));
-        let mut ends = Vec::new();
-        for (open, (levels, reach)) in self.positions.iter().zip(&self.levels) {
-            if let Some(exit) = first_exit_within(levels, reach, fresh, terms) {
-                ends.push((open.ticket, closing(terms, open, exit, None)?));
-            }
-        }
-        ends.into_iter().try_for_each(|(ticket, closing)| self.end(ticket, closing))
-    }
-
-    /// What is open is worth about so much, and how far that may be off.
-    fn worth(&self) -> Option<(f64, f64)> {
-        let (_, mid) = self.newest?;
-        let add = |(worth, margin): (f64, f64), of: &Weight| {
-            let Weight { entry, factor, half_spread } = *of;
-            let exit = mid - half_spread * factor.signum();
-            (worth + (exit - entry) * factor, margin + (entry.abs() + mid.abs()) * factor.abs() * 1e-9)
-        };
-        Some(self.weights.iter().fold((0.0, 1e-6), add))
-    }
-
-    fn begin(&mut self, opened: BookPosition, terms: &Terms) {
-        let levels = Levels {
-            side: opened.side,
-            stop: opened.stop,
-            target: opened.target,
-            exposed_from: terms.exposed_from(opened.opened_at),
-        };
-        self.levels.push((levels, Reach::of(&levels, terms)));
-        self.weights.push(Weight::of(&opened, terms));
-        self.positions.push(as_position(&opened));
-        self.open.push(opened);
-    }
-
     fn end(&mut self, ticket: Ticket, closing: Closing) -> Result<(), BookError> {
         let Some(at) = self.open.iter().position(|open| open.ticket == ticket) else { return Ok(()) };
         self.earned = self.earned.checked_add(closing.profit).ok_or(BookError::Overflow(ticket))?;
         let open = self.open.remove(at);
-        self.positions.remove(at);
-        self.levels.remove(at);
-        self.weights.remove(at);
         self.ended.push(BookPosition { closing: Some(closing), ..open });
         Ok(())
     }
@@ -302,7 +212,7 @@ impl BarObserver for MemoryVenue {
 
 impl PositionBook for MemoryVenue {
     fn positions<'a>(&'a self, _: &'a str, _: UtcMs, _: Duration) -> PortFuture<'a, Result<Positions, VenueError>> {
-        ready(Ok(Positions::Reported(self.lock().positions.clone())))
+        ready(Ok(Positions::Reported(self.lock().open.iter().map(as_position).collect())))
     }
 
     fn tells_account(&self) -> bool {
@@ -311,8 +221,9 @@ impl PositionBook for MemoryVenue {
 
     fn account_reading(&self, _: UtcMs, _: Duration) -> PortFuture<'_, Result<Option<AccountReading>, VenueError>> {
         let state = self.lock();
-        let price = |_: &str| state.mid().map(|mid| Priced { mid, terms: self.terms.clone() });
-        ready(money(&self.terms, state.earned, &state.positions, price).map(Some))
+        let open: Vec<Position> = state.open.iter().map(as_position).collect();
+        let price = |_: &str| state.mid.map(|mid| Priced { mid, terms: self.terms.clone() });
+        ready(money(&self.terms, state.earned, &open, price).map(Some))
     }
 }
 

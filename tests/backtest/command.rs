@@ -6,13 +6,13 @@ use std::process::{Command, Output};
 
 use crate::support::demo_files;
 
-pub fn run(dir: &Path, words: &[&str]) -> Output {
+fn run(dir: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel"));
     command.current_dir(dir).env_clear().env("TMPDIR", dir.join("tmp")).arg("backtest").args(words).output().unwrap()
 }
 
 /// A directory with the demo's files, and the configuration as `sentinel.toml`.
-pub fn site(configuration: &str) -> tempfile::TempDir {
+fn site(configuration: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for file in fs::read_dir(demo_files()).unwrap() {
         let file = file.unwrap();
@@ -23,7 +23,7 @@ pub fn site(configuration: &str) -> tempfile::TempDir {
     dir
 }
 
-pub fn said(output: &Output) -> String {
+fn said(output: &Output) -> String {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use sentinel::backtest::engine::{Course, Digests, Market, Step, Visitor, walk};
-use sentinel::backtest::sweep::{Watcher, single, sweep};
-use sentinel::config::{Config, PipelineConfig};
+use sentinel::config::Config;
 use sentinel_actors::domain::feature::FeatureFrame;
 use sentinel_actors::domain::prediction::{ModelIdentity, RawAnswer};
 use sentinel_actors::domain::reason::Outcome;
 use sentinel_actors::domain::time::UtcMs;
 use sentinel_actors::ports::{Model, ModelError, PortFuture};
 
-use crate::support::{order_job, parsed, plan};
+use crate::support::{parsed, plan};
 
 /// Answers that cost nothing: one in fifty is sure enough to trade.
 struct Given;
@@ -105,44 +104,4 @@ fn figures() {
     measure("answers given", &config, Some(Arc::new(Given)), Digests::LeftOut);
     measure("the demo's model", &config, None, Digests::LeftOut);
     measure("the demo's model, with digests", &config, None, Digests::Kept);
-    measure_sweep(&config);
-}
-
-/// 31 thresholds on one look at the bars, beside one backtest.
-fn measure_sweep(config: &Config) {
-    let dir = tempfile::tempdir().unwrap();
-    let plan = plan(config, dir.path());
-    let rules: Vec<PipelineConfig> = (0..31)
-        .map(|at| {
-            let mut config = config.clone();
-            order_job(&mut config).policy.threshold = 0.5 + f64::from(at) * 0.01;
-            config.pipelines.remove(0)
-        })
-        .collect();
-    for (name, answers) in [("answers given", Some(Arc::new(Given) as Arc<dyn Model>)), ("the demo's model", None)] {
-        let began = cpu();
-        let one = single(&plan, &plan.pipeline, answers.clone(), None).unwrap();
-        let of_one = cpu() - began;
-        let began = cpu();
-        let all = sweep(&plan, &rules, answers, None, &mut Unwatched).unwrap();
-        let of_all = cpu() - began;
-        let trades: u64 = all.iter().map(|outcome| outcome.trades.closed).sum();
-        let exposed = all.iter().map(|outcome| outcome.money.exposed).sum::<u64>() as f64 / 31.0;
-        println!(
-            "{name}: one backtest with {} trades {of_one:.2} s of CPU, 31 thresholds with {trades} trades, in the market in {:.0} % of \
-             their slots, {of_all:.2} s: {:.2} times as much, at most {} MB",
-            one.trades.closed,
-            exposed * 100.0 / one.money.slots as f64,
-            of_all / of_one,
-            most_memory_mb()
-        );
-    }
-}
-
-struct Unwatched;
-
-impl Watcher for Unwatched {
-    fn begin(&mut self, _: Course) {}
-
-    fn step(&mut self) {}
 }

@@ -2,12 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failing test should panic")]
 #![expect(clippy::disallowed_methods, reason = "a test reads its own settings, and measures")]
 
-mod ahead;
 mod cache;
 mod command;
 mod damage;
 mod figures;
 mod made;
 mod support;
-mod sweep;
 mod verify;

@@ -322,9 +322,6 @@ fn the_document_about_allora_can_be_followed() {
 fn the_document_about_backtests_can_be_followed_and_shows_what_is_said() {
     let mut site = Site::new();
     let document = read("docs/backtest.md");
-    let orders = read("tests/data/local.toml");
-    let orders = orders.replace("\"eurusd_1h_2017.csv\"", "\"config/demo/eurusd_1h_2017.csv\"");
-    site.write("sentinel.toml", &orders.replace("\"model.onnx\"", "\"config/demo/model.onnx\""));
     follow("docs/backtest.md", &mut site, |site, line| {
         let said = site.run(Path::new(""), line).out;
         if line.ends_with("--verify") {
@@ -333,7 +330,6 @@ fn the_document_about_backtests_can_be_followed_and_shows_what_is_said() {
         Followed::Done
     });
     assert!(site.path().join("backtest.html").is_file() && site.path().join("tables/slots.csv").is_file());
-    assert!(site.path().join("sweep.html").is_file() && site.path().join("swept/sweep.csv").is_file());
     assert!(!site.path().join("state").exists(), "a backtest has no state");
 }
 

@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::{Deref, Range};
-use std::sync::Arc;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -155,59 +154,11 @@ impl DropReason {
     }
 }
 
-/// A stretch of bars that lie in memory once, however many windows hold them: the windows of neighbouring slots differ by one bar.
-#[derive(Clone, Default)]
-pub struct BarWindow {
-    all: Arc<Vec<Bar>>,
-    range: Range<usize>,
-}
-
-impl BarWindow {
-    /// `all[range]`; empty when there is no such stretch.
-    #[must_use]
-    pub fn of(all: Arc<Vec<Bar>>, range: Range<usize>) -> Self {
-        let range = if all.get(range.clone()).is_some() { range } else { 0..0 };
-        Self { all, range }
-    }
-}
-
-impl Deref for BarWindow {
-    type Target = [Bar];
-
-    fn deref(&self) -> &[Bar] {
-        self.all.get(self.range.clone()).unwrap_or_default()
-    }
-}
-
-impl From<Vec<Bar>> for BarWindow {
-    fn from(bars: Vec<Bar>) -> Self {
-        Self { range: 0..bars.len(), all: Arc::new(bars) }
-    }
-}
-
-impl FromIterator<Bar> for BarWindow {
-    fn from_iter<I: IntoIterator<Item = Bar>>(bars: I) -> Self {
-        bars.into_iter().collect::<Vec<_>>().into()
-    }
-}
-
-impl PartialEq for BarWindow {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl fmt::Debug for BarWindow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
 /// Bars that may be computed on: sorted by time, unique, clean. At most the asked-for window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CleanBars {
     /// Oldest first.
-    pub bars: BarWindow,
+    pub bars: Vec<Bar>,
     /// How many delivered bars were not used, by reason.
     pub dropped: BTreeMap<DropReason, u32>,
     /// Newest delivered open time, used or not.
@@ -224,7 +175,7 @@ impl CleanBars {
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
-        for bar in self.bars.iter() {
+        for bar in &self.bars {
             hash.update(bar.time.0.to_le_bytes());
             for value in [bar.open, bar.high, bar.low, bar.close, bar.volume.unwrap_or(f64::NAN)] {
                 hash.update(value.to_bits().to_le_bytes());
@@ -304,15 +255,13 @@ pub fn clean(delivered: &[RawBar], how: &Cleaning) -> CleanBars {
     {
         bars.drain(..bars.len() - window);
     }
-    CleanBars { bars: bars.into(), dropped, newest_delivered }
+    CleanBars { bars, dropped, newest_delivered }
 }
 
 /// Bars that were looked at once, so that windows which move over them need not look at each of them again.
 #[derive(Debug, Clone)]
 pub struct Inspected {
     tick: f64,
-    /// One for each bar that was inspected; what stands for an unusable one is in no window.
-    bars: Arc<Vec<Bar>>,
     /// How many bars before each place are not plain: unusable, or not opened after the bar before them.
     odd_before: Vec<u32>,
 }
@@ -323,42 +272,27 @@ impl Inspected {
         let mut odd = 0_u32;
         let mut odd_before = Vec::with_capacity(bars.len() + 1);
         odd_before.push(odd);
-        let mut usable = Vec::with_capacity(bars.len());
         for (at, bar) in bars.iter().enumerate() {
             let follows = at == 0 || bars[at - 1].time < bar.time;
-            let checked = check(bar, tick);
-            odd = odd.saturating_add(u32::from(!follows || checked.is_err()));
+            odd = odd.saturating_add(u32::from(!follows || check(bar, tick).is_err()));
             odd_before.push(odd);
-            let none = f64::NAN;
-            usable.push(checked.unwrap_or(Bar {
-                time: bar.time,
-                open: none,
-                high: none,
-                low: none,
-                close: none,
-                volume: None,
-            }));
         }
-        Self { tick, bars: Arc::new(usable), odd_before }
-    }
-
-    /// What windows are stretches of, when each of their bars is taken as it stands.
-    #[must_use]
-    pub const fn bars(&self) -> &Arc<Vec<Bar>> {
-        &self.bars
+        Self { tick, odd_before }
     }
 
     /// What [`clean`] makes of `bars[range]`, where `bars` are those that were inspected.
     #[must_use]
     pub fn clean(&self, bars: &[RawBar], range: Range<usize>, how: &Cleaning) -> CleanBars {
         let stretch = &bars[range.clone()];
-        if !self.is_plain(stretch, range.clone(), how) {
+        if !self.is_plain(stretch, range, how) {
             return clean(stretch, how);
         }
-        let newest_delivered = stretch.last().map(|bar| bar.time);
-        let from = how.window.map_or(range.start, |window| range.start.max(range.end.saturating_sub(window)));
-        let bars = BarWindow::of(self.bars.clone(), from..range.end);
-        CleanBars { bars, dropped: BTreeMap::new(), newest_delivered }
+        let from = how.window.map_or(0, |window| stretch.len().saturating_sub(window));
+        CleanBars {
+            bars: stretch[from..].iter().filter_map(|bar| check(bar, self.tick).ok()).collect(),
+            dropped: BTreeMap::new(),
+            newest_delivered: stretch.last().map(|bar| bar.time),
+        }
     }
 
     /// Whether every bar of a stretch is taken as it stands.

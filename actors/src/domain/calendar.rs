@@ -106,9 +106,6 @@ impl MarketCalendar {
     /// range is looked at, so the caller bounds the range.
     #[must_use]
     pub fn missing_bars(&self, bars: &[Bar], interval: Interval, from: UtcMs, to: UtcMs) -> u32 {
-        if is_whole(bars, interval, (from, to)) {
-            return 0;
-        }
         let mut missing = 0;
         let mut expected = from;
         let mut present = bars.iter().map(|bar| bar.time).skip_while(|time| *time < from).peekable();
@@ -130,18 +127,6 @@ impl MarketCalendar {
         }
         missing
     }
-}
-
-/// Whether `bars` are all that there can be from `from` to `to`: most windows have no hole, and seeing that takes the least time.
-fn is_whole(bars: &[Bar], interval: Interval, (from, to): (UtcMs, UtcMs)) -> bool {
-    let Ok(step) = i64::try_from(interval.length().as_millis()) else { return false };
-    let mut expected = from.0;
-    let mut differs = 0;
-    for bar in bars {
-        differs |= bar.time.0 ^ expected;
-        expected = expected.wrapping_add(step);
-    }
-    differs == 0 && bars.last().is_some_and(|last| last.time == to)
 }
 
 impl WeekRange {

@@ -1,6 +1,5 @@
 //! From probabilities to orders. Pure: the same input gives the same orders in live, replay and re-run (promise 5).
 
-use std::cell::LazyCell;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
@@ -129,8 +128,7 @@ impl TradePolicy {
     pub fn decide(&self, probabilities: &Probabilities, situation: &Situation<'_>) -> Decision {
         let (winner, confidence) = probabilities.winner();
         let signal = self.classes.get(winner).copied().unwrap_or(Signal::Hold);
-        // Most decisions lead to no order, which alone needs it.
-        let reference = LazyCell::new(|| situation.reference_price.round_dp(self.price_digits));
+        let reference = situation.reference_price.round_dp(self.price_digits);
         let (wanted, mut idle) = match signal.side() {
             None => (None, Some(Reason::Hold)),
             Some(_) if confidence <= self.threshold => (None, Some(Reason::BelowThreshold)),
@@ -142,7 +140,7 @@ impl TradePolicy {
         for position in situation.positions {
             let opposite = wanted.is_some_and(|side| position.side == side.opposite());
             if self.is_too_old(position, situation.now) || (opposite && self.on_opposite != OnOpposite::Ignore) {
-                orders.push(closing(position, *reference));
+                orders.push(closing(position, reference));
             } else {
                 opposite_stays |= opposite;
             }
@@ -153,7 +151,7 @@ impl TradePolicy {
             match self.on_opposite {
                 OnOpposite::Ignore if opposite_stays => idle = Some(Reason::OppositeIgnored),
                 OnOpposite::Close if any_opposite => {}
-                _ => orders.push(self.opening(side, situation.symbol, *reference)),
+                _ => orders.push(self.opening(side, situation.symbol, reference)),
             }
         }
         Decision { signal, confidence, orders, idle }

@@ -73,8 +73,7 @@ pub fn default_least_parts(interval: Interval, made_from: Interval) -> u32 {
 pub fn make(delivered: &[RawBar], how: &Making<'_>) -> Made {
     let parts = clean(delivered, &Cleaning { tick: how.tick, times: None, window: None }).bars;
     let on_grid = |part: &Bar| start(how.made_from, part.time) == Some(part.time);
-    let parts: Vec<Bar> =
-        parts.iter().copied().filter(|part| on_grid(part) && how.calendar.is_open(part.time)).collect();
+    let parts: Vec<Bar> = parts.into_iter().filter(|part| on_grid(part) && how.calendar.is_open(part.time)).collect();
     let mut made = Made::default();
     for parts in parts.chunk_by(|a, b| start(how.interval, a.time) == start(how.interval, b.time)) {
         match one(parts, how) {

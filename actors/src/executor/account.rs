@@ -18,7 +18,7 @@ const SHARE: u32 = 3;
 
 impl TradeStrategy {
     /// Where the venue tells the account, a live one is always read, and that of a dry run when a limit needs it.
-    pub(crate) fn reads_account(&self, protocol: &IntentProtocol) -> bool {
+    pub(super) fn reads_account(&self, protocol: &IntentProtocol) -> bool {
         self.risk.account.need_readings() || protocol.sink.mode() == Mode::Live && self.book.tells_account()
     }
 

@@ -45,7 +45,7 @@ impl ForecastStrategy {
             events::comparing_postponed(&protocol.pipeline, &error.to_string());
         }
         if !protocol.settled
-            && let Err(error) = Box::pin(protocol.settle(Some(cycle.slot))).await
+            && let Err(error) = protocol.settle(Some(cycle.slot)).await
         {
             return Ending::new(Reason::JournalUnavailable, error.to_string());
         }

@@ -84,11 +84,6 @@ pub struct IntentProtocol {
 }
 
 impl IntentProtocol {
-    /// Whether what an earlier slot left open is known.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.settled && !self.settled_by_hand.has_grown()
-    }
-
     /// Time left for the venue. All its calls share it, so that a slow venue does not make the stage count as hung.
     pub(super) fn venue_time(&self) -> Duration {
         self.venue_until.saturating_duration_since(elapsed_now())

@@ -66,7 +66,7 @@ impl TradeStrategy {
             return Ending::new(Reason::VenueUnavailable, error.to_string());
         }
         if !protocol.settled
-            && let Err(error) = Box::pin(protocol.settle(Some(cycle.slot))).await
+            && let Err(error) = protocol.settle(Some(cycle.slot)).await
         {
             return Ending::new(Reason::JournalUnavailable, error.to_string());
         }
@@ -115,7 +115,7 @@ impl TradeStrategy {
     }
 
     /// The close of the newest bar. Kept for exits in later cycles that have no bar.
-    pub(crate) fn remember_price(&mut self, bars: &CleanBars) -> Option<Decimal> {
+    pub(super) fn remember_price(&mut self, bars: &CleanBars) -> Option<Decimal> {
         let price = bars.newest().and_then(|newest| Decimal::from_f64_retain(newest.close));
         self.last_price = price.or(self.last_price);
         price
@@ -145,7 +145,7 @@ impl TradeStrategy {
             let earlier = existing.iter().find(|done| is_of(done, order.role));
             let effect = match earlier.and_then(|intent| existing_effect(intent, cycle.slot)) {
                 Some(effect) => effect,
-                None => Box::pin(self.place_order(protocol, cycle, record, basis, order, earlier)).await,
+                None => self.place_order(protocol, cycle, record, basis, order, earlier).await,
             };
             if tally.add(effect).is_break() {
                 break;

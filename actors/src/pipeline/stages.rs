@@ -74,7 +74,7 @@ impl Stages {
             }),
             spec(worker, &builder, (Stage::Predictor, predictor.clone()), links(Stage::FeatureBuilder), {
                 let features = ports.features.clone();
-                move || FeatureBuilder::new(features.clone(), Digests::Kept)
+                move || FeatureBuilder { features: features.clone(), digests: Digests::Kept }
             }),
             spec(worker, &predictor, (Stage::Executor, executor.clone()), links(Stage::Predictor), {
                 let (settings, model, expected) = (settings.clone(), ports.model.clone(), ports.job.expected_answer());

@@ -1,7 +1,8 @@
-//! What is measured besides what a report shows: the direction of the next bar.
+//! What is measured besides what a report shows: the largest loss on the way, time in the market, and the direction of the next bar.
 
 use std::collections::BTreeMap;
 
+use rust_decimal::Decimal;
 use sentinel_actors::domain::bar::Bar;
 use sentinel_actors::domain::cycle::SlotRecord;
 use sentinel_actors::domain::decision::Signal;
@@ -10,6 +11,41 @@ use sentinel_actors::domain::time::UtcMs;
 
 use crate::operator::report::part::Part;
 use crate::operator::report::scores::Calibration;
+
+/// The account on its way through the slots of one part, or of all of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Money {
+    pub(super) slots: u64,
+    /// Those after which a position was open.
+    pub(super) exposed: u64,
+    peak: Option<Decimal>,
+    /// The largest loss of equity since a peak, in quote currency.
+    pub(super) drawdown: Decimal,
+    /// The same as a share of that peak.
+    pub(super) drawdown_share: Option<f64>,
+}
+
+impl Money {
+    /// After a slot. Equity: what the account would have if everything were closed at the newest price.
+    pub(super) fn add(&mut self, equity: Option<Decimal>, open: usize) {
+        self.slots += 1;
+        self.exposed += u64::from(open > 0);
+        let Some(equity) = equity else { return };
+        let peak = self.peak.map_or(equity, |peak| peak.max(equity));
+        self.peak = Some(peak);
+        let loss = peak.saturating_sub(equity);
+        if loss > self.drawdown {
+            self.drawdown = loss;
+            let share = loss.checked_div(peak).filter(|_| peak > Decimal::ZERO);
+            self.drawdown_share = share.and_then(|share| f64::try_from(share).ok());
+        }
+    }
+
+    /// The share of slots with an open position.
+    pub(super) fn exposure(&self) -> Option<f64> {
+        (self.slots > 0).then(|| self.exposed as f64 / self.slots as f64)
+    }
+}
 
 /// Whether the next usable bar closed higher or lower, beside what the model said. Bars that closed where the one before them did
 /// count for neither.
@@ -98,6 +134,16 @@ mod tests {
     use sentinel_actors::domain::reason::Reason;
 
     use super::*;
+
+    #[test]
+    fn the_drawdown_is_the_largest_loss_since_a_peak_and_not_since_the_beginning() {
+        let mut money = Money::default();
+        for (equity, open) in [(100, 0), (120, 1), (90, 1), (130, 1), (105, 0)] {
+            money.add(Some(Decimal::from(equity)), open);
+        }
+        assert_eq!((money.drawdown, money.drawdown_share), (Decimal::from(30), Some(0.25)));
+        assert_eq!(money.exposure(), Some(0.6));
+    }
 
     fn decided(signal: &str, answer: [f64; 3]) -> SlotRecord {
         let mut record = SlotRecord::new("eurusd", UtcMs(0), Mode::DryRun, Reason::Hold, UtcMs(0));

@@ -11,11 +11,10 @@ use sentinel_actors::domain::intent::{Intent, Mode};
 use sentinel_actors::domain::order::{Order, Role, Ticket};
 use sentinel_actors::domain::time::UtcMs;
 
-use super::measured::NextBars;
+use super::measured::{Money, NextBars};
 use super::progress::Progress;
 use super::words;
 use crate::backtest::engine::{Course, Market, Rest, Step, Visitor};
-use crate::backtest::money::Money;
 use crate::backtest::plan::Plan;
 use crate::cli::forecasts::{Forecasts, Kind, Kinds, PeriodsOf};
 use crate::cli::report::gather::shown;

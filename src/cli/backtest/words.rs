@@ -2,10 +2,9 @@
 
 use sentinel_actors::domain::reason::Outcome;
 
-use super::measured::Directions;
+use super::measured::{Directions, Money};
 use super::tally::{OrderFigures, Told};
 use crate::backtest::engine::Course;
-use crate::backtest::money::Money;
 use crate::backtest::plan::Plan;
 use crate::backtest::verify::{LISTED, Verdict};
 use crate::cli::text::{labelled, wrapped};

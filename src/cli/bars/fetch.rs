@@ -202,7 +202,7 @@ fn cached(vendor: &OpenVendor, first: UtcMs, end: UtcMs) -> Result<Vec<RawBar>, 
 /// The pipeline's bars of a part.
 fn bars_of(recipe: Option<&Recipe>, tick: f64, parts: &[RawBar], until: UtcMs) -> Vec<Bar> {
     match recipe {
-        None => clean(parts, &Cleaning { tick, times: None, window: None }).bars.to_vec(),
+        None => clean(parts, &Cleaning { tick, times: None, window: None }).bars,
         Some(recipe) => make(parts, &recipe.making(until)).bars,
     }
 }

@@ -77,23 +77,6 @@ impl<'d> StagedTables<'d> {
     }
 }
 
-/// Writes a table of its own into a new directory.
-pub(in crate::cli) fn write_one_table(
-    dir: &Path,
-    name: &str,
-    write: impl FnOnce(&mut File) -> io::Result<()>,
-) -> Result<(), Failure> {
-    require_free(dir)?;
-    let written = || {
-        let staging = Staging::beside(dir)?;
-        let mut file = File::create(staging.0.join(name))?;
-        write(&mut file)?;
-        file.sync_all()?;
-        staging.put_in_place(dir)
-    };
-    written().map_err(|error| refused(dir, &error))
-}
-
 /// Old tables are never mixed with new ones, and never removed.
 fn require_free(dir: &Path) -> Result<(), Failure> {
     let is_free = match fs::read_dir(dir) {

@@ -1,12 +1,10 @@
 //! A model file with what lies beside it, read once and checked completely. Only a candidate that passed everything can be asked
 //! in a cycle: there is no way to make one that did not.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use sentinel_actors::domain::prediction::{AnswerFault, ExpectedAnswer, ModelIdentity, Prediction, RawAnswer};
 
@@ -23,9 +21,6 @@ const BYTES_MAX: u64 = 64 << 20;
 /// An answer may differ from the manifest's by this much: both sides compute in float32, in different orders.
 const PARITY_TOLERANCE: f64 = 1e-5;
 
-/// Rows that are asked at once.
-const BATCH: usize = 256;
-
 /// A model that passed all checks.
 pub(super) struct Candidate {
     session: Session,
@@ -35,10 +30,6 @@ pub(super) struct Candidate {
     /// pipeline's sample rows, with the answers to them when it was loaded.
     asked: Vec<(usize, Probe)>,
     answer: ExpectedAnswer,
-    /// Many rows at once have the answers of single ones, as far as it was tried.
-    batches_tried: AtomicBool,
-    /// They have not.
-    batches_differ: AtomicBool,
 }
 
 impl Candidate {
@@ -70,15 +61,7 @@ impl Candidate {
                 Papers::List { .. } => answer_samples(&session, &papers, &expected.samples, answer),
             });
             let asked = asked.map_err(refused)?;
-            Ok(Self {
-                session,
-                papers: papers.clone(),
-                identity: identity.clone(),
-                asked,
-                answer,
-                batches_tried: AtomicBool::new(false),
-                batches_differ: AtomicBool::new(false),
-            })
+            Ok(Self { session, papers: papers.clone(), identity: identity.clone(), asked, answer })
         })
     }
 
@@ -96,42 +79,6 @@ impl Candidate {
     /// Its answer to a row of the pipeline, unchecked.
     pub(super) fn ask(&self, row: &[f64]) -> Result<RawAnswer, AskError> {
         Ok(RawAnswer { rows: self.session.ask(&self.papers.pick(row))? })
-    }
-
-    /// Its answers to many rows of the pipeline, if they are bit for bit those to single ones. A runtime may add up a product of
-    /// matrices in another order when there are more rows, so the first batch is asked row by row too, and three rows of every
-    /// later one. All batches have the same number of rows.
-    pub(super) fn ask_each<'r>(&self, rows: impl Iterator<Item = &'r [f64]>) -> Option<Vec<RawAnswer>> {
-        if !self.session.takes_many() {
-            return None;
-        }
-        let rows: Vec<Cow<'r, [f64]>> = rows.map(|row| self.papers.pick(row)).collect();
-        let mut answers = Vec::with_capacity(rows.len());
-        for batch in rows.chunks(BATCH) {
-            if self.batches_differ.load(Ordering::Relaxed) {
-                return None;
-            }
-            let last = batch.last()?;
-            let padded = batch.iter().chain(std::iter::repeat_n(last, BATCH - batch.len()));
-            let together: Vec<f64> = padded.flat_map(|row| row.iter().copied()).collect();
-            let given = self.session.ask_rows(&together, BATCH).ok().filter(|given| given.len() == BATCH);
-            let is_alone = |at: usize| {
-                let (row, given) = (batch.get(at)?, given.as_ref()?.get(at)?);
-                let alone = self.session.ask(row).ok()?;
-                Some(
-                    matches!(alone.as_slice(), [alone] if alone.iter().map(|v| v.to_bits()).eq(given.iter().map(|v| v.to_bits()))),
-                )
-            };
-            let is_first = !self.batches_tried.swap(true, Ordering::Relaxed);
-            let few = [0, batch.len() / 2, batch.len() - 1];
-            let is_looked_at = |at: &usize| is_first || few.contains(at);
-            if (0..batch.len()).filter(is_looked_at).any(|at| is_alone(at) != Some(true)) {
-                self.batches_differ.store(true, Ordering::Relaxed);
-                return None;
-            }
-            answers.extend(given?.into_iter().take(batch.len()).map(|row| RawAnswer { rows: vec![row] }));
-        }
-        Some(answers)
     }
 
     /// File name and hash.

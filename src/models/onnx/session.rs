@@ -8,10 +8,7 @@ use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, ValueView};
 
 use super::candidate::Candidate;
 use super::error::{Cause, Fault};
-use super::inspect::{Shape, allow_many_rows, registry};
-
-/// What two ways of adding up in float32 may differ by.
-const ROUNDING: f64 = 1e-5;
+use super::inspect::{Shape, registry};
 
 thread_local! {
     /// The pool whose only thread this is.
@@ -91,9 +88,6 @@ pub(super) struct Session {
     input: NodeId,
     output: NodeId,
     engine: OnnxEngine,
-    /// A row is asked twice in one question. The runtime adds up the product of one row with a matrix in another order than that of
-    /// many rows; two of them have the bits that each has among a thousand, so that a backtest can ask for a thousand at once.
-    twice: bool,
 }
 
 /// Why a session did not answer.
@@ -109,68 +103,25 @@ pub(super) enum AskError {
 
 impl Session {
     /// Loads a model file's bytes; `width` is the number of columns that it will be given.
-    pub(super) fn load(mut bytes: Vec<u8>, width: usize, engine: &OnnxEngine) -> Result<Self, Fault> {
+    pub(super) fn load(bytes: Vec<u8>, width: usize, engine: &OnnxEngine) -> Result<Self, Fault> {
         let shape = Shape::of(&bytes)?;
         if let Some(have) = shape.width
             && usize::try_from(have) != Ok(width)
         {
             return Err(Fault::Width { have, want: width });
         }
-        let as_declared = bytes.clone();
-        allow_many_rows(&mut bytes, &shape.input);
-        let session = Self::of(bytes, &shape, engine)?;
-        if engine.run(|| session.can_take_two(width)) {
-            return Ok(Self { twice: true, ..session });
-        }
-        Self::of(as_declared, &shape, engine)
-    }
-
-    fn of(bytes: Vec<u8>, shape: &Shape, engine: &OnnxEngine) -> Result<Self, Fault> {
         let model = ModelOptions::with_ops(registry()).load(bytes).map_err(|e| Fault::Runtime(e.into()))?;
         let input = model.node_id(&shape.input).map_err(|e| Fault::Runtime(e.into()))?;
         let output = model.node_id(&shape.output).map_err(|e| Fault::Runtime(e.into()))?;
-        Ok(Self { model, input, output, engine: engine.clone(), twice: false })
-    }
-
-    /// Whether it takes two rows, and answers each as it answers it alone, but for rounding. A model whose shapes are fixed, or that mixes
-    /// its rows, does not.
-    fn can_take_two(&self, width: usize) -> bool {
-        let row = |sign: f64| (0..width).map(move |column| sign * (0.5 + column as f64 / 7.0).fract());
-        let (one, other): (Vec<f64>, Vec<f64>) = (row(1.0).collect(), row(-1.0).collect());
-        let alone = [&one, &other].map(|row| self.ask_rows(row, 1));
-        let [Ok(alone), Ok(alone_too)] = alone else { return false };
-        let Ok(together) = self.ask_rows(&[one, other].concat(), 2) else { return false };
-        let is_near = |a: &Vec<f64>, b: &Vec<f64>| {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= ROUNDING * b.abs().max(1.0))
-        };
-        match (together.as_slice(), alone.as_slice(), alone_too.as_slice()) {
-            ([first, second], [one], [other]) => is_near(first, one) && is_near(second, other),
-            _ => false,
-        }
+        Ok(Self { model, input, output, engine: engine.clone() })
     }
 
     /// The answer to one row: one vector per row of the output.
     pub(super) fn ask(&self, row: &[f64]) -> Result<Vec<Vec<f64>>, AskError> {
-        if !self.twice {
-            return self.ask_rows(row, 1);
-        }
-        let mut answers = self.ask_rows(&[row, row].concat(), 2)?;
-        answers.truncate(1);
-        Ok(answers)
-    }
-
-    /// Whether several rows may be asked at once.
-    pub(super) const fn takes_many(&self) -> bool {
-        self.twice
-    }
-
-    /// The answer to `count` rows at once.
-    pub(super) fn ask_rows(&self, rows: &[f64], count: usize) -> Result<Vec<Vec<f64>>, AskError> {
         // The wire format is float32; what does not fit becomes infinite and the answer's checks refuse it.
         #[expect(clippy::cast_possible_truncation, reason = "models take float32")]
-        let row: Vec<f32> = rows.iter().map(|value| *value as f32).collect();
-        let shape = [count, row.len() / count.max(1)];
-        let input = ValueView::from_shape(shape, row.as_slice()).map_err(|e| AskError::Run(e.into()))?;
+        let row: Vec<f32> = row.iter().map(|value| *value as f32).collect();
+        let input = ValueView::from_shape([1, row.len()], row.as_slice()).map_err(|e| AskError::Run(e.into()))?;
         let [output] = self
             .model
             .run_n(vec![(self.input, input.into())], [self.output], Some(self.engine.options()))

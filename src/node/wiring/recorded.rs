@@ -14,9 +14,7 @@ use super::source::{Source, Span};
 use crate::config::{CsvSource, PipelineConfig, VenueConfig};
 use crate::journal::{JournalReader, StateDir};
 use crate::node::RunOptions;
-use crate::sources::csv::{BarLine, each_line};
-use crate::sources::packed::PackedBars;
-use crate::sources::reel::{self, Reel};
+use crate::sources::csv::{BarLine, read_lines};
 use crate::sources::replay::{ReplayClock, ReplaySource};
 use crate::sources::replay_time::ReplayTime;
 use crate::sources::survey::{self, Expected, Survey, UnfitBars, judge_hours};
@@ -32,10 +30,7 @@ pub(super) fn survey(pipeline: &PipelineConfig, csv: &CsvSource) -> Result<Optio
 
 /// Bars that a pipeline can be run on.
 struct Recorded {
-    bars: PackedBars,
-    /// Bars that could not be made.
-    incomplete: Vec<IncompleteBar>,
-    interval: Interval,
+    source: ReplaySource,
     survey: Option<Survey>,
     /// From the opening of the first bar with a full window before it, to the close of the last one.
     decidable: (UtcMs, UtcMs),
@@ -45,33 +40,26 @@ impl Recorded {
     /// Reads the oldest bars, all of them when `limit` is `None`.
     fn read(pipeline: &PipelineConfig, csv: &CsvSource, limit: Option<usize>) -> Result<Self, NodeError> {
         let name = || pipeline.name.clone();
-        let mut bars = PackedBars::default();
-        each_line(&csv.path, |line| bars.push(line))
-            .map_err(|source| NodeError::Source { pipeline: name(), source: Box::new(source) })?;
+        let mut lines =
+            read_lines(&csv.path).map_err(|source| NodeError::Source { pipeline: name(), source: Box::new(source) })?;
         let unfit = |source| NodeError::Unfit { pipeline: name(), file: csv.path.clone(), source: Box::new(source) };
-        bars = bars.sorted();
+        lines.sort_by_key(|line| line.bar.time);
         let mut incomplete = Vec::new();
         if let Some(made_from) = pipeline.features.set.made_from.filter(|_| !csv.already_made) {
-            let parts: Vec<BarLine> = bars.iter().collect();
-            let (lines, not_made) = made(&parts, pipeline, made_from).map_err(unfit)?;
-            (bars, incomplete) = (lines.into_iter().collect(), not_made);
+            (lines, incomplete) = made(&lines, pipeline, made_from).map_err(unfit)?;
         }
         for limit in csv.bars.map(usize::from).into_iter().chain(limit) {
-            bars = bars.truncated(limit);
+            lines.truncate(limit);
         }
         let need = pipeline.features.set.window;
         let expected = expected(pipeline, pipeline.interval);
-        let survey = survey::survey(bars.times(), &expected).map_err(unfit)?;
-        let too_few = || NodeError::TooFewBars { pipeline: name(), have: bars.len(), need };
-        let decidable = reel::bounds(&bars, pipeline.interval, need).ok_or_else(too_few)?;
-        judge_hours(bars.times(), &expected).map_err(unfit)?;
-        Ok(Self { bars, incomplete, interval: pipeline.interval, survey, decidable })
-    }
-
-    /// All of them at hand, for a node that may go back.
-    fn replay(self) -> ReplaySource {
-        let bars = self.bars.iter().map(|line| line.bar).collect();
-        ReplaySource::new(bars, self.interval).with_incomplete(self.incomplete)
+        let survey = survey::survey(&lines, &expected).map_err(unfit)?;
+        let source = ReplaySource::new(lines.iter().map(|line| line.bar).collect(), pipeline.interval)
+            .with_incomplete(incomplete);
+        let too_few = || NodeError::TooFewBars { pipeline: name(), have: source.bar_count(), need };
+        let decidable = source.bounds(need).ok_or_else(too_few)?;
+        judge_hours(&lines, &expected).map_err(unfit)?;
+        Ok(Self { source, survey, decidable })
     }
 }
 
@@ -91,8 +79,7 @@ fn made(
     pipeline: &PipelineConfig,
     made_from: Interval,
 ) -> Result<(Vec<BarLine>, Vec<IncompleteBar>), UnfitBars> {
-    let times = parts.iter().map(|part| (part.line, part.bar.time));
-    survey::survey(times, &expected(pipeline, made_from)).map_err(|unfit| match unfit {
+    survey::survey(parts, &expected(pipeline, made_from)).map_err(|unfit| match unfit {
         UnfitBars::Spacing { survey, .. } => UnfitBars::Parts { survey, made_from },
         other => other,
     })?;
@@ -124,14 +111,14 @@ pub(super) fn source(
     // The first decision looks at a whole window of bars, each further one at one bar more.
     let window = pipeline.features.set.window;
     let decided = options.bars.map(|bars| bars.saturating_add(window).saturating_sub(1));
-    let recorded = Recorded::read(pipeline, csv, decided)?;
-    let span = span(pipeline, schedule, recorded.decidable);
+    let Recorded { source, decidable, .. } = Recorded::read(pipeline, csv, decided)?;
+    let span = span(pipeline, schedule, decidable);
     let reader = JournalReader::open(state.path())?;
     let recovery = reader.recovery(&pipeline.name)?;
     let accounted = recovery.last_slot.unwrap_or(span.first.before());
     let reached = recovery.reached(accounted);
     let clock = ReplayClock::new(reached, pipeline.interval, csv.speed, time_file(pipeline, state)?);
-    Ok(Source { source: Arc::new(recorded.replay()), clock: Arc::new(clock), accounted, span: Some(span) })
+    Ok(Source { source: Arc::new(source), clock: Arc::new(clock), accounted, span: Some(span) })
 }
 
 /// All bars of a pipeline from the first one, with their slots: for a backtest.
@@ -139,15 +126,14 @@ pub(super) fn whole(
     pipeline: &PipelineConfig,
     csv: &CsvSource,
     schedule: &Schedule,
-) -> Result<(Reel, Span), NodeError> {
-    let Recorded { bars, incomplete, decidable, .. } = Recorded::read(pipeline, csv, None)?;
-    let reel = Reel::new(bars, incomplete, pipeline.data.tick);
-    Ok((reel, span(pipeline, schedule, decidable)))
+) -> Result<(ReplaySource, Span), NodeError> {
+    let Recorded { source, decidable, .. } = Recorded::read(pipeline, csv, None)?;
+    Ok((source, span(pipeline, schedule, decidable)))
 }
 
 /// Bars that are shown as far as they are closed by a clock that is not theirs.
 pub(super) fn on_clock(pipeline: &PipelineConfig, csv: &CsvSource, clock: Arc<dyn Clock>) -> Result<Source, NodeError> {
-    let source = Recorded::read(pipeline, csv, None)?.replay();
+    let Recorded { source, .. } = Recorded::read(pipeline, csv, None)?;
     let accounted = clock.now();
     Ok(Source { source: Arc::new(source), clock, accounted, span: None })
 }

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use sentinel_actors::domain::bar::RawBar;
 use sentinel_actors::domain::schedule::Schedule;
 use sentinel_actors::domain::time::UtcMs;
-use sentinel_actors::ports::{Clock, Model, NoFaults, Sink, SlotFeed};
+use sentinel_actors::ports::{Model, NoFaults, SlotFeed};
 use sentinel_actors::settings::{Job, PipelinePorts, PipelineSettings};
 
-use super::ahead::Ahead;
 use super::source::Span;
 use super::venue::{paper_terms, trading};
 use super::{NodeError, feeds, model, recorded};
-use crate::config::{CsvSource, JobConfig, ModelConfig, PipelineConfig, Speed, VendorSource};
+use crate::config::{CsvSource, JobConfig, PipelineConfig, Speed, VendorSource};
 use crate::models::onnx::OnnxEngine;
 use crate::sources::cache::{BARS_FILE, BarCache};
 use crate::sources::replay::ReplayClock;
@@ -48,33 +47,10 @@ pub fn rehearse(
     answers: Option<Arc<dyn Model>>,
 ) -> Result<Rehearsed, NodeError> {
     let (source, Span { first, last }) = recorded::whole(pipeline, csv, schedule)?;
-    let source = Arc::new(source);
-    let windows = source.clone();
-    let is_local = answers.is_none() && matches!(pipeline.model, ModelConfig::Onnx { .. });
     let model = match answers {
         Some(answers) => answers,
         None => model::model(pipeline, &LazyCell::new(OnnxEngine::new), Arc::new(NoFaults), None)?,
     };
-    let ahead = Ahead::new(pipeline.features.build(), model.clone(), Box::new(move || windows.stretch()));
-    // A server is asked slot by slot, as a node asks it.
-    let model = if is_local { ahead.model() } else { model };
-    let Effects { settings, clock, sink, job, book } = effects(pipeline, schedule, first);
-    let ports = PipelinePorts { clock, source, features: ahead.features(), model, sink, job };
-    Ok(Rehearsed { settings, ports, book, schedule: schedule.clone(), first, last })
-}
-
-/// Where decisions go: what a [`Rehearsed`] pipeline has besides bars, features and model.
-pub struct Effects {
-    pub settings: PipelineSettings,
-    pub clock: Arc<dyn Clock>,
-    pub sink: Arc<dyn Sink>,
-    pub job: Job,
-    pub book: MemoryBook,
-}
-
-/// An empty book for a pipeline, and a clock of its own that stands before `first`.
-#[must_use]
-pub fn effects(pipeline: &PipelineConfig, schedule: &Schedule, first: UtcMs) -> Effects {
     let (sink, job, book) = match &pipeline.job {
         JobConfig::Order(order) => {
             let venue = Arc::new(MemoryVenue::new(paper_terms(pipeline, order)));
@@ -99,7 +75,15 @@ pub fn effects(pipeline: &PipelineConfig, schedule: &Schedule, first: UtcMs) -> 
         deadlines: pipeline.deadlines,
     };
     let clock = Arc::new(ReplayClock::new(first.before(), pipeline.interval, Speed::Max, None));
-    Effects { settings, clock, sink, job, book }
+    let ports = PipelinePorts {
+        clock,
+        source: Arc::new(source.inspect(pipeline.data.tick)),
+        features: pipeline.features.build(),
+        model,
+        sink,
+        job,
+    };
+    Ok(Rehearsed { settings, ports, book, schedule: schedule.clone(), first, last })
 }
 
 /// The bars of a vendor's pipeline that the cache of a state directory has, as delivered; none when it has no such series.

@@ -1,7 +1,6 @@
 //! The document: one file that needs no other one, no script and no network, in the page's colours, light or dark.
 
 mod forecasts;
-mod heat;
 mod money;
 mod pipeline;
 mod rest;
@@ -56,7 +55,7 @@ pub fn document(facts: &Facts) -> String {
                     span { "made at " (facts.made_at) }
                 }
                 main #main tabindex="-1" {
-                    @if facts.backtests.iter().all(|backtest| backtest.sweep.is_none()) { (in_short(facts)) }
+                    (in_short(facts))
                     (rest::backtests(facts))
                     (rest::open(facts))
                     (pipeline::cards(facts))

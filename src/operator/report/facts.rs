@@ -205,23 +205,6 @@ pub struct BacktestFacts {
     /// What a reader must know before any figure.
     pub warnings: Vec<String>,
     pub lines: Vec<(String, String)>,
-    /// The same bars under many rules.
-    pub sweep: Option<SweepFacts>,
-}
-
-/// What many rules came to, in the order of their values: the last key changes from one to the next.
-#[derive(Debug, Default)]
-pub struct SweepFacts {
-    pub keys: Vec<String>,
-    /// Of each key.
-    pub values: Vec<Vec<String>>,
-    /// Of each combination, after costs.
-    pub profits: Vec<f64>,
-    /// They are those of bars that the model never saw.
-    pub is_unseen: bool,
-    /// Names of the columns, and one row for each combination.
-    pub head: Vec<String>,
-    pub rows: Vec<Vec<String>>,
 }
 
 /// The windows of a worker, line by line with labels.

@@ -3,7 +3,6 @@
 use maud::{Markup, html};
 
 use super::LISTED;
-use super::heat;
 use super::tabled::{Set, left_out, table};
 use crate::operator::page::told;
 use crate::operator::report::facts::Facts;
@@ -28,7 +27,6 @@ pub(super) fn backtests(facts: &Facts) -> Markup {
                 h2 { "Backtest of " bdi { (told::plain(&backtest.pipeline)) } }
                 @for warning in &backtest.warnings { p .warn { (told::plain(warning)) } }
                 (table([("", Set::Left), ("", Set::Long)], backtest.lines.iter().map(|(label, text)| [label.clone(), text.clone()])))
-                @if let Some(sweep) = &backtest.sweep { (heat::map(sweep)) }
             }
         }
     }
